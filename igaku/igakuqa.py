@@ -1,0 +1,291 @@
+"""IgakuQA's files: found in a folder or the cache, or fetched, and checked.
+
+IgakuQA (github.com/jungokasai/IgakuQA) states no licence, so its files are never part
+of igaku: they are fetched from one pinned commit. `igakuqa.sha256` holds the hashes of
+2018, 2022 and the worked examples. Those of 2019–2021 are not known beforehand: their
+first download is checked for its shape only, its hashes are then kept in the cache, and
+every later load of those years is held against them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from igaku.errors import IgakuError
+from igaku.paths import PACKAGE, cache_dir
+
+Row = dict[str, Any]
+
+COMMIT = "2bc4c3d159cf5505f6253d24a909fbd53237e239"
+URL = f"https://raw.githubusercontent.com/jungokasai/IgakuQA/{COMMIT}/"
+EXAMS = {2018: 112, 2019: 113, 2020: 114, 2021: 115, 2022: 116}
+RELEASED = PACKAGE / "igakuqa.sha256"
+SECTIONS = "ABCDEF"
+SIZES = dict(zip(SECTIONS, (75, 50, 75, 75, 50, 75), strict=True))
+EARLY_SIZES = dict(zip(SECTIONS, (75, 49, 66, 75, 51, 84), strict=True))  # 112, 113
+
+# What a file must hold in every row, by the end of its name.
+KEYS = {
+    "": ("problem_id", "problem_text", "choices", "answer"),
+    "_metadata": ("problem_id",),
+    "_translate": ("problem_id", "problem_text_en", "choices_en"),
+}
+FIX = f"put the file of IgakuQA commit {COMMIT[:7]} in its place"
+
+
+def exam_number(year: int) -> int:
+    """The number of the exam held that year: 116 for 2022."""
+    if year not in EXAMS:
+        raise IgakuError(
+            f"There is no exam of {year!r}: give one of "
+            f"{', '.join(map(str, EXAMS))}, or 'calibration'."
+        )
+    return EXAMS[year]
+
+
+def section_file(year: int, section: str, kind: str = "") -> str:
+    """A section's file in IgakuQA; `kind` is "", "_metadata" or "_translate"."""
+    return f"data/{year}/{exam_number(year)}-{section}{kind}.jsonl"
+
+
+def examples_file(language: str = "ja") -> str:
+    """The name of the file of worked examples, which serve every year."""
+    kind = "_translate" if language == "en" else ""
+    return f"scripts/prompts/prompt{kind}.jsonl"
+
+
+def year_files(year: int) -> list[str]:
+    """The names of all files that one year needs, in both languages."""
+    sections = [section_file(year, s, kind) for s in SECTIONS for kind in KEYS]
+    return [*sections, examples_file("ja"), examples_file("en")]
+
+
+def exam_folder(year: int, data_dir: str | Path | None = None) -> Path:
+    """The folder with the year's files: `data_dir`, `IGAKU_DATA`, or the cache."""
+    exam_number(year)
+    given = data_dir or os.environ.get("IGAKU_DATA")
+    if not given:
+        return fetch_exam(year)
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise IgakuError(
+            f"The data folder {folder} does not exist: correct data_dir or IGAKU_DATA, "
+            "or leave both unset to have the exam fetched."
+        )
+    return folder
+
+
+def released_file(folder: Path, name: str) -> Path:
+    """A file of IgakuQA in `folder`, which is a clone of it or keeps its sections.
+
+    `data/2022/116-A.jsonl` may lie in `2022/`, `scripts/prompts/` in `prompts/`.
+    """
+    short = name.partition("/")[2]
+    for path in (folder / name, folder / short, folder.parent / name):
+        if path.is_file():
+            return path
+    raise IgakuError(
+        f"{folder / name} is missing: {FIX}, or leave data_dir and IGAKU_DATA unset to "
+        "have the exam fetched."
+    )
+
+
+def read_section(folder: Path, year: int, section: str, kind: str = "") -> list[Row]:
+    """The rows of one section's file, after every check that a whole file passes."""
+    name = section_file(year, section, kind)
+    path = released_file(folder, name)
+    rows = _rows(path, KEYS[kind])
+    found = [str(row["problem_id"]) for row in rows]
+    _check_ids(path, found, _ids(year, section), kind)
+    _check_hash(path, known_hashes(year).get(name))
+    return rows
+
+
+def read_examples(folder: Path, language: str = "ja") -> list[Row]:
+    """The rows of the worked examples."""
+    name = examples_file(language)
+    path = released_file(folder, name)
+    rows = _rows(path, KEYS[""])
+    _check_hash(path, _hash_table(RELEASED).get(name))
+    return rows
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def known_hashes(year: int) -> dict[str, str]:
+    """The sha256 of each released file, as far as shipped or seen at first download."""
+    shipped = _hash_table(RELEASED)
+    if section_file(year, "A") in shipped:
+        return shipped
+    return shipped | _hash_table(_record_of(year))
+
+
+def fetch_exam(year: int, base_url: str | None = None) -> Path:
+    """The cached folder of one year's files; what is missing or altered is fetched.
+
+    Nothing enters the cache before the whole download has passed its checks.
+    `base_url`, or `IGAKU_DATA_URL`, stands in for GitHub: a mirror within a hospital.
+    """
+    known = known_hashes(year)
+    folder = _cache()
+    wanted = year_files(year)
+    lacking = [name for name in wanted if not _is_whole(folder / name, known.get(name))]
+    if lacking:
+        _make_writable(folder)
+        base = base_url or os.environ.get("IGAKU_DATA_URL") or URL
+        with TemporaryDirectory(dir=folder, prefix="download-") as fresh:
+            names = wanted if _unseen(lacking, known) else lacking
+            _download(year, names, known, Path(fresh), base)
+            _keep(year, names, known, Path(fresh), folder)
+    return folder
+
+
+def _cache() -> Path:
+    return cache_dir() / "igakuqa" / COMMIT[:7]
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryDirectory(dir=folder).cleanup()
+    except OSError as broken:
+        raise IgakuError(
+            f"The cache folder {folder} cannot be written ({broken.strerror}): set "
+            "IGAKU_CACHE to a folder that can."
+        ) from broken
+
+
+def _record_of(year: int) -> Path:
+    """Where the hashes of a year's first download are kept."""
+    return _cache() / f"{year}.sha256"
+
+
+def _hash_table(path: Path) -> dict[str, str]:
+    """File name → sha256, from a file that `sha256sum --check` reads too."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
+def _is_whole(path: Path, digest: str | None) -> bool:
+    return digest is not None and path.is_file() and file_sha256(path) == digest
+
+
+def _unseen(names: Iterable[str], known: dict[str, str]) -> bool:
+    return any(name not in known for name in names)
+
+
+def _download(
+    year: int, names: list[str], known: dict[str, str], fresh: Path, base_url: str
+) -> None:
+    import pooch
+    from tqdm import tqdm
+
+    pooch.get_logger().setLevel("WARNING")
+    store = pooch.create(
+        path=fresh,
+        base_url=base_url.rstrip("/") + "/",
+        registry={name: known.get(name) for name in names},
+        retry_if_failed=1,
+    )
+    bar = tqdm(names, desc=f"IgakuQA {year}", unit="file", file=sys.stdout)
+    for name in bar:
+        try:
+            store.fetch(name, downloader=pooch.HTTPDownloader(timeout=30))
+        except (OSError, ValueError) as broken:
+            bar.close()
+            raise IgakuError(_no_download(store.get_url(name), broken)) from broken
+
+
+def _no_download(url: str, broken: Exception) -> str:
+    """One sentence for a failed download; pooch raises ValueError for a wrong hash."""
+    if not isinstance(broken, OSError):
+        return (
+            f"{url} is not the released file (its sha256 differs): fetch it over "
+            "another network, or set IGAKU_DATA to a folder with IgakuQA's files."
+        )
+    cause = type(broken).__name__
+    return (
+        f"{url} could not be fetched ({cause}): connect to the network and try again, "
+        "or set IGAKU_DATA to a folder with IgakuQA's files, or sit the calibration "
+        "exam (exam: calibration), which needs neither."
+    )
+
+
+def _keep(
+    year: int, names: list[str], known: dict[str, str], fresh: Path, folder: Path
+) -> None:
+    """Move a whole download into the cache; a first one is checked and recorded."""
+    first = _unseen(names, known)
+    if first:
+        for section in SECTIONS:
+            for kind in KEYS:
+                read_section(fresh, year, section, kind)
+    table = "".join(f"{file_sha256(fresh / name)}  {name}\n" for name in names)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / name).replace(folder / name)
+    if first:
+        (fresh / "record").write_text(table, encoding="utf-8")
+        (fresh / "record").replace(_record_of(year))
+
+
+def _ids(year: int, section: str) -> list[str]:
+    sizes = EARLY_SIZES if year in (2018, 2019) else SIZES
+    number = exam_number(year)
+    return [f"{number}{section}{place}" for place in range(1, sizes[section] + 1)]
+
+
+def _rows(path: Path, keys: tuple[str, ...]) -> list[Row]:
+    """The objects of a JSON Lines file, each with the keys it must have."""
+    try:
+        # not splitlines: a question may hold the rarer line ends of Unicode
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as broken:
+        raise IgakuError(f"{path} is not UTF-8 text: {FIX}.") from broken
+    return [_row(path, number, line, keys) for number, line in enumerate(lines, 1)]
+
+
+def _row(path: Path, number: int, line: str, keys: tuple[str, ...]) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise IgakuError(f"Line {number} of {path} is cut or damaged: {FIX}.")
+    absent = ", ".join(key for key in keys if key not in row)
+    if absent:
+        raise IgakuError(f"Line {number} of {path} lacks {absent}: {FIX}.")
+    return row
+
+
+def _check_ids(path: Path, found: list[str], expected: list[str], kind: str) -> None:
+    """Questions must be all there in order; other rows join by id, in any order."""
+    if len(found) != len(expected):
+        raise IgakuError(
+            f"{path} has {len(found)} rows where the exam has {len(expected)} "
+            f"questions: {FIX}."
+        )
+    if kind:
+        found, expected = sorted(found), sorted(expected)
+    for here, belongs in zip(found, expected, strict=True):
+        if here != belongs:
+            raise IgakuError(f"{path} has {here} where {belongs} belongs: {FIX}.")
+
+
+def _check_hash(path: Path, digest: str | None) -> None:
+    if digest is not None and file_sha256(path) != digest:
+        raise IgakuError(
+            f"{path} differs from the released file (its sha256 is another): {FIX}."
+        )
