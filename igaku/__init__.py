@@ -36,8 +36,6 @@ def __getattr__(name: str) -> Any:
     """A public name from the module that owns it, or a module of the package."""
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
-    if name == "__version__":
-        return import_module("importlib.metadata").version("igaku")
     try:
         return import_module(f"igaku.{name}")
     except ModuleNotFoundError as missing:

@@ -1,8 +1,8 @@
 """Paired statistics for two models that answered the same questions.
 
 A paired table has four counts: `both` right, right in `only_a`, right in `only_b`,
-`neither`. A is the reference, B the candidate; differences are A − B, as fractions, so a
-positive difference means that B is worse. The test is McNemar's mid-p (Fagerland,
+`neither`. A is the reference, B the candidate; differences are A − B, as fractions, so
+a positive difference means that B is worse. The test is McNemar's mid-p (Fagerland,
 Lydersen & Laake 2013, BMC Med Res Methodol 13:91), the interval Tango's score interval
 (1998, Stat Med 17:891), with Newcombe's method 10 (1998, Stat Med 17:2635) beside it.
 """
@@ -128,7 +128,7 @@ def noninferiority(
 def equivalence(
     both: int, only_a: int, only_b: int, neither: int, margin: float
 ) -> float:
-    """p of two one-sided tests (TOST) that A and B differ by less than `margin`."""
+    """The p of two one-sided tests (TOST) that A and B differ by less than `margin`."""
     worse = noninferiority(both, only_a, only_b, neither, margin)
     better = noninferiority(both, only_b, only_a, neither, margin)
     return max(worse, better)

@@ -1,0 +1,37 @@
+# Every target sets the checkout up first, in .venv, and only when the lock changed.
+# PYTHON is the Python that .venv is made from; pip's own settings choose the index.
+PYTHON ?= python3
+BIN := .venv/bin
+STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
+
+.PHONY: help run test lint lab lock set-up
+
+help:
+	@echo "make run    ask the embedded models their exam, analyse and render it"
+	@echo "make test   run the test suite"
+	@echo "make lab    open the notebooks in JupyterLab"
+	@echo "make lint   check style, types and that notebooks carry no output"
+
+run: set-up
+	@$(BIN)/igaku demo $(ARGS)
+
+test: set-up
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: set-up
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify $(STRIPPED) notebooks/*.ipynb
+
+lab: set-up
+	@$(BIN)/jupyter lab notebooks
+
+set-up:
+	@$(PYTHON) set_up.py
+
+# For maintainers: choose the locked versions anew (needs uv on the PATH).
+lock:
+	uv pip compile pyproject.toml --extra lab --extra test -o requirements.lock \
+	    --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"

@@ -1,0 +1,133 @@
+"""The `igaku` command: what is easier in a terminal than in a notebook."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from igaku.errors import IgakuError
+
+Language = Literal["ja", "en"]
+
+app = typer.Typer(
+    help="Ask local language models the Japanese medical licensing exam.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command; a problem the user can solve is one sentence, not a trace."""
+    try:
+        app()
+    except IgakuError as problem:
+        sys.exit(f"igaku: {problem}")
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        sys.exit(f"igaku: {problem.strerror}: {problem.filename}")
+
+
+@app.command()
+def data(
+    year: Annotated[
+        list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
+    ] = None,
+) -> None:
+    """Download the questions of an exam into the cache, and check them."""
+    from igaku.igakuqa import fetch_exam
+
+    for one in year or [2022]:
+        typer.echo(fetch_exam(one))
+
+
+@app.command()
+def check(
+    model: Annotated[
+        str, typer.Argument(help="Slug of params/, LM Studio name or Hugging Face id.")
+    ],
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of the server, ending in /v1.")
+    ] = None,
+) -> None:
+    """See in seconds whether a model can be asked: server, model, context, a reply."""
+    from igaku.card import settings_from
+    from igaku.run import questions_of, server_of
+
+    settings = settings_from(model=model, base_url=base_url)
+    with server_of(settings) as server:
+        for name, found in server.check(questions_of(settings)).rows():
+            typer.echo(f"{name:26}{found}")
+
+
+@app.command()
+def serve(
+    slug: Annotated[str, typer.Argument(help="An embedded model, as in params/lab.")],
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="A free one unless told.")
+    ] = None,
+) -> None:
+    """Serve an embedded model over HTTP until Ctrl-C."""
+    from igaku.lab.serve import serve_forever
+
+    serve_forever(slug, port)
+
+
+@app.command()
+def quantize(
+    recipe: Annotated[str, typer.Argument(help="One of the lab's recipes.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of any unquantized or released gpt-oss.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; else one in the cache.")
+    ] = None,
+) -> None:
+    """Quantize a gpt-oss checkpoint by a recipe, as the embedded models were."""
+    from igaku.lab.recipes import quantize as write_variant
+
+    typer.echo(write_variant(recipe, checkpoint, out))
+
+
+@app.command()
+def demo(
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many questions each model is asked.")
+    ] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "ja",
+) -> None:
+    """Ask the embedded models their exam, compare them and render the pages."""
+    from igaku.demo import LIMIT
+    from igaku.demo import demo as run_demo
+
+    run_demo(limit or LIMIT, lang)
+
+
+@app.command()
+def render(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Executed notebooks, or folders of them; else outputs/."),
+    ] = None,
+    lang: Annotated[
+        Language | None, typer.Option(help="The notebook's own unless told.")
+    ] = None,
+) -> None:
+    """Write the page of each executed notebook beside it, as one HTML file."""
+    from igaku.paths import OUTPUTS
+    from igaku.render import render as render_folder
+    from igaku.render import render_notebook
+
+    for path in paths or [OUTPUTS]:
+        if path.suffix == ".ipynb":
+            typer.echo(render_notebook(path, lang=lang))
+        else:
+            typer.echo("\n".join(map(str, render_folder(path, lang))))
+
+
+if __name__ == "__main__":
+    main()

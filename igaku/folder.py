@@ -1,0 +1,188 @@
+"""The folder of a run: its JSON Lines files, its manifest, and the lock on all of them.
+
+A process may be killed between any two bytes it writes. A line is therefore written by
+one call, a torn last line is cut off before anything is added, and what is rewritten
+takes the place of the old file in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from igaku.errors import IgakuError
+
+ANSWERS = "answers.jsonl"
+ERRORS = "errors.jsonl"  # failures that were asked again later
+PROBE = "probe.jsonl"  # truncated questions asked again with a larger budget
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+
+Row = dict[str, Any]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a run's folder, until this one ends or dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as refused:
+        raise IgakuError(
+            f"{folder} cannot be written ({refused.strerror}): choose another "
+            "`outputs_dir`."
+        ) from refused
+    with file:
+        _take(file, folder)
+        yield
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    """Take the lock, which the system frees even when the process is killed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        file.seek(0)
+        raise IgakuError(
+            f"{folder} is being written by process {file.read().strip() or '?'}: "
+            "wait until it ends, or choose another `run`."
+        ) from taken
+    except OSError as unable:
+        raise IgakuError(
+            f"{folder} is on a disk that cannot lock files ({unable.strerror}): choose "
+            "an `outputs_dir` on a disk of this machine."
+        ) from unable
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+class Journal:
+    """A file of rows that only grows, a whole line at a time, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._turn = threading.Lock()
+        self._file = path.open("ab", buffering=0)
+        self._name = f"{path.parent.name}/{path.name}"
+
+    def append(self, row: Mapping[str, Any]) -> bool:
+        """Write one row; False when the journal was closed before its turn came."""
+        line = encoded(row)
+        with self._turn:
+            if self._file.closed:
+                return False
+            try:
+                cut = self._file.write(line) < len(line)
+                trouble = "the disk is full" if cut else None
+            except OSError as refused:
+                trouble = str(refused.strerror)
+            if trouble:  # nothing may follow a torn line
+                self._file.close()
+        if trouble:
+            raise IgakuError(
+                f"{self._name} cannot be written ({trouble}): make room, then run "
+                "again; what was answered is kept."
+            )
+        return True
+
+    def close(self) -> None:
+        """End the file; a reply that comes in later is not written any more."""
+        with self._turn:
+            self._file.close()
+
+
+def encoded(row: Mapping[str, Any]) -> bytes:
+    """A row as one line of JSON."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, in a server's own body
+        return json.dumps(row).encode() + b"\n"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, without a last line that is still torn."""
+    data = path.read_bytes() if path.is_file() else b""
+    whole = data.rfind(b"\n") + 1
+    rows = list(_rows(path, data[:whole]))
+    last = _parsed(data[whole:])
+    return [*rows, last] if last else rows
+
+
+def mend(path: Path) -> None:
+    """Complete a last line that only lacks its newline, and cut a torn one off."""
+    data = path.read_bytes() if path.is_file() else b""
+    whole = data.rfind(b"\n") + 1
+    if _parsed(data[whole:]):
+        with path.open("ab") as file:
+            file.write(b"\n")
+    elif whole < len(data):
+        os.truncate(path, whole)
+
+
+def _rows(path: Path, data: bytes) -> Iterator[Row]:
+    seen: set[str] = set()
+    for number, line in enumerate(_lines(data), 1):
+        row = _parsed(line)
+        if row is None:
+            raise IgakuError(
+                f"{path}, line {number} is not a row of answers: delete that line, and "
+                "its question is asked again."
+            )
+        if row["problem_id"] in seen:
+            raise IgakuError(
+                f"{path}, line {number} is a second answer to {row['problem_id']}: "
+                "delete one of the two lines."
+            )
+        seen.add(row["problem_id"])
+        yield row
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """Lines by their newline alone: a reply may hold any other line break."""
+    return (line for line in data.split(b"\n") if line.strip())
+
+
+def _parsed(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and "problem_id" in row else None
+
+
+def set_aside(
+    folder: Path, rows: Iterable[Row], is_kept: Callable[[Row], bool]
+) -> list[Row]:
+    """Move the other rows from the answers to the errors; the rows that are kept."""
+    errors = folder / ERRORS
+    old = errors.read_bytes() if errors.is_file() else b""
+    old = old[: old.rfind(b"\n") + 1]
+    known = set(_lines(old))  # a kill between the two steps must not double a line
+    kept, moved = [], []
+    for row in rows:
+        if is_kept(row):
+            kept.append(row)
+        elif (line := encoded(row))[:-1] not in known:
+            moved.append(line)
+    replace(errors, old + b"".join(moved))
+    replace(folder / ANSWERS, b"".join(map(encoded, kept)))
+    return kept
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file so that it is the old one or the new one, never a part."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+def now() -> str:
+    """The moment in UTC, as the files of a run write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

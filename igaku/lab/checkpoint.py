@@ -1,0 +1,228 @@
+"""A gpt-oss checkpoint: a folder laid out as Hugging Face lays one out.
+
+The experts may be plain (expert, in, out), as igaku trains them, or MXFP4 `_blocks` and
+`_scales`, as they were released; gate and up lie interleaved either way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from igaku.errors import IgakuError
+from igaku.lab import mxfp4
+from igaku.lab.tensorfile import Encoded, Stored, as_float32, read_index
+
+COMPONENTS = ("attention", "embedding", "lm_head", "router", "experts")
+EXPERT_PARTS = ("gate", "up", "down")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+FLOATS = ("F32", "BF16", "F16")
+
+
+class Part(NamedTuple):
+    """A weight matrix that a recipe may code, or an expert's three, by module path."""
+
+    path: str
+    component: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An open checkpoint: its config, and where each tensor lies."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensors: dict[str, Stored]
+
+    @property
+    def layers(self) -> int:
+        """How many transformer layers there are."""
+        return int(self.config["num_hidden_layers"])
+
+    @property
+    def dtype(self) -> str:
+        """The type of the weights outside the experts, "F32" or "BF16"."""
+        return self.tensors["model.embed_tokens.weight"].dtype
+
+    @property
+    def released(self) -> bool:
+        """Whether the experts are already MXFP4."""
+        return "model.layers.0.mlp.experts.down_proj_blocks" in self.tensors
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many weights there are, biases, norms and sinks included."""
+        return sum(
+            int(np.prod(stored.shape, dtype=np.int64)) * (2 if _is_codes(name) else 1)
+            for name, stored in self.tensors.items()
+            if not name.endswith("_scales")
+        )
+
+    def raw(self, name: str) -> Encoded:
+        """A tensor as it is stored."""
+        return self.tensors[name].read()
+
+    def float32(self, name: str) -> np.ndarray:
+        """A tensor in float32."""
+        return as_float32(self.raw(name))
+
+    def expert_codes(self, layer: int, part: str) -> mxfp4.Mxfp4:
+        """One of "gate", "up", "down" of a layer's experts in MXFP4, (expert, out, in).
+
+        Released codes are passed on untouched; plain weights are coded here, once for
+        every recipe, so that "native MXFP4" names the same numbers in each format.
+        """
+        if not self.released:
+            return mxfp4.encode(self.expert_values(layer, part))
+        stem = _expert_stem(layer, part)
+        blocks, scales = self.raw(f"{stem}_blocks"), self.raw(f"{stem}_scales")
+        return mxfp4.Mxfp4(_part(blocks.data, part, 1), _part(scales.data, part, 1))
+
+    def expert_values(self, layer: int, part: str) -> np.ndarray:
+        """The same in float32 as the checkpoint has it: plain, or decoded."""
+        if self.released:
+            return self.expert_codes(layer, part).decode()
+        plain = _part(self.float32(_expert_stem(layer, part)), part, 2)
+        return np.ascontiguousarray(plain.swapaxes(1, 2))
+
+    def expert_bias(self, layer: int, part: str) -> Encoded:
+        """The bias of one part of a layer's experts, (expert, out), as stored."""
+        dtype, data = self.raw(f"{_expert_stem(layer, part)}_bias")
+        return Encoded(dtype, _part(data, part, 1))
+
+    def expert_bias32(self, layer: int, part: str) -> np.ndarray:
+        """The same in float32."""
+        return as_float32(self.expert_bias(layer, part))
+
+    def parts(self) -> Iterator[Part]:
+        """Every weight matrix by its path in the network, from input to output."""
+        yield Part("model.embed_tokens", "embedding")
+        for layer in range(self.layers):
+            stem = f"model.layers.{layer}"
+            for letter in "qkvo":
+                yield Part(f"{stem}.self_attn.{letter}_proj", "attention")
+            yield Part(f"{stem}.mlp.router", "router")
+            for part in EXPERT_PARTS:
+                yield Part(f"{stem}.mlp.experts.{part}_proj", "experts")
+        yield Part("lm_head", "lm_head")
+
+    def plain_tensors(self) -> Iterator[str]:
+        """The names no recipe touches: norms, sinks, and biases outside the experts."""
+        coded = {f"{part.path}.weight" for part in self.parts()}
+        return (n for n in self.tensors if ".experts." not in n and n not in coded)
+
+    def rope(self) -> tuple[float, dict[str, Any] | None]:
+        """The base of the rotary positions, and their scaling (None for none).
+
+        transformers 5 keeps both under `rope_parameters`, earlier ones apart.
+        """
+        scaling = dict(self.config.get("rope_parameters") or {})
+        scaling.update(self.config.get("rope_scaling") or {})
+        theta = scaling.pop("rope_theta", None) or self.config.get("rope_theta", 150000)
+        kind = scaling.get("rope_type") or scaling.get("type", "default")
+        return float(theta), None if kind == "default" else scaling
+
+
+def _is_codes(name: str) -> bool:
+    return name.endswith("_blocks")
+
+
+def _expert_stem(layer: int, part: str) -> str:
+    kind = "down_proj" if part == "down" else "gate_up_proj"
+    return f"model.layers.{layer}.mlp.experts.{kind}"
+
+
+def _part(data: np.ndarray, part: str, axis: int) -> np.ndarray:
+    """Gate is every even row of the interleaved axis, up every odd one."""
+    if part == "down":
+        return np.asarray(data)
+    rows = slice(0 if part == "gate" else 1, None, 2)
+    return np.ascontiguousarray(data[(slice(None),) * axis + (rows,)])
+
+
+def open_checkpoint(folder: str | Path) -> Checkpoint:
+    """The checkpoint in `folder`; anything but a whole gpt-oss is an error."""
+    folder = Path(folder)
+    config = _config(folder)
+    found = Checkpoint(folder, config, _tensors(folder))
+    for name in _needed(found):
+        if name not in found.tensors:
+            raise IgakuError(
+                f"{folder} lacks the tensor {name}: fetch the folder again."
+            )
+        if found.tensors[name].dtype not in (*FLOATS, "U8"):
+            raise IgakuError(
+                f"{folder} holds {name} as {found.tensors[name].dtype}: pass a "
+                f"checkpoint in float32 or bfloat16, as it was released or trained."
+            )
+    return found
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config.get("model_type")
+    except (OSError, ValueError, AttributeError) as missing:
+        raise IgakuError(
+            f"{folder} is not a checkpoint folder, it has no readable config.json: "
+            f"pass the folder of a gpt-oss as Hugging Face lays one out."
+        ) from missing
+    if kind != "gpt_oss":
+        raise IgakuError(
+            f"{folder} holds a model of type {kind!r}: these recipes are for gpt_oss."
+        )
+    if "quantization" in config:
+        raise IgakuError(
+            f"{folder} is quantized for MLX already: pass the checkpoint it came from."
+        )
+    return dict(config)
+
+
+def _tensors(folder: Path) -> dict[str, Stored]:
+    """Every tensor of every shard; a shard that the index names must be there."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        shards = [folder / name for name in sorted(set(listed))]
+    else:
+        shards = [folder / "model.safetensors"]
+    tensors: dict[str, Stored] = {}
+    for shard in shards:
+        if not shard.is_file():
+            raise IgakuError(f"{shard} is missing: fetch the folder again.")
+        tensors.update(read_index(shard))
+    return tensors
+
+
+def _needed(found: Checkpoint) -> Iterator[str]:
+    for path, component in found.parts():
+        if component != "experts":
+            yield f"{path}.weight"
+            if component in ("attention", "router"):
+                yield f"{path}.bias"
+    for layer in range(found.layers):
+        stem = f"model.layers.{layer}"
+        yield from (
+            f"{stem}.{n}.weight"
+            for n in ("input_layernorm", "post_attention_layernorm")
+        )
+        yield f"{stem}.self_attn.sinks"
+        for part in ("gate", "down"):
+            expert = _expert_stem(layer, part)
+            yield f"{expert}_bias"
+            codes = [f"{expert}_blocks", f"{expert}_scales"]
+            yield from codes if found.released else [expert]
+    yield "model.norm.weight"

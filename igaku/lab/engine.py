@@ -1,0 +1,122 @@
+"""The process that serves one model folder: `python -m igaku.lab.engine`.
+
+It runs mlx_lm's or llama.cpp's own HTTP server and adds three things: it ends with the
+process that started it, it reaches no network, and it answers to one model name only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+CONTEXT = 8192  # tokens for each request in flight
+SLOTS = 8
+SMALL = 64 * 2**20
+
+
+def main() -> None:
+    """Serve a folder by an engine, as `serve.start_server` asks."""
+    engine, folder, name, host, port, parent = sys.argv[1:]
+    _end_with(int(parent))
+    run = {"mlx": run_mlx, "llama.cpp": run_llama_cpp}[engine]
+    run(Path(folder), name, host, int(port))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended, however that came about.
+
+    Linux could send a signal instead, but at the end of the parent's thread, which in
+    a notebook or a pool is not the end of the parent.
+    """
+
+    def until_closed() -> None:
+        os.read(0, 1)  # the parent holds the other end and never writes
+        os._exit(0)
+
+    def until_orphaned() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(0)
+
+    for watch in (until_closed, until_orphaned):
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def run_mlx(folder: Path, name: str, host: str, port: int) -> None:
+    """mlx_lm.server on an MLX folder, known as `name`."""
+    # transformers would load torch where it is installed, for three seconds and for
+    # nothing: only the tokenizer is wanted.
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    from mlx_lm import server
+
+    _name_model(server, folder, name)
+    sys.argv = ["mlx_lm.server", "--model", str(folder), "--host", host]
+    sys.argv += ["--port", str(port), "--log-level", "WARNING"]
+    sys.argv += ["--decode-concurrency", str(SLOTS), "--prompt-concurrency", str(SLOTS)]
+    server.main()
+
+
+def _name_model(server: Any, folder: Path, name: str) -> None:
+    """Have the server know its one model as `name`, and refuse every other.
+
+    By itself it echoes any name it is asked for, after trying to download it.
+    """
+
+    class Provider(server.ModelProvider):
+        def load(self, model: str, *_: Any) -> Any:
+            if model not in (name, "default_model"):
+                raise ValueError(
+                    f"model {model!r} is not served here: ask for {name!r}"
+                )
+            return super().load("default_model", None, "default_model")
+
+    def list_models(handler: Any) -> None:
+        about = {"id": name, "object": "model", "created": handler.created}
+        about["meta"] = _card(folder)
+        handler._set_completion_headers(200)
+        handler.end_headers()
+        handler.wfile.write(json.dumps({"object": "list", "data": [about]}).encode())
+
+    server.ModelProvider = Provider
+    server.APIHandler.handle_models_request = list_models
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """What the folder's card says of it, files and hashes left out."""
+    card = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    kept = ("recipe", "layout", "parameters", "size_bytes", "bits_per_weight")
+    return {name: card[name] for name in kept}
+
+
+def run_llama_cpp(folder: Path, name: str, host: str, port: int) -> None:
+    """llama.cpp's server on a GGUF, known as `name`."""
+    import xllamacpp
+
+    from igaku.lab.gguf_file import FILE_NAME
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(folder / FILE_NAME)
+    params.model_alias = {name}
+    params.hostnames, params.port = [host], port
+    params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
+    threads = _threads(folder / FILE_NAME)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cache_ram_mib = 256
+    params.fit_params, params.ui, params.warmup = False, False, False
+    server = xllamacpp.Server(params)  # must stay referenced: it stops when freed
+    print(f"serving at {server.listening_address}", flush=True)
+    threading.Event().wait()
+
+
+def _threads(model: Path) -> int:
+    """One for a model so small that threads would mostly wait for each other."""
+    return 1 if model.stat().st_size < SMALL else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The two engines, and whether this machine can have them."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+MLX, LLAMA_CPP = "mlx", "llama.cpp"
+GLIBC = (2, 35)  # of MLX's Linux wheels
+
+SERVERS = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
+WRITERS = {MLX: ("mlx.core",), LLAMA_CPP: ("gguf",)}
+# Importing these takes seconds, or brings nothing that looking for them does not.
+ONLY_LOOKED_FOR = ("mlx_lm", "gguf")
+
+
+def missing_engine(slug: str) -> str | None:
+    """Why an embedded model cannot be served on this machine; None where it can."""
+    from igaku.lab.recipes import find_recipe
+
+    return _missing(SERVERS[find_recipe(slug).engine])
+
+
+def missing_writer(engine: str) -> str | None:
+    """Why an engine's folders cannot be written here; None where they can."""
+    return _missing(WRITERS[engine])
+
+
+def _missing(names: tuple[str, ...]) -> str | None:
+    for name in names:
+        if not _is_there(name):
+            impossible = _no_mlx() if name.startswith("mlx") else None
+            package = name.removesuffix(".core").replace("_", "-")
+            return impossible or (
+                f"{package} cannot be imported (python -m pip install 'igaku[lab]' "
+                f"brings it)"
+            )
+    return None
+
+
+def _no_mlx() -> str | None:
+    """MLX has wheels for Apple silicon, and for Linux with a recent glibc."""
+    system, machine = platform.system(), platform.machine()
+    if system == "Darwin" and machine == "arm64":
+        return None
+    if system != "Linux":
+        return f"MLX has no build for {system} on {machine}"
+    libc, found = platform.libc_ver()
+    if libc == "glibc" and tuple(map(int, found.split(".")[:2])) >= GLIBC:
+        return None
+    return f"MLX needs glibc 2.35 or newer, and this is {libc or 'no glibc'} {found}"
+
+
+@cache
+def _is_there(name: str) -> bool:
+    try:
+        if name in ONLY_LOOKED_FOR:
+            return find_spec(name) is not None
+        import_module(name)
+    except (ImportError, OSError, ValueError):
+        return False
+    return True

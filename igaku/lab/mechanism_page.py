@@ -1,0 +1,339 @@
+"""The mechanism notebook's page: its tables, figures and computed sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from igaku.lab.mechanism import (
+    REFERENCE,
+    Effect,
+    finished_within,
+    replies_of,
+    right_within,
+)
+from igaku.shown import (
+    Picture,
+    Shown,
+    joined,
+    picture,
+    say,
+    sentence,
+    share,
+    table,
+    written,
+)
+from igaku.statistics import Interval, proportion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = {
+    REFERENCE: ("基準", "reference"),
+    "attention": ("注意", "attention"),
+    "embedding": ("埋め込み", "embedding"),
+    "lm_head": ("出力層", "lm_head"),
+    "router": ("ルーター", "router"),
+    "experts": ("エキスパート", "experts"),
+}
+LOOK: dict[str, tuple[str, str, Any]] = {  # colour, marker and line of each component
+    "attention": ("#D55E00", "s", "-"),
+    "embedding": ("#009E73", "^", "--"),
+    "lm_head": ("#CC79A7", "D", "-."),
+    "router": ("#56B4E9", "v", ":"),
+    "experts": ("#0072B2", "o", (0, (5, 1))),
+}
+
+
+def reference_line(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
+    """What the unablated model does, with which everything else is compared."""
+    rows = replies_of(replies, REFERENCE)
+    right = int(right_within(rows, budget).sum())
+    accuracy = proportion(right, len(rows))
+    longest, mean = int(rows["tokens"].max()), rows["tokens"].mean()
+    return sentence(
+        say(
+            lang,
+            f"基準（float32）: 上限 {budget} トークンで {len(rows)} 問中 {right} 問正答"
+            f"（{accuracy.estimate:.1%}、95 % 区間 {accuracy.low:.1%}〜"
+            f"{accuracy.high:.1%}）。返答は平均 {mean:.1f}、最長 {longest} トークン。",
+            f"Reference (float32): {right} of {len(rows)} right at the budget of "
+            f"{budget} tokens ({accuracy.estimate:.1%}, 95 % interval "
+            f"{accuracy.low:.1%} to {accuracy.high:.1%}). Replies take {mean:.1f} "
+            f"tokens on average, {longest} at most.",
+        )
+    )
+
+
+def effect_table(found: Sequence[Effect], lang: str) -> Shown:
+    """All effects, one row per component and precision."""
+    head = [
+        say(lang, "部位", "component"),
+        say(lang, "ビット", "bits"),
+        "n",
+        say(lang, "正答率", "accuracy"),
+        say(lang, "低下（点）と区間", "points lost, interval"),
+        say(lang, "平均トークン", "mean tokens"),
+        say(lang, "延長と区間", "longer by, interval"),
+        say(lang, "上限での空白", "blank at the budget"),
+        say(lang, "最後まで未到達", "never final"),
+    ]
+    rows = [
+        (
+            _name(e.component, lang),
+            e.bits,
+            e.n,
+            share(e.right / e.n),
+            f"{100 * e.loss:+.1f} {_points(e.loss_interval, 100)}",
+            f"{e.tokens:.1f}",
+            f"{e.longer:+.1f} {_points(e.longer_interval)}",
+            share(e.blank / e.n),
+            share(e.unfinished / e.n),
+        )
+        for e in found
+    ]
+    return table(head, rows)
+
+
+def _points(interval: Interval, scale: float = 1) -> str:
+    low, high = (scale * limit for limit in interval)
+    return f"[{low:+.1f}, {high:+.1f}]"
+
+
+def _name(component: str, lang: str) -> str:
+    return say(lang, *NAMES[component])
+
+
+def _named(found: Sequence[Effect], lang: str) -> str:
+    unit = say(lang, "ビット", "-bit")
+    parts = [f"{_name(e.component, lang)} {e.bits}{unit}" for e in found]
+    return say(lang, "、", ", ").join(parts)
+
+
+def findings(found: Sequence[Effect], budget: int, lang: str) -> Shown:
+    """What the effects say: what breaks the chain, what lengthens it, what is blank."""
+    return joined(
+        sentence(text)
+        for text in (
+            _breaking(found, lang),
+            _lengthening(found, lang),
+            _blanking(found, budget, lang),
+            _experts_against_rest(found, lang),
+            _limits(found, lang),
+        )
+    )
+
+
+def _breaking(found: Sequence[Effect], lang: str) -> str:
+    shown = [e for e in found if e.breaks]
+    rest = [e for e in found if not e.breaks]
+    if not shown:
+        return say(
+            lang,
+            f"正答率の低下は、{len(found)}通りのどれでも示されませんでした。",
+            f"A loss of accuracy is shown for none of the {len(found)} cases.",
+        )
+    worst = max(shown, key=lambda e: e.loss)
+    low, high = (100 * x for x in worst.loss_interval)
+    return say(
+        lang,
+        f"正答率の低下が示されたのは {_named(shown, lang)} です。最大は "
+        f"{_named([worst], lang)} の {100 * worst.loss:.0f} 点"
+        f"（{low:.0f}〜{high:.0f}、n={worst.n}）。"
+        f"残る {len(rest)} 通りでは示されていません（同じとは言えません）。",
+        f"A loss of accuracy is shown for {_named(shown, lang)}. The largest is "
+        f"{100 * worst.loss:.0f} points with {_named([worst], lang)} "
+        f"({low:.0f} to {high:.0f}, n={worst.n}). For the other {len(rest)} cases none "
+        "is shown, which does not say that there is none.",
+    )
+
+
+def _lengthening(found: Sequence[Effect], lang: str) -> str:
+    shown = [e for e in found if e.lengthens]
+    if not shown:
+        return say(
+            lang,
+            "推論が長くなることは、どの部位でも示されませんでした。",
+            "Longer chains are shown for no component.",
+        )
+    most = max(shown, key=lambda e: e.longer)
+    low, high = most.longer_interval
+    return say(
+        lang,
+        f"推論が長くなると示されたのは {_named(shown, lang)} です。最大は "
+        f"{_named([most], lang)} の平均 {most.longer:.0f} トークン"
+        f"（{low:.0f}〜{high:.0f}）。",
+        f"Longer chains are shown for {_named(shown, lang)}; the longest with "
+        f"{_named([most], lang)}, by {most.longer:.0f} tokens on average "
+        f"({low:.0f} to {high:.0f}).",
+    )
+
+
+def _blanking(found: Sequence[Effect], budget: int, lang: str) -> str:
+    worst = max(found, key=lambda e: e.blank)
+    if not worst.blank:
+        return say(
+            lang,
+            f"上限 {budget} トークンで空白になった返答はありません。",
+            f"No reply is blank at the budget of {budget} tokens.",
+        )
+    later = worst.blank - worst.unfinished
+    interval = proportion(worst.blank, worst.n)
+    return say(
+        lang,
+        f"上限 {budget} トークンで空白が最も多いのは {_named([worst], lang)} で、"
+        f"{worst.n} 問中 {worst.blank} 問"
+        f"（{interval.low:.0%}〜{interval.high:.0%}）。"
+        f"うち {later} 問は上限を延ばせば最終チャネルに達し、"
+        f"{worst.unfinished} 問は達しないままでした。",
+        f"At the budget of {budget} tokens {_named([worst], lang)} leaves most blanks: "
+        f"{worst.blank} of {worst.n} ({interval.low:.0%} to {interval.high:.0%}). "
+        f"Given more tokens, {later} of them reach the final channel and "
+        f"{worst.unfinished} still do not.",
+    )
+
+
+def _experts_against_rest(found: Sequence[Effect], lang: str) -> str:
+    """The seed's claim held against this model: non-experts matter more."""
+    low = min(e.bits for e in found)
+    at = {e.component: e for e in found if e.bits == low}
+    if "experts" not in at or len(at) < 2:
+        return say(lang, "エキスパートとの比較はありません。", "No expert comparison.")
+    experts = at.pop("experts")
+    order = sorted(at.values(), key=lambda e: -e.loss)
+    worse = [e for e in order if e.loss_interval[0] > experts.loss_interval[1]]
+    listed = say(lang, "、", ", ").join(
+        f"{_name(e.component, lang)} {100 * e.loss:+.0f}" for e in [*order, experts]
+    )
+    if worse:
+        names = say(lang, "、", ", ").join(_name(e.component, lang) for e in worse)
+        verdict = say(
+            lang,
+            f"エキスパートより失点が大きいと示されたのは {names} です。",
+            f"Shown to cost more than the experts: {names}.",
+        )
+    else:
+        verdict = say(
+            lang,
+            "エキスパート以外の方が失点が大きいことは、このモデルでは示されません。",
+            "That any non-expert part costs more than the experts is not shown here.",
+        )
+    return say(
+        lang,
+        f"{low} ビットでの失点（点）: {listed}。{verdict}",
+        f"Points lost at {low} bits: {listed}. {verdict}",
+    )
+
+
+def _limits(found: Sequence[Effect], lang: str) -> str:
+    n = min(e.n for e in found)
+    level = 1 - 0.05 / len(found)
+    return say(
+        lang,
+        f"区間は {len(found)} 通り全体で 95 %（一つずつは {level:.2%}）、n={n}。"
+        "数字は内蔵の小さなモデルについてのもので、20B については何も言いません。",
+        f"Intervals hold together at 95 % over {len(found)} cases ({level:.2%} each), "
+        f"n={n}. The numbers speak of the tiny embedded model and not of the 20B.",
+    )
+
+
+def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
+    """Accuracy, chain length and blank share against bits, one line per component."""
+    from matplotlib.figure import Figure
+
+    from igaku.plots import WIDTH, use_style
+
+    use_style()
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    panels = figure.subplots(1, 3)
+    titles = (
+        say(lang, "正答率（%）", "accuracy (%)"),
+        say(lang, "延びたトークン", "tokens longer"),
+        say(lang, "上限での空白（%）", "blank at the budget (%)"),
+    )
+    for place, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        for component, (colour, marker, line) in LOOK.items():
+            points = [e for e in found if e.component == component]
+            axes.plot(
+                [e.bits for e in points],
+                [_dose(e)[place] for e in points],
+                color=colour,
+                marker=marker,
+                linestyle=line,
+                label=_name(component, lang),
+            )
+        axes.set_title(title)
+        axes.set_xlabel(say(lang, "ビット", "bits"))
+        axes.set_xticks(sorted({e.bits for e in found}))
+        axes.invert_xaxis()
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), ncols=5, loc="outside lower center"
+    )
+    alt = say(
+        lang,
+        "部位ごとのビット数と、正答率・推論の長さ・空白の割合",
+        "Accuracy, chain length and blank share against the bits of each component",
+    )
+    return picture(figure, alt)
+
+
+def _dose(e: Effect) -> tuple[float, float, float]:
+    """Accuracy in percent, tokens longer, blank share in percent."""
+    return 100 * e.right / e.n, e.longer, 100 * e.blank / e.n
+
+
+def budget_figure(
+    replies: pd.DataFrame, found: Sequence[Effect], budget: int, lang: str
+) -> Picture:
+    """Share of blank replies had the budget been K, for the reference and the worst."""
+    from matplotlib.figure import Figure
+
+    from igaku.plots import WIDTH, use_style
+
+    use_style()
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    axes = figure.subplots()
+    budgets = range(16, int(replies["tokens"].max()) + 1)
+    worst = sorted(found, key=lambda e: -e.blank)[:3]
+    curves: list[tuple[str, pd.DataFrame, str, Any]] = [
+        (_name(REFERENCE, lang), replies_of(replies, REFERENCE), "#222222", "-")
+    ]
+    for e in worst:
+        colour, _, line = LOOK[e.component]
+        rows = replies_of(replies, e.component, e.bits)
+        curves.append((_named([e], lang), rows, colour, line))
+    for label, rows, colour, line in curves:
+        blank = [100 * (1 - finished_within(rows, k).mean()) for k in budgets]
+        axes.plot(budgets, blank, color=colour, linestyle=line, label=label)
+    axes.axvline(budget, color="#777777", linewidth=0.8)
+    axes.annotate(say(lang, "上限", "budget"), (budget, 100), ha="left", va="top")
+    axes.set_xlabel(say(lang, "トークンの上限", "token budget"))
+    axes.set_ylabel(say(lang, "空白（%）", "blank (%)"))
+    axes.legend()
+    alt = say(
+        lang,
+        "上限を変えたときの空白の割合",
+        "Share of blank replies against the budget",
+    )
+    return picture(figure, alt)
+
+
+def sample(replies: pd.DataFrame, found: Sequence[Effect], lang: str) -> Shown:
+    """One unfinished reply of the case with most of them, beside the reference's."""
+    worst = max(found, key=lambda e: (e.unfinished, e.blank))
+    rows = replies_of(replies, worst.component, worst.bits)
+    lost = rows[~rows["finished"]]
+    if lost.empty:
+        return sentence(
+            say(lang, "未完の返答はありません。", "No reply is left unfinished.")
+        )
+    problem_id = str(lost.index[0])
+    before = replies_of(replies, REFERENCE).loc[problem_id, "text"]
+    return joined(
+        (
+            sentence(f"{problem_id}: {_name(REFERENCE, lang)}"),
+            written(before),
+            sentence(f"{problem_id}: {_named([worst], lang)}"),
+            written(lost.iloc[0]["text"]),
+        )
+    )

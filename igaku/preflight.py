@@ -1,0 +1,156 @@
+"""The check before a run: an hour is lost on what a minute could have found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from igaku.asking import Item, is_finished, plan_of
+from igaku.card import Settings
+from igaku.errors import IgakuError
+from igaku.exam import Question
+from igaku.fields import LAB
+from igaku.reply import Reply
+from igaku.server import (
+    complete,
+    connect,
+    context_length,
+    listed_models,
+    request_body,
+    served_as,
+    server_facts,
+)
+
+CHECK_TOKENS = 64  # enough to see the model think or speak, and soon done
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found before the first question; what is wrong raises instead.
+
+    A finished run asks its server nothing, so nothing is found (`asked` is None).
+    """
+
+    base_url: str
+    model: str
+    asked: str | None = None
+    models: tuple[str, ...] = ()
+    served_model: str | None = None
+    context_length: int | None = None
+    longest_prompt: int | None = None
+    needed: int | None = None
+    seconds: float | None = None
+    said: str | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The findings as a table: what was looked at, what was found."""
+        if self.asked is None:
+            return [("run", "finished: nothing is left to ask")]
+        return [
+            ("server", self.base_url),
+            ("model asked for", self.model),
+            ("model that answered", self.served_model or "the server does not say"),
+            ("context", _counted(self.context_length)),
+            ("longest prompt + budget", _counted(self.needed)),
+            (f"reply to {self.asked}", f"{self.said} ({self.seconds:.1f} s)"),
+        ]
+
+
+def check(settings: Settings, questions: Sequence[Question]) -> Check:
+    """Make sure in seconds that a run can work: server, model, context, one reply.
+
+    The reply is asked for with a small budget and not kept.
+    """
+    plan = plan_of(settings, questions)
+    if is_finished(plan):
+        return Check(settings.base_url, settings.model)
+    if settings.base_url == LAB:
+        raise IgakuError(
+            f"{settings.model} is an embedded model and is not being served: use "
+            "`with igaku.run.server_of(settings)`, or `igaku serve` and its address."
+        )
+    facts = _facts(settings)
+    item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
+    reply, seconds = _one_reply(settings, item)
+    _check_reply(settings, item, reply, facts)
+    window = context_length(facts, settings.model)
+    needed = _needed(settings, reply, window)
+    return Check(
+        base_url=settings.base_url,
+        model=settings.model,
+        asked=item.question.problem_id,
+        models=tuple(listed_models(facts)),
+        served_model=reply.served_model,
+        context_length=window,
+        longest_prompt=reply.prompt_tokens,
+        needed=needed,
+        seconds=seconds,
+        said=_shortened(reply.content or reply.reasoning),
+    )
+
+
+def _facts(settings: Settings) -> Mapping[str, Any]:
+    """What the server says of itself, once it lists the model that is asked for."""
+    facts = server_facts(settings.base_url, settings.model)
+    offered = listed_models(facts)
+    if offered and not any(served_as(settings.model, name) for name in offered):
+        shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
+        raise IgakuError(
+            f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
+            "model there, or pass `model` as the server names it."
+        )
+    return facts
+
+
+def _one_reply(settings: Settings, item: Item) -> tuple[Reply, float]:
+    budget = min(settings.max_tokens, CHECK_TOKENS)
+    began = time.perf_counter()
+    with connect(settings.base_url, settings.timeout) as client:
+        reply = complete(client, request_body(settings, item.chat, budget))
+    return reply, time.perf_counter() - began
+
+
+def _check_reply(
+    settings: Settings, item: Item, reply: Reply, facts: Mapping[str, Any]
+) -> None:
+    asked = f"{settings.base_url}, asked {item.question.problem_id},"
+    if reply.error:
+        raise IgakuError(
+            f"{asked} failed with: {reply.error.rstrip('.')}. Mend that at the server "
+            "or in the settings, then run again."
+        )
+    if not served_as(settings.model, reply.served_model, facts):
+        raise IgakuError(
+            f"{asked} answered as {reply.served_model}, not as {settings.model}: load "
+            "the model that is asked for and unload the other one."
+        )
+    if not (reply.content.strip() or reply.reasoning.strip()):
+        raise IgakuError(
+            f"{asked} sent neither text nor reasoning: try the model in the server's "
+            "own chat, and load it again."
+        )
+
+
+def _needed(settings: Settings, reply: Reply, window: int | None) -> int | None:
+    """The tokens that the longest prompt and a full reply take together."""
+    if reply.prompt_tokens is None:
+        return None
+    needed = reply.prompt_tokens + settings.max_tokens
+    if window is not None and window < needed:
+        raise IgakuError(
+            f"{settings.model} is loaded with a context of {window:,} tokens, but the "
+            f"longest prompt ({reply.prompt_tokens:,}) and max_tokens "
+            f"({settings.max_tokens:,}) need {needed:,}: load it with a longer context."
+        )
+    return needed
+
+
+def _counted(tokens: int | None) -> str:
+    return "the server does not say" if tokens is None else f"{tokens:,} tokens"
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"

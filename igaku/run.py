@@ -1,0 +1,385 @@
+"""The run: asking a whole exam, whatever happens on the way.
+
+Every reply is on disk the moment it is in. A run that was stopped, killed or left by
+its server goes on where it was; the same command starts it again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from igaku import health, manifest
+from igaku.asking import (
+    PROBE_FACTOR,
+    Asker,
+    Item,
+    Plan,
+    is_finished,
+    is_over,
+    is_reply,
+    left_to_ask,
+    left_to_probe,
+    plan_of,
+)
+from igaku.card import Settings
+from igaku.errors import IgakuError
+from igaku.exam import Question, load_exam, stratified
+from igaku.fields import LAB
+from igaku.folder import (
+    ANSWERS,
+    PROBE,
+    Journal,
+    Row,
+    locked,
+    mend,
+    now,
+    read_rows,
+    set_aside,
+)
+from igaku.preflight import Check, check
+from igaku.server import connect, server_facts
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from tqdm import tqdm
+
+__all__ = ["Check", "check", "questions_of", "run_exam", "server_of"]
+
+FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
+
+
+def questions_of(settings: Settings) -> list[Question]:
+    """The questions that the settings choose, in exam order."""
+    questions = load_exam(
+        settings.exam,
+        settings.sections,
+        settings.data_dir,
+        settings.serial_context,
+        settings.language,
+    )
+    return stratified(questions, settings.limit)
+
+
+def run_exam(
+    settings: Settings, questions: Sequence[Question], progress: bool = True
+) -> Path:
+    """Ask every question that has no reply yet; the folder of the run.
+
+    The same settings go on with a run and send nothing when it is finished; others are
+    refused. A server that fails five questions in a row, or answers with another model,
+    ends it with an IgakuError; a run of lost replies ends by itself, see `health`.
+    """
+    plan = plan_of(settings, questions)
+    answers = settings.folder / ANSWERS
+    with locked(settings.folder):
+        mend(answers)
+        rows = read_rows(answers)
+        begun = manifest.opened(plan, rows)
+        left = left_to_ask(plan, rows)
+        if left and not all(map(is_reply, rows)):
+            rows = set_aside(settings.folder, rows, is_reply)
+        session = Session(plan, begun, Tally.of(rows))
+        if left or left_to_probe(plan, rows):
+            session.hold(left, progress)
+        elif begun["end"] is None:  # killed between its last reply and its last word
+            session.close("finished")
+    return settings.folder
+
+
+@dataclass
+class Tally:
+    """What has come in: the outcomes of all replies, and how the last ones went."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    correct: int = 0
+    requests: int = 0
+    failures: int = 0  # in a row, up to the last one
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Tally:
+        """The tally of a run that goes on after these rows, nothing sent yet."""
+        outcomes = Counter(row["outcome"] for row in rows)
+        return cls(outcomes, sum(row["correct"] is True for row in rows))
+
+    def add(self, row: Row) -> None:
+        """Count one more row."""
+        self.outcomes[row["outcome"]] += 1
+        self.correct += row["correct"] is True
+        self.requests += row["attempts"]
+        self.failures = self.failures + 1 if row["outcome"] == "api_error" else 0
+
+    def __str__(self) -> str:
+        asked, lost = self.outcomes.total(), health.lost(self.outcomes)
+        return f"correct {self.correct}/{asked}, lost {lost}"
+
+
+class Session:
+    """One sitting of a run, from its first request to the last word in its manifest."""
+
+    def __init__(self, plan: Plan, begun: manifest.Manifest, tally: Tally) -> None:
+        self.plan, self.manifest, self.tally = plan, begun, tally
+        self.settings, self.folder = plan.settings, plan.settings.folder
+
+    def hold(self, left: Sequence[Item], progress: bool) -> None:
+        """Ask what is left, and say in the manifest how that ended."""
+        facts = server_facts(self.settings.base_url, self.settings.model)
+        self.manifest = manifest.joined(self.manifest, self.settings, facts)
+        manifest.write(self.folder, self.manifest)
+        ended, why = "failed", None
+        try:
+            with connect(self.settings.base_url, self.settings.timeout) as client:
+                self._ask(Asker(client, self.settings, facts), left, progress)
+                budget = PROBE_FACTOR * self.settings.max_tokens
+                self._probe(Asker(client, self.settings, facts, budget))
+                self.manifest["server_after"] = listed_again(client, facts)
+            ended = "finished"
+        except KeyboardInterrupt:
+            ended, why = "interrupted", "it was interrupted"
+            raise
+        except IgakuError as trouble:
+            ended, why = "stopped", str(trouble)
+            raise
+        finally:
+            self.close(ended, why)
+
+    def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
+        total, began = len(self.plan.items), time.monotonic()
+
+        def take(row: Row) -> None:
+            self.tally.add(row)
+            self._judge(row, asker)
+
+        with (
+            closing(Journal(self.folder / ANSWERS)) as journal,
+            bar_of(total, total - len(left), progress) as bar,
+        ):
+            for _ in rows_of(asker, left, journal, take):
+                bar.set_postfix_str(str(self.tally), refresh=False)
+                bar.update()
+                # At a fixed pace, the bar of an hour fills a notebook with pictures.
+                bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+
+    def _judge(self, row: Row, asker: Asker) -> None:
+        """Decide after a row whether there is any sense in asking on."""
+        if row["outcome"] == "wrong_model":
+            raise IgakuError(
+                f"{self.settings.base_url} answered as {row['served_model']}, not as "
+                f"{self.settings.model}: load the model that was asked for, unload the "
+                "other one, and run again."
+            )
+        if self.tally.failures >= FAILURES_IN_A_ROW:
+            raise IgakuError(
+                f"{self.tally.failures} questions in a row failed, the last with: "
+                f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
+                f"{self.folder}; see to the server and run again."
+            )
+        if is_over(self.plan, self.tally.outcomes):
+            asker.stop.set()
+
+    def _probe(self, asker: Asker) -> None:
+        """Ask a few truncated questions again, to learn whether it is the budget."""
+        mend(self.folder / PROBE)
+        items = left_to_probe(self.plan, read_rows(self.folder / ANSWERS))
+        if not items:
+            return
+
+        def take(row: Row) -> None:
+            self.tally.requests += row["attempts"]
+
+        with closing(Journal(self.folder / PROBE)) as journal:
+            deque(rows_of(asker, items, journal, take), maxlen=0)
+
+    def close(self, ended: str, why: str | None = None) -> None:
+        """Write how the session ended, and what that makes of the run."""
+        end, left = now(), len(self.manifest["questions"]) - self.tally.outcomes.total()
+        is_broken = health.is_broken(self.tally.outcomes)
+        status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
+        told = {"end": end, "ended": ended, "requests": self.tally.requests}
+        *earlier, last = self.manifest["sessions"] or [{}]
+        self.manifest |= {
+            "status": status,
+            "cause": health.cause(self.tally.outcomes) if is_broken else None,
+            "why": why or (f"{left} questions are left" if left > 0 else None),
+            "end": end,
+            "outcomes": dict(self.tally.outcomes),
+            "correct": self.tally.correct,
+            "early_stop": self._early_stop(),
+            "sessions": [*earlier, last | told],
+        }
+        manifest.write(self.folder, self.manifest)
+
+    def _early_stop(self) -> dict[str, Any] | None:
+        """Why the run was stopped: the share of lost replies, and what a probe says."""
+        outcomes = self.tally.outcomes
+        if not is_over(self.plan, outcomes):
+            return None
+        lost, asked = health.lost(outcomes), outcomes.total()
+        return {
+            "lost": lost,
+            "asked": asked,
+            "lower_limit": round(health.lower_limit(lost, asked), 4),
+            "confidence": health.CONFIDENCE,
+            "threshold": health.BROKEN_SHARE,
+            "probe": self._probed(),
+        }
+
+    def _probed(self) -> dict[str, Any] | None:
+        rows = read_rows(self.folder / PROBE)
+        if not rows:
+            return None
+        outcomes = Counter(row["outcome"] for row in rows)
+        return {
+            "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
+            "asked": len(rows),
+            "correct": sum(row["correct"] is True for row in rows),
+            "outcomes": dict(outcomes),
+        }
+
+
+# --- many questions at once -----------------------------------------------------------
+
+
+def rows_of(
+    asker: Asker,
+    items: Sequence[Item],
+    journal: Journal,
+    take: Callable[[Row], None],
+) -> Iterator[Row]:
+    """The rows of items as they come in, each of them on disk, then taken into account.
+
+    `take` sees one row at a time and before the next question is asked; what it raises
+    ends the asking.
+    """
+    desk = Desk(asker, deque(items), journal, take)
+    working = min(asker.settings.concurrency, len(items))
+    for _ in range(working):
+        # concurrent.futures would hold up an interrupted notebook, and the end of the
+        # process, until the last reply under way has come in.
+        threading.Thread(target=desk.work, daemon=True).start()
+    try:
+        while working:
+            row = desk.rows.get()
+            if isinstance(row, BaseException):
+                raise row
+            if row is None:
+                working -= 1
+            else:
+                yield row
+    finally:
+        asker.stop.set()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the workers of a run take their questions, and put down their rows."""
+
+    asker: Asker
+    waiting: deque[Item]
+    journal: Journal
+    take: Callable[[Row], None]
+    rows: SimpleQueue[Row | BaseException | None] = field(default_factory=SimpleQueue)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def work(self) -> None:
+        """Ask what is waiting until nothing is, or the run is stopped."""
+        try:
+            while not self.asker.stop.is_set() and (item := _next(self.waiting)):
+                if row := self.asker.ask(item):
+                    self._put_down(row)
+        except BaseException as trouble:
+            self.asker.stop.set()
+            self.rows.put(trouble)
+        finally:
+            self.rows.put(None)
+
+    def _put_down(self, row: Row) -> None:
+        # Here and not in the main thread, which Ctrl-C may interrupt at any point.
+        with self.turn:
+            if self.journal.append(row):
+                self.rows.put(row)
+                self.take(row)
+
+
+def _next(waiting: deque[Item]) -> Item | None:
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
+
+
+def bar_of(total: int, done: int, progress: bool) -> tqdm[Any]:
+    """A progress bar that stays readable in an executed notebook."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        initial=done,
+        unit="q",
+        file=sys.stdout,
+        mininterval=1,
+        miniters=1,
+        disable=not progress,
+    )
+
+
+# --- the server -----------------------------------------------------------------------
+
+
+class Served:
+    """A server as settings name it; the lab's is started when there is work for it."""
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._settings, self._stack = settings, stack
+
+    def check(self, questions: Sequence[Question]) -> Check:
+        """What is found before the first question, see `preflight.check`."""
+        return check(self._ready(questions), questions)
+
+    def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
+        """Ask every question that has no reply yet; the folder of the run."""
+        return run_exam(self._ready(questions), questions, progress)
+
+    def _ready(self, questions: Sequence[Question]) -> Settings:
+        is_lab = self._settings.base_url == LAB
+        if is_lab and not is_finished(plan_of(self._settings, questions)):
+            from igaku.lab.recipes import model_card
+            from igaku.lab.serve import serving
+
+            server = self._stack.enter_context(serving(self._settings.slug))
+            about = model_card(server.folder)
+            card = {name: about[name] for name in ("size_bytes", "bits_per_weight")}
+            self._settings = replace(
+                self._settings,
+                base_url=server.base_url,
+                card=self._settings.card | card,
+            )
+        return self._settings
+
+
+def listed_again(client: OpenAI, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server lists now, where it listed models before the run."""
+    import openai
+
+    root = str(client.base_url).rstrip("/").removesuffix("/v1")
+    listed = {}
+    for path in facts:
+        if path.endswith("/models"):
+            with suppress(openai.OpenAIError, ValueError):
+                listed[path] = client.get(root + path, cast_to=object)
+    return listed
+
+
+@contextmanager
+def server_of(settings: Settings) -> Iterator[Served]:
+    """The server that settings name, for the time of a `with`."""
+    with ExitStack() as stack:
+        yield Served(settings, stack)

@@ -1,0 +1,317 @@
+"""The server: asking it one chat completion, and what it says it is serving."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from igaku.errors import IgakuError
+from igaku.reply import Reply, read_reply
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from igaku.card import Settings
+
+__all__ = [
+    "Reply",
+    "ServerUnreachable",
+    "complete",
+    "connect",
+    "context_length",
+    "is_retryable",
+    "listed_models",
+    "read_reply",
+    "request_body",
+    "served_as",
+    "server_facts",
+]
+
+OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
+HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+OVERFLOW = re.compile(
+    r"context (?:length|size|window|overflow)|context the overflows|exceed_context"
+    r"|maximum context|prompt is too long",
+    re.IGNORECASE,
+)
+PASSING = re.compile(
+    r"channel error|crash|loading|failed to load|no models? loaded|unloaded|overloaded"
+    r"|operation cancell?ed|rate.?limit|temporarily|try again|has no choices"
+    r"|command buffer|server stopped",
+    re.IGNORECASE,
+)
+# LM Studio numbers a second instance, Ollama and OpenRouter tag, OpenAI dates.
+INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
+SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+ANY_MODEL = ("", "default", "default_model")
+DOWN = "no answer at all"
+
+
+class ServerUnreachable(IgakuError):
+    """No reply came: the connection failed, broke off, or took too long."""
+
+
+def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
+    """The client of one server; it is safe to share between threads.
+
+    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY
+    (sent over https only) and LM_API_TOKEN. Retries belong to the run: it makes none.
+    """
+    import openai
+
+    # A proxy for the outer world must not be asked for a server on this machine.
+    outside = urlsplit(base_url).hostname not in LOOPBACK
+    return openai.OpenAI(
+        base_url=base_url,
+        api_key=api_key or _api_key(base_url),
+        timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=outside),
+    )
+
+
+def _api_key(base_url: str) -> str:
+    names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
+    if not base_url.startswith("https:"):
+        names.remove("OPENAI_API_KEY")
+    return next(filter(None, map(os.environ.get, names)), "not-needed")
+
+
+def request_body(
+    settings: Settings,
+    messages: Sequence[Mapping[str, Any]],
+    max_tokens: int | None = None,
+) -> dict[str, Any]:
+    """The body of one request; `extra_body` has the last word, and its null removes."""
+    # Hosted reasoning models refuse the budget's older name.
+    budget = "max_completion_tokens" if _at(settings, OPENAI) else "max_tokens"
+    body: dict[str, Any] = {
+        "model": settings.model,
+        "messages": list(messages),
+        budget: max_tokens or settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "seed": settings.seed,
+        **_effort(settings),
+    }
+    for key, value in settings.extra_body.items():
+        both = isinstance(value, Mapping) and isinstance(body.get(key), dict)
+        body[key] = {**body[key], **value} if both else value
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _effort(settings: Settings) -> dict[str, Any]:
+    """The reasoning effort, in every place where the server at hand may look for it."""
+    effort = settings.reasoning_effort
+    if effort is None:
+        return {}
+    if _at(settings, OPENROUTER):
+        return {"reasoning": {"effort": effort}}
+    if _at(settings, *HOSTED):
+        return {"reasoning_effort": effort}
+    # mlx_lm reads only the second; hosted services refuse keys they do not know.
+    template = {"reasoning_effort": effort}
+    return {"reasoning_effort": effort, "chat_template_kwargs": template}
+
+
+def _at(settings: Settings, *hosts: str) -> bool:
+    return _is_host(settings.base_url, *hosts)
+
+
+def _is_host(base_url: str, *hosts: str) -> bool:
+    named = urlsplit(base_url).hostname or ""
+    return any(named == host or named.endswith(f".{host}") for host in hosts)
+
+
+def complete(client: OpenAI, body: Mapping[str, Any]) -> Reply:
+    """The reply to one request, whatever the server's status and shape of error.
+
+    The client parses the JSON but builds no model of it, so the body stays whole.
+    """
+    import openai
+
+    try:
+        answer = client.post("/chat/completions", cast_to=object, body=dict(body))
+    except openai.APIStatusError as refused:
+        return read_reply(refused.response.text, refused.status_code)
+    except openai.APIConnectionError as broken:
+        raise ServerUnreachable(_unreachable(client, broken)) from broken
+    except ValueError as unreadable:
+        return read_reply(getattr(unreadable, "doc", None))
+    return read_reply(answer)
+
+
+def _unreachable(client: OpenAI, broken: Exception) -> str:
+    import openai
+
+    if isinstance(broken, openai.APITimeoutError):
+        return (
+            f"{client.base_url} sent no reply in time: raise `timeout`, lower "
+            f"`max_tokens` or `concurrency`, or see whether the server still works."
+        )
+    reason = broken.__cause__ or broken
+    return (
+        f"No server answers at {client.base_url} ({reason}): start it and load the "
+        f"model, or set `base_url` to where it is."
+    )
+
+
+def is_retryable(reply: Reply) -> bool:
+    """Whether asking again may go better: busy, loading or crashed, never cut short."""
+    if reply.error is None or OVERFLOW.search(reply.error):
+        return False
+    if reply.status in (408, 425, 429) or (reply.status or 0) >= 500:
+        return True
+    return bool(PASSING.search(reply.error))
+
+
+def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
+    """What the server says of itself, each answer whole, by the path that gave it.
+
+    Paths the server does not know are left out; a server that is down says nothing.
+    """
+    base = base_url.rstrip("/")
+    root = base.removesuffix("/v1")
+    with connect(base, timeout=5) as client:
+        listed = _fact(client, f"{base}/models")
+        if _is_host(base, *HOSTED):
+            # A hosted catalogue is long, and all but one entry beside the point.
+            rows = [row for row in _rows(listed) if row.get("id") == model]
+            return {"/v1/models": {"data": rows}} if rows else {}
+        facts = {"/v1/models": listed}
+        if listed is not DOWN:
+            paths = ("/api/v1/models", "/api/v0/models", "/props", "/api/version")
+            facts |= {path: _fact(client, root + path) for path in paths}
+        if _is_fact(facts.get("/api/version")) and model:
+            facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
+    return {path: said for path, said in facts.items() if _is_fact(said)}
+
+
+def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
+    """The answer to one request for information, None for a refusal, DOWN for none."""
+    import openai
+
+    try:
+        if body is None:
+            return client.get(url, cast_to=object)
+        return client.post(url, cast_to=object, body=body)
+    except openai.APIConnectionError:
+        return DOWN
+    except (openai.OpenAIError, ValueError):
+        return None
+
+
+def _is_fact(said: object) -> bool:
+    """Whether it is an answer: LM Studio refuses unknown paths with status 200."""
+    return isinstance(said, dict) and bool(said) and not said.get("error")
+
+
+def listed_models(facts: Mapping[str, Any]) -> list[str]:
+    """Every name under which the server offers a model, each once, in its order."""
+    return list(dict.fromkeys(name for row in _all_rows(facts) for name in _names(row)))
+
+
+def context_length(facts: Mapping[str, Any], model: str) -> int | None:
+    """The tokens that prompt and reply may fill together, None where nobody says."""
+    props = facts.get("/props") or {}
+    defaults = props.get("default_generation_settings")
+    lengths = [defaults.get("n_ctx")] if isinstance(defaults, dict) else []
+    for row in _all_rows(facts):
+        if any(_same_model(model, name) for name in _names(row)):
+            lengths += _row_lengths(row)
+    known = [length for length in lengths if isinstance(length, int) and length > 0]
+    return min(known, default=None)
+
+
+def _names(row: dict[str, Any]) -> Iterator[str]:
+    """The names one listed model answers to."""
+    given = [row.get("id"), row.get("key"), row.get("name"), row.get("model")]
+    variants = row.get("variants")
+    given += variants if isinstance(variants, list) else []
+    given += [instance.get("id") for instance in _instances(row)]
+    return (name for name in given if isinstance(name, str))
+
+
+def _row_lengths(row: dict[str, Any]) -> Iterator[object]:
+    yield row.get("loaded_context_length")
+    yield row.get("max_model_len")
+    for instance in _instances(row):
+        config = instance.get("config")
+        yield config.get("context_length") if isinstance(config, dict) else None
+
+
+def _all_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for said in facts.values():
+        yield from _rows(said)
+
+
+def _rows(said: object) -> list[dict[str, Any]]:
+    """The models of a listing, which some servers call `data` and some `models`."""
+    if not isinstance(said, dict):
+        return []
+    return _dicts(said.get("data") or said.get("models"))
+
+
+def _instances(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return _dicts(row.get("loaded_instances"))
+
+
+def _dicts(rows: object) -> list[dict[str, Any]]:
+    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
+
+
+def served_as(
+    requested: str, served: str | None, facts: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether the model that answered is the one that was asked for.
+
+    A server that names no model cannot be caught: only a wrong name is a no. A name
+    without the `@` of the requested variant is settled by what the server says it has
+    selected, where it says so.
+
+    >>> served_as("openai/gpt-oss-20b", "openai/gpt-oss-20b:2")
+    True
+    >>> served_as("mlx-community/gpt-oss-20b", "openai/gpt-oss-20b")
+    False
+    """
+    if not served or served == requested or requested in ANY_MODEL:
+        return True
+    for row in _all_rows(facts or {}):
+        if served in (row.get("key"), *(i.get("id") for i in _instances(row))):
+            return _is_row(requested, row)
+    return _same_model(requested, served)
+
+
+def _is_row(requested: str, row: dict[str, Any]) -> bool:
+    """Whether a loaded model is the requested one, down to its variant."""
+    selected = row.get("selected_variant") if "@" in requested else None
+    return _same_model(requested, str(selected or row.get("key")))
+
+
+def _same_model(requested: str, served: str) -> bool:
+    """Whether two names mean one model, as far as names can tell."""
+    wanted, given = _plain_name(requested), _plain_name(served)
+    if SNAPSHOT.sub("", given) == wanted:
+        return True
+    wanted_name, _, wanted_variant = wanted.partition("@")
+    given_name, _, given_variant = given.partition("@")
+    if wanted_variant and given_variant and wanted_variant != given_variant:
+        return False
+    if "/" in wanted_name and "/" in given_name and not _is_path(served):
+        return wanted_name == given_name
+    return wanted_name.split("/")[-1] == given_name.split("/")[-1]
+
+
+def _plain_name(name: str) -> str:
+    plain = INSTANCE.sub("", name.replace("\\", "/").casefold().rstrip("/"))
+    return plain.removesuffix(".gguf")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is a place on the server's disk, as llama.cpp reports models."""
+    return name.startswith(("/", "./", "~")) or name.count("/") > 1 or "\\" in name

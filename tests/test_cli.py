@@ -1,0 +1,130 @@
+"""The `igaku` command, and what `make run` starts."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from igaku import cli, demo
+from igaku.demo import ended
+from igaku.errors import IgakuError
+
+
+def igaku_command(*words):
+    command = [sys.executable, "-m", "igaku.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_help_names_every_command():
+    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    for command in cli.app.registered_commands:
+        assert command.callback.__name__ in shown
+
+
+def test_a_problem_is_one_sentence_and_exit_code_1(tmp_path):
+    done = igaku_command("render", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith("igaku: ")
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_a_slip_of_the_pen_is_exit_code_2():
+    done = igaku_command("rendre")
+    assert done.returncode == 2
+    assert "render" in done.stderr
+
+
+def test_an_unwritable_file_is_a_sentence(monkeypatch, capsys):
+    def full():
+        raise OSError(28, "No space left on device", "outputs/x.html")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == "igaku: No space left on device: outputs/x.html"
+
+
+# --- make run -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def papermill(monkeypatch):
+    """papermill's place taken by a list of what it would have ended with."""
+    taken = SimpleNamespace(ends=[], commands=[])
+
+    def run(command, watch):
+        taken.commands.append(command)
+        watch()
+        return taken.ends.pop(0) if taken.ends else (0, "")
+
+    monkeypatch.setattr(demo, "run", run)
+    return taken
+
+
+def test_a_kernel_that_lost_its_port_is_started_once_more(papermill, tmp_path):
+    race = (1, "zmq.error.ZMQError: Address already in use")
+    papermill.ends = [race]
+    demo.execute("run.ipynb", tmp_path / "a" / "run.ipynb", {"limit": 3})
+    assert len(papermill.commands) == 2
+    papermill.ends = [race, race]
+    with pytest.raises(IgakuError, match="Address already in use"):
+        demo.execute("run.ipynb", tmp_path / "run.ipynb", {})
+
+
+def test_a_failed_notebook_is_not_started_again(papermill, tmp_path):
+    papermill.ends = [(1, "ValueError: no")]
+    with pytest.raises(IgakuError, match=r"^no$"):
+        demo.execute("run.ipynb", tmp_path / "run.ipynb", {})
+    assert len(papermill.commands) == 1
+
+
+def test_the_sentence_of_a_log_is_that_of_the_error():
+    log = "\x1b[31mTraceback\x1b[0m\nigaku.errors.IgakuError: Start it.\n\n end"
+    assert demo.last_sentence(log) == "Start it."
+    assert demo.last_sentence("a\nb: c\n\n") == "b: c"
+    assert demo.last_sentence("") == ""
+
+
+def test_every_model_is_asked_though_one_fails(
+    papermill, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(demo, "has_engine", lambda settings: True)
+    monkeypatch.setattr(
+        demo, "write_report", lambda folder, _: folder / "analysis.html"
+    )
+    papermill.ends = [(1, "igaku.errors.IgakuError: The port is taken.")]
+    with pytest.raises(IgakuError, match=r"^lab-all-mxfp4 did not finish"):
+        demo.demo(limit=2, outputs_dir=tmp_path)
+    models = [words[words.index("model") + 1] for words in papermill.commands]
+    assert models == sorted(models)
+    assert len(models) == len(demo.lab_settings())
+    assert "lab-all-mxfp4: The port is taken." in capsys.readouterr().err
+
+
+def test_without_any_engine_the_demo_says_so(monkeypatch):
+    monkeypatch.setattr(demo, "has_engine", lambda settings: False)
+    with pytest.raises(IgakuError, match="No engine"):
+        demo.demo()
+
+
+def test_a_command_is_watched_until_it_ends():
+    seen = []
+    code = "import time; print('hello'); time.sleep(1.2)"
+    status, log = demo.run([sys.executable, "-c", code], lambda: seen.append(1))
+    assert (status, log) == (0, "hello\n")
+    assert len(seen) >= 2
+
+
+def test_a_command_does_not_outlive_an_interrupted_one(monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    started = []
+    monkeypatch.setattr(demo, "PATIENCE", 0.1)
+    monkeypatch.setattr(demo, "ended", lambda p: ended(started.append(p) or p))
+    with pytest.raises(KeyboardInterrupt):
+        demo.run([sys.executable, "-c", "import time; time.sleep(60)"], interrupt)
+    assert started[0].wait(5) < 0

@@ -1,0 +1,84 @@
+"""The mechanism's effects and sentences, on replies made up to have known answers."""
+
+import pandas as pd
+import pytest
+
+from igaku.errors import IgakuError
+from igaku.lab import mechanism, mechanism_page
+
+BUDGET = 100
+
+
+def replies(component, bits, tokens, correct=True, finished=True, n=40):
+    return pd.DataFrame(
+        {
+            "component": component,
+            "bits": bits,
+            "problem_id": [f"900A{i}" for i in range(1, n + 1)],
+            "tokens": tokens,
+            "correct": correct,
+            "finished": finished,
+            "reached_final": finished,
+            "text": "<|channel|>analysis<|message|>" + "<b>ab</b>" * 3,
+        }
+    )
+
+
+@pytest.fixture
+def measured():
+    return pd.concat(
+        [
+            replies("reference", None, 60),
+            replies("experts", 2, 60),
+            replies("attention", 2, 300, correct=False, finished=False),
+            replies("router", 2, 120),
+        ],
+        ignore_index=True,
+    )
+
+
+def test_a_component_that_ruins_every_reply_is_shown_to_break(measured):
+    experts, attention, router = mechanism.effects(measured, BUDGET)
+    assert not experts.breaks
+    assert experts.loss == 0
+    assert attention.breaks
+    assert (attention.loss, attention.unfinished, attention.blank) == (1.0, 40, 40)
+    assert attention.lengthens
+    assert attention.longer == 240
+    # Right and finished, but only after the budget: cut, and rescued by a larger one.
+    assert (router.blank, router.unfinished, router.right) == (40, 0, 0)
+
+
+def test_a_smaller_budget_can_be_looked_at_afterwards(measured):
+    assert [e.right for e in mechanism.effects(measured, 200)] == [40, 0, 40]
+    assert [e.right for e in mechanism.effects(measured, 59)] == [0, 0, 0]
+
+
+def test_no_loss_is_reported_as_not_shown_and_never_as_the_same():
+    quiet = pd.concat([replies("reference", None, 60), replies("experts", 2, 60)])
+    text = mechanism_page.findings(mechanism.effects(quiet, BUDGET), BUDGET, "en").text
+    assert "shown for none" in text
+    assert "negligible" not in text
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_every_piece_of_the_page_can_be_shown(measured, lang):
+    found = mechanism.effects(measured, BUDGET)
+    pieces = (
+        mechanism_page.reference_line(measured, BUDGET, lang),
+        mechanism_page.effect_table(found, lang),
+        mechanism_page.findings(found, BUDGET, lang),
+        mechanism_page.sample(measured, found, lang),
+    )
+    assert all(piece.text for piece in pieces)
+    assert "<b>ab" not in pieces[-1].html
+    figures = (
+        mechanism_page.dose_figure(found, lang),
+        mechanism_page.budget_figure(measured, found, BUDGET, lang),
+    )
+    assert all(figure.png.startswith(b"\x89PNG") for figure in figures)
+
+
+def test_effects_need_a_reference():
+    with pytest.raises(IgakuError, match="reference"):
+        mechanism.effects(replies("experts", 2, 60), BUDGET)

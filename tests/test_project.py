@@ -1,0 +1,403 @@
+"""What holds for the project as a whole: requirements, lock, set-up, house rules."""
+
+import ast
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import igaku
+from igaku import cli
+from igaku.answer import OUTCOMES
+from igaku.card import FIELDS
+from igaku.results import COLUMNS, FROM_PLAN, FROM_RUN
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "igaku"
+
+# What the workbook is made of, imported or not: some are started, some are fallen into.
+FIXED = {
+    "ipykernel",
+    "jupyterlab",
+    "matplotlib",
+    "openai",
+    "pandas",
+    "papermill",
+    "scipy",
+    "seaborn",
+}
+OTHER_NAMES = {"yaml": "pyyaml"}  # imported by a name that is not the project's
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def lock():
+    return (ROOT / "requirements.lock").read_text()
+
+
+def bounds(lines):
+    """Name → bounds of each requirement, whatever order the bounds are written in."""
+    parsed = [Requirement(line) for line in lines]
+    return {canonicalize_name(r.name): set(map(str, r.specifier)) for r in parsed}
+
+
+# --- requirements ---------------------------------------------------------------------
+
+
+def test_environment_and_project_name_the_same_requirements(project):
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = [line for line in environment["dependencies"] if isinstance(line, str)]
+    python = f"python{project['requires-python']}"
+    assert bounds(conda) == bounds([*project["dependencies"], python, "pip"])
+    assert {"pip": ["-e ."]} in environment["dependencies"]
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+
+
+def test_every_requirement_has_an_upper_bound(project):
+    open_ended = [r for r in bounds(project["dependencies"]).items() if not upper(r[1])]
+    assert not open_ended
+
+
+def upper(specifiers):
+    return any(one.startswith("<") for one in specifiers)
+
+
+def imported(path):
+    """The top-level names of what a file imports, at its head or inside functions."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text())["cells"]
+        source = "\n".join(
+            "".join(c["source"]) for c in cells if c["cell_type"] == "code"
+        )
+    else:
+        source = path.read_text()
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    own = {"igaku", *sys.stdlib_module_names}
+    return {canonicalize_name(OTHER_NAMES.get(n, n)) for n in names - own}
+
+
+def test_every_import_of_the_package_is_declared(project):
+    core = set(bounds(project["dependencies"]))
+    extras = project["optional-dependencies"]
+    lab = core.union(*(bounds(extras[name]) for name in ("lab", "train")))
+    undeclared = {
+        str(path.relative_to(ROOT)): missing
+        for path in PACKAGE.rglob("*.py")
+        if (missing := imported(path) - (lab if path.parent.name == "lab" else core))
+    }
+    assert not undeclared
+
+
+def test_every_import_of_tests_and_benchmarks_is_declared(project):
+    extras = project["optional-dependencies"].values()
+    declared = bounds(
+        [*project["dependencies"], *(r for extra in extras for r in extra)]
+    )
+    own = {canonicalize_name(path.stem) for path in (ROOT / "tests").glob("*.py")}
+    for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "bench").glob("*.py")]:
+        assert imported(path) <= own | set(declared), path.name
+
+
+def test_every_requirement_is_used(project):
+    sources = [*PACKAGE.rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+    used = set().union(*map(imported, sources))
+    assert set(bounds(project["dependencies"])) <= used | FIXED
+
+
+# --- the lock -------------------------------------------------------------------------
+
+
+def locked(text):
+    return {
+        canonicalize_name(name): Version(version)
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)
+    }
+
+
+def test_the_lock_answers_every_requirement(project, lock):
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["lab"], *extras["test"]]
+    found = locked(lock)
+    for requirement in map(Requirement, wanted):
+        version = found.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement.name} is not locked: run make lock"
+        assert version in requirement.specifier, f"{requirement}: run make lock"
+
+
+def test_the_lock_has_hashes_and_no_address(lock):
+    entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
+    assert entries
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"https?:|file:|^-|/simple|@ ", lock, re.MULTILINE)
+
+
+def test_training_is_not_locked(project, lock):
+    assert "torch" not in locked(lock)
+    assert "torch" in bounds(project["optional-dependencies"]["train"])
+
+
+def test_no_index_is_named():
+    for name in ("Makefile", "set_up.py", ".ci/run", "pyproject.toml"):
+        assert not re.search(r"--(extra-)?index|https?://", (ROOT / name).read_text())
+
+
+# --- set-up ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def set_up(tmp_path, monkeypatch):
+    """The set-up script, at work in a folder of its own, with nothing really run."""
+    spec = importlib.util.spec_from_file_location("set_up", ROOT / "set_up.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", venv)
+    monkeypatch.setattr(module, "STAMP", venv / "igaku.json")
+    monkeypatch.setattr(module, "LOG", venv / "set-up.log")
+    monkeypatch.setattr(module, "PYTHON", venv / "bin" / "python")
+    module.ran = []
+    module.answers = {}
+
+    def run(*command):
+        module.ran.append(command)
+        module.LOG.write_text("what pip said\n")
+        if "venv" in command:
+            module.PYTHON.parent.mkdir(parents=True, exist_ok=True)
+            module.PYTHON.touch()
+        return module.answers.get(purpose(module, command), (0, ""))
+
+    monkeypatch.setattr(module, "run", run)
+    return module
+
+
+def purpose(module, command):
+    """What a command is for: an import, an engine's part, the base, or a word."""
+    if "-r" in command:
+        text = Path(command[command.index("-r") + 1]).read_text()
+        return next(
+            (e for e, n in module.ENGINES.items() if f"\n{n[0]}==" in "\n" + text),
+            "base",
+        )
+    return command[-1] if "-c" in command else command[2]
+
+
+def test_a_second_set_up_runs_nothing(set_up):
+    assert set_up.main() == 0
+    assert set_up.ran
+    set_up.ran.clear()
+    assert set_up.main() == 0
+    assert not set_up.ran
+
+
+def test_an_interrupted_set_up_is_done_again(set_up):
+    set_up.make_venv()  # and then the power went
+    set_up.ran.clear()
+    assert set_up.main() == 0
+    assert set_up.ran[0][1:3] == ("-m", "venv")
+    assert json.loads(set_up.STAMP.read_text()) == set_up.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
+def test_a_change_brings_the_environment_up_to_date(set_up, name):
+    set_up.main()
+    set_up.ran.clear()
+    with (set_up.ROOT / name).open("a") as file:
+        file.write("\n# changed\n")
+    assert set_up.main() == 0
+    rebuilt = any("venv" in command for command in set_up.ran)
+    assert rebuilt == (name == "requirements.lock")
+    assert any("--editable" in command for command in set_up.ran)
+
+
+def test_an_environment_of_someone_else_is_left_alone(set_up, capsys):
+    (set_up.VENV / "bin").mkdir(parents=True)
+    assert set_up.main() == 1
+    assert not set_up.ran
+    assert "left alone" in capsys.readouterr().err
+    assert (set_up.VENV / "bin").is_dir()
+
+
+def test_python_without_venv_is_told_what_to_install(set_up, capsys):
+    set_up.answers["venv"] = (1, "")
+    assert set_up.main() == 1
+    assert "python3-venv" in capsys.readouterr().err
+    assert set_up.main() == 1  # and again: a failed set-up is not taken for a whole one
+
+
+def test_an_engine_without_a_build_is_left_out(set_up, capsys):
+    set_up.answers["mlx"] = (1, f"ERROR: {set_up.NO_BUILD} for mlx==1")
+    set_up.answers["import mlx.core"] = (1, "")
+    assert set_up.main() == 0
+    said = capsys.readouterr().err
+    assert "mlx is left out" in said
+    assert "glibc" in said
+    assert "llama.cpp is left out" not in said
+
+
+def test_a_broken_download_is_no_missing_engine(set_up, capsys):
+    set_up.answers["mlx"] = (1, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES")
+    assert set_up.main() == 1
+    assert "mlx could not be installed" in capsys.readouterr().err
+    assert json.loads(set_up.STAMP.read_text()) == {}
+
+
+@pytest.mark.parametrize("version", [(3, 7), (3, 10), (3, 14)])
+def test_another_python_is_refused_in_a_sentence(set_up, version):
+    with pytest.raises(set_up.SetUpError, match=r"one of 3\.11 to 3\.13"):
+        set_up.check_python(version)
+
+
+def test_the_python_range_of_set_up_is_that_of_the_project(set_up, project):
+    oldest, newest = set_up.OLDEST, set_up.NEWEST
+    wanted = f">={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
+    assert project["requires-python"] == wanted
+
+
+def test_every_locked_engine_is_known_to_set_up(set_up, lock):
+    parts = set_up.split_lock(lock)
+    assert set(parts) == {"", *set_up.ENGINES}
+    assert set_up.ENGINES.keys() == set_up.NEEDS.keys() == set_up.MODULES.keys()
+    lines = [line for part in parts.values() for line in part]
+    assert sorted(lines) == sorted(lock.splitlines())
+
+
+# --- commands and hooks ---------------------------------------------------------------
+
+
+def test_ci_does_what_make_does():
+    text = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in text
+    assert "make lint" in text
+
+
+def test_hook_and_make_strip_the_same(project):
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (strip,) = hooks["repos"][0]["hooks"][0]["args"]
+    assert strip.replace("=", '="') + '"' in (ROOT / "Makefile").read_text()
+
+
+def test_a_wheel_carries_the_data(tmp_path):
+    """Built from a copy, for a build leaves its own folders behind."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, source / "igaku", ignore=ignored)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q"]
+    command += ["--no-build-isolation", "-w", str(tmp_path), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = {
+        name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name
+    }
+    files = [p for p in (source / "igaku").rglob("*") if p.is_file()]
+    assert packed == {str(path.relative_to(source)) for path in files}
+
+
+# --- README ---------------------------------------------------------------------------
+
+
+READMES = ("README.md", "README.ja.md")
+
+
+@pytest.fixture(params=READMES)
+def readme(request):
+    return (ROOT / request.param).read_text()
+
+
+def code_blocks(text):
+    return re.findall(r"```(?:sh|python)\n(.*?)```", textwrap.dedent(text), re.DOTALL)
+
+
+def test_both_readmes_show_the_same_code():
+    english, japanese = ((ROOT / name).read_text() for name in READMES)
+    assert code_blocks(english) == code_blocks(japanese)
+    named = re.compile(r"`([^`\n]+)`")
+    assert set(named.findall(english)) == set(named.findall(japanese))
+
+
+def test_readme_names_what_exists(readme):
+    commands = {c.callback.__name__ for c in cli.app.registered_commands}
+    blocks = "\n".join(code_blocks(readme))
+    assert set(re.findall(r"^ *igaku (\w+)", blocks, re.MULTILINE)) <= commands
+    assert set(re.findall(r" -p (\w+) ", readme)) - {"name"} <= set(FIELDS)
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make (\w+)`", readme):
+        assert f"\n{target}:" in makefile
+    for link in re.findall(r"\]\(([^):]+)\)", readme):
+        assert (ROOT / link).exists(), link
+    for path in re.findall(r"notebooks/\w+\.ipynb", readme):
+        assert (ROOT / path).exists(), path
+
+
+def test_readme_explains_every_field_of_a_reply(readme):
+    rows = re.findall(r"^\| (`[^|]+) \|", readme, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(COLUMNS) - {*FROM_RUN, *FROM_PLAN} <= named
+    assert all(f"`{outcome}`" in readme for outcome in OUTCOMES)
+
+
+# --- the package ----------------------------------------------------------------------
+
+
+def test_public_names_are_where_they_are_said_to_be():
+    assert sorted(igaku.__all__) == sorted(igaku.HOMES)
+    for name, home in igaku.HOMES.items():
+        assert getattr(igaku, name).__module__.startswith("igaku"), home
+    assert set(igaku.__all__) <= set(dir(igaku))
+
+
+def test_the_names_a_type_checker_sees_are_the_public_ones():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {a.name: n.module for n in guarded.body for a in n.names}
+    assert seen == igaku.HOMES
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'laod_exam'"):
+        igaku.laod_exam  # noqa: B018
+
+
+def test_importing_igaku_loads_nothing_heavy():
+    heavy = "{'pandas', 'openai', 'matplotlib', 'scipy', 'numpy', 'tqdm', 'httpx'}"
+    code = f"import sys, igaku, igaku.cli; print({heavy} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_no_function_is_long():
+    long = []
+    for path in [*PACKAGE.rglob("*.py"), ROOT / "set_up.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                if length > 40:
+                    long.append(f"{path.name}:{node.name} has {length} lines")
+    assert not long

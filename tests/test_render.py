@@ -1,0 +1,275 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from igaku import compare, plots, results, shown, view
+from igaku.errors import IgakuError
+from igaku.exam import Question
+from igaku.render import render, render_notebook
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</pre></div><h1>escaped</h1>",
+    "[link](javascript:alert(1)) ![x](http://example.org/x.png)",
+    "$\\href{javascript:alert(1)}{x}$ $$\\frac{1}{2}$$",
+    "\x1b[31mred\x1b[0m \x00 \u202eright to left",
+    "half a pair \ud83d",
+]
+QUESTION = Question("900A1", "A", "どれか。", ("ア", "イ"), ("a",), "choice", 1, True)
+
+
+class Elements(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def sitting(folder, contents, outcome="unparsable", label="m", **more):
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "problem_id": f"900A{i}",
+            "section": "A",
+            "outcome": outcome,
+            "correct": False,
+            "content": content,
+            "reasoning": content,
+            "asked_at": "2026-02-07T10:00:00Z",
+            **more,
+        }
+        for i, content in enumerate(contents, 1)
+    ]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    questions = [{"problem_id": x["problem_id"], "section": "A"} for x in lines]
+    settings = {"model": "m", "exam": "calibration", "max_tokens": 64}
+    about = {"settings": settings, "card": {"label": label}, "questions": questions}
+    (folder / "manifest.json").write_text(json.dumps(about))
+    return results.load_run(folder)
+
+
+def notebook(path, *cells, **parameters):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"papermill": {"parameters": parameters}}
+    nbformat.write(new_notebook(cells=list(cells), metadata=about), path)
+    return path
+
+
+def displayed(html):
+    data = {"text/html": html, "text/plain": "x"}
+    return new_code_cell("show()", outputs=[new_output("display_data", data)])
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_reply_is_shown_and_does_nothing(tmp_path, text):
+    run = sitting(tmp_path / "run", [text])
+    piece = view.samples(run, "unparsable", [QUESTION])
+    elements = Elements(piece._repr_html_())
+    assert {tag for tag, _ in elements.found} <= {
+        "div",
+        "p",
+        "h3",
+        "h4",
+        "pre",
+        "details",
+        "summary",
+    }
+    assert not any(
+        name.startswith("on") for _, given in elements.found for name in given
+    )
+    assert "mathjax_ignore" in piece._repr_html_()
+    repr(piece).encode()
+    assert "\x1b" not in repr(piece)
+
+
+def test_a_reply_is_shown_whole(tmp_path):
+    long = "一行目\n" + "x" * 50_000 + "終わり"
+    html = view.samples(sitting(tmp_path / "run", [long]), "unparsable").html
+    assert f"{'x' * 50_000}終わり" in html
+
+
+def test_hostile_labels_and_settings_are_escaped_too(tmp_path):
+    run = sitting(tmp_path / "run", ["a"], label="<script>alert(1)</script>")
+    for piece in (
+        compare.overview([run]),
+        compare.section_tables([run]),
+        compare.causes([run]),
+    ):
+        assert "script" not in {tag for tag, _ in Elements(piece.html).found}
+
+
+def test_kinds_of_samples(tmp_path):
+    blank = sitting(tmp_path / "run", ["", None], "truncated")
+    assert "2" in view.samples(blank, "blank").text
+    assert "ありません" in view.samples(blank, "wrong").text
+    assert "no API errors" in view.samples(blank, "failed", lang="en").text
+    failed = sitting(tmp_path / "two", [None], "api_error", error="HTTP 500 <b>")
+    assert "HTTP 500 &lt;b&gt;" in view.samples(failed, "failed").html
+
+
+def test_samples_are_spread_and_the_same_each_time(tmp_path):
+    run = sitting(tmp_path / "run", [f"reply {i}" for i in range(100)])
+    text = view.samples(run, "unparsable", n=3).text
+    assert re.findall(r"^reply (\d+)$", text, re.M)[1::2] == ["0", "49", "99"]
+
+
+def test_a_page_asks_nobody_for_anything(tmp_path):
+    cells = [
+        new_markdown_cell("# 題 · Title\n$x$"),
+        displayed("<table><tr><td>1</table>"),
+    ]
+    page = render_notebook(notebook(tmp_path / "run.ipynb", *cells)).read_text()
+    elements = Elements(page)
+    assert not elements.of("script")
+    assert not elements.of("iframe")
+    sources = [
+        given.get("src", "") + given.get("href", "") for _, given in elements.found
+    ]
+    assert [s for s in sources if s and not s.startswith(("data:", "#"))] == []
+    assert not re.findall(r"url\(|@import", page)
+    policy = [
+        m
+        for m in elements.of("meta")
+        if "content" in m and "default-src" in m["content"]
+    ]
+    assert policy[0]["content"].startswith("default-src 'none'")
+
+
+def test_code_is_folded_and_not_left_out(tmp_path):
+    path = notebook(tmp_path / "run.ipynb", new_code_cell("answer = '42'"), lang="en")
+    page = render_notebook(path).read_text()
+    assert '<details class="code"><summary>Code</summary>' in page
+    assert "answer" in page
+    assert '<html lang="en">' in page
+    assert not Elements(page).of("details")[0].get("open")
+
+
+def test_a_picture_carries_its_text(tmp_path):
+    run = sitting(tmp_path / "run", ["a"] * 5, completion_tokens=30)
+    data, about = view.token_figure(run)._repr_mimebundle_()
+    cell = new_code_cell("", outputs=[new_output("display_data", data, metadata=about)])
+    page = render_notebook(notebook(tmp_path / "run.ipynb", cell)).read_text()
+    (image,) = Elements(page).of("img")
+    assert image["src"].startswith("data:image/png")
+    assert "unparsable 5" in image["alt"]
+
+
+def test_a_progress_bar_is_one_line(tmp_path):
+    bar = [new_output("stream", name="stdout", text=f"\r{i}/3") for i in range(1, 4)]
+    page = render_notebook(
+        notebook(tmp_path / "run.ipynb", new_code_cell("ask()", outputs=bar))
+    ).read_text()
+    assert "3/3" in page
+    assert "1/3" not in page
+
+
+def test_an_error_in_a_notebook_is_readable_without_its_colours(tmp_path):
+    trouble = new_output(
+        "error", ename="E", evalue="v", traceback=["\x1b[31mE\x1b[39m: <script>"]
+    )
+    page = render_notebook(
+        notebook(tmp_path / "run.ipynb", new_code_cell("1/0", outputs=[trouble]))
+    ).read_text()
+    assert "\x1b" not in page
+    assert not Elements(page).of("script")
+
+
+def test_render_makes_every_page_and_an_index(tmp_path):
+    sitting(tmp_path / "a run", ["x"] * 2, label="<b>Emm</b>")
+    notebook(tmp_path / "a run" / "run.ipynb", new_markdown_cell("# run"))
+    notebook(tmp_path / "analysis.ipynb", new_markdown_cell("# all"), lang="en")
+    pages = render(tmp_path)
+    assert [p.relative_to(tmp_path).as_posix() for p in pages] == [
+        "a run/run.html", "analysis.html", "index.html",
+    ]  # fmt: skip
+    index = pages[-1].read_text()
+    links = [given["href"] for given in Elements(index).of("a")]
+    assert links == ["analysis.html", "a%20run/run.html"]
+    assert "2026-02-07" in index
+    assert "OK" in index
+    assert "&lt;b&gt;Emm" in index
+    assert '<html lang="en">' in index
+
+
+def test_an_empty_folder_has_an_index_that_says_so(tmp_path):
+    (page,) = render(tmp_path)
+    assert "まだ実行がありません" in page.read_text()
+
+
+def test_what_cannot_be_rendered_is_one_sentence(tmp_path):
+    with pytest.raises(IgakuError, match="nowhere"):
+        render(tmp_path / "nowhere")
+    with pytest.raises(IgakuError, match="There is no notebook"):
+        render_notebook(tmp_path / "run.ipynb")
+    (tmp_path / "run.ipynb").write_text("{")
+    with pytest.raises(IgakuError, match="execute it again"):
+        render_notebook(tmp_path / "run.ipynb")
+    with pytest.raises(IgakuError, match="'ja' or 'en'"):
+        shown.say("fr", "", "")
+
+
+@pytest.mark.filterwarnings("error::UserWarning")  # a missing glyph is one
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_figures_have_every_glyph(tmp_path, lang):
+    runs = [
+        sitting(
+            tmp_path / f"run{i}", ["医"] * 8, outcome, f"模型 −{i}", completion_tokens=9
+        )
+        for i, outcome in enumerate(plots.OUTCOMES)
+    ]
+    for run in runs:
+        view.token_figure(run, lang)
+    picture = compare.accuracy_figure(runs, lang)
+    assert picture.png.startswith(b"\x89PNG")
+    assert "模型 −0" in picture.alt
+
+
+def test_a_model_keeps_its_colour_and_no_two_share_one(tmp_path):
+    runs = [sitting(tmp_path / f"run{i}", ["a"]) for i in range(4)]
+    runs[2].manifest["card"] |= {"color": plots.COLOURS[0], "marker": "s"}
+    found = plots.styles(runs)
+    assert found[2] == (plots.COLOURS[0], "s")
+    assert len(set(found)) == 4
+
+
+def test_nothing_to_show_is_a_sentence():
+    assert "run.ipynb" in compare.overview([], "en").text
+    for piece in (
+        compare.causes,
+        compare.token_table,
+        compare.section_tables,
+        compare.accuracy_figure,
+    ):
+        assert piece([], "ja").text == ""
+
+
+def test_one_run_is_compared_with_nothing(tmp_path):
+    assert (
+        "one run only" in compare.overview([sitting(tmp_path / "r", ["a"])], "en").text
+    )
+
+
+def test_lab_numbers_speak_of_the_tiny_model(tmp_path):
+    run = sitting(tmp_path / "r", ["a"])
+    run.manifest["origin"] = "lab"
+    for piece in (compare.overview([run], "en"), view.result(run, "en")):
+        assert "tiny model" in piece.text
+
+
+def test_missing_values_are_dashes():
+    table = shown.table(["a", "b"], [("x", None), ("y", pd.NA), ("z", float("nan"))])
+    assert table.text.splitlines()[1:] == ["x | –", "y | –", "z | –"]
