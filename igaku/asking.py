@@ -130,7 +130,7 @@ def prompt_of(settings: Settings) -> Prompt:
     """
     name, language = settings.prompt, settings.language
     path, _, key = name.partition("#")
-    if path.endswith((".json", ".jsonl")):
+    if path.endswith(".json"):
         return prompt_from_recorded(path, key or None, language)
     return load_prompt(name, language)
 

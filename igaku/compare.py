@@ -22,7 +22,7 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.view import notes, origin, result
+from igaku.view import notes, origin, sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,8 @@ def accuracy_caption(runs: Sequence[Run], lang: str = "ja") -> Shown:
 def section_tables(runs: Sequence[Run], lang: str = "ja") -> Shown:
     """The section table of every run, each with its sentences."""
     return joined(
-        heading(_title(run, lang)) + result(run, lang) for run in scoring.in_order(runs)
+        heading(_title(run, lang)) + sections(run, lang)
+        for run in scoring.in_order(runs)
     )
 
 

@@ -144,6 +144,14 @@ def _path(name: str, value: Any) -> Path:
     return path if path.is_absolute() else (paths.ROOT / path)
 
 
+def _prompt(name: str, value: Any) -> str:
+    """The name of a prompt, or of a file; a relative path starts at the checkout."""
+    text = _text(name, value)
+    path, mark, key = text.partition("#")
+    is_file = path.endswith((".yaml", ".yml", ".json"))
+    return f"{_path(name, path)}{mark}{key}" if is_file else text
+
+
 def _optional(rule: Rule, name: str, value: Any) -> Any:
     return None if value is None else rule(name, value)
 
@@ -284,7 +292,7 @@ RULES: dict[str, Rule] = {
     "sections": _sections,
     "limit": partial(_optional, partial(_whole, 1, 10_000)),
     "shots": partial(_whole, 0, 3),
-    "prompt": _text,
+    "prompt": _prompt,
     "language": partial(_one_of, ("ja", "en")),
     "serial_context": partial(_one_of, ("as_released", "joined")),
     "max_tokens": partial(_whole, 1, 1_000_000),

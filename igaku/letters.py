@@ -34,7 +34,7 @@ SPECIES = (
     r"|histolytica|granulosus|multilocularis|neoformans|burnetii|elegans)"
 )
 UNGLUED = (
-    r"(?![a-z0-9_%^+\\’'°\-‐‑–−はもァ-ヺー々一-鿿Α-ω]|\.[a-z]|\.\s?"
+    r"(?![a-z0-9_%^+\\’'°\-‐‑–−はもァ-ヺー々Α-ω]|(?!及)[一-鿿]|\.[a-z]|\.\s?"
     + SPECIES
     + r"|[ \t]+(?!"
     + FOLLOWING

@@ -363,7 +363,8 @@ def _channel(chunk: str) -> tuple[str, str]:
     if mark:
         named = CHANNEL.search(head)
         unnamed = "analysis" if "<|channel|>" in head else "plain"
-        return named[0].lower() if named else unnamed, body.strip()
+        said = body.replace("<|message|>", "")
+        return named[0].lower() if named else unnamed, said.strip()
     if chunk.startswith("<|channel|>"):
         # A header that lost its <|message|> runs straight into the text.
         rest = chunk.removeprefix("<|channel|>").lstrip("> \n")

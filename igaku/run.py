@@ -83,7 +83,8 @@ def run_exam(
     with locked(settings.folder):
         mend(answers)
         rows = read_rows(answers)
-        begun = manifest.opened(plan, rows)
+        # Failures bind a run to nothing: they are asked again anyway.
+        begun = manifest.opened(plan, list(filter(is_reply, rows)))
         left = left_to_ask(plan, rows)
         if left and not all(map(is_reply, rows)):
             rows = set_aside(settings.folder, rows, is_reply)

@@ -154,12 +154,16 @@ def check(found: Check, lang: str = "ja") -> Shown:
 
 
 def result(run: Run, lang: str = "ja") -> Shown:
-    """The section table of a run, and what may be said of it in words."""
+    """The section table of a run, what it says in words, and what it speaks of."""
+    return sections(run, lang) + origin([run], lang)
+
+
+def sections(run: Run, lang: str = "ja") -> Shown:
+    """The section table of a run, its score with an interval, and its status."""
     counts = scoring.section_table(run, lang).reset_index()
     rows = counts.to_numpy().tolist()
-    pieces = [notes([run]), table(list(counts.columns), rows), _score(run, lang)]
-    pieces += [_standing(run, lang), origin([run], lang)]
-    return joined(pieces)
+    pieces = [notes([run]), table(list(counts.columns), rows)]
+    return joined([*pieces, _score(run, lang), _standing(run, lang)])
 
 
 def _score(run: Run, lang: str) -> Shown:
@@ -204,8 +208,10 @@ def _no_verdict(lang: str) -> str:
     mark = f"{scoring.PASS_MARK:.0%}"
     return say(
         lang,
-        f"状態 OK。試験全体ではないため、{mark}の合格線では判定しません。",
-        f"Status OK. Not the whole exam, so no verdict at the {mark} line.",
+        f"状態 OK。{mark}の合格線で判定するのは、"
+        "医師国家試験の全問を解いた実行だけです。",
+        f"Status OK. Only runs of the whole medical exam get a verdict at the {mark} "
+        "line.",
     )
 
 

@@ -238,6 +238,14 @@ def test_settings_are_validated_whoever_makes_them():
         Settings(model="x", shots=9)
 
 
+def test_a_prompt_file_is_found_from_any_folder(tmp_path):
+    relative = settings_from(model="x", prompt="prompts/mine.yaml").prompt
+    assert relative == str(paths.ROOT / "prompts" / "mine.yaml")
+    named = settings_from(model="x", prompt=f"{tmp_path}/results.json#baseline").prompt
+    assert named == f"{tmp_path}/results.json#baseline"
+    assert settings_from(model="x", prompt="baseline").prompt == "baseline"
+
+
 def test_a_null_in_extra_body_takes_a_parameter_out():
     settings = settings_from(model="x", extra_body={"temperature": None})
     assert settings.extra_body == {"temperature": None}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,10 +205,13 @@ def test_llama_cpp_computes_what_its_file_says(running, checkpoint):
         logits = forward.logits(net, pieces["tokens"])[-1].astype(float)
         body = {"prompt": text, "n_predict": 1, "temperature": 0, "n_probs": 270}
         _, answer = call(server, "/completion", body)
+        if "completion_probabilities" not in answer:  # the reply was a stop token
+            continue
         found = np.zeros(270)
         for entry in answer["completion_probabilities"][0]["top_logprobs"]:
             found[entry["id"]] = entry["logprob"]
         alike.append(np.corrcoef(found, logits)[0, 1])
+    assert len(alike) > 5
     assert np.median(alike) > 0.999
     assert min(alike) > 0.7
 
@@ -247,13 +252,11 @@ def is_alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return not is_zombie(pid)
-
-
-def is_zombie(pid):
-    asked = ["ps", "-o", "stat=", "-p", str(pid)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    return said.strip().startswith("Z") or not said.strip()
+    status = Path(f"/proc/{pid}/stat")
+    # An orphan that nobody has buried yet is still listed, as a zombie.
+    return not (
+        status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
+    )
 
 
 def gone_within(pid, seconds):
@@ -310,17 +313,11 @@ def test_an_interrupt_ends_igaku_serve_and_its_server(checkpoint):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         said = process.stdout.readline()
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.split()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stderr.read() == ""
     assert said.startswith(f"{GGUF} answers at http://127.0.0.1:")
-    assert all(gone_within(int(child), 5) for child in children)
+    assert gone_within(int(re.search(r"process (\d+)", said)[1]), 5)
 
 
 def test_a_port_in_use_is_a_sentence(checkpoint):

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from stand_in import Answer, StandIn, cut
@@ -300,6 +302,16 @@ def test_where_and_how_patiently_may_change(ask, place):
     first, second = told(place)["sessions"]
     assert first["base_url"] != second["base_url"]
     assert second["timeout"] == 9 and told(place)["card"] == {"label": "x"}
+
+
+def test_failures_alone_bind_a_run_to_nothing(ask, place):
+    with StandIn(lambda asked, n: Answer(status=400, body={"error": "no"})) as server:
+        with pytest.raises(IgakuError, match="in a row"):
+            ask(server)
+        server.behave = lambda asked, n: Answer()
+        ask(server, max_tokens=99)
+    assert len(answers(place)) == 20 and len(rows_in(place / "errors.jsonl")) == 5
+    assert told(place)["settings"]["max_tokens"] == 99
 
 
 def test_answers_without_a_manifest_are_not_added_to(ask, place):
@@ -707,6 +719,61 @@ def test_an_embedded_model_must_be_served(tmp_path):
         preflight.check(settings, QUESTIONS)
 
 
+# --- the server of a run --------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """An embedded model whose server is a stand-in, and how often it was started."""
+    from igaku.lab import recipes, serve
+
+    started = []
+
+    @contextmanager
+    def serving(slug):
+        with StandIn(models=None) as server:
+            started.append(server)
+            yield SimpleNamespace(base_url=server.base_url, folder=tmp_path)
+
+    monkeypatch.setattr(serve, "serving", serving)
+    about = {"size_bytes": 9, "bits_per_weight": 4.5, "files": {}}
+    monkeypatch.setattr(recipes, "model_card", lambda folder: about)
+    return settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path), started
+
+
+def test_the_lab_is_served_for_one_run_and_only_when_there_is_work(lab, tmp_path):
+    settings, started = lab
+    for _ in range(2):
+        with run.server_of(settings) as server:
+            server.check(QUESTIONS)
+            place = server.run_exam(QUESTIONS, progress=False)
+    assert len(started) == 1 and len(started[0].asked) == 21
+    found = told(place)
+    assert (found["status"], found["origin"]) == ("OK", "lab")
+    assert (found["card"]["size_bytes"], found["card"]["bits_per_weight"]) == (9, 4.5)
+
+
+def test_a_server_elsewhere_is_used_as_it_is(tmp_path):
+    with StandIn() as stand_in:
+        settings = settings_from(
+            model="stand-in",
+            exam="calibration",
+            shots=0,
+            outputs_dir=tmp_path,
+            base_url=stand_in.base_url,
+        )
+        with run.server_of(settings) as server:
+            assert server.check(QUESTIONS).asked
+            assert len(answers(server.run_exam(QUESTIONS, progress=False))) == 20
+
+
+def test_the_settings_choose_the_questions():
+    chosen = run.questions_of(
+        settings_from(model="x", exam="calibration", sections="BD", limit=10)
+    )
+    assert Counter(q.section for q in chosen) == {"B": 5, "D": 5}
+
+
 # --- small things ---------------------------------------------------------------------
 
 
@@ -734,7 +801,16 @@ def test_waits_grow_to_a_limit(monkeypatch):
             def result():
                 return failed
 
-    waits = []
+    waits: list[float] = []
     for State.attempt_number in range(1, 8):
         waits.append(asking._pause(State))
     assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_that_names_its_wait_gets_it():
+    told_wait = SimpleNamespace(retry_after=7.0)
+    last = SimpleNamespace(reply=told_wait)
+    state = SimpleNamespace(outcome=SimpleNamespace(result=lambda: last))
+    assert asking._pause(state) == 7.0
+    told_wait.retry_after = 1e9
+    assert asking._pause(state) == asking.LONGEST_RETRY_AFTER

@@ -184,16 +184,29 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def told():
+@pytest.fixture(scope="module")
+def listening():
     told = Told()
     handler = type("Told", (Handler,), {"told": told})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     told.url = f"http://127.0.0.1:{server.server_port}/v1"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield told
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def told(listening):
+    listening.answers.clear()
+    listening.asked.clear()
+    return listening
+
+
+@pytest.fixture(scope="module")
+def client(listening):
+    with connect(listening.url, timeout=20) as client:
+        yield client
 
 
 CHAT = "/v1/chat/completions"
@@ -202,11 +215,10 @@ CHAT = "/v1/chat/completions"
 @pytest.mark.parametrize(
     "name", [name for name, b in BODIES.items() if b["body"] is not None]
 )
-def test_every_dialect_over_http(name, told):
+def test_every_dialect_over_http(name, told, client):
     recorded = BODIES[name]
     told.answers[CHAT] = (recorded["status"], recorded["body"])
-    with connect(told.url) as client:
-        reply = complete(client, {"model": "m", "messages": []})
+    reply = complete(client, {"model": "m", "messages": []})
     assert reply == read_reply(recorded["body"], recorded["status"])
     assert len(told.asked) == 1, "the client must leave retrying to the run"
 
@@ -249,10 +261,9 @@ def test_the_key(environment, url, key, monkeypatch):
     assert connect(url, api_key="given").api_key == "given"
 
 
-def test_json_that_breaks_off_is_an_error_with_its_text(told):
+def test_json_that_breaks_off_is_an_error_with_its_text(told, client):
     told.answers[CHAT] = (299, '{"choices": [{"message"')
-    with connect(told.url) as client:
-        reply = complete(client, {})
+    reply = complete(client, {})
     assert reply.error == 'HTTP 200: {"choices": [{"message"'
     assert reply.raw == '{"choices": [{"message"'
 
@@ -266,9 +277,9 @@ def test_a_server_that_is_down():
     assert server_facts(url, "m") == {}
 
 
-def test_a_connection_that_breaks_off(told):
+def test_a_connection_that_breaks_off(told, client):
     told.answers[CHAT] = (0, "")
-    with connect(told.url, timeout=20) as client, pytest.raises(ServerUnreachable):
+    with pytest.raises(ServerUnreachable):
         complete(client, {})
 
 
@@ -361,7 +372,7 @@ LM_STUDIO = {
 
 def test_lm_studio_says_what_it_serves(told):
     listed = {"object": "list", "data": [{"id": "openai/gpt-oss-20b"}]}
-    told.answers = {
+    told.answers |= {
         "/v1/models": (200, listed),
         "/api/v1/models": (200, LM_STUDIO),
         "/props": (200, {"error": "Unexpected endpoint or method. (GET /props)"}),
@@ -376,7 +387,7 @@ def test_lm_studio_says_what_it_serves(told):
 
 
 def test_llama_cpp_says_what_it_serves(told):
-    told.answers = {
+    told.answers |= {
         "/v1/models": (200, {"data": [{"id": "/models/gpt-oss-20b-mxfp4.gguf"}]}),
         "/props": (200, {"default_generation_settings": {"n_ctx": 4096}}),
     }
@@ -387,7 +398,7 @@ def test_llama_cpp_says_what_it_serves(told):
 
 def test_ollama_says_what_it_serves(told):
     shown = {"details": {"quantization_level": "MXFP4"}, "capabilities": ["thinking"]}
-    told.answers = {
+    told.answers |= {
         "/v1/models": (200, {"data": [{"id": "gpt-oss:20b"}]}),
         "/api/version": (200, {"version": "0.12.0"}),
         "/api/show": (200, shown),

@@ -72,7 +72,9 @@ def serve_forever(
     """Serve in the foreground until Ctrl-C; `igaku serve` is this."""
     with serving(slug, checkpoint, port, host) as server, suppress(KeyboardInterrupt):
         print(
-            f"{server.model} answers at {server.base_url} (Ctrl-C ends it)", flush=True
+            f"{server.model} answers at {server.base_url} as process {server.pid}; "
+            f"Ctrl-C ends it.",
+            flush=True,
         )
         server.process.wait()
         raise IgakuError(
