@@ -106,7 +106,7 @@ def _concluded(plain: str) -> str | None:
 def _result(line: str, last: bool = False) -> str | None:
     """The number a line states: the first one, or the last of a calculation."""
     before, _, _ = line.partition("(")
-    numbers = NUMBER.findall(before) or NUMBER.findall(line)
+    numbers: list[str] = NUMBER.findall(before) or NUMBER.findall(line)
     if not numbers:
         return None
     return numbers[-1 if last or re.search(r"[=≒≈→⇒]", before) else 0]

@@ -62,6 +62,7 @@ class Reply:
     error: str | None = None
     raw: object = None
     status: int | None = None
+    retry_after: float | None = None  # seconds the server asks to be left alone
 
 
 def read_reply(body: object, status: int = 200) -> Reply:

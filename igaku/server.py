@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -138,12 +140,19 @@ def complete(client: OpenAI, body: Mapping[str, Any]) -> Reply:
     try:
         answer = client.post("/chat/completions", cast_to=object, body=dict(body))
     except openai.APIStatusError as refused:
-        return read_reply(refused.response.text, refused.status_code)
+        reply = read_reply(refused.response.text, refused.status_code)
+        return replace(reply, retry_after=_seconds(refused.response.headers))
     except openai.APIConnectionError as broken:
         raise ServerUnreachable(_unreachable(client, broken)) from broken
     except ValueError as unreadable:
         return read_reply(getattr(unreadable, "doc", None))
     return read_reply(answer)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait that a Retry-After header names in seconds; a date is not read."""
+    told = headers.get("retry-after", "").strip()
+    return float(told) if re.fullmatch(r"\d{1,6}(\.\d+)?", told) else None
 
 
 def _unreachable(client: OpenAI, broken: Exception) -> str:
@@ -186,8 +195,11 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
         facts = {"/v1/models": listed}
         if listed is not DOWN:
             paths = ("/api/v1/models", "/api/v0/models", "/props", "/api/version")
-            facts |= {path: _fact(client, root + path) for path in paths}
-        if _is_fact(facts.get("/api/version")) and model:
+            # At once: a slow server would otherwise hold up the run four times.
+            with ThreadPoolExecutor(len(paths)) as pool:
+                said = pool.map(lambda path: _fact(client, root + path), paths)
+                facts |= dict(zip(paths, said, strict=True))
+        if _tells_version(facts.get("/api/version")) and model:
             facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
     return {path: said for path, said in facts.items() if _is_fact(said)}
 
@@ -204,6 +216,11 @@ def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
         return DOWN
     except (openai.OpenAIError, ValueError):
         return None
+
+
+def _tells_version(said: object) -> bool:
+    """Whether it is Ollama's own answer, and not a server that answers everything."""
+    return isinstance(said, dict) and isinstance(said.get("version"), str)
 
 
 def _is_fact(said: object) -> bool:

@@ -24,10 +24,11 @@ from igaku.lab import forward, mxfp4
 from igaku.lab.checkpoint import COMPONENTS, Checkpoint, open_checkpoint
 from igaku.lab.engines import MLX, missing_writer
 from igaku.lab.gguf_file import chat_template
-from igaku.lab.recipes import EMBEDDED, Coding
+from igaku.lab.recipes import EMBEDDED, RECIPES, Coding, find_recipe
 
 FINAL = "<|channel|>final<|message|>"
 GROUP = 64
+BITS = (2, 3, 4, 6, 8, "mxfp4")
 
 Chat = Sequence[Mapping[str, str]]
 
@@ -36,7 +37,8 @@ Chat = Sequence[Mapping[str, str]]
 class Ablation:
     """One component at `bits`: 2, 3, 4, 6, 8 or "mxfp4"; the rest stays float32.
 
-    Component "reference" is the model with nothing coded, "all" has everything coded.
+    Component "reference" is the model with nothing coded, "all" has everything coded,
+    and "recipe" is coded as the recipe whose name stands in the place of the bits.
     """
 
     component: str
@@ -47,11 +49,18 @@ class Ablation:
         """A short name for tables: "router 2-bit", "reference"."""
         if self.component == "reference":
             return self.component
+        if self.component == "recipe":
+            return str(self.bits)
         bits = self.bits if self.bits == "mxfp4" else f"{self.bits}-bit"
         return f"{self.component} {bits}"
 
 
-GRID = (Ablation("reference"), *(Ablation(c, b) for c in COMPONENTS for b in (4, 3, 2)))
+REFERENCE = Ablation("reference")
+GRID = (REFERENCE, *(Ablation(c, b) for c in COMPONENTS for b in (4, 3, 2)))
+RECIPE_GRID = (
+    REFERENCE,
+    *(Ablation("recipe", slug) for slug in RECIPES if slug != "float32"),
+)
 
 
 @dataclass(frozen=True)
@@ -156,20 +165,15 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _checked(ablation: Ablation) -> Ablation:
-    if ablation.component not in (*COMPONENTS, "reference", "all"):
+    if ablation.component == "recipe":
+        find_recipe(str(ablation.bits))
+    elif ablation.component not in (*COMPONENTS, "reference", "all"):
         known = ", ".join(COMPONENTS)
         raise IgakuError(
             f"there is no component {ablation.component!r}: choose one of {known}, "
             f'"all" or "reference".'
         )
-    if ablation.component != "reference" and ablation.bits not in (
-        2,
-        3,
-        4,
-        6,
-        8,
-        "mxfp4",
-    ):
+    elif ablation.component != "reference" and ablation.bits not in BITS:
         raise IgakuError(
             f'{ablation.bits!r} bits cannot be had: choose 2, 3, 4, 6, 8 or "mxfp4".'
         )
@@ -182,10 +186,23 @@ def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndar
     """The checkpoint's weights with the ablated component quantized and decoded."""
     weights = dict(_plain(source.folder))
     for path, component in source.parts():
-        if ablation.component in (component, "all"):
-            name = f"{path}.weight"
-            weights[name] = rounded(weights[name], ablation.bits)
+        name = f"{path}.weight"
+        for bits in _codings(ablation, component):
+            weights[name] = rounded(weights[name], bits)
     return weights
+
+
+def _codings(ablation: Ablation, component: str) -> tuple[int | str | None, ...]:
+    """What a component's matrices are coded at, one coding after the other."""
+    if ablation.component != "recipe":
+        touched = ablation.component in (component, "all")
+        return (ablation.bits,) if touched else ()
+    coding = find_recipe(str(ablation.bits)).codings[component]
+    if coding is None:
+        return ()
+    last = coding.bits if coding.mode == "affine" else coding.mode
+    # The release has its experts in MXFP4, and every recipe starts from there.
+    return (last,) if component != "experts" or last == "mxfp4" else ("mxfp4", last)
 
 
 @cache
@@ -197,11 +214,22 @@ def rounded(values: np.ndarray, bits: int | str | None) -> np.ndarray:
     """The values a matrix has left after coding at `bits`."""
     if bits == "mxfp4":
         return mxfp4.encode(values).decode()
+    if bits == "q8_0":
+        return _q8_0(values)
     import mlx.core as mx
 
     coding = Coding("affine", int(bits or 8), GROUP)
     pieces = mx.quantize(mx.array(values), coding.group, coding.bits)
     return np.array(mx.dequantize(*pieces, coding.group, coding.bits))
+
+
+def _q8_0(values: np.ndarray) -> np.ndarray:
+    """The values left by GGUF's Q8_0: 32 signed bytes to a half-precision scale."""
+    groups = values.reshape(*values.shape[:-1], -1, 32)
+    scale = np.abs(groups).max(axis=-1, keepdims=True) / 127
+    codes = np.divide(groups, scale, out=np.zeros_like(groups), where=scale > 0)
+    kept = np.rint(codes) * scale.astype(np.float16).astype(np.float32)
+    return kept.reshape(values.shape).astype(np.float32)
 
 
 @cache

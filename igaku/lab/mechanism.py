@@ -34,7 +34,7 @@ class Effect:
     """
 
     component: str
-    bits: int
+    bits: int | str
     n: int
     right: int
     unfinished: int
@@ -91,13 +91,13 @@ def effects(replies: pd.DataFrame, budget: int) -> list[Effect]:
         raise IgakuError("Effects need the reference's replies and at least one other.")
     confidence = 1 - 0.05 / len(family)
     return [
-        _effect(base, replies_of(replies, c, b), c, int(b), budget, confidence)
+        _effect(base, replies_of(replies, c, b), c, b, budget, confidence)
         for c, b in family.itertuples(index=False)
     ]
 
 
 def replies_of(
-    replies: pd.DataFrame, component: str, bits: int | None = None
+    replies: pd.DataFrame, component: str, bits: int | str | None = None
 ) -> pd.DataFrame:
     """The replies under one ablation, by problem id."""
     rows = replies[replies["component"] == component]
@@ -110,7 +110,7 @@ def _effect(
     base: pd.DataFrame,
     rows: pd.DataFrame,
     component: str,
-    bits: int,
+    bits: int | str,
     budget: int,
     confidence: float,
 ) -> Effect:

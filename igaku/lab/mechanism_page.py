@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     REFERENCE: ("基準", "reference"),
+    "recipe": ("レシピ", "recipe"),
     "attention": ("注意", "attention"),
     "embedding": ("埋め込み", "embedding"),
     "lm_head": ("出力層", "lm_head"),
@@ -106,7 +107,12 @@ def _name(component: str, lang: str) -> str:
 
 def _named(found: Sequence[Effect], lang: str) -> str:
     unit = say(lang, "ビット", "-bit")
-    parts = [f"{_name(e.component, lang)} {e.bits}{unit}" for e in found]
+    parts = [
+        str(e.bits)
+        if e.component == "recipe"
+        else f"{_name(e.component, lang)} {e.bits}{unit}"
+        for e in found
+    ]
     return say(lang, "、", ", ").join(parts)
 
 
