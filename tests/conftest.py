@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from igaku.paths import PACKAGE
 
 CHECKOUT = PACKAGE.parent
+
+# A busy machine is no reason to call a test failed.
+hypothesis.settings.register_profile("igaku", deadline=None)
+hypothesis.settings.load_profile("igaku")
 
 
 @pytest.fixture(scope="session")

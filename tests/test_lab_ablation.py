@@ -15,6 +15,7 @@ from igaku.lab.ablation import (
     rounded,
 )
 from igaku.lab.checkpoint import COMPONENTS, open_checkpoint
+from igaku.lab.recipes import RECIPES
 from igaku.reply import read_reply
 
 pytestmark = pytest.mark.skipif(
@@ -29,9 +30,9 @@ def checkpoint(tmp_path_factory):
 
 
 def test_the_grid_is_the_reference_and_every_component_at_three_precisions():
-    assert len(GRID) == 16
+    assert len(GRID) == len(set(GRID)) == 1 + 3 * (len(COMPONENTS) + 2)
     assert GRID[0] == Ablation("reference")
-    assert {a.component for a in GRID[1:]} == set(COMPONENTS)
+    assert {a.component for a in GRID[1:]} == {*COMPONENTS, "non-experts", "all"}
     assert [a.label for a in GRID[:3]] == [
         "reference",
         "attention 4-bit",
@@ -86,3 +87,27 @@ def test_what_cannot_be_ablated_is_a_sentence(checkpoint):
         ablate("heads", 4, CHATS, checkpoint=checkpoint)
     with pytest.raises(IgakuError, match="1 bits cannot be had"):
         next(ablations(CHATS, [Ablation("router", 1)], checkpoint=checkpoint))
+
+
+def test_a_recipe_leaves_the_values_that_its_engine_multiplies_by(checkpoint):
+    source = open_checkpoint(checkpoint)
+    plain = ablated_weights(source, Ablation("reference"))
+    for slug in ("mlx-8bit", "gguf-mxfp4", "mxfp4-q4", "all-mxfp4"):
+        coded = ablated_weights(source, Ablation("recipe", slug))
+        for path, component in source.parts():
+            values, before = coded[f"{path}.weight"], plain[f"{path}.weight"]
+            error = np.sqrt(((values - before) ** 2).mean() / (before**2).mean())
+            untouched = RECIPES[slug].codings[component] is None
+            assert (error == 0) == untouched, (slug, path)
+            eight_bits = slug != "all-mxfp4" and component != "experts"
+            assert error < (0.02 if eight_bits and slug != "mxfp4-q4" else 0.25)
+
+
+def test_non_experts_are_everything_else(checkpoint):
+    source = open_checkpoint(checkpoint)
+    plain = ablated_weights(source, Ablation("reference"))
+    coded = ablated_weights(source, Ablation("non-experts", 2))
+    for path, component in source.parts():
+        name = f"{path}.weight"
+        same = np.array_equal(coded[name], plain[name])
+        assert same == (component == "experts")

@@ -32,13 +32,14 @@ def measured():
             replies("experts", 2, 60),
             replies("attention", 2, 300, correct=False, finished=False),
             replies("router", 2, 120),
+            replies("non-experts", 2, 200, correct=False),
         ],
         ignore_index=True,
     )
 
 
 def test_a_component_that_ruins_every_reply_is_shown_to_break(measured):
-    experts, attention, router = mechanism.effects(measured, BUDGET)
+    experts, attention, router, _ = mechanism.effects(measured, BUDGET)
     assert not experts.breaks
     assert experts.loss == 0
     assert attention.breaks
@@ -50,13 +51,18 @@ def test_a_component_that_ruins_every_reply_is_shown_to_break(measured):
 
 
 def test_a_smaller_budget_can_be_looked_at_afterwards(measured):
-    assert [e.right for e in mechanism.effects(measured, 200)] == [40, 0, 40]
-    assert [e.right for e in mechanism.effects(measured, 59)] == [0, 0, 0]
+    assert [e.right for e in mechanism.effects(measured, 200)] == [40, 0, 40, 0]
+    assert [e.right for e in mechanism.effects(measured, 59)] == [0, 0, 0, 0]
 
 
 def test_no_loss_is_reported_as_not_shown_and_never_as_the_same():
-    quiet = pd.concat([replies("reference", None, 60), replies("experts", 2, 60)])
-    text = mechanism_page.findings(mechanism.effects(quiet, BUDGET), BUDGET, "en").text
+    kinds = ("experts", "non-experts")
+    quiet = pd.concat(
+        [replies("reference", None, 60), *(replies(kind, 2, 60) for kind in kinds)]
+    )
+    found = mechanism.effects(quiet, BUDGET)
+    text = mechanism_page.findings(quiet, found, BUDGET, "en").text
+    assert "matters more is not shown" in text
     assert "shown for none" in text
     assert "negligible" not in text
 
@@ -67,7 +73,9 @@ def test_every_piece_of_the_page_can_be_shown(measured, lang):
     pieces = (
         mechanism_page.reference_line(measured, BUDGET, lang),
         mechanism_page.effect_table(found, lang),
-        mechanism_page.findings(found, BUDGET, lang),
+        mechanism_page.findings(measured, found, BUDGET, lang),
+        mechanism_page.recipe_findings(found, lang),
+        mechanism_page.effort_table(measured.assign(effort="low"), BUDGET, lang),
         mechanism_page.sample(measured, found, lang),
     )
     assert all(piece.text for piece in pieces)
@@ -82,3 +90,14 @@ def test_every_piece_of_the_page_can_be_shown(measured, lang):
 def test_effects_need_a_reference():
     with pytest.raises(IgakuError, match="reference"):
         mechanism.effects(replies("experts", 2, 60), BUDGET)
+
+
+def test_the_seeds_claim_is_tested_on_the_same_questions(measured):
+    gap = mechanism.experts_against_rest(measured, 2, BUDGET)
+    assert gap.estimate == 1.0
+    assert gap.tango[0] > 0.8
+
+
+def test_efforts_are_compared_for_the_worst_case_beside_its_experts(measured):
+    chosen = mechanism_page.worst_cases(mechanism.effects(measured, BUDGET))
+    assert [a.component for a in chosen] == ["reference", "attention", "experts"]

@@ -37,8 +37,9 @@ Chat = Sequence[Mapping[str, str]]
 class Ablation:
     """One component at `bits`: 2, 3, 4, 6, 8 or "mxfp4"; the rest stays float32.
 
-    Component "reference" is the model with nothing coded, "all" has everything coded,
-    and "recipe" is coded as the recipe whose name stands in the place of the bits.
+    Component "reference" is the model with nothing coded, "non-experts" has all but
+    the experts coded, "all" has everything coded, and "recipe" is coded as the recipe
+    whose name stands in the place of the bits.
     """
 
     component: str
@@ -56,7 +57,14 @@ class Ablation:
 
 
 REFERENCE = Ablation("reference")
-GRID = (REFERENCE, *(Ablation(c, b) for c in COMPONENTS for b in (4, 3, 2)))
+GROUPS = {
+    "non-experts": tuple(name for name in COMPONENTS if name != "experts"),
+    "all": COMPONENTS,
+}
+GRID = (
+    REFERENCE,
+    *(Ablation(c, b) for c in (*COMPONENTS, *GROUPS) for b in (4, 3, 2)),
+)
 RECIPE_GRID = (
     REFERENCE,
     *(Ablation("recipe", slug) for slug in RECIPES if slug != "float32"),
@@ -167,11 +175,11 @@ def _one_thread_each() -> Iterator[None]:
 def _checked(ablation: Ablation) -> Ablation:
     if ablation.component == "recipe":
         find_recipe(str(ablation.bits))
-    elif ablation.component not in (*COMPONENTS, "reference", "all"):
+    elif ablation.component not in (*COMPONENTS, *GROUPS, "reference"):
         known = ", ".join(COMPONENTS)
         raise IgakuError(
             f"there is no component {ablation.component!r}: choose one of {known}, "
-            f'"all" or "reference".'
+            f'"non-experts", "all" or "reference".'
         )
     elif ablation.component != "reference" and ablation.bits not in BITS:
         raise IgakuError(
@@ -195,8 +203,8 @@ def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndar
 def _codings(ablation: Ablation, component: str) -> tuple[int | str | None, ...]:
     """What a component's matrices are coded at, one coding after the other."""
     if ablation.component != "recipe":
-        touched = ablation.component in (component, "all")
-        return (ablation.bits,) if touched else ()
+        touched = GROUPS.get(ablation.component, (ablation.component,))
+        return (ablation.bits,) if component in touched else ()
     coding = find_recipe(str(ablation.bits)).codings[component]
     if coding is None:
         return ()

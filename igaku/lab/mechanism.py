@@ -16,6 +16,7 @@ from igaku.errors import IgakuError
 from igaku.exam import Question
 from igaku.lab.ablation import GRID, Ablation, ablations
 from igaku.lab.evaluate import chats_of, graded
+from igaku.lab.exam import EFFORTS
 from igaku.statistics import Interval, PairedDifference, paired_difference
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ RESAMPLES = 2000
 class Effect:
     """One component at one precision against the reference, on the same questions.
 
-    Shares are fractions of `n`; losses and gains are reference − component for accuracy
-    and component − reference for tokens and for replies without an answer.
+    `blank` replies state nothing within the budget, `unfinished` ones nothing at all.
+    The loss of accuracy is reference − component, in fractions of `n`; `longer` is
+    component − reference, in tokens.
     """
 
     component: str
@@ -44,7 +46,6 @@ class Effect:
     loss_interval: Interval
     longer: float
     longer_interval: Interval
-    stuck_interval: Interval
 
     @property
     def breaks(self) -> bool:
@@ -76,6 +77,29 @@ def ask(
     bar = tqdm(done, total=len(grid), file=sys.stdout, mininterval=5, unit="model")
     found = {ablation: graded(replies, questions, cap) for ablation, replies in bar}
     return pd.concat([found[ablation] for ablation in grid], ignore_index=True)
+
+
+def ask_efforts(
+    questions: Sequence[Question], cap: int, grid: Sequence[Ablation]
+) -> pd.DataFrame:
+    """The same at every reasoning effort; column `effort` says at which."""
+    import pandas as pd
+
+    asked = [ask(questions, cap, e, grid).assign(effort=e) for e in EFFORTS]
+    return pd.concat(asked, ignore_index=True)
+
+
+def experts_against_rest(
+    replies: pd.DataFrame, bits: int, budget: int
+) -> PairedDifference:
+    """Accuracy with few bits in the experts alone, less that with few in all else.
+
+    Both sides answer the same questions, so this is the seed's claim put to the test:
+    positive means that the non-experts' precision matters more.
+    """
+    experts = right_within(replies_of(replies, "experts", bits), budget)
+    rest = right_within(replies_of(replies, "non-experts", bits), budget)
+    return _paired(experts, rest, 0.95)
 
 
 def effects(replies: pd.DataFrame, budget: int) -> list[Effect]:
@@ -116,9 +140,7 @@ def _effect(
 ) -> Effect:
     base = base.loc[rows.index]
     right, before = right_within(rows, budget), right_within(base, budget)
-    done, was_done = rows["reached_final"], base["reached_final"]
     loss = _paired(before, right, confidence)
-    stuck = _paired(~done, ~was_done, confidence)
     longer, longer_interval = _mean_difference(
         rows["tokens"], base["tokens"], confidence
     )
@@ -127,25 +149,29 @@ def _effect(
         bits=bits,
         n=len(rows),
         right=int(right.sum()),
-        unfinished=int((~done).sum()),
-        blank=int((~finished_within(rows, budget)).sum()),
+        unfinished=int((~stated(rows)).sum()),
+        blank=int((~stated_within(rows, budget)).sum()),
         tokens=float(rows["tokens"].mean()),
         loss=loss.estimate,
         loss_interval=loss.tango,
         longer=longer,
         longer_interval=longer_interval,
-        stuck_interval=stuck.tango,
     )
 
 
-def finished_within(rows: pd.DataFrame, budget: int) -> pd.Series:
-    """Which replies would have ended had this been the budget."""
-    return rows["finished"] & (rows["tokens"] <= budget)
+def stated_within(rows: pd.DataFrame, budget: int) -> pd.Series:
+    """Which replies would have ended in a final channel had this been the budget."""
+    return stated(rows) & (rows["tokens"] <= budget)
+
+
+def stated(rows: pd.DataFrame) -> pd.Series:
+    """Which replies ended in a final channel within the tokens they were given."""
+    return rows["finished"] & rows["reached_final"]
 
 
 def right_within(rows: pd.DataFrame, budget: int) -> pd.Series:
     """Which replies would have been right had this been the budget."""
-    return rows["correct"] & finished_within(rows, budget)
+    return rows["correct"] & stated_within(rows, budget)
 
 
 def _paired(a: pd.Series, b: pd.Series, confidence: float) -> PairedDifference:

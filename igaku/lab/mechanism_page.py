@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from igaku.lab.ablation import Ablation
 from igaku.lab.mechanism import (
     REFERENCE,
     Effect,
-    finished_within,
+    experts_against_rest,
     replies_of,
     right_within,
+    stated,
+    stated_within,
 )
 from igaku.shown import (
     Picture,
@@ -28,6 +31,7 @@ from igaku.statistics import Interval, proportion
 if TYPE_CHECKING:
     import pandas as pd
 
+FELL_SILENT = ("mxfp4-q4", "mlx-4bit", "all-mxfp4")  # recipes 4 to 6 of the study
 NAMES = {
     REFERENCE: ("基準", "reference"),
     "recipe": ("レシピ", "recipe"),
@@ -36,6 +40,8 @@ NAMES = {
     "lm_head": ("出力層", "lm_head"),
     "router": ("ルーター", "router"),
     "experts": ("エキスパート", "experts"),
+    "non-experts": ("エキスパート以外", "non-experts"),
+    "all": ("全部", "all"),
 }
 LOOK: dict[str, tuple[str, str, Any]] = {  # colour, marker and line of each component
     "attention": ("#D55E00", "s", "-"),
@@ -43,6 +49,8 @@ LOOK: dict[str, tuple[str, str, Any]] = {  # colour, marker and line of each com
     "lm_head": ("#CC79A7", "D", "-."),
     "router": ("#56B4E9", "v", ":"),
     "experts": ("#0072B2", "o", (0, (5, 1))),
+    "non-experts": ("#E69F00", "P", (0, (3, 1, 1, 1))),
+    "all": ("#222222", "X", "-"),
 }
 
 
@@ -116,7 +124,9 @@ def _named(found: Sequence[Effect], lang: str) -> str:
     return say(lang, "、", ", ").join(parts)
 
 
-def findings(found: Sequence[Effect], budget: int, lang: str) -> Shown:
+def findings(
+    replies: pd.DataFrame, found: Sequence[Effect], budget: int, lang: str
+) -> Shown:
     """What the effects say: what breaks the chain, what lengthens it, what is blank."""
     return joined(
         sentence(text)
@@ -124,10 +134,41 @@ def findings(found: Sequence[Effect], budget: int, lang: str) -> Shown:
             _breaking(found, lang),
             _lengthening(found, lang),
             _blanking(found, budget, lang),
-            _experts_against_rest(found, lang),
-            _limits(found, lang),
+            _experts_against_rest(replies, found, budget, lang),
+            limits(found, lang),
         )
     )
+
+
+def recipe_findings(found: Sequence[Effect], lang: str) -> Shown:
+    """What the six recipes do to this model."""
+    texts = (
+        _breaking(found, lang),
+        _lengthening(found, lang),
+        _coarse_recipes(found, lang),
+        limits(found, lang),
+    )
+    return joined(map(sentence, texts))
+
+
+def _coarse_recipes(found: Sequence[Effect], lang: str) -> str:
+    """The recipes that left the 20B silent in the study, on this model."""
+    coarse = [e for e in found if e.bits in FELL_SILENT]
+    listed = say(lang, "、", ", ").join(f"{e.bits} {e.blank}/{e.n}" for e in coarse)
+    return say(
+        lang,
+        f"元の比較で大半が空白になった三つのレシピの空白は、ここでは {listed} です。",
+        f"The three recipes that left most replies of the 20B blank leave {listed} "
+        "blank here.",
+    )
+
+
+def worst_cases(found: Sequence[Effect]) -> tuple[Ablation, ...]:
+    """The reference, the case that left most blanks, and its experts alone."""
+    worst = max(found, key=lambda e: (e.blank, e.loss))
+    rest = [e for e in found if e.component == "experts" and e.bits == worst.bits]
+    chosen = [worst, *(e for e in rest if e != worst)]
+    return (Ablation(REFERENCE), *(Ablation(e.component, e.bits) for e in chosen))
 
 
 def _breaking(found: Sequence[Effect], lang: str) -> str:
@@ -199,39 +240,32 @@ def _blanking(found: Sequence[Effect], budget: int, lang: str) -> str:
     )
 
 
-def _experts_against_rest(found: Sequence[Effect], lang: str) -> str:
+def _experts_against_rest(
+    replies: pd.DataFrame, found: Sequence[Effect], budget: int, lang: str
+) -> str:
     """The seed's claim held against this model: non-experts matter more."""
-    low = min(e.bits for e in found)
-    at = {e.component: e for e in found if e.bits == low}
-    if "experts" not in at or len(at) < 2:
-        return say(lang, "エキスパートとの比較はありません。", "No expert comparison.")
-    experts = at.pop("experts")
-    order = sorted(at.values(), key=lambda e: -e.loss)
-    worse = [e for e in order if e.loss_interval[0] > experts.loss_interval[1]]
-    listed = say(lang, "、", ", ").join(
-        f"{_name(e.component, lang)} {100 * e.loss:+.0f}" for e in [*order, experts]
-    )
-    if worse:
-        names = say(lang, "、", ", ").join(_name(e.component, lang) for e in worse)
-        verdict = say(
-            lang,
-            f"エキスパートより失点が大きいと示されたのは {names} です。",
-            f"Shown to cost more than the experts: {names}.",
-        )
+    bits = min(int(e.bits) for e in found)
+    gap = experts_against_rest(replies, bits, budget)
+    low, high = (100 * limit for limit in gap.tango)
+    points = 100 * gap.estimate
+    if gap.tango[0] > 0:
+        verdict = say(lang, "示されました", "is shown")
     else:
-        verdict = say(
-            lang,
-            "エキスパート以外の方が失点が大きいことは、このモデルでは示されません。",
-            "That any non-expert part costs more than the experts is not shown here.",
-        )
+        verdict = say(lang, "示されていません", "is not shown")
     return say(
         lang,
-        f"{low} ビットでの失点（点）: {listed}。{verdict}",
-        f"Points lost at {low} bits: {listed}. {verdict}",
+        f"エキスパートだけを {bits} ビットにした場合と、それ以外だけを {bits} ビットに"
+        f"した場合とで、正答率の差は {points:+.0f} 点"
+        f"（95 % 区間 {low:+.0f}〜{high:+.0f}）。"
+        f"エキスパート以外の精度の方が効くことは、このモデルで{verdict}。",
+        f"With the experts alone at {bits} bits, accuracy is {points:+.0f} points from "
+        f"that with all else at {bits} bits (95 % interval {low:+.0f} to {high:+.0f}). "
+        f"That the precision of the non-experts matters more {verdict} for this model.",
     )
 
 
-def _limits(found: Sequence[Effect], lang: str) -> str:
+def limits(found: Sequence[Effect], lang: str) -> str:
+    """How far the intervals reach, and of what the numbers speak."""
     n = min(e.n for e in found)
     level = 1 - 0.05 / len(found)
     return say(
@@ -241,6 +275,37 @@ def _limits(found: Sequence[Effect], lang: str) -> str:
         f"Intervals hold together at 95 % over {len(found)} cases ({level:.2%} each), "
         f"n={n}. The numbers speak of the tiny embedded model and not of the 20B.",
     )
+
+
+def effort_table(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
+    """Every effort and case under one budget: how effort alone makes blanks."""
+    head = [
+        say(lang, "推論の強さ", "effort"),
+        say(lang, "部位とビット", "what is coarse"),
+        "n",
+        say(lang, "正答率", "accuracy"),
+        say(lang, "平均トークン", "mean tokens"),
+        say(lang, "上限での空白と区間", "blank at the budget, interval"),
+        say(lang, "最後まで未到達", "never final"),
+    ]
+    groups = replies.groupby(["effort", "component", "bits"], sort=False, dropna=False)
+    rows = []
+    for (effort, component, bits), group in groups:
+        blank = int((~stated_within(group, budget)).sum())
+        interval = proportion(blank, len(group))
+        name = _name(str(component), lang)
+        rows.append(
+            (
+                effort,
+                name if component == REFERENCE else f"{name} {bits:g}",
+                len(group),
+                share(right_within(group, budget).mean()),
+                f"{group['tokens'].mean():.1f}",
+                f"{interval.estimate:.0%} [{interval.low:.0%}, {interval.high:.0%}]",
+                share((~stated(group)).mean()),
+            )
+        )
+    return table(head, rows, left=(0, 1))
 
 
 def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
@@ -273,7 +338,7 @@ def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
         axes.set_xticks(sorted({e.bits for e in found}))
         axes.invert_xaxis()
     figure.legend(
-        *panels[0].get_legend_handles_labels(), ncols=5, loc="outside lower center"
+        *panels[0].get_legend_handles_labels(), ncols=4, loc="outside lower center"
     )
     alt = say(
         lang,
@@ -309,7 +374,7 @@ def budget_figure(
         rows = replies_of(replies, e.component, e.bits)
         curves.append((_named([e], lang), rows, colour, line))
     for label, rows, colour, line in curves:
-        blank = [100 * (1 - finished_within(rows, k).mean()) for k in budgets]
+        blank = [100 * (1 - stated_within(rows, k).mean()) for k in budgets]
         axes.plot(budgets, blank, color=colour, linestyle=line, label=label)
     axes.axvline(budget, color="#777777", linewidth=0.8)
     axes.annotate(say(lang, "上限", "budget"), (budget, 100), ha="left", va="top")
@@ -325,13 +390,13 @@ def budget_figure(
 
 
 def sample(replies: pd.DataFrame, found: Sequence[Effect], lang: str) -> Shown:
-    """One unfinished reply of the case with most of them, beside the reference's."""
+    """One reply that states nothing, of the case with most, beside the reference's."""
     worst = max(found, key=lambda e: (e.unfinished, e.blank))
     rows = replies_of(replies, worst.component, worst.bits)
-    lost = rows[~rows["finished"]]
+    lost = rows[~stated(rows)]
     if lost.empty:
         return sentence(
-            say(lang, "未完の返答はありません。", "No reply is left unfinished.")
+            say(lang, "答えのない返答はありません。", "Every reply states an answer.")
         )
     problem_id = str(lost.index[0])
     before = replies_of(replies, REFERENCE).loc[problem_id, "text"]
