@@ -367,7 +367,7 @@ def budget_figure(
     budgets = range(16, int(replies["tokens"].max()) + 1)
     worst = sorted(found, key=lambda e: -e.blank)[:3]
     curves: list[tuple[str, pd.DataFrame, str, Any]] = [
-        (_name(REFERENCE, lang), replies_of(replies, REFERENCE), "#222222", "-")
+        (_name(REFERENCE, lang), replies_of(replies, REFERENCE), "#777777", ":")
     ]
     for e in worst:
         colour, _, line = LOOK[e.component]
