@@ -4,16 +4,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
 
-.PHONY: help run test lint lab lock set-up
+.PHONY: help run mechanism test lint lab lock set-up
 
 help:
-	@echo "make run    ask the embedded models their exam, analyse and render it"
-	@echo "make test   run the test suite"
-	@echo "make lab    open the notebooks in JupyterLab"
-	@echo "make lint   check style, types and that notebooks carry no output"
+	@echo "make run        ask the embedded models their exam, analyse and render it"
+	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"
+	@echo "make test       run the test suite"
+	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make lint       check style, types and that notebooks carry no output"
 
 run: set-up
 	@$(BIN)/igaku demo $(ARGS)
+
+mechanism: set-up
+	$(BIN)/papermill notebooks/mechanism.ipynb outputs/mechanism.ipynb -k python3 $(ARGS)
+	$(BIN)/igaku render
 
 test: set-up
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

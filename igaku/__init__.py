@@ -4,6 +4,7 @@ Names are looked up on first use, so that `import igaku` loads neither pandas no
 the OpenAI client.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from igaku.errors import IgakuError
     from igaku.exam import Question, load_exam
     from igaku.results import load_runs
+
+# pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
+# igaku draws plain bars, because only those survive papermill.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 __all__ = [
     "IgakuError",
