@@ -242,6 +242,7 @@ ROWS = (
     ("format", "フォーマット", "Format"),
     ("quantization", "量子化", "Quantization"),
     ("recipe", "量子化レシピ", "Recipe"),
+    ("study", "同じレシピのモデル", "Model of the same recipe"),
     ("engine", "エンジン", "Engine"),
     ("file_name", "ファイル名", "File"),
     ("size_gb", "サイズ", "Size"),

@@ -249,6 +249,7 @@ CARD: dict[str, Rule] = {
     "note": _text,
     "note_en": _text,
     "recipe": _text,
+    "study": _text,
     "engine": _text,
 }
 SECTION: dict[str, Rule] = {

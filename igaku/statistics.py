@@ -65,6 +65,7 @@ def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     (0.0624, 0.1605)
     """
     _counts(k, n - k)
+    _confidence(confidence)
     if n == 0:
         return Proportion(math.nan, 0.0, 1.0)
     limits = binomtest(k, n).proportion_ci(confidence, method="wilson")
@@ -102,6 +103,7 @@ def paired_difference(
     [-0.124, -0.0054, -0.1186, -0.0046]
     """
     n = _counts(both, only_a, only_b, neither)
+    _confidence(confidence)
     if n == 0:
         raise IgakuError("A paired difference needs at least one shared question.")
     z = float(norm.ppf(0.5 + confidence / 2))
@@ -144,8 +146,11 @@ def cochran_q(matrix: Sequence[Sequence[int]]) -> CochranQ:
     from scipy.stats import chi2
 
     table = np.asarray(matrix, dtype=float)
-    if table.ndim != 2 or table.shape[1] < 2:
-        raise IgakuError("Cochran's Q needs questions in rows and two models or more.")
+    if table.ndim != 2 or table.shape[1] < 2 or not np.isin(table, (0, 1)).all():
+        raise IgakuError(
+            "Cochran's Q needs questions in rows, two models or more in columns, and "
+            "1 for right or 0 for not."
+        )
     k = table.shape[1]
     rows, columns, total = table.sum(1), table.sum(0), table.sum()
     spread = k * total - (rows**2).sum()
@@ -262,6 +267,14 @@ def _counts(*counts: Any) -> int:
     if any(count < 0 or count != int(count) for count in counts):
         raise IgakuError(f"Counts must be whole and not negative; got {counts}.")
     return int(sum(counts))
+
+
+def _confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise IgakuError(
+            f"A confidence is a fraction between 0 and 1, such as 0.95; "
+            f"got {confidence}."
+        )
 
 
 def _margin(margin: float) -> None:

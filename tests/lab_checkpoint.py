@@ -204,3 +204,27 @@ def _surroundings(folder, config):
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(about))
     (folder / "chat_template.jinja").write_text(TEMPLATE)
+
+
+def decoded(folder):
+    """Every tensor of a folder written here, in float32, coded ones as the engine
+    sees them: for holding one format against another.
+    """
+    import mlx.core as mx
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    layers = config.get("quantization", {})
+    loaded = {}
+    for shard in sorted(folder.glob("model*.safetensors")):
+        loaded |= mx.load(str(shard))
+    values = {}
+    for name, tensor in loaded.items():
+        path, _, kind = name.rpartition(".")
+        if kind in ("scales", "biases"):
+            continue
+        if kind == "weight" and path in layers:
+            scales, biases = (loaded.get(f"{path}.{k}") for k in ("scales", "biases"))
+            how = layers[path]
+            tensor = mx.dequantize(tensor, scales, biases, **how)
+        values[name] = np.array(tensor.astype(mx.float32))
+    return values

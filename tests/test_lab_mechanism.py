@@ -101,3 +101,19 @@ def test_the_seeds_claim_is_tested_on_the_same_questions(measured):
 def test_efforts_are_compared_for_the_worst_case_beside_its_experts(measured):
     chosen = mechanism_page.worst_cases(mechanism.effects(measured, BUDGET))
     assert [a.component for a in chosen] == ["reference", "attention", "experts"]
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_what_effort_does_is_a_computed_sentence(lang):
+    lengths = {"low": 30, "medium": 60, "high": 150}
+    by_effort = pd.concat(
+        [replies("reference", None, n).assign(effort=e) for e, n in lengths.items()]
+    )
+    text = mechanism_page.effort_finding(by_effort, BUDGET, lang).text
+    assert "120" in text
+    assert "high 40" in text
+    assert ("is shown" in text) == (lang == "en")
+
+
+def test_the_recipes_published_as_broken_come_from_the_params():
+    assert mechanism_page.broken_recipes() == {"mxfp4-q4", "mlx-4bit", "all-mxfp4"}

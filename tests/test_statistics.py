@@ -141,5 +141,9 @@ def test_bad_counts_and_margins_are_named():
         mcnemar(-1, 2)
     with pytest.raises(IgakuError, match="fraction"):
         noninferiority(1, 1, 1, 1, 2.5)
+    with pytest.raises(IgakuError, match="confidence"):
+        proportion(1, 3, 95)
+    with pytest.raises(IgakuError, match="1 for right"):
+        cochran_q([[1, 2], [0, 1]])
     with pytest.raises(IgakuError, match="shared question"):
         paired_difference(0, 0, 0, 0)

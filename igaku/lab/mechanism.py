@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "reference"
-RESAMPLES = 2000
+RESAMPLES = 20_000
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,11 @@ def experts_against_rest(
     experts = right_within(replies_of(replies, "experts", bits), budget)
     rest = right_within(replies_of(replies, "non-experts", bits), budget)
     return _paired(experts, rest, 0.95)
+
+
+def blank_difference(a: pd.DataFrame, b: pd.DataFrame, budget: int) -> PairedDifference:
+    """Share of replies that state nothing within the budget, a − b, paired."""
+    return _paired(~stated_within(a, budget), ~stated_within(b, budget), 0.95)
 
 
 def effects(replies: pd.DataFrame, budget: int) -> list[Effect]:

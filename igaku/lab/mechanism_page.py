@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku.lab.ablation import Ablation
+from igaku.lab.exam import EFFORTS
 from igaku.lab.mechanism import (
     REFERENCE,
     Effect,
+    blank_difference,
     experts_against_rest,
     replies_of,
     right_within,
     stated,
     stated_within,
 )
+from igaku.paths import PARAMS
 from igaku.shown import (
     Picture,
     Shown,
@@ -31,7 +34,7 @@ from igaku.statistics import Interval, proportion
 if TYPE_CHECKING:
     import pandas as pd
 
-FELL_SILENT = ("mxfp4-q4", "mlx-4bit", "all-mxfp4")  # recipes 4 to 6 of the study
+OFFSET = 0.03  # bits between the bars of neighbouring components
 NAMES = {
     REFERENCE: ("基準", "reference"),
     "recipe": ("レシピ", "recipe"),
@@ -152,13 +155,14 @@ def recipe_findings(found: Sequence[Effect], lang: str) -> Shown:
 
 
 def _coarse_recipes(found: Sequence[Effect], lang: str) -> str:
-    """The recipes that left the 20B silent in the study, on this model."""
-    coarse = [e for e in found if e.bits in FELL_SILENT]
+    """What the recipes published as broken on the 20B do to this model."""
+    coarse = [e for e in found if e.bits in broken_recipes()]
     listed = say(lang, "、", ", ").join(f"{e.bits} {e.blank}/{e.n}" for e in coarse)
     return say(
         lang,
-        f"元の比較で大半が空白になった三つのレシピの空白は、ここでは {listed} です。",
-        f"The three recipes that left most replies of the 20B blank leave {listed} "
+        f"公表された比較で BROKEN とされた {len(coarse)} 通りのレシピの空白は、"
+        f"ここでは {listed} です。",
+        f"The {len(coarse)} recipes published as BROKEN on the 20B leave {listed} "
         "blank here.",
     )
 
@@ -277,6 +281,53 @@ def limits(found: Sequence[Effect], lang: str) -> str:
     )
 
 
+def broken_recipes() -> set[str]:
+    """The recipes of the models whose published status is BROKEN, from `params/`.
+
+    A lab model names in its card the one of the study whose recipe it has.
+    """
+    import yaml
+
+    recipes = set()
+    for path in sorted((PARAMS / "lab").glob("*.yaml")):
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))["card"]
+        study = yaml.safe_load((PARAMS / f"{card['study']}.yaml").read_text("utf-8"))
+        if study["published"]["verdict"] == "BROKEN":
+            recipes.add(card["recipe"])
+    return recipes
+
+
+def effort_finding(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
+    """What more effort does to the unquantized model's length and blanks."""
+    rows = replies[replies["component"] == REFERENCE]
+    by = {e: rows[rows["effort"] == e].set_index("problem_id") for e in EFFORTS}
+    low, high = by["low"], by["high"].loc[by["low"].index]
+    longer = float((high["tokens"] - low["tokens"]).mean())
+    blank = {e: int((~stated_within(r, budget)).sum()) for e, r in by.items()}
+    gap = blank_difference(high, low, budget)
+    points, ends = 100 * gap.estimate, [100 * limit for limit in gap.tango]
+    verdict = (
+        say(lang, "示されました", "is shown")
+        if gap.tango[0] > 0
+        else say(lang, "示されていません", "is not shown")
+    )
+    listed = say(lang, "、", ", ").join(f"{e} {k}" for e, k in blank.items())
+    return sentence(
+        say(
+            lang,
+            f"量子化しないモデルでも、low から high にすると返答は平均 {longer:.0f} "
+            f"トークン長くなり、上限 {budget} での空白（n = {len(low)}）は {listed} 問"
+            f"でした。差は {points:+.0f} 点（95 % 区間 {ends[0]:+.0f}〜{ends[1]:+.0f}）"
+            f"で、推論の強さだけで空白が増えることは{verdict}。",
+            f"Unquantized, going from low to high effort makes replies {longer:.0f} "
+            f"tokens longer on average; blank at the budget of {budget} (n = "
+            f"{len(low)}): {listed}. The difference is {points:+.0f} points (95 % "
+            f"interval {ends[0]:+.0f} to {ends[1]:+.0f}): that effort alone makes "
+            f"blanks {verdict}.",
+        )
+    )
+
+
 def effort_table(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
     """Every effort and case under one budget: how effort alone makes blanks."""
     head = [
@@ -323,14 +374,19 @@ def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
         say(lang, "上限での空白（%）", "blank at the budget (%)"),
     )
     for place, (axes, title) in enumerate(zip(panels, titles, strict=True)):
-        for component, (colour, marker, line) in LOOK.items():
+        for shift, (component, (colour, marker, line)) in enumerate(LOOK.items(), -3):
             points = [e for e in found if e.component == component]
-            axes.plot(
-                [e.bits for e in points],
-                [_dose(e)[place] for e in points],
+            doses = [_dose(e)[place] for e in points]
+            axes.errorbar(
+                [float(e.bits) - OFFSET * shift for e in points],
+                [d[0] for d in doses],
+                yerr=[[d[1] for d in doses], [d[2] for d in doses]],
                 color=colour,
                 marker=marker,
+                markersize=4,
                 linestyle=line,
+                linewidth=1.2,
+                elinewidth=0.6,
                 label=_name(component, lang),
             )
         axes.set_title(title)
@@ -348,9 +404,52 @@ def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
     return picture(figure, alt)
 
 
-def _dose(e: Effect) -> tuple[float, float, float]:
-    """Accuracy in percent, tokens longer, blank share in percent."""
-    return 100 * e.right / e.n, e.longer, 100 * e.blank / e.n
+def _dose(e: Effect) -> tuple[tuple[float, float, float], ...]:
+    """Accuracy %, tokens longer, blank share %: each a value, below and above."""
+    low, high = e.longer_interval
+    return (
+        _percent(e.right, e.n),
+        (e.longer, e.longer - low, high - e.longer),
+        _percent(e.blank, e.n),
+    )
+
+
+def _percent(k: int, n: int) -> tuple[float, float, float]:
+    share = proportion(k, n)
+    value = 100 * share.estimate
+    return value, value - 100 * share.low, 100 * share.high - value
+
+
+def dose_caption(found: Sequence[Effect], lang: str) -> Shown:
+    """What the bars of the dose figure are."""
+    n, level = min(e.n for e in found), 1 - 0.05 / len(found)
+    return sentence(
+        say(
+            lang,
+            f"図1. 部位ごとの効果（lab、n = {n}）。割合の棒は 95 % Wilson 区間、"
+            f"延びたトークンの棒は対の差の {level:.2%} ブートストラップ区間。",
+            f"Figure 1. The effect of each part (lab, n = {n}). Bars are 95 % Wilson "
+            f"intervals of shares and {level:.2%} bootstrap intervals of the paired "
+            "differences in tokens.",
+        ),
+        "caption",
+    )
+
+
+def budget_caption(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
+    """How the budget figure was made from one run."""
+    n = len(replies_of(replies, REFERENCE))
+    return sentence(
+        say(
+            lang,
+            f"図2. 上限が K だった場合の空白の割合（lab、各 n = {n}、同じ返答から）。"
+            f"縦線は上限 {budget}。K 以内に最終チャネルで終われば数えます。",
+            f"Figure 2. Share of blank replies had the budget been K (lab, n = {n} "
+            f"each, from the same replies); the line is the budget, {budget}. A reply "
+            "counts when it ended in the final channel within K tokens.",
+        ),
+        "caption",
+    )
 
 
 def budget_figure(

@@ -163,27 +163,3 @@ def _name_shards(shards: list[list[str]], folder: Path, total: int) -> None:
     index = {"metadata": {"total_size": total}, "weight_map": places}
     text = json.dumps(index, indent=2)
     (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-
-def decoded(folder: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a folder written here, in float32, coded ones as the engine
-    sees them: for holding one format against another.
-    """
-    import mlx.core as mx
-
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    layers = config.get("quantization", {})
-    loaded: dict[str, Any] = {}
-    for shard in sorted(folder.glob("model*.safetensors")):
-        loaded |= dict[str, Any](mx.load(str(shard)))  # type: ignore[arg-type]
-    values: dict[str, np.ndarray] = {}
-    for name, tensor in loaded.items():
-        path, _, kind = name.rpartition(".")
-        if kind in ("scales", "biases"):
-            continue
-        if kind == "weight" and path in layers:
-            scales, biases = (loaded.get(f"{path}.{k}") for k in ("scales", "biases"))
-            how = layers[path]
-            tensor = mx.dequantize(tensor, scales, biases, **how)  # type: ignore[arg-type]
-        values[name] = np.array(tensor.astype(mx.float32))
-    return values
