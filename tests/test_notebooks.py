@@ -96,7 +96,7 @@ def test_cells_are_short(path):
         assert max(map(len, cell.source.splitlines())) <= 88
 
 
-@pytest.mark.parametrize("name", ["run", "analysis"])
+@pytest.mark.parametrize("name", ["run", "analysis", "mechanism"])
 def test_no_number_is_typed_into_prose(name):
     path = ROOT / f"notebooks/{name}.ipynb"
     for cell in nbformat.read(path, 4).cells:
