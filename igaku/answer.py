@@ -65,13 +65,18 @@ def extract_answer(text: str | None, question: Question) -> Answer | None:
 
 
 def is_correct(answer: Answer | None, question: Question) -> bool:
-    """Whether an answer is one of those the gold accepts; digits count, dots do not."""
+    """Whether an answer is one of those the gold accepts.
+
+    Neither the order nor the case of letters counts: ("C", "a") is ("a", "c"). Of a
+    number only its digits count, not its dot.
+    """
     if not answer:
         return False
     gold = question.accepted or (question.answer,)
     if question.kind == "numeric":
         return digits_of(answer[0]) in [digits_of(accepted[0]) for accepted in gold]
-    return tuple(sorted(set(answer))) in [tuple(sorted(a)) for a in gold]
+    letters = {letter.lower() for letter in answer}
+    return tuple(sorted(letters)) in [tuple(sorted(a)) for a in gold]
 
 
 def outcome_of(

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from igaku import health
@@ -18,10 +19,8 @@ from igaku.exam import Question, exam_hashes, load_examples
 from igaku.folder import ANSWERS, PROBE, Row, now, read_rows
 from igaku.prompt import (
     Message,
-    Prompt,
     load_prompt,
     messages,
-    prompt_from_recorded,
     prompt_sha256,
     shared_prefix,
 )
@@ -71,7 +70,7 @@ class Attempt:
 
 def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
     """The plan of a run of these questions under these settings."""
-    prompt = prompt_of(settings)
+    prompt = load_prompt(settings.prompt, settings.language)
     exam, folder, language = settings.exam, settings.data_dir, settings.language
     examples = load_examples(exam, settings.shots, folder, language)
     items = []
@@ -106,33 +105,48 @@ def left_to_ask(plan: Plan, rows: Sequence[Row]) -> list[Item]:
 
 
 def left_to_probe(plan: Plan, rows: Sequence[Row]) -> list[Item]:
-    """A few truncated items of a run that is over, which a larger budget may rescue."""
-    outcomes = Counter(row["outcome"] for row in rows)
-    if not is_over(plan, outcomes) or health.cause(outcomes) != "budget":
+    """A few lost items of a run that is over, which a larger budget may rescue.
+
+    None after a probe that failed: a server that fails is not asked on.
+    """
+    if not is_over(plan, Counter(row["outcome"] for row in rows)):
         return []
-    cut = [row["problem_id"] for row in rows if row["outcome"] == "truncated"]
-    done = {row["problem_id"] for row in read_rows(plan.settings.folder / PROBE)}
-    chosen = set(cut[:PROBE_QUESTIONS]) - done
-    return [item for item in plan.items if item.question.problem_id in chosen]
+    lost = worth_probing(rows)
+    probed = [row for row in probes(plan) if row["problem_id"] in lost]
+    if any(row["outcome"] == "api_error" for row in probed):
+        return []
+    done = {row["problem_id"] for row in probed}
+    items = {item.question.problem_id: item for item in plan.items}
+    chosen = [name for name in lost[:PROBE_QUESTIONS] if name not in done]
+    return [items[name] for name in chosen if name in items]
+
+
+def worth_probing(rows: Sequence[Row]) -> list[str]:
+    """The lost questions: truncated and empty in turn, so that a few show both.
+
+    Failed ones come last, as they may well fail again.
+    """
+    lost: dict[str, list[str]] = {outcome: [] for outcome in health.CAUSES}
+    for row in rows:
+        if row["outcome"] in lost:
+            lost[row["outcome"]].append(row["problem_id"])
+    pairs = zip_longest(lost["truncated"], lost["empty"])
+    return [name for pair in pairs for name in pair if name] + lost["api_error"]
+
+
+def probes(plan: Plan) -> list[Row]:
+    """The rows of the questions that were asked again with a larger budget.
+
+    What another model replied is none of them, and is asked once more.
+    """
+    rows = read_rows(plan.settings.folder / PROBE)
+    return [row for row in rows if row["outcome"] != "wrong_model"]
 
 
 def is_finished(plan: Plan) -> bool:
     """Whether nothing is left to be sent, by the run's folder as it is."""
     rows = read_rows(plan.settings.folder / ANSWERS)
     return not left_to_ask(plan, rows) and not left_to_probe(plan, rows)
-
-
-def prompt_of(settings: Settings) -> Prompt:
-    """The prompt of a run: a shipped one, a YAML file, or one from recorded results.
-
-    `results.json` names the only prompt of a recorded file, `results.json#key` one of
-    several.
-    """
-    name, language = settings.prompt, settings.language
-    path, _, key = name.partition("#")
-    if path.endswith(".json"):
-        return prompt_from_recorded(path, key or None, language)
-    return load_prompt(name, language)
 
 
 class Asker:
@@ -188,18 +202,24 @@ def _attempt(
     except ServerUnreachable as broken:
         reply = Reply(error=str(broken))
         # Who was too slow once would be too slow again: the same budget, the same time.
-        again = not _was_too_slow(broken)
+        again = not was_too_slow(broken)
     attempts.append(Attempt(reply, time.perf_counter() - began, again))
     return attempts[-1]
 
 
-def _was_too_slow(broken: BaseException | None) -> bool:
+def was_too_slow(broken: BaseException | None) -> bool:
     """Whether the connection stood and the reply did not come in time."""
     while broken is not None:
         if type(broken).__name__ == "ReadTimeout":
             return True
         broken = broken.__cause__
     return False
+
+
+def is_late(row: Row, timeout: float) -> bool:
+    """Whether a row is a failure because no reply came in time."""
+    failed = row["outcome"] == "api_error" and row["raw"] is None
+    return failed and row["seconds"] >= timeout
 
 
 def _is_enough(state: RetryCallState) -> bool:

@@ -21,12 +21,22 @@ FILLED = re.compile(rf"({BOX})\s*[:=は.]?\s*[「\"'(]?([0-9])(?!\.?[0-9])")
 EMPTY = re.compile(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
 NARROW = re.compile(r"(?<=[0-9])[\u202f\u2009\u2007\u00a0](?=[0-9]{3}(?![0-9]))")
 NUMBER = re.compile(
-    r"(?<![a-z0-9_.\-−第])([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]*\.[0-9]+|[0-9]+)"
-    r"(?!\.?[0-9]|,[0-9]{3})"
+    r"(?<![a-z0-9_.\-−第])(?<![0-9],)([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]*\.[0-9]+|[0-9]+)"
+    r"(?!\.?[0-9]|,[0-9])"
 )
 LONE_NUMBER = re.compile(
     rf"(?:[^0-9\n]{{0,16}}[:=は])?\W*(?:約|およそ)?\s*{NUMBER.pattern}"
 )
+UNIT = (
+    r"\s?(?:[a-zμ%°/·²³]|日|時間|分|秒|回|人|歳|年|月|週|点|倍|単位|個){0,20}+"
+    r"(?:\s?(?:です|である|だ|(?:と|に)(?:なります|なる)))?"
+)
+OPENING_NUMBER = re.compile(
+    rf"\W{{0,8}}約?\s?{NUMBER.pattern}{UNIT}"
+    r"(?:(?<=[すだるl])[。.]|\s?(?:\([^()\n]{0,80}\))?[。.]?[^\S\n]*(?:\n|$))"
+)
+LAST_RESULT = re.compile(rf"(?:[=≒≈]|[一-鿿)]は)\s?約?\s?{NUMBER.pattern}{UNIT}[。.]?$")
+CALCULATED = re.compile(r"\n\s*[×*÷/+=≒≈]")
 NUMBER_CUE = re.compile(
     r"(?:解答|回答|答え|答案?|正解|正答|結論|(?<![a-z])answer)(?:\([^()\n]{0,30}\))?"
     r"\s*(?:[:=→⇒】」』)は\n]|が|is\b|(?=約?\s?[0-9.]))"
@@ -45,10 +55,10 @@ def read_digits(text: str, question: Question) -> tuple[tuple[str, ...] | None, 
     if filled := _filled(plain, boxes):
         return (filled,), True
     plain = NUMBERED.sub("", EMPTY.sub(" ", plain)).strip()
-    for reader in (_alone, _after_cue, _concluded):
+    for reader in (_alone, _after_cue, _opened, _concluded, _arrived):
         if number := reader(plain):
             digits = _for_boxes(number, decimals)
-            return (digits,), reader is not _concluded
+            return (digits,), reader not in (_concluded, _arrived)
     return None, False
 
 
@@ -88,11 +98,25 @@ def _alone(plain: str) -> str | None:
 
 def _after_cue(plain: str) -> str | None:
     """The number after the last cue, and at the end of a sum when it shows one."""
-    for cue in reversed(list(NUMBER_CUE.finditer(plain))):
+    for cue in reversed(list(NUMBER_CUE.finditer(plain))[-40:]):
         said = plain[cue.end() : cue.end() + 200].lstrip(" :=は\n")
         if number := _result(said.split("\n")[0]):
             return number
     return None
+
+
+def _opened(plain: str) -> str | None:
+    """The number that a text opens with: its first line or sentence, with a unit."""
+    found = OPENING_NUMBER.match(plain)
+    return found[1] if found and not CALCULATED.search(plain) else None
+
+
+def _arrived(plain: str) -> str | None:
+    """The number a text ends with, after an equals sign or 「…は」."""
+    found = LAST_RESULT.search(plain[-200:])
+    if not found or ("\n" in plain and found.end(1) == len(plain[-200:])):
+        return None  # a bare number below other lines may be a step, or half of one
+    return found[1]
 
 
 def _concluded(plain: str) -> str | None:

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from igaku import paths
+from igaku import igakuqa, paths
 from igaku.errors import IgakuError
 
-EXAMS = (2018, 2019, 2020, 2021, 2022, "calibration")
+EXAMS = (*igakuqa.EXAMS, "calibration")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 LAB = "lab"  # the base_url of an embedded model: its notebook starts the server
 
@@ -281,7 +281,9 @@ PUBLISHED: dict[str, Rule] = {
     "verdict": partial(_one_of, ("PASS", "FAIL", "BROKEN")),
     "remark": _text,
     "failure": _text,
-    "sections": partial(_keyed, {s: partial(_keyed, SECTION) for s in "ABCDEF"}),
+    "sections": partial(
+        _keyed, {s: partial(_keyed, SECTION) for s in igakuqa.SECTIONS}
+    ),
     "summary": partial(_keyed, SUMMARY),
 }
 RULES: dict[str, Rule] = {

@@ -21,7 +21,7 @@ from igaku.errors import IgakuError
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
-PROBE = "probe.jsonl"  # truncated questions asked again with a larger budget
+PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 
@@ -109,28 +109,31 @@ def encoded(row: Mapping[str, Any]) -> bytes:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, without a last line that is still torn."""
     data = path.read_bytes() if path.is_file() else b""
-    whole = data.rfind(b"\n") + 1
-    rows = list(_rows(path, data[:whole]))
-    last = _parsed(data[whole:])
-    return [*rows, last] if last else rows
+    return list(_rows(path, data[: _whole(data)]))
 
 
 def mend(path: Path) -> None:
     """Complete a last line that only lacks its newline, and cut a torn one off."""
     data = path.read_bytes() if path.is_file() else b""
-    whole = data.rfind(b"\n") + 1
-    if _parsed(data[whole:]):
+    whole = _whole(data)
+    if whole < len(data):
+        os.truncate(path, whole)
+    elif data and not data.endswith(b"\n"):
         with path.open("ab") as file:
             file.write(b"\n")
-    elif whole < len(data):
-        os.truncate(path, whole)
+
+
+def _whole(data: bytes) -> int:
+    """The length of a file without its last line, where that one is torn."""
+    end = data.rfind(b"\n") + 1
+    return end if _parsed(data[end:]) is None else len(data)
 
 
 def _rows(path: Path, data: bytes) -> Iterator[Row]:
     seen: set[str] = set()
     for number, line in enumerate(_lines(data), 1):
         row = _parsed(line)
-        if row is None:
+        if row is None or not _is_row(row):
             raise IgakuError(
                 f"{path}, line {number} is not a row of answers: delete that line, and "
                 "its question is asked again."
@@ -154,7 +157,14 @@ def _parsed(line: bytes) -> Row | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and "problem_id" in row else None
+    return row if isinstance(row, dict) else None
+
+
+def _is_row(row: Row) -> bool:
+    """Whether it holds all that going on with a run looks at."""
+    known = isinstance(row.get("problem_id"), str) and "prompt_sha256" in row
+    graded = isinstance(row.get("outcome"), str) and "correct" in row
+    return known and graded
 
 
 def set_aside(
@@ -172,8 +182,13 @@ def set_aside(
         elif (line := encoded(row))[:-1] not in known:
             moved.append(line)
     replace(errors, old + b"".join(moved))
-    replace(folder / ANSWERS, b"".join(map(encoded, kept)))
+    rewrite(folder / ANSWERS, kept)
     return kept
+
+
+def rewrite(path: Path, rows: Iterable[Row]) -> None:
+    """Put these rows in the place of those that a file holds."""
+    replace(path, b"".join(map(encoded, rows)))
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -21,8 +21,8 @@ from igaku.plain import plain_text
 MASK = 0xE000
 MASKED = r"[\ue000-\ue0ff]"
 
-OPEN = r"[\s\"'“‘「『(\[【<{〈《]*+"
-CLOSE = r"[\"'”’」』)\]】>}〉》]*+"
+OPEN = r"[\s\"'“‘「『(\[【<{〈《〔]*+"
+CLOSE = r"[\"'”’」』)\]】>}〉》〕]*+"
 NAMED = r"(?:選択肢|記号|番号|options?|choices?|letters?)?\s*+"
 # After any other word, `a` is an article and `e` a bacterium's first name.
 FOLLOWING = (
@@ -34,8 +34,10 @@ SPECIES = (
     r"|histolytica|granulosus|multilocularis|neoformans|burnetii|elegans)"
 )
 UNGLUED = (
-    r"(?![a-z0-9_%^+\\’'°\-‐‑–−はもァ-ヺー々Α-ω]|(?!及)[一-鿿]|\.[a-z]|\.\s?"
+    r"(?![a-z0-9_%^\\’'°\-‐‑–−はもァ-ヺー々Α-ω]|(?!及)[一-鿿]|\.[a-z]|\.\s?"
     + SPECIES
+    + r"|\+(?!\s?[a-h](?![a-z0-9]))"
+    + r"|[ \t]+(?:型|群|反応性|細胞(?!診)|ペプチド|ダイマー)"
     + r"|[ \t]+(?!"
     + FOLLOWING
     + r"\b)(?:[a-z]{2}|[0-9]))"
@@ -46,17 +48,18 @@ BESIDE = rf"(?:\s*[:.)、]?\s*{OPEN}{MASKED}{CLOSE})?"
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}"
 SEPARATOR = (
     r"(?:\s*(?:,\s*and\b|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+)\s*"
-    r"|[ \t]+)"
+    r"|[ \t]+|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
-LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM})*+)|{RUN})"
+LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM}){{0,9}}+)|{RUN})"
 NOT_OPEN_ENDED = (
     r"(?!\s*(?:または|又は|もしくは|あるいは|or\b|not\b|[~〜]|から|以外|でしょうか"
     r"|の(?:いずれ|どれ|うち|中|どちら)|で(?:は|も)?な|じゃな|か[a-h]))"
 )
 
 CUE = (
-    r"(?:解答|回答|答え|答案?|正解|正答|結論|(?<![a-z])(?:answers?|solution)(?![a-z])"
+    r"(?:解答|回答|答え|答案?|正解|正答|結論|訂正|(?<![一-鿿])解(?=\s*:)"
+    r"|(?<![a-z])(?:answers?|solution|ans|final(?=\s*:))(?![a-z])"
     r"|(?<![a-z])correct\s+(?:option|choice|letter)s?(?![a-z]))"
 )
 LINK = (
@@ -64,17 +67,18 @@ LINK = (
     r"|番号|記号|(?:次|以下)の(?:通り|とおり)|[0-9]つ(?:で|は|の)?"
     r"|(?<![a-z])(?:is|are|(?:would|should|will|must) be|likely|therefore)(?![a-z]))*+"
 )
+TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?)?"
 BULLET = r"[ \t]*(?:[-→⇒∴・•●■◎○✅☑✔>#]+[ \t]*)?(?:[0-9]{1,3}[.)][ \t]*)?"
 SAID = (
     r"(?=\s*(?:$|[。.,、:)」』(]|です|である|だ|が|を|と[考判思な]|に[なよ]|の[^いどう中]"
-    r"|is (?:the|most|correct|right|best|likely)))"
+    r"|is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b))"
 )
 
 CUED = re.compile(rf"{CUE}{LINK}{LETTERS}{NOT_OPEN_ENDED}")
 BARE_LINE = re.compile(
     rf"{BULLET}(?:(?:選択肢?|option|choice)\s*[:は])?{LETTERS}"
-    rf"[ \t]*{COPULA}[ \t。.,、!]*"
+    rf"[ \t]*{TOGETHER}{COPULA}[ \t。.,、!]*"
 )
 LABEL_LINE = re.compile(
     rf"{BULLET}{LETTERS}(?:[ \t]*[:.、。(]|です|である|(?<=[)\]」』】])[ \t]"
@@ -82,7 +86,8 @@ LABEL_LINE = re.compile(
 )
 POINTED_AT = re.compile(
     rf"(?:のは|選択肢?は|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
-    rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice)(?![a-z]))"
+    rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
+    rf"|it(?:['’]s| is))(?![a-z]))"
     rf"[\s、,:]*+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.M,
 )
@@ -100,6 +105,39 @@ INLINE_LABEL = re.compile(
 )
 MORE_LABELS = re.compile(
     rf"(?:[,、;\n]|と|及び|および|\band\b)\s*{OPEN}({GLYPH}){CLOSE}\s*[:.)]"
+)
+
+# A label with a verdict: a reply that walks through the choices is no list of answers.
+ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
+ENDED = r"(?=\s*(?:$|[,;.、。()\n]|[a-h][).:]))"
+VERDICT_LINK = (
+    rf"{CLOSE}(?:\s?{MASKED})?[ \t]*(?:[:.)、(\-–—]|は|が|も|(?:is|are)\b)?[ \t]*[(「]?"
+    rf"(?:{MASKED}[はがも:]?\s?)?"
+)
+WRONG = (
+    r"(?:[×✗✘✕✖❌]|誤(?:り|っ|答)|間違|不適(?!合)|不正[解確]|正しくな|適切で(?:は)?な"
+    r"|(?:で(?:は|も)|じゃ)(?:な|あり)|(?:not (?:correct|right|appropriate)"
+    rf"|incorrect|wrong|false|no){ENDED})"
+)
+RIGHT = (
+    r"(?:[○〇◯⭕✓✔✅]|正しい(?!か|とは)|正解|正答|適切(?!で(?:は)?な|か|とは)"
+    rf"|(?:correct|right|true|yes){ENDED})"
+)
+LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
+REJECTED = re.compile(
+    rf"(?P<cue>{CUE}{LINK}{OPEN})?{ALONE}(?P<labels>{LABELS})"
+    rf"(?P<link>{VERDICT_LINK}){WRONG}"
+)
+APPROVED = re.compile(rf"{ALONE}({GLYPH})(?![a-z0-9]){VERDICT_LINK}{RIGHT}")
+# 「cではなくb」 states b alone, and so it does after a cue.
+TAKEN_BACK = re.compile(
+    rf"{ALONE}{GLYPH}{CLOSE}\s?(?:では|で|でも|じゃ)なくて?[、,\s]*(?={OPEN}{GLYPH}(?![a-z]))"
+    rf"|(?<![a-z])not {OPEN}{GLYPH}{CLOSE},? but (?={OPEN}{GLYPH}(?![a-z]))"
+)
+SETTLED = re.compile("正解|正答")
+INVERSE = re.compile(
+    r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
+    r"|\b(?:not|except|incorrect|false|contraindicated)\b"
 )
 ISOLATED = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 
@@ -124,14 +162,35 @@ def _quotable(choices: tuple[str, ...]) -> list[tuple[str, str]]:
 def read_letters(text: str, question: Question) -> tuple[tuple[str, ...] | None, bool]:
     """The letters a text states, sorted, and whether it states them strictly."""
     plain = _masked(plain_text(text.replace("．", "、")), question.choices)
+    plain = _judged(plain, inverse=bool(INVERSE.search(question.text.lower())))
     wanted, is_choice = len(question.answer), set(question.labels).issuperset
-    for reader in (_strict, _opening, _pointed, _restated, _inline, _listed):
+    for reader in (_strict, _approved, _opening, _pointed, _restated, _inline, _listed):
         stated = [tuple(sorted(set(found))) for found in reader(plain, wanted)]
         valid = [letters for letters in stated if letters and is_choice(letters)]
         # A reply that merely goes through the choices names them all.
         if valid and (reader is _strict or len(valid[-1]) < len(question.labels)):
             return valid[-1], reader is _strict
     return None, False
+
+
+def _judged(plain: str, inverse: bool) -> str:
+    """The text without the labels it rejects, and without what it takes back.
+
+    When the question asks for what is wrong, a verdict says nothing of the answer:
+    labels said to be right go as well. Only 「cが誤り」 singles one out then.
+    """
+
+    def struck(found: re.Match[str]) -> str:
+        if found["cue"] or (inverse and "が" in found["link"]):
+            return found[0]
+        return re.sub(GLYPH, "※", found["labels"]) + found[0][len(found["labels"]) :]
+
+    plain = REJECTED.sub(struck, TAKEN_BACK.sub("", plain))
+    if not inverse:
+        return plain
+    return APPROVED.sub(
+        lambda f: f[0] if SETTLED.search(f[0]) else "※" + f[0][1:], plain
+    )
 
 
 def _letters_in(found: re.Match[str], wanted: int) -> str:
@@ -149,6 +208,13 @@ def _strict(plain: str, wanted: int) -> Iterator[str]:
     cued = [(f.end(), _completed(f, plain, wanted)) for f in CUED.finditer(plain)]
     stated = [*cued, *_bare_lines(plain, wanted)]
     yield from (letters for _, letters in sorted(stated, key=lambda pair: pair[0]))
+
+
+def _approved(plain: str, wanted: int) -> Iterator[str]:
+    """Labels called right, in a walk through the choices, if as many as asked for."""
+    labels = set(APPROVED.findall(plain))
+    if len(labels) == wanted:
+        yield "".join(labels)
 
 
 def _completed(found: re.Match[str], plain: str, wanted: int) -> str:

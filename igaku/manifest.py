@@ -30,7 +30,7 @@ PER_SESSION = (
 )  # fmt: skip
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
-    "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
+    "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
 Manifest = dict[str, Any]
@@ -99,6 +99,8 @@ def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> No
         changed = ["its manifest.json is missing or unreadable"]
     elif not isinstance(found.get("condition"), dict):
         changed = ["it was imported, not asked here"]
+    elif lacking := _begun(plan).keys() - found.keys():
+        changed = [f"its manifest.json lacks {', '.join(sorted(lacking))}"]
     else:
         changed = differences(found["condition"], condition(plan))
         changed = changed or _reworded(plan, rows)

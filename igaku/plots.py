@@ -153,8 +153,9 @@ def _interval(axes: Axes, place: int, row: pd.Series, style: tuple[str, str]) ->
     is_ok = row["status"] == "OK"
     face = colour if is_ok else "white"
     axes.plot(
-        at, place, marker=marker, color=colour, markerfacecolor=face, markersize=7
-    )
+        at, place, marker=marker, color=colour, markerfacecolor=face, markersize=7,
+        clip_on=False,
+    )  # fmt: skip
 
 
 def _blank_bar(axes: Axes, place: int, row: pd.Series, style: tuple[str, str]) -> None:

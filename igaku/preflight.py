@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from igaku.asking import Item, is_finished, plan_of
+from igaku.asking import Item, is_finished, plan_of, was_too_slow
 from igaku.card import Settings
 from igaku.errors import IgakuError
 from igaku.exam import Question
 from igaku.fields import LAB
 from igaku.reply import Reply
 from igaku.server import (
+    ServerUnreachable,
     complete,
     connect,
     context_length,
@@ -24,6 +25,7 @@ from igaku.server import (
 )
 
 CHECK_TOKENS = 64  # enough to see the model think or speak, and soon done
+PATIENCE = 120.0  # seconds: a large model is loaded, and its longest prompt read
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Check:
 def check(settings: Settings, questions: Sequence[Question]) -> Check:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
-    The reply is asked for with a small budget and not kept.
+    The reply is asked for with a small budget and not kept. A server that says nothing
+    fails after `timeout`, or after two minutes where that is longer.
     """
     plan = plan_of(settings, questions)
     if is_finished(plan):
@@ -94,8 +97,8 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
 def _facts(settings: Settings) -> Mapping[str, Any]:
     """What the server says of itself, once it lists the model that is asked for."""
     facts = server_facts(settings.base_url, settings.model)
-    offered = listed_models(facts)
-    if offered and not any(served_as(settings.model, name) for name in offered):
+    if is_missing(settings.model, facts):
+        offered = listed_models(facts)
         shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
         raise IgakuError(
             f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
@@ -104,11 +107,27 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
     return facts
 
 
+def is_missing(model: str, facts: Mapping[str, Any]) -> bool:
+    """Whether the server lists models, and none of them is the one asked for."""
+    offered = listed_models(facts)
+    return bool(offered) and not any(served_as(model, name) for name in offered)
+
+
 def _one_reply(settings: Settings, item: Item) -> tuple[Reply, float]:
     budget = min(settings.max_tokens, CHECK_TOKENS)
+    patience = min(settings.timeout, PATIENCE)
     began = time.perf_counter()
-    with connect(settings.base_url, settings.timeout) as client:
-        reply = complete(client, request_body(settings, item.chat, budget))
+    with connect(settings.base_url, patience) as client:
+        try:
+            reply = complete(client, request_body(settings, item.chat, budget))
+        except ServerUnreachable as broken:
+            if not was_too_slow(broken):
+                raise
+            raise IgakuError(
+                f"{settings.base_url}, asked {item.question.problem_id}, sent no reply "
+                f"within {patience:g} s: see that {settings.model} is loaded and "
+                "replies in the server's own chat, then run again."
+            ) from broken
     return reply, time.perf_counter() - began
 
 

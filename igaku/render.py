@@ -14,6 +14,7 @@ from typing import Any
 
 from igaku import scoring
 from igaku.errors import IgakuError
+from igaku.folder import replace
 from igaku.results import Run, find_runs
 from igaku.shown import (
     LANGUAGES,
@@ -142,7 +143,7 @@ def render_notebook(
     """The page of one executed notebook, beside it unless told; returns its path."""
     source = Path(notebook).expanduser()
     target = Path(page).expanduser() if page else source.with_suffix(".html")
-    _replace(target, _exported(source, lang or _language(source)))
+    _write(target, _exported(source, lang or _language(source)))
     return target
 
 
@@ -153,7 +154,7 @@ def write_index(outputs_dir: str | Path, lang: str = "ja") -> Path:
     title = say(lang, "実行の一覧", "Runs")
     body = f"<h1>{escaped(title)}</h1>{_links(folder)}{_index_table(runs, lang)}"
     target = folder / "index.html"
-    _replace(target, _head(f"igaku: {title}", lang) + body + FOOT)
+    _write(target, _head(f"igaku: {title}", lang) + body + FOOT)
     return target
 
 
@@ -213,12 +214,9 @@ def _index_language(notebooks: list[Path]) -> str:
     return _language(notebooks[-1]) if notebooks else "ja"
 
 
-def _replace(target: Path, text: str) -> None:
-    """Write a whole file or none."""
+def _write(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(target)
+    replace(target, text.encode())
 
 
 # --- the index ------------------------------------------------------------------------

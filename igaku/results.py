@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
-SECTIONS = "ABCDEF"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,6 @@ FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
     "human_accuracy",
 )  # fmt: skip
-FROM_ANSWER = tuple(name for name in COLUMNS if name not in FROM_RUN + FROM_PLAN)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,11 +24,13 @@ from igaku.asking import (
     Item,
     Plan,
     is_finished,
+    is_late,
     is_over,
     is_reply,
     left_to_ask,
     left_to_probe,
     plan_of,
+    probes,
 )
 from igaku.card import Settings
 from igaku.errors import IgakuError
@@ -43,10 +45,11 @@ from igaku.folder import (
     mend,
     now,
     read_rows,
+    rewrite,
     set_aside,
 )
-from igaku.preflight import Check, check
-from igaku.server import connect, server_facts
+from igaku.preflight import Check, check, is_missing
+from igaku.server import connect, listed_models, server_facts
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 __all__ = ["Check", "check", "questions_of", "run_exam", "server_of"]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
+LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
+LISTING_PATIENCE = 5.0  # seconds
 
 
 def questions_of(settings: Settings) -> list[Question]:
@@ -75,8 +80,11 @@ def run_exam(
     """Ask every question that has no reply yet; the folder of the run.
 
     The same settings go on with a run and send nothing when it is finished; others are
-    refused. A server that fails five questions in a row, or answers with another model,
-    ends it with an IgakuError; a run of lost replies ends by itself, see `health`.
+    refused. A server that fails five questions in a row, keeps silent for two, or
+    answers with another model, ends it with an IgakuError; a run of lost replies ends
+    by itself, see `health`. A server that no longer lists the model once all is asked
+    is an IgakuError too: every reply and the status of the run are kept as they are,
+    and the sentence stands in the manifest as its `why`.
     """
     plan = plan_of(settings, questions)
     answers = settings.folder / ANSWERS
@@ -104,6 +112,7 @@ class Tally:
     correct: int = 0
     requests: int = 0
     failures: int = 0  # in a row, up to the last one
+    late: int = 0  # of them in a row, those that took the whole timeout
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Tally:
@@ -111,12 +120,18 @@ class Tally:
         outcomes = Counter(row["outcome"] for row in rows)
         return cls(outcomes, sum(row["correct"] is True for row in rows))
 
-    def add(self, row: Row) -> None:
-        """Count one more row."""
+    def add(self, row: Row, timeout: float) -> None:
+        """Count one more row, whose reply might have taken that many seconds."""
         self.outcomes[row["outcome"]] += 1
         self.correct += row["correct"] is True
         self.requests += row["attempts"]
         self.failures = self.failures + 1 if row["outcome"] == "api_error" else 0
+        self.late = self.late + 1 if is_late(row, timeout) else 0
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the server failed so often in a row that asking on is of no use."""
+        return self.failures >= FAILURES_IN_A_ROW or self.late >= LATE_IN_A_ROW
 
     def __str__(self) -> str:
         asked, lost = self.outcomes.total(), health.lost(self.outcomes)
@@ -141,8 +156,9 @@ class Session:
                 self._ask(Asker(client, self.settings, facts), left, progress)
                 budget = PROBE_FACTOR * self.settings.max_tokens
                 self._probe(Asker(client, self.settings, facts, budget))
-                self.manifest["server_after"] = listed_again(client, facts)
-            ended = "finished"
+                listed = listed_again(client, facts)
+            self.manifest["server_after"] = listed
+            ended, why = "finished", self._swapped(listed)
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted"
             raise
@@ -151,12 +167,25 @@ class Session:
             raise
         finally:
             self.close(ended, why)
+        if why:
+            raise IgakuError(why)
+
+    def _swapped(self, listed: Mapping[str, Any]) -> str | None:
+        """The sentence that the model asked for is no longer listed, if it is not."""
+        if not is_missing(self.settings.model, listed):
+            return None
+        shown = ", ".join(listed_models(listed)[:8])
+        return (
+            f"After the last question {self.settings.base_url} no longer lists "
+            f"{self.settings.model}, but {shown}: every reply is kept in "
+            f"{self.folder}, so see which model gave them before you use them."
+        )
 
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
-            self.tally.add(row)
+            self.tally.add(row, self.settings.timeout)
             self._judge(row, asker)
 
         with (
@@ -171,13 +200,8 @@ class Session:
 
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
-        if row["outcome"] == "wrong_model":
-            raise IgakuError(
-                f"{self.settings.base_url} answered as {row['served_model']}, not as "
-                f"{self.settings.model}: load the model that was asked for, unload the "
-                "other one, and run again."
-            )
-        if self.tally.failures >= FAILURES_IN_A_ROW:
+        self._recognize(row)
+        if self.tally.is_dead:
             raise IgakuError(
                 f"{self.tally.failures} questions in a row failed, the last with: "
                 f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
@@ -186,15 +210,28 @@ class Session:
         if is_over(self.plan, self.tally.outcomes):
             asker.stop.set()
 
+    def _recognize(self, row: Row) -> None:
+        """Refuse a reply of a model that was not asked for."""
+        if row["outcome"] == "wrong_model":
+            raise IgakuError(
+                f"{self.settings.base_url} answered as {row['served_model']}, not as "
+                f"{self.settings.model}: load the model that was asked for, unload the "
+                "other one, and run again."
+            )
+
     def _probe(self, asker: Asker) -> None:
-        """Ask a few truncated questions again, to learn whether it is the budget."""
+        """Ask a few lost questions again, to learn whether it is the budget."""
         mend(self.folder / PROBE)
         items = left_to_probe(self.plan, read_rows(self.folder / ANSWERS))
         if not items:
             return
+        rewrite(self.folder / PROBE, probes(self.plan))
 
         def take(row: Row) -> None:
             self.tally.requests += row["attempts"]
+            self._recognize(row)
+            if row["outcome"] == "api_error":
+                asker.stop.set()
 
         with closing(Journal(self.folder / PROBE)) as journal:
             deque(rows_of(asker, items, journal, take), maxlen=0)
@@ -205,10 +242,11 @@ class Session:
         is_broken = health.is_broken(self.tally.outcomes)
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.tally.requests}
+        told["why"] = why
         *earlier, last = self.manifest["sessions"] or [{}]
         self.manifest |= {
             "status": status,
-            "cause": health.cause(self.tally.outcomes) if is_broken else None,
+            "cause": self._cause() if is_broken else None,
             "why": why or (f"{left} questions are left" if left > 0 else None),
             "end": end,
             "outcomes": dict(self.tally.outcomes),
@@ -217,6 +255,17 @@ class Session:
             "sessions": [*earlier, last | told],
         }
         manifest.write(self.folder, self.manifest)
+
+    def _cause(self) -> str | None:
+        """The cause of the losses, with what a larger budget showed of empty replies.
+
+        They are the budget's where it gave text to more than half of those probed.
+        """
+        rows = read_rows(self.folder / ANSWERS)
+        empty = {row["problem_id"] for row in rows if row["outcome"] == "empty"}
+        again = [row for row in probes(self.plan) if row["problem_id"] in empty]
+        saved = sum(row["outcome"] not in health.CAUSES for row in again)
+        return health.cause(self.tally.outcomes, rescued=2 * saved > len(again))
 
     def _early_stop(self) -> dict[str, Any] | None:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
@@ -234,7 +283,7 @@ class Session:
         }
 
     def _probed(self) -> dict[str, Any] | None:
-        rows = read_rows(self.folder / PROBE)
+        rows = probes(self.plan)
         if not rows:
             return None
         outcomes = Counter(row["outcome"] for row in rows)
@@ -370,12 +419,15 @@ def listed_again(client: OpenAI, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the server lists now, where it listed models before the run."""
     import openai
 
-    root = str(client.base_url).rstrip("/").removesuffix("/v1")
+    base = str(client.base_url).rstrip("/")
+    root = base.removesuffix("/v1")
+    client = client.with_options(timeout=LISTING_PATIENCE)
     listed = {}
     for path in facts:
         if path.endswith("/models"):
             with suppress(openai.OpenAIError, ValueError):
-                listed[path] = client.get(root + path, cast_to=object)
+                url = f"{base}/models" if path == "/v1/models" else root + path
+                listed[path] = client.get(url, cast_to=object)
     return listed
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from igaku import health
-from igaku.results import SECTIONS, Run
+from igaku.igakuqa import SECTIONS
+from igaku.results import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,12 +143,10 @@ def interval(k: int, n: int) -> tuple[float, float]:
     >>> tuple(round(limit, 3) for limit in interval(286, 400))
     (0.669, 0.757)
     """
-    if n == 0:
-        return 0.0, 1.0
-    from statsmodels.stats.proportion import proportion_confint
+    from igaku.statistics import proportion
 
-    low, high = proportion_confint(k, n, method="wilson")
-    return float(low), float(high)
+    found = proportion(k, n)
+    return found.low, found.high
 
 
 def summary(runs: Sequence[Run]) -> pd.DataFrame:
@@ -176,7 +175,7 @@ def _summary_row(run: Run) -> dict[str, Any]:
         "run": run.name, "label": run.label, "origin": run.origin, "exam": run.exam,
         "format": run.card.get("format"), "quantization": run.card.get("quantization"),
         "size_gb": run.card.get("size_gb"),
-        "hf_downloads": run.card.get("hf_downloads"),
+        "hf_downloads": run.card.get("downloads"),
         "planned": run.planned, "asked": n, "correct": right,
         "accuracy": right / n if n else None, "low": low, "high": high,
         "blank": int(blank(run.rows).sum()),

@@ -188,6 +188,8 @@ def _standing(run: Run, lang: str) -> Shown:
         return sentence(_broken(run, state, lang), "alarm") + _probe(run, lang)
     if state.name == "INCOMPLETE":
         return sentence(_incomplete(run, lang), "alarm")
+    if why := run.manifest.get("why"):  # all were asked, and yet something is wrong
+        return sentence(why, "alarm")
     given = scoring.verdict(run)
     if given is None:
         return sentence(_no_verdict(lang), "note")
@@ -248,7 +250,7 @@ def _broken(run: Run, state: scoring.Status, lang: str) -> str:
 
 
 def _probe(run: Run, lang: str) -> Shown:
-    """What a larger budget did for a few of the cut questions, where it was tried."""
+    """What a larger budget did for a few of the lost replies, where it was tried."""
     probe = (run.manifest.get("early_stop") or {}).get("probe")
     if not probe:
         return nothing()
@@ -257,9 +259,9 @@ def _probe(run: Run, lang: str) -> Shown:
     return sentence(
         say(
             lang,
-            f"上限に達した問題のうち{n}問をmax_tokens = {budget} で聞き直すと、"
+            f"失われた返答のうち{n}問をmax_tokens = {budget} で聞き直すと、"
             f"{answered}問に回答があり、正答は{probe['correct']}問でした。",
-            f"Of {n} cut questions asked again at max_tokens = {budget}, {answered} "
+            f"Of {n} lost replies asked again at max_tokens = {budget}, {answered} "
             f"were answered, {probe['correct']} of them rightly.",
         )
     )

@@ -72,6 +72,7 @@ class StandIn:
         self.facts: dict[str, Any] = {}  # more paths it answers, each with a body
         self.asked: list[dict[str, Any]] = []
         self.looked_up: list[str] = []
+        self.pause = 0.0  # seconds before it says anything of itself
         self._turn = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -104,6 +105,7 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             stand_in.looked_up.append(self.path)
+            time.sleep(stand_in.pause)
             if self.path in stand_in.facts:
                 self._send(200, _json(stand_in.facts[self.path]))
             elif self.path == "/v1/models" and stand_in.models is not None:

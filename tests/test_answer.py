@@ -1,6 +1,7 @@
 """Reading answers: the shapes models write, and letters that are none."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -413,6 +414,118 @@ def test_gold_with_a_dot_and_gold_with_a_choice_of_answers():
 
 def test_the_order_of_letters_does_not_count():
     assert is_correct(("c", "a"), TWO)
+
+
+WALKS = [
+    "a: ×、b: ×、c: ○、d: ×、e: ×",
+    "a は誤り。c は正しい。",
+    "a：誤り b：誤り c：正しい",
+    "(a) no (c) yes",
+    "a は誤り\nc は正しい",
+    "a: 安静は誤り\nc: 投与は正しい",
+    "a. incorrect\nb. incorrect\nc. correct",
+    "a is wrong\nc is right",
+]
+RETRACTED = [
+    "答え：a → 訂正：c",
+    "答え：a\n…再考すると、正解はbではなくcです",
+    "答え：a\n正解はbでなくcです",
+]
+SAID_IN_PASSING = [
+    *("I'd go with C", "I would choose option (c) because it fits", "It's c"),
+    *("Final: c", "Ans: C", "解：c", "〔c〕", "＜c＞", "<c>"),
+    *("c. no treatment", "c: 誤嚥性肺炎"),
+]
+
+
+@pytest.mark.parametrize("text", [*WALKS, *RETRACTED, *SAID_IN_PASSING])
+def test_what_is_rejected_is_not_stated(text):
+    assert extract_answer(text, ONE) == ("c",)
+
+
+def test_a_letter_of_a_spaced_word_is_none():
+    assert extract_answer("答えは A 型インフルエンザ", ONE) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cは誤り", None),
+        ("a: 正しい\nc: 誤り", None),
+        ("a: ○\nb: ○\nc: ×", None),
+        ("答え: c（誤り）", ("c",)),
+        ("cが正解です。", ("c",)),
+    ],
+)
+def test_a_verdict_says_nothing_where_the_wrong_one_is_asked_for(text, expected):
+    inverse = question("c", text="誤っているのはどれか。")
+    assert extract_answer(text, inverse) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a+c", "a＋c", "(a)(c)", "「a」「c」", "【a】【c】", "a、cの二つです"),
+        *("a、cの2つ", "aとcの２つ", "<b>a</b> and <b>c</b>"),
+    ],
+)
+def test_two_letters_set_side_by_side(text):
+    assert extract_answer(text, TWO) == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2.1\n\n計算過程: 尿量1.5L",
+        "2.1 (=35*60/1000)",
+        "2.1g/日です。40mg/dLは0.4g/L。",
+        "1日尿蛋白量は 2.1 g/日 です。",
+        "0.04×52.5＝2.1",
+    ],
+)
+def test_a_number_with_company(text):
+    assert extract_answer(text, DECIMAL) == ("21",)
+
+
+@pytest.mark.parametrize(
+    "text", ["回答: 2,1", "82 mg/dL\n× 25 dL", "2.5 L × 0.82", "0.82 × 2.5 = 2.05 と"]
+)
+def test_no_number_of_a_calculation(text):
+    assert extract_answer(text, DECIMAL) is None
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "a",
+            "a ",
+            "a、",
+            "(a)",
+            "a:",
+            "aは",
+            "答え",
+            "答え:",
+            "正解は",
+            "2",
+            "2.",
+            "2,",
+        ),
+        *("= 2", "<b>", "<", "\n", "a\n", "a: 誤り", "not a ", "aではなく", "×", "a+"),
+        *(" and a", "1=", "は2", "c: ○、", "約2", " "),
+    ],
+)
+@pytest.mark.parametrize("asked", [ONE, TWO, DECIMAL], ids=["one", "two", "number"])
+def test_hostile_replies_are_read_in_no_time(piece, asked):
+    hostile = "答え: " + piece * (20_000 // len(piece)) + "x"
+    start = time.process_time()
+    extract_answer(hostile, asked)
+    assert time.process_time() - start < 0.3
+
+
+def test_the_case_of_letters_does_not_count():
+    assert is_correct(("C",), ONE)
+    assert is_correct(("C", "a"), TWO)
 
 
 # --- outcomes ---------------------------------------------------------------------

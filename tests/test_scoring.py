@@ -3,6 +3,7 @@ import json
 import pytest
 
 from igaku import results, scoring
+from igaku.card import settings_from
 from igaku.exam import Question
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
@@ -207,3 +208,10 @@ def test_summary_has_a_row_per_run(make):
     row = scoring.summary([run]).iloc[0]
     assert (row["accuracy"], row["verdict"], row["format"]) == (1.0, "PASS", "GGUF")
     assert scoring.summary([]).empty
+
+
+def test_summary_tells_the_downloads_that_a_shipped_card_holds(make):
+    card = settings_from(model="openai-mxfp4-gguf").card
+    row = scoring.summary([make([line(planned()[0])], card=card)]).iloc[0]
+    assert row["hf_downloads"] == card["downloads"] == 157984
+    assert row["size_gb"] == card["size_gb"]

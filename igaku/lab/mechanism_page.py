@@ -374,34 +374,38 @@ def dose_figure(found: Sequence[Effect], lang: str) -> Picture:
         say(lang, "上限での空白（%）", "blank at the budget (%)"),
     )
     for place, (axes, title) in enumerate(zip(panels, titles, strict=True)):
-        for shift, (component, (colour, marker, line)) in enumerate(LOOK.items(), -3):
-            points = [e for e in found if e.component == component]
-            doses = [_dose(e)[place] for e in points]
-            axes.errorbar(
-                [float(e.bits) - OFFSET * shift for e in points],
-                [d[0] for d in doses],
-                yerr=[[d[1] for d in doses], [d[2] for d in doses]],
-                color=colour,
-                marker=marker,
-                markersize=4,
-                linestyle=line,
-                linewidth=1.2,
-                elinewidth=0.6,
-                label=_name(component, lang),
-            )
+        _dose_lines(axes, found, place, lang)
         axes.set_title(title)
         axes.set_xlabel(say(lang, "ビット", "bits"))
         axes.set_xticks(sorted({e.bits for e in found}))
         axes.invert_xaxis()
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), ncols=4, loc="outside lower center"
-    )
+    entries = panels[0].get_legend_handles_labels()
+    figure.legend(*entries, ncols=4, loc="outside lower center")
     alt = say(
         lang,
         "部位ごとのビット数と、正答率・推論の長さ・空白の割合",
         "Accuracy, chain length and blank share against the bits of each component",
     )
     return picture(figure, alt)
+
+
+def _dose_lines(axes: Any, found: Sequence[Effect], place: int, lang: str) -> None:
+    """One panel's lines, side by side so that their bars can be told apart."""
+    for shift, (component, (colour, marker, line)) in enumerate(LOOK.items(), -3):
+        points = [e for e in found if e.component == component]
+        doses = [_dose(e)[place] for e in points]
+        axes.errorbar(
+            [float(e.bits) - OFFSET * shift for e in points],
+            [d[0] for d in doses],
+            yerr=[[d[1] for d in doses], [d[2] for d in doses]],
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linestyle=line,
+            linewidth=1.2,
+            elinewidth=0.6,
+            label=_name(component, lang),
+        )
 
 
 def _dose(e: Effect) -> tuple[tuple[float, float, float], ...]:
