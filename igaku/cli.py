@@ -56,9 +56,13 @@ def check(
 ) -> None:
     """See in seconds whether a model can be asked: server, model, context, a reply."""
     from igaku.card import settings_from
+    from igaku.fields import LAB
     from igaku.run import questions_of, server_of
+    from igaku.server import reach
 
     settings = settings_from(model=model, base_url=base_url)
+    if settings.base_url != LAB:  # a missing server is told before an exam is fetched
+        reach(settings.base_url)
     with server_of(settings) as server:
         for name, found in server.check(questions_of(settings)).rows():
             typer.echo(f"{name:26}{found}")

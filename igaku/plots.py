@@ -93,7 +93,7 @@ def token_histogram(run: Run, lang: str = "ja") -> Picture:
         say(lang, "生成トークン数（推論と回答）", "Tokens (reasoning, answer)")
     )
     axes.set_ylabel(say(lang, "返答数", "Replies"))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.0))
+    figure.legend(loc="outside lower center", ncols=3)
     return picture(figure, _histogram_alt(run, groups, lang))
 
 

@@ -90,7 +90,7 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
         longest_prompt=reply.prompt_tokens,
         needed=needed,
         seconds=seconds,
-        said=_shortened(reply.content or reply.reasoning),
+        said=_shortened(reply.content or f"reasoning: {reply.reasoning}"),
     )
 
 

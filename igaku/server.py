@@ -170,6 +170,19 @@ def _unreachable(client: OpenAI, broken: Exception) -> str:
     )
 
 
+def reach(base_url: str, timeout: float = 5) -> None:
+    """Raise ServerUnreachable where no server answers; any HTTP answer will do."""
+    import openai
+
+    client = connect(base_url, timeout)
+    try:
+        client.get("/models", cast_to=object)
+    except openai.APIConnectionError as broken:
+        raise ServerUnreachable(_unreachable(client, broken)) from broken
+    except (openai.OpenAIError, ValueError):
+        return
+
+
 def is_retryable(reply: Reply) -> bool:
     """Whether asking again may go better: busy, loading or crashed, never cut short."""
     if reply.error is None or OVERFLOW.search(reply.error):

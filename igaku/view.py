@@ -274,9 +274,9 @@ def origin(runs: Sequence[Run], lang: str) -> Shown:
     return sentence(
         say(
             lang,
-            "lab: この数値は内蔵の極小モデルが練習用試験を解いた結果で、"
+            "lab: この種別の数値は内蔵の極小モデルのもので、"
             "gpt-oss-20bについては何も示しません。",
-            "lab: these numbers speak of the embedded tiny model on its own exam, "
+            "lab: numbers of this kind speak of the embedded tiny model, "
             "and say nothing of gpt-oss-20b.",
         ),
         "note",

@@ -128,3 +128,17 @@ def test_a_command_does_not_outlive_an_interrupted_one(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         demo.run([sys.executable, "-c", "import time; time.sleep(60)"], interrupt)
     assert started[0].wait(5) < 0
+
+
+def test_check_names_a_missing_server_before_it_fetches_an_exam(monkeypatch, capfd):
+    monkeypatch.setenv("IGAKU_DATA_URL", "http://127.0.0.1:9/")
+    monkeypatch.delenv("IGAKU_DATA", raising=False)
+    monkeypatch.setattr(
+        sys, "argv", ["igaku", "check", "x", "--base-url", "http://127.0.0.1:9/v1"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capfd.readouterr()
+    assert ended.value.code == 1
+    assert "127.0.0.1:9/v1" in said.err
+    assert "fetched" not in said.out + said.err

@@ -918,7 +918,7 @@ def test_what_is_wrong_is_one_sentence_that_names_the_fix(behave, says, check):
 
 def test_a_reply_that_only_thinks_passes_the_check(check):
     with StandIn(lambda asked, n: cut(asked)) as server:
-        assert check(server).said == "hm"
+        assert check(server).said == "reasoning: hm"
 
 
 def test_a_missing_model_is_found_without_asking(check):

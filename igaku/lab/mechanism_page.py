@@ -204,8 +204,8 @@ def _lengthening(found: Sequence[Effect], lang: str) -> str:
     if not shown:
         return say(
             lang,
-            "推論が長くなることは、どの部位でも示されませんでした。",
-            "Longer chains are shown for no component.",
+            "推論が長くなることは、どの場合でも示されませんでした。",
+            "Longer chains are shown for no case.",
         )
     most = max(shown, key=lambda e: e.longer)
     low, high = most.longer_interval
