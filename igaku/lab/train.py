@@ -189,6 +189,8 @@ def save(model: TinyGptOss, tokenizer: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _save_weights(model, folder / "model.safetensors")
     tokenizer.save(str(folder / "tokenizer.json"))
+    template = (WEIGHTS / "chat_template.jinja").read_text(encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     _write_json(folder / "config.json", _config(model.shape, tokenizer))
     _write_json(
         folder / "tokenizer_config.json",
