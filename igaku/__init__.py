@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from igaku.answer import extract_answer, is_correct
     from igaku.errors import IgakuError
     from igaku.exam import Question, load_exam
+    from igaku.recorded import import_recorded
     from igaku.results import load_runs
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
@@ -22,6 +23,7 @@ __all__ = [
     "IgakuError",
     "Question",
     "extract_answer",
+    "import_recorded",
     "is_correct",
     "load_exam",
     "load_runs",
@@ -31,6 +33,7 @@ HOMES = {
     "IgakuError": "igaku.errors",
     "Question": "igaku.exam",
     "extract_answer": "igaku.answer",
+    "import_recorded": "igaku.recorded",
     "is_correct": "igaku.answer",
     "load_exam": "igaku.exam",
     "load_runs": "igaku.results",

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Settings:
     exam: int | str = EXAM
     sections: str = "ABCDEF"
     limit: int | None = None
+    lost_of: str | None = None
     shots: int = 2
     prompt: str = "baseline"
     language: str = "ja"
@@ -57,6 +58,8 @@ class Settings:
             object.__setattr__(self, "slug", slugified(self.model))
         if not self.run:
             object.__setattr__(self, "run", run_name(self.slug, self.exam))
+        if self.lost_of is not None:  # that all is lost again is what it may find
+            object.__setattr__(self, "stop_when_broken", False)
 
     @property
     def folder(self) -> Path:
@@ -104,9 +107,20 @@ class ModelFile:
 def settings_from(**given: Any) -> Settings:
     """The settings of a run: what is given, then the model's file, then the defaults.
 
-    None means that a parameter was not given, so a notebook passes all of its own.
+    None means that a parameter was not given, so a notebook passes all of its own. A
+    run with `lost_of` is called after that run and its own budget, unless told.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    settings = _filled_in(given)
+    if settings.lost_of is None or "run" in given:
+        return settings
+    from igaku.rescue import run_name_of
+
+    return replace(settings, run=run_name_of(settings))
+
+
+def _filled_in(given: dict[str, Any]) -> Settings:
+    """What is given, then what the model's file says, then the defaults."""
     reject_unknown(given, FIELDS, "parameter")
     if "model" not in given:
         raise IgakuError(

@@ -111,6 +111,54 @@ def demo(
     run_demo(limit or LIMIT, lang)
 
 
+@app.command("import")
+def recorded(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files of results, or folders of them.")
+    ],
+    slug: Annotated[
+        str | None, typer.Option(help="Name of one run; else by the files' names.")
+    ] = None,
+    year: Annotated[
+        int, typer.Option(help="Year of the exam, where no file's name tells it.")
+    ] = 2022,
+    outputs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of IgakuQA's files; else the cache.")
+    ] = None,
+) -> None:
+    """Take in results recorded elsewhere, each model's files as one run."""
+    from igaku.recorded import import_folder
+
+    imported = import_folder(paths, outputs, slug, year, data)
+    for run in imported:
+        typer.echo(run, err=run.folder is None)
+    if failed := [run.run for run in imported if run.folder is None]:
+        raise IgakuError(f"Not imported, for what is said above: {', '.join(failed)}.")
+
+
+@app.command()
+def rescue(
+    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Token budget; else four times the run's.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of the server; else the run's.")
+    ] = None,
+    outputs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
+    ] = None,
+) -> None:
+    """Ask again what a run lost to its budget: with more tokens, then with as many."""
+    from igaku.rescue import rescue as ask_again
+
+    for folder in ask_again(run, max_tokens, base_url, outputs):
+        typer.echo(folder)
+
+
 @app.command()
 def render(
     paths: Annotated[

@@ -128,11 +128,17 @@ def execute(
     watch: Callable[[], object] = lambda: None,
 ) -> None:
     """Execute a notebook of `notebooks/` by papermill, calling `watch` meanwhile."""
+    each = [("-p", name, str(value)) for name, value in parameters.items()]
+    papermill(notebook, output, [word for words in each for word in words], watch)
+
+
+def papermill(
+    notebook: str, output: Path, options: Sequence[str], watch: Callable[[], object]
+) -> None:
+    """Start papermill with these options; what went wrong is one sentence."""
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "papermill", str(paths.NOTEBOOKS / notebook)]
-    command += [str(output), "-k", "python3", "--no-progress-bar"]
-    for name, value in parameters.items():
-        command += ["-p", name, str(value)]
+    command += [str(output), "-k", "python3", "--no-progress-bar", *options]
     status, log = run(command, watch)
     if status and PORT_RACE.search(log):
         status, log = run(command, watch)

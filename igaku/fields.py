@@ -73,6 +73,11 @@ def _folder(name: str, value: Any) -> str:
     return text
 
 
+def _run(name: str, value: Any) -> str:
+    """The name of a run that is there, which is never empty."""
+    return _folder(name, _text(name, value))
+
+
 def _address(name: str, value: Any) -> str:
     text = _text(name, value)
     if text == LAB:
@@ -194,6 +199,12 @@ def _keyed(rules: Mapping[str, Rule], name: str, value: Any) -> dict[str, Any]:
     }
 
 
+def _each(rule: Rule, name: str, value: Any) -> dict[str, Any]:
+    """A mapping whose keys are free and whose values are all of one kind."""
+    found = _mapping(name, value)
+    return {key: rule(f"{name}.{key}", each) for key, each in found.items()}
+
+
 def _texts(name: str, value: Any) -> list[str]:
     if not isinstance(value, list):
         raise _refuse(name, value, "a list of texts")
@@ -269,6 +280,11 @@ SUMMARY: dict[str, Rule] = {
     "state": _text,
     "downloads": _text,
 }
+# How the results in files of a name were asked, so that they can be imported.
+RECORDED: dict[str, Rule] = {
+    "max_tokens": partial(_whole, 1, 1_000_000),
+    "shots": partial(_whole, 0, 3),
+}
 PUBLISHED: dict[str, Rule] = {
     "source": _text,
     "evaluated": _text,
@@ -285,6 +301,7 @@ PUBLISHED: dict[str, Rule] = {
         _keyed, {s: partial(_keyed, SECTION) for s in igakuqa.SECTIONS}
     ),
     "summary": partial(_keyed, SUMMARY),
+    "recorded": partial(_each, partial(_keyed, RECORDED)),
 }
 RULES: dict[str, Rule] = {
     "model": _text,
@@ -294,6 +311,7 @@ RULES: dict[str, Rule] = {
     "exam": _exam,
     "sections": _sections,
     "limit": partial(_optional, partial(_whole, 1, 10_000)),
+    "lost_of": partial(_optional, _run),
     "shots": partial(_whole, 0, 3),
     "prompt": _prompt,
     "language": partial(_one_of, ("ja", "en")),

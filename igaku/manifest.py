@@ -19,11 +19,12 @@ from igaku.folder import MANIFEST, Row, now, replace
 
 FORMAT = 1
 
-# What a reply depends on. `sections` and `limit` only say how many questions are asked,
-# so a run may grow; the rest says where and how patiently, and each session records it.
+# What a reply depends on, and whose lost questions alone are asked. `sections` and
+# `limit` only say how many questions are asked, so a run may grow; the rest says where
+# and how patiently, and each session records it.
 CONDITION = (
     "model", "exam", "shots", "language", "serial_context", "max_tokens", "temperature",
-    "top_p", "seed", "reasoning_effort", "extra_body",
+    "top_p", "seed", "reasoning_effort", "extra_body", "lost_of",
 )  # fmt: skip
 PER_SESSION = (
     "base_url", "sections", "limit", "concurrency", "timeout", "stop_when_broken",
@@ -41,7 +42,7 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
     Rows that were asked under another condition are never added to.
     """
-    found = _read(plan.settings.folder)
+    found = read(plan.settings.folder)
     if not rows:
         found = None
     else:
@@ -85,7 +86,8 @@ def write(folder: Path, manifest: Manifest) -> None:
     replace(folder / MANIFEST, text.encode("utf-8", "replace"))
 
 
-def _read(folder: Path) -> Manifest | None:
+def read(folder: Path) -> Manifest | None:
+    """The manifest of a run's folder; None where there is none to read."""
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -103,7 +105,7 @@ def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> No
         changed = [f"its manifest.json lacks {', '.join(sorted(lacking))}"]
     else:
         changed = differences(found["condition"], condition(plan))
-        changed = changed or _reworded(plan, rows)
+        changed = changed or reworded(plan, rows)
     if changed:
         raise IgakuError(
             f"The run {settings.run} was made under other settings: "
@@ -112,7 +114,7 @@ def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> No
         )
 
 
-def _reworded(plan: Plan, rows: Sequence[Row]) -> list[str]:
+def reworded(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """The questions that would be put in other words now than they were."""
     hashes = {item.question.problem_id: item.prompt_sha256 for item in plan.items}
     now_other = [

@@ -98,13 +98,19 @@ def token_histogram(run: Run, lang: str = "ja") -> Picture:
 
 
 def accuracy_intervals(
-    runs: Sequence[Run], summary: pd.DataFrame, lang: str = "ja"
+    runs: Sequence[Run],
+    summary: pd.DataFrame,
+    looks: Sequence[tuple[str, str]],
+    lang: str = "ja",
 ) -> Picture:
-    """Accuracy with its 95 % Wilson interval, and the share of blank replies."""
+    """Accuracy with its 95 % Wilson interval, and the share of blank replies.
+
+    `looks` are the colours and markers of the runs, as `styles` gave them to all runs.
+    """
     use_style()
     figure, left, right = _pair(len(runs))
     for place, (style, (_, row)) in enumerate(
-        zip(styles(runs), summary.iterrows(), strict=True)
+        zip(looks, summary.iterrows(), strict=True)
     ):
         _interval(left, place, row, style)
         _blank_bar(right, place, row, style)

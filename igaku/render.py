@@ -158,6 +158,11 @@ def write_index(outputs_dir: str | Path, lang: str = "ja") -> Path:
     return target
 
 
+def page_of(title: str, body: str, lang: str) -> str:
+    """A whole page around HTML that is escaped already."""
+    return _head(title, lang) + body + FOOT
+
+
 # --- one notebook ---------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ did not record is missing, never 0.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import warnings
@@ -47,6 +48,8 @@ COLUMNS = {
     "correct": Column("truth", "missing where the reply could not be graded"),
     "content": Column("text", "the reply's final text, whole"),
     "reasoning": Column("text", "the reply's reasoning, whole"),
+    "blank": Column("truth", "the server replied, and the text of it is blank"),
+    "reply_sha256": Column("text", "hash of the reply's final text"),
     "finish_reason": Column("text", "why the server stopped, in its own word"),
     "prompt_tokens": Column("whole", "tokens of the prompt"),
     "completion_tokens": Column("whole", "tokens of reasoning and answer together"),
@@ -70,6 +73,7 @@ COLUMNS = {
     "human_accuracy": Column("number", "examinees who got it right, in percent"),
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam")
+TEXTS = ("content", "reasoning")
 FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
     "human_accuracy",
@@ -154,22 +158,26 @@ class Run:
         return planned == WHOLE_EXAM and self.exam != "calibration"
 
 
-def load_runs(outputs_dir: str | Path | None = None, raw: bool = True) -> pd.DataFrame:
+def load_runs(
+    outputs_dir: str | Path | None = None, raw: bool = True, texts: bool = True
+) -> pd.DataFrame:
     """Every reply of every run under a folder: one row per (run, problem_id).
 
     The columns are `COLUMNS`. Lines that cannot be read are left out, and each file
-    that has some is named in a warning. `raw=False` leaves the servers' bodies out,
-    which is most of the memory.
+    that has some is named in a warning. `raw=False` leaves the servers' bodies out and
+    `texts=False` replies and reasoning, which together are most of the memory.
     """
-    runs = find_runs(outputs_dir, raw=raw)
+    runs = find_runs(outputs_dir, raw=raw, texts=texts)
     for note in (note for run in runs for note in run.notes):
         warnings.warn(note, stacklevel=2)
     if not runs:
         warnings.warn(f"{_folder(outputs_dir)} holds no runs yet.", stacklevel=2)
-    return combine(runs, raw=raw)
+    return combine(runs, raw=raw, texts=texts)
 
 
-def find_runs(outputs_dir: str | Path | None = None, raw: bool = False) -> list[Run]:
+def find_runs(
+    outputs_dir: str | Path | None = None, raw: bool = False, texts: bool = True
+) -> list[Run]:
     """The runs under a folder, by name; what could not be read is in their `notes`.
 
     A relative path that is not here is looked for from the root of the checkout, as
@@ -179,29 +187,30 @@ def find_runs(outputs_dir: str | Path | None = None, raw: bool = False) -> list[
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
     found = sorted(folder.glob(f"*/{ANSWERS}"))
-    return _labelled([load_run(path.parent, raw=raw) for path in found])
+    return _labelled([load_run(path.parent, raw, texts) for path in found])
 
 
-def combine(runs: Iterable[Run], raw: bool = False) -> pd.DataFrame:
+def combine(runs: Iterable[Run], raw: bool = False, texts: bool = True) -> pd.DataFrame:
     """The rows of several runs in one table."""
     import pandas as pd
 
     frames = [run.rows for run in runs]
     if not frames:
-        return _frame({name: [] for name in _columns(raw)})
+        return _frame({name: [] for name in _columns(raw, texts)})
     return pd.concat(frames, ignore_index=True)
 
 
-def load_run(folder: str | Path, raw: bool = False) -> Run:
+def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     """One run, read from its folder."""
     folder = Path(folder)
     manifest, notes = _read_manifest(folder / MANIFEST)
     plan = _read_plan(manifest)
-    answers, complaints = _read_answers(folder / ANSWERS, plan)
+    kept = frozenset(_columns(raw, texts))
+    answers, complaints = _read_answers(folder / ANSWERS, plan, kept)
     label = _label_of(manifest) or folder.name
     run = {"run": folder.name, "model": _model_of(manifest), "label": label}
     run |= {"origin": _origin_of(manifest), "exam": _exam_of(manifest)}
-    rows = _rows(answers, run, plan, raw)
+    rows = _rows(answers, run, plan, _columns(raw, texts))
     planned = _plan_frame(plan)
     return Run(
         folder.name, folder, manifest, rows, planned, label, (*notes, *complaints)
@@ -269,14 +278,15 @@ def _origin_of(manifest: dict[str, Any]) -> str:
 
 
 def _labelled(runs: list[Run]) -> list[Run]:
-    """The same runs with labels made unique, by the name of the run where shared."""
-    from collections import Counter
+    """The same runs with labels made unique."""
     from dataclasses import replace
 
-    shared = {text for text, n in Counter(r.label for r in runs).items() if n > 1}
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(run.label, []).append(run)
     labelled = []
     for run in runs:
-        label = f"{run.label} ({run.name})" if run.label in shared else run.label
+        label = _told_apart(run, alike[run.label])
         rows = run.rows.assign(label=_typed([label] * len(run.rows), "text"))
         labelled.append(
             replace(run, label=label, rows=rows) if label != run.label else run
@@ -284,13 +294,26 @@ def _labelled(runs: list[Run]) -> list[Run]:
     return labelled
 
 
+def _told_apart(run: Run, alike: Sequence[Run]) -> str:
+    """A run's label among those of the same label: with its budget, else its name."""
+    if len(alike) == 1:
+        return run.label
+    budgets = {other.budget for other in alike}
+    is_told = run.budget is not None and len(budgets) == len(alike)
+    return f"{run.label} ({f'max_tokens {run.budget}' if is_told else run.name})"
+
+
 # --- the answers ----------------------------------------------------------------------
 
 
 def _read_answers(
-    path: Path, plan: dict[str, Any] | None
+    path: Path, plan: dict[str, Any] | None, kept: frozenset[str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The readable answers of a file, and a sentence per kind of line left out."""
+    """The readable answers of a file, and a sentence per kind of line left out.
+
+    Of each answer only the fields in `kept` are held, so that a large folder is never
+    in memory with all its texts.
+    """
     answers: dict[str, dict[str, Any]] = {}
     left_out: dict[str, list[int]] = {}
     for number, line in _lines(path):
@@ -299,12 +322,23 @@ def _read_answers(
         if fault:
             left_out.setdefault(fault, []).append(number)
         elif answer:
-            answers[answer["problem_id"]] = answer
+            answers[answer["problem_id"]] = _kept(answer, kept)
     complaints = [
         f"{_where(path)}, {_numbered(numbers)}: {fault}; left out, the rest is read."
         for fault, numbers in left_out.items()
     ]
     return list(answers.values()), complaints
+
+
+def _kept(answer: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    """The fields of an answer that are asked for, and what is derived from its text."""
+    content = _text(answer.get("content"))
+    text = content or ""
+    derived = {
+        "blank": not text.strip() and answer["outcome"] != "api_error",
+        "reply_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    return {k: v for k, v in answer.items() if k in kept} | derived
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -343,12 +377,12 @@ def _rows(
     answers: Sequence[dict[str, Any]],
     run: dict[str, Any],
     plan: dict[str, dict[str, Any]] | None,
-    raw: bool,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     """Answers as rows, with what the run and the plan know of each."""
     facts = [(plan or {}).get(answer["problem_id"], {}) for answer in answers]
     columns: dict[str, list[Any]] = {}
-    for name in _columns(raw):
+    for name in names:
         if name in FROM_RUN:
             columns[name] = [run[name]] * len(answers)
         elif name in FROM_PLAN:
@@ -365,8 +399,9 @@ def _plan_frame(plan: dict[str, dict[str, Any]] | None) -> pd.DataFrame | None:
     return _frame({name: [q.get(name) for q in plan.values()] for name in names})
 
 
-def _columns(raw: bool) -> list[str]:
-    return [name for name in COLUMNS if raw or name != "raw"]
+def _columns(raw: bool, texts: bool) -> list[str]:
+    left_out = (() if raw else ("raw",)) + (() if texts else TEXTS)
+    return [name for name in COLUMNS if name not in left_out]
 
 
 # --- types ----------------------------------------------------------------------------

@@ -49,6 +49,7 @@ from igaku.folder import (
     set_aside,
 )
 from igaku.preflight import Check, check, is_missing
+from igaku.rescue import lost_questions
 from igaku.server import connect, listed_models, server_facts
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ LISTING_PATIENCE = 5.0  # seconds
 
 
 def questions_of(settings: Settings) -> list[Question]:
-    """The questions that the settings choose, in exam order."""
+    """The questions that the settings choose, in exam order.
+
+    With `lost_of` they are chosen from those that run lost to its budget.
+    """
     questions = load_exam(
         settings.exam,
         settings.sections,
@@ -71,6 +75,8 @@ def questions_of(settings: Settings) -> list[Question]:
         settings.serial_context,
         settings.language,
     )
+    if settings.lost_of is not None:
+        questions = lost_questions(settings, questions)
     return stratified(questions, settings.limit)
 
 

@@ -74,8 +74,7 @@ def section_counts(run: Run) -> pd.DataFrame:
 
 def blank(rows: pd.DataFrame) -> pd.Series:
     """Which replies are 空回答: the server answered, and the text of it is blank."""
-    no_text = rows["content"].fillna("").str.strip() == ""
-    return no_text & (rows["outcome"] != "api_error")
+    return rows["blank"].fillna(False).astype(bool)
 
 
 def section_table(run: Run, lang: str = "ja") -> pd.DataFrame:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,19 @@ VISIBLE |= {0x7F: 0x2421} | {
 
 @dataclass(frozen=True)
 class Shown:
-    """A piece of a page: HTML for a browser, plain text for a terminal."""
+    """A piece of a page: HTML for a browser, plain text for a terminal, Markdown."""
 
     html: str
     text: str
+    markdown: str = ""
 
     def __add__(self, other: Shown) -> Shown:
-        return Shown(self.html + other.html, "\n".join((self.text, other.text)))
+        blocks = filter(None, (self.markdown, other.markdown))
+        return Shown(
+            self.html + other.html,
+            "\n".join((self.text, other.text)),
+            "\n\n".join(blocks),
+        )
 
     def __repr__(self) -> str:
         return self.text
@@ -93,6 +100,16 @@ def plain(value: object) -> str:
     return text.translate(VISIBLE)
 
 
+def marked(value: object) -> str:
+    r"""Any value as one line of Markdown that shows it and never obeys it.
+
+    >>> print(marked("<b>|*x*"))
+    &lt;b>\|\*x\*
+    """
+    text = plain(value).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split()))
+
+
 def nothing() -> Shown:
     """An empty piece, to add others to."""
     return Shown("", "")
@@ -107,12 +124,14 @@ def sentence(text: str, kind: str = "") -> Shown:
     """A paragraph; kind "alarm" marks what a reader must not miss."""
     mark = "⚠ " if kind == "alarm" else ""
     attribute = f' class="{kind}"' if kind else ""
-    return Shown(f"<p{attribute}>{mark}{escaped(text)}</p>", plain(mark + text))
+    shown = f"**{mark}{marked(text)}**" if mark else marked(text)
+    return Shown(f"<p{attribute}>{mark}{escaped(text)}</p>", plain(mark + text), shown)
 
 
 def heading(text: str, level: int = 3) -> Shown:
     """A heading inside a page."""
-    return Shown(f"<h{level}>{escaped(text)}</h{level}>", f"\n{plain(text)}\n")
+    markup = f"<h{level}>{escaped(text)}</h{level}>"
+    return Shown(markup, f"\n{plain(text)}\n", f"{'#' * level} {marked(text)}")
 
 
 def table(
@@ -137,20 +156,23 @@ def table(
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
     lines = [" | ".join(line) for line in [list(head), *cells]]
-    return Shown(markup, plain("\n".join(([caption] if caption else []) + lines)))
+    text = plain("\n".join(([caption] if caption else []) + lines))
+    return Shown(markup, text, _pipes(head, cells, caption, words))
 
 
 def written(text: object) -> Shown:
     """Text exactly as it was written, line by line."""
     style = "white-space:pre-wrap;overflow-wrap:anywhere;max-height:30em;overflow:auto"
     markup = f'<pre class="{NO_MATH}" style="{style}">{escaped(text)}</pre>'
-    return Shown(markup, plain(text))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", str(text))), default=0))
+    return Shown(markup, plain(text), f"{fence}text\n{plain(text)}\n{fence}")
 
 
 def folded(title: str, inside: Shown) -> Shown:
     """A piece behind a click on its title."""
     markup = f"<details><summary>{escaped(title)}</summary>{inside.html}</details>"
-    return Shown(markup, f"{plain(title)}\n{inside.text}")
+    block = f"*{marked(title)}*\n\n{inside.markdown}"
+    return Shown(markup, f"{plain(title)}\n{inside.text}", block)
 
 
 def picture(figure: Figure, alt: str, dpi: int = 200) -> Picture:
@@ -160,6 +182,16 @@ def picture(figure: Figure, alt: str, dpi: int = 200) -> Picture:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=dpi)
     return Picture(png.getvalue(), alt, round(figure.get_figwidth() * dpi / 2))
+
+
+def as_image(drawn: Picture) -> str:
+    """A picture as HTML that carries it inside itself."""
+    data = base64.b64encode(drawn.png).decode()
+    source = f"data:image/png;base64,{data}"
+    return (
+        f'<div class="output_png"><img src="{source}" width="{drawn.width}" '
+        f'alt="{escaped(drawn.alt)}"></div>'
+    )
 
 
 def is_missing(value: object) -> bool:
@@ -177,6 +209,29 @@ def figure_of(value: Any, digits: int = 0, unit: str = "") -> str | None:
 def share(value: Any, digits: int = 1) -> str | None:
     """A fraction as a percentage, or None where it is unknown."""
     return None if is_missing(value) else f"{value:.{digits}%}"
+
+
+def _pipes(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, words: set[int]
+) -> str:
+    """A table as Markdown draws it, columns of figures to the right."""
+    rule = [":--" if i in words else "--:" for i in range(len(head))]
+    body = [[marked(cell) for cell in line] for line in rows]
+    lines = [[marked(name) for name in head], rule, *body]
+    drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"**{marked(caption)}**\n\n{drawn}" if caption else drawn
+
+
+def p_of(pvalue: float) -> str:
+    """A p-value as it stands in a sentence."""
+    return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}"
+
+
+def p_cell(pvalue: float | None) -> str | None:
+    """A p-value as it stands in a table, or None where there is none."""
+    if pvalue is None or is_missing(pvalue):
+        return None
+    return "< 0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
 
 
 def _row(cells: Sequence[str], words: set[int]) -> str:

@@ -5,21 +5,29 @@ A paired table has four counts: `both` right, right in `only_a`, right in `only_
 a positive difference means that B is worse. The test is McNemar's mid-p (Fagerland,
 Lydersen & Laake 2013, BMC Med Res Methodol 13:91), the interval Tango's score interval
 (1998, Stat Med 17:891), with Newcombe's method 10 (1998, Stat Med 17:2635) beside it.
+
+Counts are whole numbers, or numpy arrays of them with one entry for each pair; the
+results are numbers or arrays accordingly.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, norm
 
 from igaku.errors import IgakuError
 
-Interval = tuple[float, float]
+Numbers = Any  # one number, or an array with one for each pair
+Interval = tuple[Numbers, Numbers]
+
+HALVINGS = 60  # of an interval no wider than 2: limits to 15 digits
+UNLIKELY = 1e-12  # numbers of flips that are rarer than this add nothing to a power
 
 
 @dataclass(frozen=True)
@@ -35,17 +43,37 @@ class Proportion:
 class McNemar:
     """p-values of the hypothesis that flips go either way equally often."""
 
-    midp: float
-    exact: float
+    midp: Numbers
+    exact: Numbers
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """The difference A − B of two paired shares, with both its intervals."""
 
-    estimate: float
+    estimate: Numbers
     tango: Interval
     newcombe: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class PairedCounts:
+    """The paired tables of many pairs of models: one entry of each array per pair.
+
+    `a` and `b` are the numbers of the two models' columns in the matrix counted from.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    both: np.ndarray
+    only_a: np.ndarray
+    only_b: np.ndarray
+    neither: np.ndarray
+
+    @property
+    def n(self) -> np.ndarray:
+        """How many questions both models of a pair were asked."""
+        return self.both + self.only_a + self.only_b + self.neither
 
 
 @dataclass(frozen=True)
@@ -57,6 +85,24 @@ class CochranQ:
     pvalue: float
 
 
+@dataclass(frozen=True)
+class ClusteredError:
+    """Standard errors of a mean paired difference, with and without its clusters.
+
+    `robust` is Miller's clustered error, `corrected` the same with the factor
+    G / (G − 1) for few clusters; `low` and `high` are the normal 95 % limits of the
+    mean by the corrected error, nan where there is one cluster only.
+    """
+
+    mean: float
+    clusters: int
+    naive: float
+    robust: float
+    corrected: float
+    low: float
+    high: float
+
+
 def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     """The share k/n with its Wilson score interval; n = 0 knows nothing: 0 to 1.
 
@@ -64,7 +110,7 @@ def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     >>> round(p.low, 4), round(p.high, 4)
     (0.0624, 0.1605)
     """
-    _counts(k, n - k)
+    _counted(k, n - k)
     _confidence(confidence)
     if n == 0:
         return Proportion(math.nan, 0.0, 1.0)
@@ -72,7 +118,7 @@ def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     return Proportion(k / n, float(limits.low), float(limits.high))
 
 
-def mcnemar(only_a: int, only_b: int) -> McNemar:
+def mcnemar(only_a: Numbers, only_b: Numbers) -> McNemar:
     """Mid-p and exact McNemar p from the two discordant counts; 1 when there are none.
 
     mid-p = exact p − the probability of the observed split; at a tie, 1 − half of it.
@@ -82,19 +128,21 @@ def mcnemar(only_a: int, only_b: int) -> McNemar:
     >>> mcnemar(0, 0)
     McNemar(midp=1.0, exact=1.0)
     """
-    _counts(only_a, only_b)
-    flips = only_a + only_b
-    if flips == 0:
-        return McNemar(1.0, 1.0)
-    fewer = min(only_a, only_b)
-    point = float(binom.pmf(fewer, flips, 0.5))
-    exact = min(1.0, 2 * float(binom.cdf(fewer, flips, 0.5)))
-    midp = 1 - point / 2 if only_a == only_b else exact - point
-    return McNemar(midp, exact)
+    b, c = _counted(only_a, only_b)
+    fewer, flips = np.minimum(b, c), b + c
+    point = binom.pmf(fewer, flips, 0.5)
+    exact = np.minimum(1.0, 2 * binom.cdf(fewer, flips, 0.5))
+    midp = np.where(b == c, 1 - point / 2, exact - point)
+    none = flips == 0
+    return McNemar(*_plain(np.where(none, 1.0, midp), np.where(none, 1.0, exact)))
 
 
 def paired_difference(
-    both: int, only_a: int, only_b: int, neither: int, confidence: float = 0.95
+    both: Numbers,
+    only_a: Numbers,
+    only_b: Numbers,
+    neither: Numbers,
+    confidence: float = 0.95,
 ) -> PairedDifference:
     """The difference of two paired shares with Tango's and Newcombe's intervals.
 
@@ -102,47 +150,111 @@ def paired_difference(
     >>> [round(x, 4) for x in (*d.tango, *d.newcombe)]
     [-0.124, -0.0054, -0.1186, -0.0046]
     """
-    n = _counts(both, only_a, only_b, neither)
+    a, b, c, d = _tables(both, only_a, only_b, neither)
     _confidence(confidence)
-    if n == 0:
-        raise IgakuError("A paired difference needs at least one shared question.")
+    n = a + b + c + d
     z = float(norm.ppf(0.5 + confidence / 2))
-    return PairedDifference(
-        estimate=(only_a - only_b) / n,
-        tango=_tango(only_a, only_b, n, z),
-        newcombe=_newcombe(both, only_a, only_b, neither, z),
-    )
+    low, high = _tango(b, c, n, z)
+    newcombe = _newcombe(a, b, c, d, confidence)
+    estimate, low, high, *other = _plain((b - c) / n, low, high, *newcombe)
+    return PairedDifference(estimate, (low, high), (other[0], other[1]))
 
 
 def noninferiority(
-    both: int, only_a: int, only_b: int, neither: int, margin: float
-) -> float:
+    both: Numbers, only_a: Numbers, only_b: Numbers, neither: Numbers, margin: float
+) -> Numbers:
     """One-sided p of H0: B is worse than A by `margin` or more (Tango's score test).
 
     >>> round(noninferiority(274, 12, 10, 104, 0.025), 3)
     0.054
     """
-    n = _counts(both, only_a, only_b, neither)
+    a, b, c, d = _tables(both, only_a, only_b, neither)
     _margin(margin)
-    return float(norm.cdf(_tango_z(only_a, only_b, n, margin)))
+    return _plain(norm.cdf(_tango_z(b, c, a + b + c + d, margin)))[0]
 
 
 def equivalence(
-    both: int, only_a: int, only_b: int, neither: int, margin: float
-) -> float:
+    both: Numbers, only_a: Numbers, only_b: Numbers, neither: Numbers, margin: float
+) -> Numbers:
     """The p of two one-sided tests (TOST) that A and B differ by less than `margin`."""
     worse = noninferiority(both, only_a, only_b, neither, margin)
     better = noninferiority(both, only_b, only_a, neither, margin)
-    return max(worse, better)
+    return _plain(np.maximum(worse, better))[0]
 
 
-def cochran_q(matrix: Sequence[Sequence[int]]) -> CochranQ:
+def paired_counts(correct: Any, asked: Any = None) -> PairedCounts:
+    """The paired table of every two models, each on the questions both were asked.
+
+    `correct` has questions in rows, models in columns, and 1 for right or 0 for not;
+    `asked` has the same shape and says which questions a model was asked (None: all).
+
+    >>> found = paired_counts([[1, 1, 0], [1, 0, 0]])
+    >>> list(zip(found.a.tolist(), found.b.tolist(), found.only_a.tolist()))
+    [(0, 1, 1), (0, 2, 2), (1, 2, 1)]
+    """
+    right, given = _marks(correct, asked)
+    wrong = given & ~right
+    a, b = np.triu_indices(right.shape[1], k=1)
+
+    def shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        # As floats the product is a fast one, and exact: counts are far below 2^53.
+        product = first.T.astype(float) @ second.astype(float)
+        return product[a, b].astype(np.int64)
+
+    both, neither = shared(right, right), shared(wrong, wrong)
+    return PairedCounts(a, b, both, shared(right, wrong), shared(wrong, right), neither)
+
+
+def holm(pvalues: Sequence[float] | np.ndarray) -> list[float]:
+    """P-values adjusted for one family by Holm (1979, Scand J Stat 6:65), in order.
+
+    >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    if len(pvalues) == 0:
+        return []
+    return [float(p) for p in multipletests(pvalues, method="holm")[1]]
+
+
+def clustered_error(
+    differences: Sequence[float] | np.ndarray, clusters: Sequence[Any] | np.ndarray
+) -> ClusteredError:
+    """Standard errors of a mean difference whose questions come in clusters.
+
+    With the deviations d of n questions from their mean, and their total D in each of G
+    clusters: naive² = Σd² / n(n−1), robust² = naive² + Σ(D² − Σd²) / n² (Miller 2024,
+    arXiv 2411.00640: the products of different questions of a cluster are added), and
+    corrected² = G/(G−1) ΣD² / n². Clusters of one question each give the naive error.
+
+    >>> error = clustered_error([1, 1, 0, -1], ["a", "a", "b", "c"])
+    >>> round(error.naive, 4), round(error.robust, 4), round(error.corrected, 4)
+    (0.4787, 0.5472, 0.6027)
+    """
+    values = np.asarray(differences, dtype=float)
+    if not len(values) or len(values) != len(clusters):
+        raise IgakuError(
+            "A clustered error needs one cluster for each difference, and at least "
+            f"one difference; got {len(values)} and {len(clusters)}."
+        )
+    mean = float(values.mean())
+    _, group = np.unique(np.asarray(clusters), return_inverse=True)
+    totals = np.bincount(group, weights=values - mean)
+    many = len(totals)
+    naive, robust, corrected = _errors(values - mean, totals)
+    reach = float(norm.ppf(0.975)) * corrected
+    return ClusteredError(
+        mean, many, naive, robust, corrected, mean - reach, mean + reach
+    )
+
+
+def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
     """Cochran's Q of k paired 0/1 columns (rows: questions); p = 1 when no row varies.
 
     Q = (k−1) (k ΣC² − T²) / (kT − ΣR²) with column sums C, row sums R and total T
     (Cochran 1950, Biometrika 37:256).
     """
-    import numpy as np
     from scipy.stats import chi2
 
     table = np.asarray(matrix, dtype=float)
@@ -191,6 +303,77 @@ def required_questions(
     return math.ceil(_connor(difference, discordance, power, alpha))
 
 
+def flip_budget(net: int, n: int, margin: float, alpha: float = 0.025) -> int | None:
+    """The most flips with which "B is not worse by `margin`" would still be shown.
+
+    `net` = only_a − only_b is held fixed, and flips are added in pairs that cancel; the
+    test is Tango's, one-sided. None: not shown even with the fewest flips there can be.
+
+    >>> flip_budget(2, 400, 0.025), flip_budget(2, 400, 0.05), flip_budget(2, 400, 0.01)
+    (12, 80, None)
+    """
+    if abs(net) > n or n < 1:
+        raise IgakuError(f"A net difference of {net} needs more than {n} questions.")
+    flips = np.arange(abs(net), n + 1, 2)
+    only_a = (flips + net) // 2
+    p = noninferiority(n - flips, only_a, flips - only_a, 0 * flips, margin)
+    fails = np.flatnonzero(p >= alpha)
+    shown = len(flips) if not len(fails) else int(fails[0])
+    return int(flips[shown - 1]) if shown else None
+
+
+def mcnemar_power(
+    n: int, discordance: float, difference: float, alpha: float = 0.05
+) -> float:
+    """The chance that the mid-p test notices a true `difference`, exactly.
+
+    Flips are binomial with the share `discordance`, and go against B with the share
+    (discordance + difference) / (2 discordance); all splits are enumerated.
+
+    >>> round(mcnemar_power(400, 0.055, 0.005), 3)
+    0.064
+    """
+    flips, against, weight = _splits(n, discordance, difference)
+    rejected = mcnemar(against, flips - against).midp < alpha
+    return float(weight[rejected].sum())
+
+
+def noninferiority_power(
+    n: int,
+    discordance: float,
+    margin: float,
+    difference: float = 0.0,
+    alpha: float = 0.025,
+) -> float:
+    """The chance to show that B is not worse by `margin`, exactly; see `mcnemar_power`.
+
+    >>> round(noninferiority_power(400, 0.055, 0.025), 3)
+    0.525
+    """
+    flips, against, weight = _splits(n, discordance, difference)
+    p = noninferiority(n - flips, against, flips - against, 0 * flips, margin)
+    return float(weight[p < alpha].sum())
+
+
+def _splits(
+    n: int, discordance: float, difference: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every number of flips, every split of it, and how probable both together are."""
+    if not 0 < discordance <= 1 or abs(difference) > discordance:
+        raise IgakuError(
+            f"A difference of {difference} needs a share of flips between it and 1; "
+            f"got {discordance}."
+        )
+    numbers = np.arange(n + 1)
+    chance = binom.pmf(numbers, n, discordance)
+    numbers = numbers[chance > UNLIKELY]
+    flips = np.repeat(numbers, numbers + 1)
+    against = np.concatenate([np.arange(number + 1) for number in numbers])
+    tilt = (discordance + difference) / (2 * discordance)
+    weight = binom.pmf(flips, n, discordance) * binom.pmf(against, flips, tilt)
+    return flips, against, weight
+
+
 def _connor(difference: float, discordance: float, power: float, alpha: float) -> float:
     if not 0 < difference <= discordance <= 1:
         raise IgakuError(
@@ -202,71 +385,128 @@ def _connor(difference: float, discordance: float, power: float, alpha: float) -
     return (z_alpha * math.sqrt(discordance) + z_power * rest) ** 2 / difference**2
 
 
-def _tango_z(only_a: int, only_b: int, n: int, delta: float) -> float:
+def _tango_z(b: np.ndarray, c: np.ndarray, n: np.ndarray, delta: Numbers) -> np.ndarray:
     """Tango's score statistic for the difference `delta` (his equations 4–6)."""
-    b, c = only_a, only_b
     linear = -b - c + (2 * n - b + c) * delta
     constant = -c * delta * (1 - delta)
-    root = math.sqrt(max(0.0, linear**2 - 8 * n * constant))
+    root = np.sqrt(np.maximum(0.0, linear**2 - 8 * n * constant))
     q = (root - linear) / (4 * n)
     variance = n * (2 * q + delta * (1 - delta))
     distance = b - c - n * delta
-    if variance <= 1e-12:
-        return math.copysign(math.inf, distance) if abs(distance) > 1e-9 else 0.0
-    return distance / math.sqrt(variance)
+    is_flat = variance <= 1e-12
+    far = np.where(np.abs(distance) > 1e-9, np.copysign(np.inf, distance), 0.0)
+    return np.where(is_flat, far, distance / np.sqrt(np.where(is_flat, 1.0, variance)))
 
 
-def _tango(only_a: int, only_b: int, n: int, z: float) -> Interval:
-    estimate = (only_a - only_b) / n
+def _tango(b: np.ndarray, c: np.ndarray, n: np.ndarray, z: float) -> Interval:
+    """Where the statistic is z and −z; it falls as delta rises, so halving finds both.
 
-    def limit(end: float, target: float) -> float:
-        def gap(delta: float) -> float:
-            return _tango_z(only_a, only_b, n, delta) - target
-
-        return _root(gap, estimate, end)
-
-    return limit(-1.0, z), limit(1.0, -z)
-
-
-def _root(gap: Callable[[float], float], start: float, end: float) -> float:
-    """The zero of `gap` between start and end; end itself when there is none inside."""
-    inside = end * (1 - 1e-12)
-    if start == end or gap(start) * gap(inside) > 0:
-        return end
-    return float(brentq(gap, start, inside, xtol=1e-13))
+    The end of the scale, −1 or 1, where it is not reached inside.
+    """
+    estimate = (b - c) / n
+    ends = np.full(estimate.shape, 1.0)
+    return _crossing(b, c, n, -ends, estimate, z), _crossing(
+        b, c, n, estimate, ends, -z
+    )
 
 
-def _newcombe(both: int, only_a: int, only_b: int, neither: int, z: float) -> Interval:
-    n = both + only_a + only_b + neither
-    confidence = 2 * float(norm.cdf(z)) - 1
-    a = proportion(both + only_a, n, confidence)
-    b = proportion(both + only_b, n, confidence)
-    phi = _newcombe_phi(both, only_a, only_b, neither)
-    down_a, up_a = a.estimate - a.low, a.high - a.estimate
-    down_b, up_b = b.estimate - b.low, b.high - b.estimate
-    lower = math.sqrt(max(0.0, down_a**2 - 2 * phi * down_a * up_b + up_b**2))
-    upper = math.sqrt(max(0.0, up_a**2 - 2 * phi * up_a * down_b + down_b**2))
-    difference = (only_a - only_b) / n
-    return difference - lower, difference + upper
+def _crossing(
+    b: np.ndarray,
+    c: np.ndarray,
+    n: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    target: float,
+) -> np.ndarray:
+    """The difference between low and high at which Tango's statistic is `target`."""
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        is_above = _tango_z(b, c, n, middle) > target
+        low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
+    return low if target < 0 else high
 
 
-def _newcombe_phi(both: int, only_a: int, only_b: int, neither: int) -> float:
+def _newcombe(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, confidence: float
+) -> Interval:
+    """Newcombe's method 10: Wilson's limits of both margins, and their correlation."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    n = a + b + c + d
+    limits = [
+        proportion_confint(k, n, 1 - confidence, method="wilson")
+        for k in (a + b, a + c)
+    ]
+    phi = _newcombe_phi(a, b, c, d)
+    down_a, up_a = (a + b) / n - limits[0][0], limits[0][1] - (a + b) / n
+    down_b, up_b = (a + c) / n - limits[1][0], limits[1][1] - (a + c) / n
+    lower = down_a**2 - 2 * phi * down_a * up_b + up_b**2
+    upper = up_a**2 - 2 * phi * up_a * down_b + down_b**2
+    difference = (b - c) / n
+    return (
+        difference - np.sqrt(np.maximum(0.0, lower)),
+        difference + np.sqrt(np.maximum(0.0, upper)),
+    )
+
+
+def _newcombe_phi(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
+) -> np.ndarray:
     """The correlation with method 10's continuity correction of a positive one."""
-    margins = (both + only_a) * (only_b + neither) * (both + only_b)
-    margins *= only_a + neither
-    if margins == 0:
-        return 0.0
-    n = both + only_a + only_b + neither
-    product = both * neither - only_a * only_b
-    if product > 0:
-        product = max(product - n / 2, 0)  # type: ignore[assignment]
-    return product / math.sqrt(margins)
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    product = a * d - b * c
+    corrected = np.where(
+        product > 0, np.maximum(product - (a + b + c + d) / 2, 0), product
+    )
+    flat = margins == 0
+    return np.where(flat, 0.0, corrected / np.sqrt(np.where(flat, 1.0, margins)))
 
 
-def _counts(*counts: Any) -> int:
-    if any(count < 0 or count != int(count) for count in counts):
+def _errors(deviations: np.ndarray, totals: np.ndarray) -> tuple[float, float, float]:
+    """Naive, robust and corrected error; nan of one question, or of one cluster."""
+    n, many = len(deviations), len(totals)
+    if n == 1:
+        return math.nan, math.nan, math.nan
+    spread, between = float((deviations**2).sum()), float((totals**2).sum())
+    naive = math.sqrt(spread / (n * (n - 1)))
+    if many == 1:
+        return naive, math.nan, math.nan
+    robust = math.sqrt(naive**2 + (between - spread) / n**2)
+    return naive, robust, math.sqrt(many / (many - 1) * between) / n
+
+
+def _marks(correct: Any, asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What was right and what was asked, as matrices of truths."""
+    table = np.asarray(correct, dtype=float)
+    given = np.ones(table.shape, bool) if asked is None else np.asarray(asked, bool)
+    is_matrix = table.ndim == 2 and table.shape == given.shape
+    if not is_matrix or not np.isin(table[given], (0, 1)).all():
+        raise IgakuError(
+            "Paired counts need questions in rows, models in columns, and 1 for right "
+            "or 0 for not wherever a question was asked."
+        )
+    return (table == 1) & given, given
+
+
+def _tables(*counts: Numbers) -> list[np.ndarray]:
+    """The four counts of paired tables, none of which is empty."""
+    arrays = _counted(*counts)
+    if np.any(sum(arrays) == 0):
+        raise IgakuError("A paired difference needs at least one shared question.")
+    return arrays
+
+
+def _counted(*counts: Numbers) -> list[np.ndarray]:
+    """Counts as arrays of floats, which do not overflow when they are multiplied."""
+    arrays = [np.asarray(count, dtype=float) for count in counts]
+    if any(np.any(a < 0) or np.any(a != np.floor(a)) for a in arrays):
         raise IgakuError(f"Counts must be whole and not negative; got {counts}.")
-    return int(sum(counts))
+    return arrays
+
+
+def _plain(*values: np.ndarray) -> list[Numbers]:
+    """Numbers for what is a single one, arrays as they are."""
+    return [float(v) if np.ndim(v) == 0 else np.asarray(v) for v in values]
 
 
 def _confidence(confidence: float) -> None:

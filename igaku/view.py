@@ -17,7 +17,6 @@ from igaku.results import Run
 from igaku.shown import (
     Picture,
     Shown,
-    escaped,
     figure_of,
     folded,
     heading,
@@ -114,10 +113,7 @@ def prompt(chosen: Settings, questions: Sequence[Question], lang: str = "ja") ->
         f"{chosen.prompt} (sha256 {plan.prompt_sha256[:12]}).",
     )
     messages = plan.items[0].chat if plan.items else []
-    shown = [
-        Shown(f"<p>{escaped(m['role'])}</p>", m["role"]) + written(m["content"])
-        for m in messages
-    ]
+    shown = [sentence(m["role"]) + written(m["content"]) for m in messages]
     title = say(lang, "最初の問題の送信内容", "The first question as it is sent")
     return sentence(count) + folded(title, joined(shown))
 

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from igaku import compare, plots, results, shown, view
+from igaku import plots, results, shown, view
 from igaku.errors import IgakuError
 from igaku.exam import Question
+from igaku.pages import models
 from igaku.render import render, render_notebook
+from igaku.study import study_of
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -105,9 +107,9 @@ def test_a_reply_is_shown_whole(tmp_path):
 def test_hostile_labels_and_settings_are_escaped_too(tmp_path):
     run = sitting(tmp_path / "run", ["a"], label="<script>alert(1)</script>")
     for piece in (
-        compare.overview([run]),
-        compare.section_tables([run]),
-        compare.causes([run]),
+        models.overview(study_of([run])),
+        models.models(study_of([run])),
+        models.causes(study_of([run])),
     ):
         assert "script" not in {tag for tag, _ in Elements(piece.html).found}
 
@@ -233,7 +235,7 @@ def test_figures_have_every_glyph(tmp_path, lang):
     ]
     for run in runs:
         view.token_figure(run, lang)
-    picture = compare.accuracy_figure(runs, lang)
+    picture = models.accuracy_figure(study_of(runs, lang=lang))
     assert picture.png.startswith(b"\x89PNG")
     assert "模型 −0" in picture.alt
 
@@ -247,26 +249,23 @@ def test_a_model_keeps_its_colour_and_no_two_share_one(tmp_path):
 
 
 def test_nothing_to_show_is_a_sentence():
-    assert "run.ipynb" in compare.overview([], "en").text
-    for piece in (
-        compare.causes,
-        compare.token_table,
-        compare.section_tables,
-        compare.accuracy_figure,
-    ):
-        assert piece([], "ja").text == ""
+    empty = study_of([], lang="en")
+    assert "run.ipynb" in models.overview(empty).text
+    assert "igaku import" in models.audits(empty).text
+    for piece in (models.causes, models.models, models.accuracy_figure):
+        assert piece(empty).text == ""
 
 
 def test_one_run_is_compared_with_nothing(tmp_path):
-    assert (
-        "one run only" in compare.overview([sitting(tmp_path / "r", ["a"])], "en").text
-    )
+    study = study_of([sitting(tmp_path / "r", ["a"])], lang="en")
+    assert "one run only" in models.overview(study).text
 
 
 def test_lab_numbers_speak_of_the_tiny_model(tmp_path):
     run = sitting(tmp_path / "r", ["a"])
     run.manifest["origin"] = "lab"
-    for piece in (compare.overview([run], "en"), view.result(run, "en")):
+    study = study_of([run], lang="en")
+    for piece in (models.overview(study), view.result(run, "en")):
         assert "tiny model" in piece.text
 
 

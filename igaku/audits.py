@@ -1,0 +1,474 @@
+"""Audits: what must be known of the runs before any of their numbers is read.
+
+An alarm names the runs it taints and says what it means for them. It stands above
+every result of those runs, in the notebook and in the report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from igaku import scoring
+from igaku.results import Run
+from igaku.server import served_as
+from igaku.shown import is_missing, say
+from igaku.study import CONDITION, Study, condition, role, unlike
+
+if TYPE_CHECKING:
+    pass
+
+LONG = 20  # characters of a reply that two models hardly ever write alike
+LISTED = 6  # names in a sentence before "and … more"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing that an audit found, in both languages, and the runs it taints.
+
+    The kinds are those of `AUDITS`. `is_grave` alarms can turn a conclusion round;
+    the others say what is not known, or not on record. Where it is the difference
+    between `groups` of runs that taints, a result of one group alone is untouched.
+    """
+
+    kind: str
+    runs: tuple[str, ...]
+    ja: str
+    en: str
+    is_grave: bool = True
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    def text(self, lang: str) -> str:
+        """The sentence in a language."""
+        return say(lang, self.ja, self.en)
+
+
+@cache
+def alarms(study: Study) -> tuple[Alarm, ...]:
+    """Everything the audits find, the grave first."""
+    found = [alarm for audit in AUDITS.values() for alarm in audit(study)]
+    return tuple(sorted(found, key=lambda alarm: not alarm.is_grave))
+
+
+def tainting(study: Study, *runs: str) -> list[Alarm]:
+    """The alarms that touch a result of these runs."""
+    return [alarm for alarm in alarms(study) if _touches(alarm, set(runs))]
+
+
+def is_one_measurement(study: Study, a: str, b: str) -> bool:
+    """Whether an alarm says that the replies of these two runs are identical."""
+    return any(
+        alarm.kind == "identical_replies" and {a, b} <= set(alarm.runs)
+        for alarm in alarms(study)
+    )
+
+
+def _touches(alarm: Alarm, runs: set[str]) -> bool:
+    if alarm.groups:
+        return sum(not runs.isdisjoint(group) for group in alarm.groups) > 1
+    return not runs.isdisjoint(alarm.runs)
+
+
+# --- one model measured twice ---------------------------------------------------------
+
+
+def identical_replies(study: Study) -> Iterator[Alarm]:
+    """Groups of runs whose replies to all common questions are the same texts."""
+    for group in _identical_groups(study.runs):
+        yield _identical(study, group)
+
+
+def _identical_groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that are alike, reply by reply, each in the group of the first like it."""
+    groups: list[list[Run]] = []
+    texts = {run.name: _texts(run) for run in runs}
+    for run in runs:
+        alike = (g for g in groups if _are_alike(texts[g[0].name], texts[run.name]))
+        home = next(alike, None)
+        if home is None:
+            groups.append([run])
+        else:
+            home.append(run)
+    return [group for group in groups if len(group) > 1]
+
+
+def _texts(run: Run) -> dict[str, tuple[str, str | None]]:
+    """Question → the reply's hash and its reasoning, where the server replied."""
+    rows = run.rows[run.rows["outcome"] != "api_error"]
+    reasoning = rows.get("reasoning", rows["reply_sha256"].map(lambda _: None))
+    pairs = zip(rows["reply_sha256"], reasoning, strict=True)
+    return {
+        name: (sha, None if is_missing(thought) else str(thought))
+        for name, (sha, thought) in zip(rows["problem_id"], pairs, strict=True)
+    }
+
+
+def _are_alike(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two runs share two replies or more and every one of them is one text.
+
+    Replies that are all blank are alike in nothing but their silence.
+    """
+    common = a.keys() & b.keys()
+    blank = _hash_of_nothing()
+    if len(common) < 2 or not any(a[name][0] != blank for name in common):
+        return False
+    return all(_is_one_text(a[name], b[name]) for name in common)
+
+
+def _is_one_text(a: tuple[str, str | None], b: tuple[str, str | None]) -> bool:
+    is_silent = a[1] is None or b[1] is None  # a record without reasoning shows none
+    return a[0] == b[0] and (is_silent or a[1] == b[1])
+
+
+def _hash_of_nothing() -> str:
+    import hashlib
+
+    return hashlib.sha256(b"").hexdigest()
+
+
+def _identical(study: Study, group: Sequence[Run]) -> Alarm:
+    names = tuple(run.name for run in group)
+    first, other = group[0].rows, group[1].rows
+    common = first[first["problem_id"].isin(set(other["problem_id"]))]
+    n, wrong = len(common), len(common) - scoring.correct(common)
+    ja, en = _what_it_means(study, group, wrong)
+    return Alarm(
+        "identical_replies",
+        names,
+        f"{_listed(study, names, 'ja')}: 共通の{n}問への返答が一字一句同じです"
+        f"（うち正答でないもの{wrong}問）。{ja}",
+        f"{_listed(study, names, 'en')}: their replies to all {n} common questions are "
+        f"the same, character for character ({wrong} of them not right). {en}",
+    )
+
+
+def _what_it_means(study: Study, group: Sequence[Run], wrong: int) -> tuple[str, str]:
+    """What identical replies say: one model twice, a repeat, or only right answers."""
+    first = {study.repeat_of.get(run.name, run.name) for run in group}
+    if len(first) == 1:
+        return (
+            "同じモデルに同じ条件で聞き直した結果が再現したもので、"
+            "この条件での測定のゆらぎは0問です。",
+            "One model was asked again under the same settings and reproduced itself: "
+            "its noise floor is 0 flips.",
+        )
+    if not wrong:
+        return (
+            "ただし全問正答なので、答えを知る別々のモデルでも起こり得ます。"
+            "どの重みが答えたかはサーバーの記録で確かめてください。",
+            "All are right, so different models that know the answers would agree as "
+            "well: see by the server's own word which weights answered.",
+        )
+    return (
+        "量子化の異なる重みがこのように一致することは考えにくく、一つのモデルを別名で"
+        "二度測ったとみるのが自然です。両者の差は何も示さず、"
+        "独立な測定は1件と数えます。",
+        "Different weights hardly do that: this reads as one model measured twice, "
+        "under two names. The difference between the two says nothing; count them as "
+        "one measurement.",
+    )
+
+
+# --- which model answered -------------------------------------------------------------
+
+
+def other_model(study: Study) -> Iterator[Alarm]:
+    """Runs whose replies came, by name, from a model that was not asked for."""
+    for run in study.runs:
+        wrong = {name: n for name, n in _served(run).items() if not _fits(run, name)}
+        if wrong and run.model:
+            given = ", ".join(f"{name} ({n})" for name, n in wrong.items())
+            yield Alarm(
+                "other_model",
+                (run.name,),
+                f"{_of(study, run, 'ja')}: 指定は{run.model}、返答したのは{given}。"
+                "この行がどの重みの成績かは示されていません。",
+                f"{_of(study, run, 'en')}: asked for {run.model}, answered by {given}. "
+                "Nothing shows which weights this row is about.",
+            )
+
+
+def unproven_variant(study: Study) -> Iterator[Alarm]:
+    """Runs of a variant, as in `name@8bit`, that no reply and no listing confirms."""
+    for run in study.runs:
+        variant = (run.model or "").partition("@")[2]
+        served = [name for name in _served(run) if _fits(run, name)]
+        if not variant or not served or _says_variant(run, variant, served):
+            continue
+        yield Alarm(
+            "unproven_variant",
+            (run.name,),
+            f"{_of(study, run, 'ja')}: 指定は{run.model}ですが、記録された名前は"
+            f"{', '.join(served)}だけで、@{variant}が答えた証拠はありません。",
+            f"{_of(study, run, 'en')}: asked for {run.model}, but the name on record "
+            "is "
+            f"only {', '.join(served)}: nothing proves that @{variant} answered.",
+        )
+
+
+def _served(run: Run) -> dict[str, int]:
+    """The model names that the replies carry, and how many carry each."""
+    counts = run.rows["served_model"].dropna().value_counts()
+    return {str(name): int(n) for name, n in counts.items()}
+
+
+def _fits(run: Run, served: str) -> bool:
+    return served_as(str(run.model), served, run.manifest.get("server_before"))
+
+
+def _says_variant(run: Run, variant: str, served: Sequence[str]) -> bool:
+    """Whether a reply's name, or what the server listed, names the variant."""
+    told = [*served, str(run.manifest.get("server_before") or "")]
+    return any(variant.casefold() in text.casefold() for text in told)
+
+
+# --- figures that do not add up -------------------------------------------------------
+
+
+def published_sums(study: Study) -> Iterator[Alarm]:
+    """Published totals that are not the sum of their sections."""
+    for run in study.runs:
+        total = run.published.get("correct")
+        sections = run.published.get("sections") or {}
+        parts = [s.get("correct") for s in sections.values() if isinstance(s, dict)]
+        known = [part for part in parts if isinstance(part, int)]
+        if not isinstance(total, int) or not known or len(known) < len(parts):
+            continue
+        if sum(known) != total:
+            added = "+".join(map(str, known))
+            yield Alarm(
+                "published_sums",
+                (run.name,),
+                f"{_of(study, run, 'ja')}: 公表された合計{total}は、"
+                f"区分の和{added} = {sum(known)} と一致しません。",
+                f"{_of(study, run, 'en')}: the published total {total} is not the sum "
+                f"of its sections, {added} = {sum(known)}.",
+            )
+
+
+def published_otherwise(study: Study) -> Iterator[Alarm]:
+    """Recorded answers that disagree with the figures published of them."""
+    for run in study.runs:
+        if run.origin != "recorded" or not _is_published_budget(run):
+            continue
+        counts = scoring.section_counts(run)
+        found = [
+            (section, key, told, int(counts.loc[section, name]))
+            for section, row in (run.published.get("sections") or {}).items()
+            for key, name in (("correct", "correct"), ("blank", "blank"))
+            if (told := _number(row.get(key))) is not None
+            and told != int(counts.loc[section, name])
+        ]
+        if found:
+            yield _otherwise(study, run, found)
+
+
+def _otherwise(
+    study: Study, run: Run, found: Sequence[tuple[str, str, int, int]]
+) -> Alarm:
+    words = {"correct": ("正答", "correct"), "blank": ("空回答", "blank")}
+    ja = "、".join(f"{s} {words[k][0]} {a}→{b}" for s, k, a, b in found)
+    en = ", ".join(f"{s} {words[k][1]} {a} → {b}" for s, k, a, b in found)
+    return Alarm(
+        "published_otherwise",
+        (run.name,),
+        f"{_of(study, run, 'ja')}: 公表値と記録された回答が違います（公表→記録）: "
+        f"{ja}。"
+        "この文書は記録から数えています。",
+        f"{_of(study, run, 'en')}: the published figures are not those of the recorded "
+        f"answers (published → recorded): {en}. This document counts the answers.",
+    )
+
+
+def _is_published_budget(run: Run) -> bool:
+    """Whether the figures were published of a run with this budget."""
+    told = re.search(r"max_tokens\s*=\s*(\d+)", str(run.published.get("condition")))
+    return told is None or run.budget in (None, int(told[1]))
+
+
+def _number(value: Any) -> int | None:
+    """A published count; "60+" is held to be 60."""
+    digits = re.match(r"\d+", str(value))
+    return None if value is None or digits is None else int(digits[0])
+
+
+def regraded(study: Study) -> Iterator[Alarm]:
+    """Recorded grades that a reading of the recorded text does not bear out."""
+    for run in study.runs:
+        listed = run.manifest.get("regraded") or []
+        names = [str(each.get("problem_id")) for each in listed if each]
+        if names:
+            yield Alarm(
+                "regraded",
+                (run.name,),
+                f"{_of(study, run, 'ja')}: 記録の採点と、記録された本文の読み取りが"
+                f"{len(names)}問で違います（{_some(names, 'ja')}）。"
+                "採点は記録のままです。",
+                f"{_of(study, run, 'en')}: {len(names)} recorded grades differ from a "
+                f"reading of the recorded text ({_some(names, 'en')}). The recorded "
+                "grades are kept.",
+                is_grave=False,
+            )
+
+
+# --- what is compared with what -------------------------------------------------------
+
+
+def other_settings(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that were asked under different settings."""
+    for exam in study.exams:
+        runs = [run for run in study.variants if str(run.exam) == exam]
+        differing = {name for a, b in combinations(runs, 2) for name in unlike(a, b)}
+        for name in (n for n in CONDITION if n in differing):
+            values: dict[str, list[str]] = {}
+            for run in runs:
+                if (value := condition(run)[name]) is not None:
+                    values.setdefault(str(value), []).append(run.name)
+            yield _settings_alarm(study, name, values)
+
+
+def _settings_alarm(
+    study: Study, name: str, values: Mapping[str, Sequence[str]]
+) -> Alarm:
+    runs = tuple(run for names in values.values() for run in names)
+
+    def told(lang: str) -> str:
+        return "; ".join(
+            f"{value}: {_listed(study, names, lang)}" for value, names in values.items()
+        )
+
+    ja, en = ("。", ".")
+    if name == "reasoning_effort":
+        ja = (
+            "。推論の強さだけで成績は大きく変わるため、量子化の効果とは分けられません。"
+        )
+        en = (
+            ". Effort alone moves scores by far more than the effect under test, so "
+            "the two cannot be told apart."
+        )
+    return Alarm(
+        "other_settings",
+        runs,
+        f"{name}の異なる実行が並んでいます（{told('ja')}）{ja}",
+        f"Runs under different {name} stand side by side ({told('en')}){en}",
+        groups=tuple(tuple(names) for names in values.values()),
+    )
+
+
+def unknown_effort(study: Study) -> Iterator[Alarm]:
+    """Runs whose reasoning effort is not on record."""
+    runs = [run for run in study.variants if not run.settings.get("reasoning_effort")]
+    if not runs:
+        return
+    names = tuple(run.name for run in runs)
+    yield Alarm(
+        "unknown_effort",
+        names,
+        f"推論の強さ（reasoning effort）が記録にありません: "
+        f"{_listed(study, names, 'ja')}。既定値はサーバーやダウンロードごとに違い得て、"
+        "量子化と取り違えるおそれがあります。",
+        f"The reasoning effort is not on record: {_listed(study, names, 'en')}. Its "
+        "default can differ between servers and downloads, and can be mistaken for an "
+        "effect of quantization.",
+        is_grave=False,
+    )
+
+
+# --- what could not be read -----------------------------------------------------------
+
+
+def unread(study: Study) -> Iterator[Alarm]:
+    """Lines, manifests and files that could not be read."""
+    for run in study.runs:
+        for note in (*run.notes, *map(str, run.manifest.get("notes") or ())):
+            yield Alarm("unread", (run.name,), note, note)
+
+
+def one_name_twice(study: Study) -> Iterator[Alarm]:
+    """Folders whose manifests claim to be the same run."""
+    claimed: dict[str, list[str]] = {}
+    for run in study.runs:
+        told = run.manifest.get("run")
+        if isinstance(told, str):
+            claimed.setdefault(told, []).append(run.name)
+    for told, names in claimed.items():
+        if len(names) > 1:
+            listed = ", ".join(names)
+            yield Alarm(
+                "one_name_twice",
+                tuple(names),
+                f"フォルダ{listed}はどれも実行{told}を名乗っています。"
+                "別々の実行か、写しかを確かめてください。",
+                f"The folders {listed} all claim to be the run {told}: see whether "
+                "they "
+                "are runs of their own or copies.",
+            )
+
+
+def clipped(study: Study) -> Iterator[Alarm]:
+    """Recorded runs whose texts were cut off by whoever recorded them."""
+    for run in study.runs:
+        cut = run.manifest.get("clipped") or {}
+        n = sum(v for v in cut.values() if isinstance(v, int))
+        if n:
+            told = ", ".join(f"{name} {v}" for name, v in cut.items() if v)
+            yield Alarm(
+                "clipped",
+                (run.name,),
+                f"{_of(study, run, 'ja')}: 記録の側で切り詰められた本文があります"
+                f"（{told}件）。反復の有無はこの記録からは判断できません。",
+                f"{_of(study, run, 'en')}: texts were clipped by the record ({told}): "
+                "loops cannot be judged from it.",
+                is_grave=False,
+            )
+
+
+def ended_oddly(study: Study) -> Iterator[Alarm]:
+    """Complete runs whose manifest says that something was wrong all the same."""
+    for run in study.runs:
+        why = run.manifest.get("why")
+        if why and role(run) == "finished":
+            yield Alarm("ended_oddly", (run.name,), str(why), str(why))
+
+
+AUDITS: dict[str, Callable[[Study], Iterator[Alarm]]] = {
+    "identical_replies": identical_replies,
+    "other_model": other_model,
+    "unproven_variant": unproven_variant,
+    "published_sums": published_sums,
+    "other_settings": other_settings,
+    "one_name_twice": one_name_twice,
+    "unread": unread,
+    "ended_oddly": ended_oddly,
+    "published_otherwise": published_otherwise,
+    "unknown_effort": unknown_effort,
+    "regraded": regraded,
+    "clipped": clipped,
+}
+
+
+# --- words ----------------------------------------------------------------------------
+
+
+def _of(study: Study, run: Run, lang: str) -> str:
+    from igaku.study import label_of
+
+    label = label_of(run, lang)
+    return label if run.name in label else f"{label} [{run.name}]"
+
+
+def _listed(study: Study, names: Sequence[str], lang: str) -> str:
+    shown = [_of(study, study.run(name), lang) for name in names[:LISTED]]
+    more = len(names) - LISTED
+    rest = say(lang, f" ほか{more}件", f" and {more} more") if more > 0 else ""
+    return say(lang, "、", ", ").join(shown) + rest
+
+
+def _some(names: Sequence[str], lang: str) -> str:
+    more = len(names) - LISTED
+    rest = say(lang, f" ほか{more}問", f" and {more} more") if more > 0 else ""
+    return ", ".join(names[:LISTED]) + rest

@@ -1,0 +1,537 @@
+"""The findings: the study's claims as statements that hold, with tests and causes.
+
+Each is computed; where the numbers do not support a claim, the sentence says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from igaku import scoring
+from igaku.audits import alarms
+from igaku.official import official
+from igaku.pages.models import bounds_sentence
+from igaku.pages.pairs import (
+    LEVEL,
+    LISTED,
+    ONE_SIDED,
+    evidence,
+    kind_name,
+    margin_points,
+    pairs_of,
+    reading,
+    shown_word,
+)
+from igaku.pages.tokens import budget_evidence
+from igaku.pairs import SMALL, with_power
+from igaku.results import Run
+from igaku.shown import (
+    Shown,
+    figure_of,
+    heading,
+    is_missing,
+    joined,
+    say,
+    sentence,
+    share,
+    table,
+)
+from igaku.study import Study, role, size_gb
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def findings_table(study: Study) -> Shown:
+    """What was found, a line for each question of the study, to be read first."""
+    lang = study.lang
+    if not study.variants:
+        return Shown("", "")
+    head = [say(lang, "問い", "Question"), say(lang, "答え", "Answer")]
+    rows = [
+        (say(lang, "監査", "Audits"), _audit_line(study)),
+        (say(lang, "完走した実行", "Finished runs"), _finished_line(study)),
+        (say(lang, "差", "Differences"), _difference_line(study)),
+        (say(lang, "破綻・中断", "Broken or stopped"), _stopped_line(study)),
+        (say(lang, "合格線", "Pass lines"), _line_line(study)),
+        (say(lang, "メモリ", "Memory"), _memory_line(study)),
+    ]
+    return table(head, rows, left=(0, 1))
+
+
+def _audit_line(study: Study) -> str:
+    found = alarms(study)
+    grave = [alarm for alarm in found if alarm.is_grave]
+    tainted = {name for alarm in grave for name in alarm.runs}
+    return say(
+        study.lang,
+        f"重大な警告{len(grave)}件（{len(tainted)}件の実行に関わる）、"
+        f"注意{len(found) - len(grave)}件。",
+        f"{len(grave)} grave alarms that touch {len(tainted)} runs, "
+        f"{len(found) - len(grave)} notes.",
+    )
+
+
+def _finished_line(study: Study) -> str:
+    done = study.of_role("finished")
+    shown = [
+        f"{study.label(run.name)} {scoring.correct(run.rows)}/{run.asked} "
+        f"({share(scoring.correct(run.rows) / run.asked)})"
+        for run in done
+    ]
+    return ", ".join(shown) or say(study.lang, "なし", "none")
+
+
+def _difference_line(study: Study) -> str:
+    rows, known = _main(study), evidence(study)
+    if not len(rows):
+        return say(
+            study.lang, "比べられる組はありません。", "There is no pair to compare."
+        )
+    points, doubled = margin_points(study), len(rows) - len(known)
+    differ = int((known["holm"] < LEVEL).sum())
+    fine = int((known["noninferior"] < ONE_SIDED).sum())
+    twice = say(
+        study.lang,
+        f"ほか{doubled}組は返答が同一で、比較になりません。",
+        f" {doubled} more have identical replies and compare nothing.",
+    )
+    return say(
+        study.lang,
+        f"{len(known)}組のうち差が示されたのは{differ}組（Holm）、"
+        f"「{points}点以上は劣らない」が示されたのは{fine}組。",
+        f"Of {len(known)} pairs a difference is shown for {differ} (Holm), and "
+        f'"not worse by {points} points" for {fine}.',
+    ) + (twice if doubled else "")
+
+
+def _stopped_line(study: Study) -> str:
+    shown = [
+        f"{study.label(run.name)} {scoring.status(run)}, "
+        + say(study.lang, "失った返答", "lost")
+        + f" {_lost(run)}/{run.asked}"
+        for run in study.of_role("stopped")
+    ]
+    return "; ".join(shown) or say(study.lang, "なし", "none")
+
+
+def _line_line(study: Study) -> str:
+    judged = [r for r in study.of_role("finished") if scoring.verdict(r)]
+    if not judged:
+        return say(
+            study.lang,
+            "医師国家試験を全問解いた実行はありません。",
+            "no run sat the whole medical exam.",
+        )
+    mark = f"{scoring.PASS_MARK:.0%}"
+    passed = sum(scoring.verdict(run) == "PASS" for run in judged)
+    ministry = [o for run in judged if (o := official(run))]
+    good = sum(each.passed for each in ministry)
+    return say(
+        study.lang,
+        f"{mark}の線: {len(judged)}件中{passed}件が到達。"
+        f"公式基準: {len(ministry)}件中{good}件が合格。",
+        f"the {mark} line is reached by {passed} of {len(judged)}, the official "
+        f"criterion by {good} of {len(ministry)}.",
+    )
+
+
+def _memory_line(study: Study) -> str:
+    saved = savings(study)
+    if not saved:
+        return say(study.lang, "サイズの記録がありません。", "no sizes are on record.")
+    base, name, least = saved
+    return say(
+        study.lang,
+        f"{study.label(name)}は{study.label(base)}より{share(least, 0)}小さい。",
+        f"{study.label(name)} is {share(least, 0)} smaller than {study.label(base)}.",
+    )
+
+
+def savings(study: Study) -> tuple[str, str, float] | None:
+    """Reference, smallest run of its family, and the share of memory that it saves."""
+    done = _sized(study)
+    if len(done) < 2:
+        return None
+    base, least = done[0], min(done, key=lambda run: size_gb(run) or 0)
+    if base is least:
+        return None
+    return base.name, least.name, 1 - (size_gb(least) or 0) / (size_gb(base) or 1)
+
+
+def _lost(run: Run) -> int:
+    return int(run.rows["outcome"].isin(["truncated", "empty", "api_error"]).sum())
+
+
+# --- the five findings of the seed ----------------------------------------------------
+
+
+FINDINGS = (
+    ("完走したモデルの差", "How the finished models differ"),
+    ("フォーマット・量子化と返答", "Format, quantization and replies"),
+    ("非エキスパート重みの精度", "The precision of the non-experts"),
+    ("メモリと正答率", "Memory and accuracy"),
+    ("合格線", "The pass lines"),
+)
+
+
+def findings(study: Study, level: int = 3) -> Shown:
+    """The findings in full, in the order in which the study's document gave them."""
+    parts = zip(
+        FINDINGS, (differences, formats, non_experts, cost_words, verdicts), strict=True
+    )
+    pieces = []
+    for number, (words, body) in enumerate(parts, 1):
+        title = f"{number}. {say(study.lang, *words)}"
+        pieces += [heading(title, level), body(study)]
+    return joined(pieces)
+
+
+def differences(study: Study) -> Shown:
+    """Range of the finished scores, then each pair: shown or not shown."""
+    lang = study.lang
+    pieces = [sentence(text) for text in _ranges(study)]
+    rows = with_power(_main(study).head(LISTED), study.margin)
+    pieces += [sentence(reading(study, row)) for _, row in rows.iterrows()]
+    small = f"{100 * SMALL:g}"
+    needed = [n for n in rows["needed"] if not is_missing(n)] if len(rows) else []
+    if needed:
+        pieces.append(
+            sentence(
+                say(
+                    lang,
+                    f"{small}点の差の有無を論じるには、この入れ替わりの率では"
+                    f"{figure_of(min(needed))}問以上が要ります。"
+                    "「無視できる」とは言えません。",
+                    f"To speak of a difference of {small} points takes "
+                    f"{figure_of(min(needed))} questions or more at this rate of "
+                    "flips; "
+                    f"that a loss of {small} points can be neglected is not shown.",
+                )
+            )
+        )
+    return joined(pieces) if pieces else sentence(_nothing_finished(lang), "note")
+
+
+def _ranges(study: Study) -> list[str]:
+    words = []
+    for family in study.of_kind("finished"):
+        runs = [study.run(name) for name in family.runs]
+        scores = [scoring.correct(run.rows) / run.asked for run in runs]
+        low, high = min(scores), max(scores)
+        words.append(
+            say(
+                study.lang,
+                f"{kind_name('finished', 'ja')}（試験 {family.exam}）: {len(runs)}件の"
+                f"正答率は{low:.1%}〜{high:.1%}（最大差{100 * (high - low):.1f}点）。",
+                f"{len(runs)} finished runs of exam {family.exam} score {low:.1%} to "
+                f"{high:.1%} (largest difference {100 * (high - low):.1f} points).",
+            )
+        )
+    return words
+
+
+def _main(study: Study) -> pd.DataFrame:
+    rows = pairs_of(study)
+    return rows[rows["kind"] == "finished"]
+
+
+def _nothing_finished(lang: str) -> str:
+    return say(
+        lang,
+        "同じ試験を完走した実行が2件ないため、差は論じられません。",
+        "No two runs finished the same exam, so differences cannot be spoken of.",
+    )
+
+
+def formats(study: Study) -> Shown:
+    """Format and quantization beside blank replies and errors, run by run."""
+    lang = study.lang
+    head = say(
+        lang,
+        "モデル|フォーマット|量子化|サイズ|返答|空回答|APIエ"
+        "ラー|切れた・失った割合（95 %区間）",
+        "Model|Format|Quantization|Size|Replies|Blank|API errors|Lost (95 % interval)",
+    )
+    runs = [run for run in study.variants if run.asked]
+    rows = [_format_row(study, run) for run in runs]
+    shown = table(head.split("|"), rows, left=(0, 1, 2)) if rows else Shown("", "")
+    return shown + budget_evidence(study)
+
+
+def _format_row(study: Study, run: Run) -> list[object]:
+    lost, n, size = _lost(run), run.asked, size_gb(run)
+    low, high = scoring.interval(lost, n)
+    return [
+        study.label(run.name), run.card.get("format"), run.card.get("quantization"),
+        figure_of(size, 2 if size and size > 0.1 else 4, " GB"), n,
+        int(scoring.blank(run.rows).sum()),
+        int((run.rows["outcome"] == "api_error").sum()),
+        f"{lost}/{n} = {lost / n:.1%} ({low:.1%}–{high:.1%})",
+    ]  # fmt: skip
+
+
+def non_experts(study: Study) -> Shown:
+    """The one pair that differs in the non-experts alone, and what confounds it."""
+    pair = _twins(study)
+    if pair is None:
+        return sentence(
+            say(
+                study.lang,
+                "エキスパート以外の精度だけが違う組（…Q8と…Q4）がそろっていません。",
+                "There is no pair that differs in the non-experts alone (…Q8 and …Q4).",
+            ),
+            "note",
+        )
+    eight, four = pair
+    rows = pairs_of(study)
+    found = rows[
+        rows["a"].isin([eight.name, four.name])
+        & rows["b"].isin([eight.name, four.name])
+    ]
+    pieces = []
+    if len(found):
+        row = with_power(found.head(1), study.margin).iloc[0]
+        pieces.append(sentence(reading(study, row)))
+    tainted = [a for a in alarms(study) if a.is_grave and eight.name in a.runs]
+    if tainted:
+        pieces.append(sentence(_tainted(study, eight), "alarm"))
+    pieces.append(sentence(_twin_words(study, eight, four)))
+    return joined(pieces)
+
+
+def _twins(study: Study) -> tuple[Run, Run] | None:
+    """Two variants whose experts are alike and whose non-experts have 8 and 4 bits."""
+
+    def with_(suffix: str) -> Run | None:
+        found = (
+            run
+            for run in study.variants
+            if not run.is_lab
+            and run.asked
+            and str(run.card.get("quantization", "")).startswith("MXFP4")
+            and suffix in str(run.card.get("quantization"))
+        )
+        return next(found, None)
+
+    eight, four = with_("Q8"), with_("Q4")
+    return (eight, four) if eight and four else None
+
+
+def _tainted(study: Study, run: Run) -> str:
+    return say(
+        study.lang,
+        f"{study.label(run.name)}にはどの重みが答えたかの警告があるため、"
+        "この組は非エキスパート重みの効果の証拠になりません。",
+        f"An alarm stands against which weights answered as {study.label(run.name)}, "
+        "so "
+        "this pair is no evidence of what the non-experts do.",
+    )
+
+
+def _twin_words(study: Study, eight: Run, four: Run) -> str:
+    blank = [f"{int(scoring.blank(r.rows).sum())}/{r.asked}" for r in (eight, four)]
+    return say(
+        study.lang,
+        f"空回答: {study.label(eight.name)} {blank[0]}、{study.label(four.name)} "
+        f"{blank[1]}。カード上の違いは非エキスパート重み（attention、埋め込み、"
+        "出力層）の"
+        "ビット数です。エンジンの版、テンプレート、"
+        "推論の強さが同じだったかは記録にありません。",
+        f"Blank replies: {study.label(eight.name)} {blank[0]}, "
+        f"{study.label(four.name)} "
+        f"{blank[1]}. By their cards they differ in the bits of the non-expert weights "
+        "(attention, embedding, output layer). Whether engine version, template and "
+        "reasoning effort were alike is not on record.",
+    )
+
+
+def cost(study: Study) -> Shown:
+    """Memory saved against the reference, and the paired difference it comes with."""
+    done = _sized(study)
+    if len(done) < 2:
+        return cost_words(study)
+    base, rows, body = done[0], pairs_of(study), []
+    for run in done:
+        pair = rows[(rows["a"] == base.name) & (rows["b"] == run.name)]
+        body.append(_cost_row(study, base, run, pair.iloc[0] if len(pair) else None))
+    points = margin_points(study)
+    head = say(
+        study.lang,
+        f"モデル|サイズ|節約（対 {study.label(base.name)}）|正答率|差（候補 − 基準、"
+        "点）"
+        f"|95 % Tango|{points}点以上劣らない",
+        f"Model|Size|Saved (against {study.label(base.name)})|Accuracy"
+        f"|Difference (candidate − reference, points)|95 % Tango|Not worse by {points}",
+    )
+    return table(head.split("|"), body, left=(0, 6)) + cost_words(study)
+
+
+def cost_words(study: Study) -> Shown:
+    """What the smaller models save, and what is shown of the price, in words."""
+    done = _sized(study)
+    if len(done) < 2:
+        return sentence(
+            say(
+                study.lang,
+                "サイズの分かる完走した実行が2件ないため、比べられません。",
+                "No two finished runs have a size on record, so nothing can be "
+                "compared.",
+            ),
+            "note",
+        )
+    words = [_saving(study, done[0], run) for run in done[1:]]
+    return joined(map(sentence, [*words, _cost_verdict(study)]))
+
+
+def _sized(study: Study) -> list[Run]:
+    """The runs of the first main family whose sizes are on record."""
+    main = study.of_kind("finished")
+    runs = [study.run(name) for name in main[0].runs] if main else []
+    return [run for run in runs if size_gb(run)]
+
+
+def _saving(study: Study, base: Run, run: Run) -> str:
+    saved = 1 - (size_gb(run) or 0) / (size_gb(base) or 1)
+    gap = 100 * (scoring.correct(run.rows) / run.asked)
+    gap -= 100 * (scoring.correct(base.rows) / base.asked)
+    a, b = study.label(base.name), study.label(run.name)
+    return say(
+        study.lang,
+        f"{b}は{a}より{share(saved, 0)}小さく（{_gb(run)}対{_gb(base)}）、"
+        f"正答率の差は{gap:+.1f}点。",
+        f"{b} is {share(saved, 0)} smaller than {a} ({_gb(run)} against {_gb(base)}); "
+        f"its accuracy differs by {gap:+.1f} points.",
+    )
+
+
+def _gb(run: Run) -> str | None:
+    size = size_gb(run) or 0
+    return figure_of(size, 2 if size > 0.1 else 4, " GB")
+
+
+def _cost_row(study: Study, base: Run, run: Run, pair: Any) -> list[object]:
+    saved = 1 - (size_gb(run) or 0) / (size_gb(base) or 1)
+    cells: list[object] = [study.label(run.name), _gb(run)]
+    cells += [None if run is base else share(saved, 0)]
+    cells += [share(scoring.correct(run.rows) / run.asked)]
+    if pair is None:
+        return [*cells, None, None, None]
+    low, high = -100 * pair["tango_high"], -100 * pair["tango_low"]
+    verdict = shown_word(pair["noninferior"], study.lang)
+    return [
+        *cells,
+        f"{-100 * pair['difference']:+.1f}",
+        f"{low:+.1f}…{high:+.1f}",
+        verdict,
+    ]
+
+
+def _cost_verdict(study: Study) -> str:
+    rows, points = evidence(study), margin_points(study)
+    fine = int((rows["noninferior"] < ONE_SIDED).sum())
+    return say(
+        study.lang,
+        f"マージン{points}点での非劣性が示されたのは主な"
+        f"族の{len(rows)}組中{fine}組です。"
+        "示されていない組では、大きいモデルに利点がないとは言えません。",
+        f"Non-inferiority at a margin of {points} points is shown for {fine} of the "
+        f"{len(rows)} pairs of separate measurements; where it is not, it cannot be "
+        "said "
+        "that "
+        "the larger model has no advantage.",
+    )
+
+
+def verdicts(study: Study) -> Shown:
+    """Who reaches which line, what unfinished runs could reach, and the reference."""
+    runs = [r for r in study.variants if not r.is_lab and r.asked]
+    if not runs:
+        return sentence(
+            say(
+                study.lang,
+                "医師国家試験を受けた実行がないため、合格線では判定しません。",
+                "No run sat the medical exam, so no line is applied.",
+            ),
+            "note",
+        )
+    words = [_verdict(study, run) for run in runs]
+    words += _published_references(study)
+    words.append(
+        say(
+            study.lang,
+            "線に届かないことは得点についての事実で、"
+            "能力の上限を示すものではありません。"
+            "上限、推論の強さ、欠けた症例文が得点を下げ得ます。",
+            "Missing a line is a fact about a score, not a limit of ability: the "
+            "budget, "
+            "the reasoning effort and missing vignettes can all lower it.",
+        )
+    )
+    return joined(map(sentence, words))
+
+
+def _verdict(study: Study, run: Run) -> str:
+    from igaku.pages.models import line_sentence
+
+    if not run.is_complete:
+        return f"{study.label(run.name)}: {bounds_sentence(run, study.lang)}"
+    return line_sentence(study, run)
+
+
+def _published_references(study: Study) -> list[str]:
+    """Reference rows that were published as figures only, such as the 120B model's."""
+    words = []
+    for model in references():
+        for section, row in (model.get("sections") or {}).items():
+            if not isinstance(row, dict) or row.get("accuracy") is None:
+                continue
+            words.append(
+                say(
+                    study.lang,
+                    f"参考（published）: {model['label']} はセクション{section}で"
+                    f"{row['accuracy']:.1f} %（出典: {model['source']}）。"
+                    "回答の記録がないため検定はできません。",
+                    f"Reference (published): {model['label']} scored "
+                    f"{row['accuracy']:.1f} % on section {section} (source: "
+                    f"{model['source']}). No answers are on record, so nothing can be "
+                    "tested.",
+                )
+            )
+    return words
+
+
+def references() -> Sequence[dict[str, Any]]:
+    """The models of `params/` that are references and have published figures only."""
+    from igaku.card import find_card, slugs
+
+    cards = [model for slug in slugs() if (model := find_card(slug))]
+    return [
+        {
+            "label": (model.values.get("card") or {}).get("label", model.slug),
+            "source": (model.values.get("published") or {}).get("source"),
+            "sections": (model.values.get("published") or {}).get("sections"),
+        }
+        for model in cards
+        if (model.values.get("card") or {}).get("origin") == "reference"
+    ]
+
+
+def reference_rows(study: Study) -> Shown:
+    """GPT-4, ChatGPT and other references beside the models, as a table."""
+    from igaku.pages.models import overview
+
+    runs = [run for run in study.runs if role(run) == "reference"]
+    if not runs:
+        return sentence(
+            say(
+                study.lang,
+                "参照の実行がありません。igaku importでIgakuQAのbaseline_resultsを"
+                "取り込むと、GPT-4などが並びます。",
+                "There are no reference runs: igaku import takes in IgakuQA's "
+                "baseline_results, GPT-4 among them.",
+            ),
+            "note",
+        )
+    return overview(study, runs)

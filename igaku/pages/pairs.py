@@ -1,0 +1,499 @@
+"""Pairs in words: the 2×2 counts first, then what they can and cannot support.
+
+A sentence never says that two models are equal. It says whether "not worse by the
+margin" was shown, with n and p, and how many questions a smaller claim would need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from igaku import plots_pairs
+from igaku.audits import is_one_measurement
+from igaku.pages.models import PUBLISHED, warned
+from igaku.pairs import SMALL, gates, pair_table, patterns, with_power
+from igaku.shown import (
+    Picture,
+    Shown,
+    figure_of,
+    heading,
+    is_missing,
+    joined,
+    nothing,
+    p_cell,
+    p_of,
+    say,
+    sentence,
+    share,
+    table,
+)
+from igaku.statistics import proportion
+from igaku.study import Family, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 12  # pairs of a family on the page; the CSV beside the report has all of them
+ONE_SIDED = 0.025
+LEVEL = 0.05
+CONCLUSIVE = ("finished", "stopped", "mixed")  # the kinds that claims are made of
+
+
+@cache
+def pairs_of(study: Study) -> pd.DataFrame:
+    """All pairs of a study, see `igaku.pairs.pair_table`."""
+    return pair_table(study)
+
+
+@cache
+def main_pairs(study: Study) -> pd.DataFrame:
+    """The first pairs of the main families, with what their size lets one see."""
+    return with_power(_first(pairs_of(study), "finished"), study.margin)
+
+
+def evidence(study: Study) -> pd.DataFrame:
+    """The pairs of the main families whose replies are not one measurement twice."""
+    rows = pairs_of(study)
+    rows = rows[rows["kind"] == "finished"]
+    pairs = zip(rows["a"], rows["b"], strict=True)
+    return rows[[not is_one_measurement(study, a, b) for a, b in pairs]]
+
+
+def families(study: Study) -> Shown:
+    """Which pairs are tested together, declared before any result."""
+    lang = study.lang
+    if not study.families:
+        return sentence(
+            say(
+                lang,
+                "共通の問題を持つ実行の組がないため、対の比較はありません。",
+                "No two runs share a question, so no pair is compared.",
+            ),
+            "alarm",
+        )
+    return joined(sentence(_declared(study, family)) for family in study.families)
+
+
+def _declared(study: Study, family: Family) -> str:
+    names = ", ".join(study.label(name) for name in family.runs[:SHOWN])
+    more = len(family.runs) - SHOWN
+    names += say(study.lang, f" ほか{more}件", f" and {more} more") if more > 0 else ""
+    kind, n = kind_name(family.kind, study.lang), len(family.pairs)
+    on = len(family.questions) if family.questions else None
+    return say(
+        study.lang,
+        f"{kind}（試験 {family.exam}、{n}組）: {names}。"
+        + (f"全員が聞かれた{on}問の上で比べます。" if on else ""),
+        f"{kind} (exam {family.exam}, {n} {'pair' if n == 1 else 'pairs'}): {names}."
+        + (f" Compared on the {on} questions that all were asked." if on else ""),
+    )
+
+
+def kind_name(kind: str, lang: str) -> str:
+    """What a family is called in a sentence."""
+    names = {
+        "finished": ("主な族: 同じ設定で完走した実行", "Main family: finished runs"),
+        "repeats": ("同じモデルの反復（ゆらぎの底）", "Repeats of one model"),
+        "stopped": ("中断・破綻した実行の族", "Family of stopped or broken runs"),
+        "mixed": ("完走した実行と中断した実行", "Finished against stopped runs"),
+        "settings": ("設定の異なる組（記述のみ）", "Other settings (descriptive)"),
+        "reference": ("参照との組（記述のみ）", "Against references (descriptive)"),
+    }
+    return say(lang, *names[kind])
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def gate(study: Study) -> Shown:
+    """Cochran's Q of each family of three or more, before its pairs."""
+    found = gates(study)
+    if not found:
+        few = say(
+            study.lang,
+            "3件以上の族がないため、CochranのQは要りません。",
+            "No family has three runs, so Cochran's Q is not called for.",
+        )
+        return sentence(few, "note")
+    words = []
+    for each in found:
+        kind = kind_name(each.family.kind, study.lang)
+        q, k = each.q, len(each.family.runs)
+        value = "–" if q.statistic is None else f"{q.statistic:.2f}"
+        words.append(
+            say(
+                study.lang,
+                f"CochranのQ（{kind}、{k}件、共通{each.n}問）: Q = {value}、"
+                f"自由度{q.df}、{p_of(q.pvalue)}。",
+                f"Cochran's Q ({kind}, {k} runs, {each.n} common questions): "
+                f"Q = {value}, {q.df} df, {p_of(q.pvalue)}.",
+            )
+        )
+    return joined(map(sentence, words))
+
+
+def pair_tables(study: Study) -> Shown:
+    """Counts, tests and power of the pairs, family by family."""
+    pieces = []
+    for family in study.families:
+        rows = _of_family(pairs_of(study), family)
+        if len(rows):
+            pieces += [heading(_title(study, family), 4), _tables(study, rows)]
+    return joined(pieces)
+
+
+def _title(study: Study, family: Family) -> str:
+    return f"{kind_name(family.kind, study.lang)} [{family.exam}]"
+
+
+def _tables(study: Study, rows: pd.DataFrame) -> Shown:
+    lang, first = study.lang, rows.head(SHOWN)
+    names = dict.fromkeys([*first["a"], *first["b"]])
+    pieces = [warned(study, *names, leave_out=PUBLISHED), counts_table(study, first)]
+    pieces += [tests_table(study, first)]
+    if rows["kind"].iloc[0] in CONCLUSIVE:
+        pieces.append(power_table(study, with_power(first, study.margin)))
+    if len(rows) > len(first):
+        more = len(rows) - len(first)
+        text = say(lang, f"ほか{more}組は表（CSV）にあります。",
+                   f"{more} more pairs are in the CSV table.")  # fmt: skip
+        pieces.append(sentence(text, "note"))
+    return joined(pieces)
+
+
+def counts_table(study: Study, rows: pd.DataFrame) -> Shown:
+    """The 2×2 counts of pairs, and how often the answer itself was the same."""
+    head = say(
+        study.lang,
+        "A|B|共通 n|両方正答|Aだけ正答（うちBが失った返答）|Bだ"
+        "け正答（うちAが失った返答）"
+        "|両方正答でない|入れ替わり|同じ回答",
+        "A|B|Common n|Both right|Only A right (B's reply lost)"
+        "|Only B right (A's reply lost)|Neither|Flips|Same answer",
+    )
+    body = [
+        [
+            study.label(row["a"]), study.label(row["b"]), row["n"], row["both"],
+            _with_lost(row["only_a"], row["lost_b"]),
+            _with_lost(row["only_b"], row["lost_a"]),
+            row["neither"],
+            f"{row['flips']} ({share(row['flips'] / row['n'])})",
+            f"{row['same_answer']} ({share(row['same_answer'] / row['n'])})",
+        ]
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    return table(head.split("|"), body, left=(0, 1))
+
+
+def _with_lost(flips: int, lost: int) -> str:
+    return f"{flips} ({lost})" if lost else f"{flips}"
+
+
+def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
+    """Differences with intervals, McNemar's tests, and the non-inferiority verdict."""
+    points = margin_points(study)
+    head = say(
+        study.lang,
+        "A|B|差 A−B（点）|95 %区間 Tango|95 %区間 Newcombe|mid-p|正確 p|Holm"
+        f"|Bは{points}点以上劣らない|p（非劣性）|p（同等性）",
+        "A|B|Difference A−B (points)|95 % Tango|95 % Newcombe|mid-p|Exact p|Holm"
+        f"|B not worse by {points}|p (non-inferior)|p (equivalent)",
+    )
+    body = [
+        [
+            study.label(row["a"]), study.label(row["b"]), _points(row["difference"]),
+            _range(row["tango_low"], row["tango_high"]),
+            _range(row["newcombe_low"], row["newcombe_high"]),
+            p_cell(row["midp"]), p_cell(row["exact"]),
+            p_cell(row["holm"]) if row["kind"] in CONCLUSIVE else None,
+            shown_word(row["noninferior"], study.lang),
+            p_cell(row["noninferior"]), p_cell(row["equivalent"]),
+        ]
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    return table(head.split("|"), body, left=(0, 1, 8))
+
+
+def power_table(study: Study, rows: pd.DataFrame) -> Shown:
+    """What n questions and these flips let one see, and the cluster-robust error."""
+    points = margin_points(study)
+    head = say(
+        study.lang,
+        f"A|B|入れ替わりの許容数（{points}点）|0.5点の検出力|80 %で見える最小の差"
+        f"|0.5点に要る問題数|{points}点を示せる検出力|クラスター数|クラスター頑健SE"
+        "|単純SE|95 %区間（頑健）",
+        f"A|B|Flip budget ({points})|Power for 0.5 points|Smallest difference at 80 %"
+        f"|Questions for 0.5 points|Power to show {points}|Clusters|Cluster-robust SE"
+        "|Naive SE|95 % interval (robust)",
+    )
+    body = [
+        [
+            study.label(row["a"]), study.label(row["b"]),
+            _budget(row["flip_budget"], study.lang), share(row["power_small"]),
+            _unsigned(row["detectable"]), figure_of(row["needed"]),
+            share(row["power_margin"]), row["clusters"],
+            _unsigned(row["cluster_se"], 2), _unsigned(row["naive_se"], 2),
+            _range(row["cluster_low"], row["cluster_high"]),
+        ]
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    return table(head.split("|"), body, left=(0, 1))
+
+
+# --- sentences ------------------------------------------------------------------------
+
+
+def readings(study: Study) -> Shown:
+    """What each pair of the families that claims are made of does and does not show."""
+    pieces = []
+    for kind in CONCLUSIVE:
+        rows = _first(pairs_of(study), kind)
+        if kind == "mixed":  # the others are in the table
+            rows = rows[rows["a"] == rows["a"].iloc[0]] if len(rows) else rows
+        rows = with_power(rows, study.margin)
+        pieces += [sentence(reading(study, row)) for _, row in rows.iterrows()]
+    return joined(pieces)
+
+
+def reading(study: Study, row: pd.Series) -> str:
+    """One pair in words: net loss, flips, interval, verdict, and what n allows.
+
+    "Worse" is said only when Holm's p is below 5 %; nothing is ever called equal.
+    """
+    lang, points = study.lang, margin_points(study)
+    a, b = study.label(row["a"]), study.label(row["b"])
+    net = int(row["only_a"] - row["only_b"])
+    interval = _range(row["tango_low"], row["tango_high"])
+    verdict = shown_word(row["noninferior"], lang)
+    told = say(
+        lang,
+        f"{a} → {b}: 共通{row['n']}問で正答が正味{_net_ja(net)}"
+        f"（失った{row['only_a']}、得た{row['only_b']}）。"
+        f"差{_points(row['difference'])}点（95 % Tango {interval}）、"
+        f"McNemar mid-{p_of(row['midp'])}（Holm {p_cell(row['holm'])}）。"
+        f"「{points}点以上は劣らない」: {verdict}"
+        f"（n = {row['n']}、{p_of(row['noninferior'])}）。",
+        f"{a} → {b}: on {row['n']} common questions {_net_en(net)} "
+        f"(lost {row['only_a']}, gained {row['only_b']}); difference "
+        f"{_points(row['difference'])} points (95 % Tango {interval}), McNemar "
+        f"mid-{p_of(row['midp'])} (Holm {p_cell(row['holm'])}). "
+        f'"Not worse by {points}": {verdict} (n = {row["n"]}, '
+        f"{p_of(row['noninferior'])}).",
+    )
+    if is_one_measurement(study, row["a"], row["b"]):
+        return told + _no_evidence(lang)
+    return say(lang, "", " ").join([told, _worse(row, b, lang), _sight(row, lang)])
+
+
+def _no_evidence(lang: str) -> str:
+    return say(
+        lang,
+        "ただし返答が一字一句同じなので、この組は二つのモデルの比較になっていません。",
+        " But their replies are identical, so this pair compares no two models.",
+    )
+
+
+def _worse(row: pd.Series, b: str, lang: str) -> str:
+    if row["holm"] >= LEVEL:
+        return say(
+            lang,
+            "どちらが優れるかは示されていません。",
+            "That one is better than the other is not shown.",
+        )
+    if row["difference"] > 0:
+        return say(lang, f"{b}は劣ります。", f"{b} is worse.")
+    return say(lang, f"{b}は優れます。", f"{b} is better.")
+
+
+def _sight(row: pd.Series, lang: str) -> str:
+    if is_missing(row["detectable"]) or not row["flips"]:
+        return (
+            say(lang, "入れ替わりがありません。", "There is no flip.")
+            if not row["flips"]
+            else ""
+        )
+    needed = figure_of(row["needed"])
+    more = (
+        say(lang, f"、0.5点の差には{needed}問が要ります", f"; 0.5 points need {needed}")
+        if needed
+        else ""
+    )
+    return say(
+        lang,
+        f"この問題数で80 %の確度で見える差は{_unsigned(row['detectable'])}点"
+        f"から{more}。",
+        f"With this many questions a difference is seen with 80 % power from "
+        f"{_unsigned(row['detectable'])} points on{more} questions."
+        if needed
+        else f"With this many questions a difference is seen with 80 % power from "
+        f"{_unsigned(row['detectable'])} points on.",
+    )
+
+
+def noise_floor(study: Study) -> Shown:
+    """Flips between repeats of one model: what another model's flips are read against.
+
+    A model asked once says nothing of its own flips, so the sentence says that too.
+    """
+    rows, lang = pairs_of(study), study.lang
+    repeats = rows[rows["kind"] == "repeats"]
+    if not len(repeats):
+        return sentence(
+            say(
+                lang,
+                "同じ条件で反復したモデルがないため、測定のゆらぎは不明です。"
+                "下の入れ替わりをすべて量子化のせいとは言えません。",
+                "No model was asked twice under the same settings, so the noise of the "
+                "measurement is unknown: not all flips below can be put down to "
+                "quantization.",
+            ),
+            "note",
+        )
+    return joined(
+        sentence(_floor(study, row)) for _, row in repeats.head(SHOWN).iterrows()
+    )
+
+
+def _floor(study: Study, row: pd.Series) -> str:
+    n, flips = int(row["n"]), int(row["flips"])
+    low, high = proportion(flips, n).low, proportion(flips, n).high
+    model = study.label(row["a"])
+    others = pairs_of(study)
+    others = others[(others["kind"] == "finished") & (others["exam"] == row["exam"])]
+    against = ", ".join(
+        f"{study.label(o['a'])}/{study.label(o['b'])} {o['flips']}/{o['n']}"
+        for _, o in others.head(LISTED).iterrows()
+    )
+    return say(
+        study.lang,
+        f"ゆらぎの底: {model}を同じ条件で聞き直すと{n}問中{flips}問が入れ替わりました"
+        f"（{flips / n:.1%}、95 %区間{low:.1%}–{high:.1%}）。"
+        + (f"別のモデルとの入れ替わり: {against}。" if against else ""),
+        f"Noise floor: {model} asked again flips {flips} of {n} ({flips / n:.1%}, 95 % "
+        f"interval {low:.1%}–{high:.1%})."
+        + (f" Flips between models: {against}." if against else ""),
+    )
+
+
+LISTED = 6
+
+
+def shown_word(pvalue: float, lang: str) -> str:
+    """Whether non-inferiority was shown; the opposite of shown is not shown."""
+    if pvalue < ONE_SIDED:
+        return say(lang, "示された", "shown")
+    return say(lang, "示されていない", "not shown")
+
+
+def margin_points(study: Study) -> str:
+    """The margin in points: 2.5 for 0.025."""
+    return f"{100 * study.margin:g}"
+
+
+def _net_ja(net: int) -> str:
+    return f"{abs(net)}問減" if net > 0 else f"{abs(net)}問増" if net else "±0問"
+
+
+def _net_en(net: int) -> str:
+    if net == 0:
+        return "no net change"
+    return f"a net {'loss' if net > 0 else 'gain'} of {abs(net)}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}"
+
+
+def _unsigned(fraction: float | None, digits: int = 1) -> str | None:
+    return None if is_missing(fraction) else f"{100 * fraction:.{digits}f}"  # type: ignore[operator]
+
+
+def _range(low: float, high: float) -> str | None:
+    if is_missing(low):
+        return None
+    return f"{100 * low:+.1f}…{100 * high:+.1f}"
+
+
+def _budget(flips: float | None, lang: str) -> str:
+    if is_missing(flips):
+        return say(lang, "どれだけ少なくても不足", "never")
+    return f"≤ {int(flips)}"  # type: ignore[arg-type]
+
+
+def _first(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    return rows[rows["kind"] == kind].head(SHOWN)
+
+
+def _of_family(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
+    members = set(family.pairs)
+    kept = [pair in members for pair in zip(rows["a"], rows["b"], strict=True)]
+    own = rows[kept]
+    return own[(own["kind"] == family.kind) & (own["exam"] == family.exam)]
+
+
+# --- figures --------------------------------------------------------------------------
+
+
+def _drawn(study: Study) -> pd.DataFrame:
+    """The pairs that are worth a picture: the main family, else what there is."""
+    rows = pairs_of(study)
+    for kinds in (("finished",), ("stopped", "mixed"), tuple(rows["kind"].unique())):
+        found = rows[rows["kind"].isin(kinds)]
+        if len(found):
+            return found
+    return rows
+
+
+@cache
+def tables_figure(study: Study) -> Picture | Shown:
+    """The 2×2 counts as small multiples."""
+    rows = _drawn(study)
+    return plots_pairs.paired_tables(study, rows) if len(rows) else nothing()
+
+
+@cache
+def barcode(study: Study) -> Picture | Shown:
+    """Flips in exam order."""
+    rows = _drawn(study)
+    return plots_pairs.flip_barcode(study, rows) if len(rows) else nothing()
+
+
+@cache
+def forest(study: Study) -> Picture | Shown:
+    """Paired differences with their intervals and the margins."""
+    rows = pairs_of(study)
+    rows = rows[rows["kind"].isin([*CONCLUSIVE, "repeats"])]
+    return plots_pairs.forest(study, rows) if len(rows) else nothing()
+
+
+@cache
+def power_figure(study: Study) -> Picture | Shown:
+    """What this many questions can say."""
+    rows = _drawn(study)
+    rows = rows[rows["flips"] > 0]
+    return plots_pairs.power_curves(study, rows) if len(rows) else nothing()
+
+
+@cache
+def patterns_figure(study: Study) -> Picture | Shown:
+    """Who got what right, over the first main family."""
+    main = [f for f in study.of_kind("finished") if len(f.runs) > 1]
+    if not main:
+        return nothing()
+    found = patterns([study.run(name) for name in main[0].runs[:8]])
+    return plots_pairs.pattern_bars(study, found)
+
+
+def small_difference(study: Study) -> str:
+    """Half a point in words, the difference that the study is about."""
+    return say(study.lang, f"{100 * SMALL:g}点", f"{100 * SMALL:g} points")
+
+
+def pair_names(study: Study, rows: pd.DataFrame) -> Sequence[str]:
+    """The pairs as "A / B"."""
+    return [
+        f"{study.label(a)} / {study.label(b)}"
+        for a, b in zip(rows["a"], rows["b"], strict=True)
+    ]

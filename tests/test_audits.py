@@ -1,0 +1,159 @@
+import pytest
+from runs import planned, replied, sit
+
+from igaku.audits import alarms, tainting
+from igaku.study import open_study
+
+MIXED = [True] * 15 + [False] * 5
+
+
+def found(folder, kind):
+    return [alarm for alarm in alarms(open_study(folder)) if alarm.kind == kind]
+
+
+def test_identical_replies_name_both_runs_and_what_it_means(tmp_path):
+    sit(tmp_path, MIXED, "one")
+    sit(tmp_path, MIXED, "two")
+    sit(tmp_path, [True] * 20, "three")
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert alarm.runs == ("one", "two") and alarm.is_grave
+    assert "one" in alarm.en and "two" in alarm.en
+    assert "all 20 common questions" in alarm.en and "5 of them not right" in alarm.en
+    assert "one model measured twice" in alarm.en
+    assert "二度測った" in alarm.ja
+
+
+def test_one_other_reply_is_enough_for_silence(tmp_path):
+    sit(tmp_path, MIXED, "one")
+    rows = [replied(q, r) for q, r in zip(planned(20), MIXED, strict=True)]
+    rows[3]["content"] = "答えはa"
+    sit(tmp_path, None, "two", planned(20), rows=rows)
+    assert not found(tmp_path, "identical_replies")
+
+
+def test_replies_alike_with_other_reasoning_come_from_two_models(tmp_path):
+    for name in ("one", "two"):
+        rows = [replied(q, False, reasoning=f"{name}…") for q in planned(20)]
+        sit(tmp_path, None, name, planned(20), rows=rows)
+    assert not found(tmp_path, "identical_replies")
+
+
+def test_runs_that_are_both_silent_are_not_called_one_model(tmp_path):
+    for name in ("one", "two"):
+        rows = [replied(q, False, content="", outcome="empty") for q in planned(20)]
+        sit(tmp_path, None, name, planned(20), rows=rows)
+    assert not found(tmp_path, "identical_replies")
+
+
+def test_identical_right_replies_are_said_to_prove_little(tmp_path):
+    for name in ("one", "two"):
+        sit(tmp_path, [True] * 20, name)
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert "different models that know the answers would agree" in alarm.en
+
+
+def test_a_repeat_that_reproduces_itself_is_no_fraud(tmp_path):
+    for name in ("one", "two"):
+        sit(tmp_path, MIXED, name, settings={"slug": "m"})
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert "noise floor is 0 flips" in alarm.en
+
+
+def test_a_shorter_run_is_compared_on_what_both_were_asked(tmp_path):
+    sit(tmp_path, [True, False] * 200, "whole")
+    sit(tmp_path, [True, False] * 40, "part", planned())
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert "all 80 common questions" in alarm.en
+
+
+def test_a_model_that_was_not_asked_for_is_named(tmp_path):
+    rows = [replied(q, served_model="openai/gpt-oss-20b") for q in planned(9)]
+    wanted = {"model": "mlx-community/gpt-oss-20b-mxfp4-q8"}
+    sit(tmp_path, None, "q8", planned(9), rows=rows, settings=wanted)
+    (alarm,) = found(tmp_path, "other_model")
+    assert alarm.runs == ("q8",)
+    assert "mlx-community/gpt-oss-20b-mxfp4-q8" in alarm.en
+    assert "openai/gpt-oss-20b (9)" in alarm.en
+
+
+def test_a_variant_that_no_reply_names_is_unproven(tmp_path):
+    rows = [replied(q, served_model="openai/gpt-oss-20b") for q in planned(9)]
+    wanted = {"model": "openai/gpt-oss-20b@8bit"}
+    sit(tmp_path, None, "bare", planned(9), rows=rows, settings=wanted)
+    listed = {"/api/v1/models": {"models": [{"selected_variant": "x@8bit"}]}}
+    sit(
+        tmp_path, None, "told", planned(9), rows=rows, settings=wanted,
+        server_before=listed,
+    )  # fmt: skip
+    (alarm,) = found(tmp_path, "unproven_variant")
+    assert alarm.runs == ("bare",)
+
+
+def test_published_totals_must_be_the_sum_of_their_sections(tmp_path):
+    sections = {"A": {"correct": 57}, "B": {"correct": 39}}
+    sit(tmp_path, MIXED, "off", published={"correct": 99, "sections": sections})
+    sit(tmp_path, MIXED[:-1], "fine", published={"correct": 96, "sections": sections})
+    (alarm,) = found(tmp_path, "published_sums")
+    assert alarm.runs == ("off",)
+    assert "99" in alarm.en and "57+39 = 96" in alarm.en
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "shots", "serial_context"])
+def test_different_settings_in_one_comparison_are_an_alarm(tmp_path, name):
+    sit(tmp_path, MIXED, "a", settings={name: 1})
+    sit(tmp_path, MIXED, "b", settings={name: 2})
+    (alarm,) = found(tmp_path, "other_settings")
+    assert set(alarm.runs) == {"a", "b"} and name in alarm.en
+
+
+def test_different_efforts_are_said_to_outweigh_the_effect(tmp_path):
+    sit(tmp_path, MIXED, "a", settings={"reasoning_effort": "low"})
+    sit(tmp_path, MIXED, "b", settings={"reasoning_effort": "medium"})
+    (alarm,) = found(tmp_path, "other_settings")
+    assert "cannot be told apart" in alarm.en
+
+
+def test_other_exams_are_other_comparisons(tmp_path):
+    sit(tmp_path, MIXED, "a")
+    sit(
+        tmp_path, MIXED, "b", planned(20, 112), settings={"exam": 2018, "max_tokens": 9}
+    )
+    assert not found(tmp_path, "other_settings")
+
+
+def test_two_folders_that_claim_one_name_are_told(tmp_path):
+    for name in ("a", "b"):
+        sit(tmp_path, MIXED, name, run="a")
+    (alarm,) = found(tmp_path, "one_name_twice")
+    assert alarm.runs == ("a", "b")
+
+
+def test_unreadable_lines_and_missing_manifests_are_alarms_and_the_rest_is_read(
+    tmp_path,
+):
+    sit(tmp_path, MIXED, "torn")
+    with (tmp_path / "torn/answers.jsonl").open("a") as file:
+        file.write('{"problem_id": "116A1", "outcome"')
+    sit(tmp_path, MIXED, "bare")
+    (tmp_path / "bare/manifest.json").unlink()
+    texts = [alarm.en for alarm in found(tmp_path, "unread")]
+    assert any("torn/answers.jsonl, line 21" in text for text in texts)
+    assert any("bare/manifest.json is missing" in text for text in texts)
+    assert len(open_study(tmp_path).runs) == 2
+
+
+def test_an_alarm_stands_above_the_results_it_taints_and_above_no_others(tmp_path):
+    sit(tmp_path, MIXED, "one")
+    sit(tmp_path, MIXED, "two")
+    sit(tmp_path, [False] * 20, "three")
+    study = open_study(tmp_path)
+    grave = [a.kind for a in tainting(study, "two", "three") if a.is_grave]
+    assert grave == ["identical_replies"]
+    assert not [a for a in tainting(study, "three") if a.is_grave]
+
+
+def test_an_effort_that_is_not_on_record_is_noted(tmp_path):
+    sit(tmp_path, MIXED, "a")
+    sit(tmp_path, [True] * 20, "b", settings={"reasoning_effort": "low"})
+    (alarm,) = found(tmp_path, "unknown_effort")
+    assert alarm.runs == ("a",) and not alarm.is_grave
