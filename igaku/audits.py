@@ -411,20 +411,25 @@ def one_name_twice(study: Study) -> Iterator[Alarm]:
 
 def clipped(study: Study) -> Iterator[Alarm]:
     """Recorded runs whose texts were cut off by whoever recorded them."""
-    for run in study.runs:
-        cut = run.manifest.get("clipped") or {}
-        n = sum(v for v in cut.values() if isinstance(v, int))
-        if n:
-            told = ", ".join(f"{name} {v}" for name, v in cut.items() if v)
-            yield Alarm(
-                "clipped",
-                (run.name,),
-                f"{_of(study, run, 'ja')}: 記録の側で切り詰められた本文があります"
-                f"（{told}件）。反復の有無はこの記録からは判断できません。",
-                f"{_of(study, run, 'en')}: texts were clipped by the record ({told}): "
-                "loops cannot be judged from it.",
-                is_grave=False,
-            )
+    told = {run: n for run in study.runs if (n := _clipped(run))}
+    if not told:
+        return
+    ja = "、".join(f"{_of(study, run, 'ja')} {n}件" for run, n in told.items())
+    en = ", ".join(f"{_of(study, run, 'en')} {n}" for run, n in told.items())
+    yield Alarm(
+        "clipped",
+        tuple(run.name for run in told),
+        f"記録の側で切り詰められた本文や推論文があり（{ja}）、"
+        "そこからは反復の有無を判断できません。",
+        f"Texts were clipped by the record ({en}): loops cannot be judged from them.",
+        is_grave=False,
+    )
+
+
+def _clipped(run: Run) -> int:
+    """How many texts of a run the record clipped."""
+    cut = run.manifest.get("clipped") or {}
+    return sum(n for n in cut.values() if isinstance(n, int))
 
 
 def ended_oddly(study: Study) -> Iterator[Alarm]:

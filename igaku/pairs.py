@@ -240,6 +240,8 @@ def _detail(grid: Grid, i: int, j: int) -> tuple[Any, ...]:
     equal = (grid.answer[common, i] == grid.answer[common, j]).sum()
     ahead = grid.right[common, i].astype(int) - grid.right[common, j].astype(int)
     error = statistics.clustered_error(ahead, grid.cluster[common])
+    if not ahead.any():  # without a flip the error is 0, which is no knowledge
+        return (int(equal), error.clusters, None, None, None, None)
     return (
         int(equal), error.clusters, error.robust, error.naive, error.low, error.high,
     )  # fmt: skip

@@ -105,18 +105,14 @@ def parts(study: Study) -> Iterator[Part]:
 
 
 def title(study: Study) -> str:
-    """The title: the base model that the variants share, or all models."""
-    bases = {run.card.get("base_model") for run in study.variants if not run.is_lab}
-    base = next(iter(bases)) if len(bases) == 1 else None
-    whole = [r for r in study.variants if r.card.get("base_model") == _base(study)]
-    name = base or (str(_base(study)) if len(whole) > 1 else None)
-    subject = (
-        name.split("/")[-1] if name else say(study.lang, "ローカルモデル", "Models")
-    )
+    """The title: the base model that most variants share, or just models."""
+    base = _base(study)
+    name = str(base).split("/")[-1] if base else None
     return say(
         study.lang,
-        f"{subject} モデル詳細・量子化比較",
-        f"{subject}: the models in detail, and their quantizations compared",
+        f"{name or 'ローカルモデル'} モデル詳細・量子化比較",
+        f"{name or 'Local models'}: the models in detail, and their quantizations "
+        "compared",
     )
 
 
@@ -129,7 +125,7 @@ def _facts(study: Study) -> Shown:
         (say(lang, "評価データ", "Exam"), _exams(study)),
         (say(lang, "合格ライン", "Pass line"), _pass_line(study)),
         (say(lang, "評価条件", "Settings"), _conditions(study)),
-        (say(lang, "余裕（非劣性マージン）", "Non-inferiority margin"),
+        (say(lang, "非劣性マージン", "Non-inferiority margin"),
          say(lang, f"{points}点", f"{points} points")),
     ]  # fmt: skip
     return table(head, rows, left=(0, 1))
@@ -357,10 +353,20 @@ def caption(study: Study, name: str) -> Shown:
     """The caption of a figure, with its number and the n of the runs it shows."""
     number = list(CAPTIONS).index(name) + 1
     words = say(study.lang, *CAPTIONS[name])
-    asked = sorted({run.asked for run in study.runs if run.asked})
-    n = f"{asked[0]}" if asked[0] == asked[-1] else f"{asked[0]}–{asked[-1]}"
+    numbers = sorted(_numbers(study, name)) or [0]
+    first, last = numbers[0], numbers[-1]
+    n = f"{first}" if first == last else f"{first}–{last}"
     ja, en = f"図{number}. {words}。n = {n}。", f"Figure {number}. {words}. n = {n}."
     return sentence(say(study.lang, ja, en), "note")
+
+
+def _numbers(study: Study, name: str) -> set[int]:
+    """How many questions each line of a figure is about."""
+    if name in ("tables", "flips", "power", "patterns"):
+        return set(map(int, pairs.drawn(study)["n"]))
+    if name == "forest":
+        return set(map(int, pairs.pairs_of(study)["n"]))
+    return {run.asked for run in study.runs if run.asked}
 
 
 def _picture(study: Study, name: str, drawn: Picture | Shown) -> Iterator[Part]:
@@ -405,7 +411,8 @@ def _common_row(
 
 
 def _base(study: Study) -> Any:
-    bases = [run.card.get("base_model") for run in study.variants if not run.is_lab]
+    runs = [run for run in study.variants if not run.is_lab] or study.variants
+    bases = [base for run in runs if (base := run.card.get("base_model"))]
     return max(bases, key=bases.count, default=None)
 
 

@@ -257,7 +257,37 @@ def formats(study: Study) -> Shown:
     runs = [run for run in study.variants if run.asked]
     rows = [_format_row(study, run) for run in runs]
     shown = table(head.split("|"), rows, left=(0, 1, 2)) if rows else Shown("", "")
-    return shown + budget_evidence(study)
+    return joined([shown, _healthy(study), budget_evidence(study)])
+
+
+def _healthy(study: Study) -> Shown:
+    """Which runs lose no reply and which broke, and what so few can say of a cause."""
+    runs = [run for run in study.variants if run.asked]
+    whole = [run for run in runs if not _lost(run)]
+    broken = [run for run in runs if scoring.status(run).name == "BROKEN"]
+    if not whole or not broken:
+        return Shown("", "")
+
+    def told(listed: Sequence[Run]) -> str:
+        return ", ".join(
+            f"{study.label(run.name)} ({run.card.get('format', '–')}, {_gb(run)})"
+            for run in listed
+        )
+
+    return sentence(
+        say(
+            study.lang,
+            f"失った返答のない実行: {told(whole)}。破綻した実行: {told(broken)}。"
+            "カードの上では、フォーマット、量子化、発行元、"
+            "既定の推論の強さが同時に違うため、"
+            "どれが原因かはこの並びだけでは決まりません。",
+            f"Without a lost reply: {told(whole)}. Broken: {told(broken)}. By their "
+            "cards "
+            "format, quantization, publisher and perhaps the default effort differ "
+            "all at "
+            "once, so this list alone does not settle which of them is the cause.",
+        )
+    )
 
 
 def _format_row(study: Study, run: Run) -> list[object]:

@@ -208,12 +208,19 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
             _range(row["newcombe_low"], row["newcombe_high"]),
             p_cell(row["midp"]), p_cell(row["exact"]),
             p_cell(row["holm"]) if row["kind"] in CONCLUSIVE else None,
-            shown_word(row["noninferior"], study.lang),
+            _verdict(study, row),
             p_cell(row["noninferior"]), p_cell(row["equivalent"]),
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
     return table(head.split("|"), body, left=(0, 1, 8))
+
+
+def _verdict(study: Study, row: pd.Series) -> str:
+    """Shown or not shown; a model set against itself shows nothing."""
+    if is_one_measurement(study, row["a"], row["b"]):
+        return say(study.lang, "返答が同一", "identical replies")
+    return shown_word(row["noninferior"], study.lang)
 
 
 def power_table(study: Study, rows: pd.DataFrame) -> Shown:
@@ -436,7 +443,7 @@ def _of_family(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
 # --- figures --------------------------------------------------------------------------
 
 
-def _drawn(study: Study) -> pd.DataFrame:
+def drawn(study: Study) -> pd.DataFrame:
     """The pairs that are worth a picture: the main family, else what there is."""
     rows = pairs_of(study)
     for kinds in (("finished",), ("stopped", "mixed"), tuple(rows["kind"].unique())):
@@ -449,14 +456,14 @@ def _drawn(study: Study) -> pd.DataFrame:
 @cache
 def tables_figure(study: Study) -> Picture | Shown:
     """The 2×2 counts as small multiples."""
-    rows = _drawn(study)
+    rows = drawn(study)
     return plots_pairs.paired_tables(study, rows) if len(rows) else nothing()
 
 
 @cache
 def barcode(study: Study) -> Picture | Shown:
     """Flips in exam order."""
-    rows = _drawn(study)
+    rows = drawn(study)
     return plots_pairs.flip_barcode(study, rows) if len(rows) else nothing()
 
 
@@ -471,7 +478,7 @@ def forest(study: Study) -> Picture | Shown:
 @cache
 def power_figure(study: Study) -> Picture | Shown:
     """What this many questions can say."""
-    rows = _drawn(study)
+    rows = drawn(study)
     rows = rows[rows["flips"] > 0]
     return plots_pairs.power_curves(study, rows) if len(rows) else nothing()
 

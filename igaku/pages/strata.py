@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WIDE = 8  # runs in one table; the CSV beside the report has all of them
 PATTERNS = 16
+FEWEST = 10  # questions of a speciality before it gets a row
 
 
 @cache
@@ -67,7 +68,7 @@ def _stratum(
     names = [r.name for r in runs if r.name in set(own.index.get_level_values(1))]
     levels = list(dict.fromkeys(own.index.get_level_values(0)))
     if stratum == "speciality":
-        levels = sorted(levels)
+        levels = [level for level in levels if own.loc[level]["n"].max() >= FEWEST]
     title = stratum_name(stratum, lang)
     head = [title, *(study.label(name) for name in names)]
     body = [
@@ -75,7 +76,19 @@ def _stratum(
         for level in levels
     ]
     exam = str(runs[0].exam)
-    return heading(f"{title} [{exam}]", 4) + table(head, body)
+    shown = heading(f"{title} [{exam}]", 4) + table(head, body)
+    return shown + _rare(lang) if stratum == "speciality" else shown
+
+
+def _rare(lang: str) -> Shown:
+    return sentence(
+        say(
+            lang,
+            f"{FEWEST}問以上の診療科だけを示します。すべては表（CSV）にあります。",
+            f"Specialities of {FEWEST} questions or more; the CSV table has all.",
+        ),
+        "note",
+    )
 
 
 def _cell(rows: pd.DataFrame, level: str, run: str) -> str | None:
