@@ -60,9 +60,11 @@ def tainting(study: Study, *runs: str) -> list[Alarm]:
 
 
 def is_one_measurement(study: Study, a: str, b: str) -> bool:
-    """Whether an alarm says that the replies of these two runs are identical."""
+    """Whether an alarm says that these two runs are one model measured twice."""
     return any(
-        alarm.kind == "identical_replies" and {a, b} <= set(alarm.runs)
+        alarm.kind == "identical_replies"
+        and alarm.is_grave
+        and {a, b} <= set(alarm.runs)
         for alarm in alarms(study)
     )
 
@@ -135,7 +137,9 @@ def _identical(study: Study, group: Sequence[Run]) -> Alarm:
     first, other = group[0].rows, group[1].rows
     common = first[first["problem_id"].isin(set(other["problem_id"]))]
     n, wrong = len(common), len(common) - scoring.correct(common)
-    ja, en = _what_it_means(study, group, wrong)
+    is_repeat = len({study.repeat_of.get(name, name) for name in names}) == 1
+    told = REPEATED if is_repeat else TELLING if wrong >= TELLING_WRONG else UNTELLING
+    ja, en = told
     return Alarm(
         "identical_replies",
         names,
@@ -143,34 +147,32 @@ def _identical(study: Study, group: Sequence[Run]) -> Alarm:
         f"（うち正答でないもの{wrong}問）。{ja}",
         f"{_listed(study, names, 'en')}: their replies to all {n} common questions are "
         f"the same, character for character ({wrong} of them not right). {en}",
+        is_grave=told is TELLING,
     )
 
 
-def _what_it_means(study: Study, group: Sequence[Run], wrong: int) -> tuple[str, str]:
-    """What identical replies say: one model twice, a repeat, or only right answers."""
-    first = {study.repeat_of.get(run.name, run.name) for run in group}
-    if len(first) == 1:
-        return (
-            "同じモデルに同じ条件で聞き直した結果が再現したもので、"
-            "この条件での測定のゆらぎは0問です。",
-            "One model was asked again under the same settings and reproduced itself: "
-            "its noise floor is 0 flips.",
-        )
-    if not wrong:
-        return (
-            "ただし全問正答なので、答えを知る別々のモデルでも起こり得ます。"
-            "どの重みが答えたかはサーバーの記録で確かめてください。",
-            "All are right, so different models that know the answers would agree as "
-            "well: see by the server's own word which weights answered.",
-        )
-    return (
-        "量子化の異なる重みがこのように一致することは考えにくく、一つのモデルを別名で"
-        "二度測ったとみるのが自然です。両者の差は何も示さず、"
-        "独立な測定は1件と数えます。",
-        "Different weights hardly do that: this reads as one model measured twice, "
-        "under two names. The difference between the two says nothing; count them as "
-        "one measurement.",
-    )
+# Two models that err independently pick one wrong option of four with a chance of a
+# quarter: five such replies alike by chance are one in a thousand.
+TELLING_WRONG = 5
+REPEATED = (
+    "同じモデルに同じ条件で聞き直した結果が再現したもので、"
+    "この条件での測定のゆらぎは0問です。",
+    "One model was asked again under the same settings and reproduced itself: its "
+    "noise floor is 0 flips.",
+)
+TELLING = (
+    "量子化の異なる重みがこのように一致することは考えにくく、一つのモデルを別名で"
+    "二度測ったとみるのが自然です。両者の差は何も示さず、独立な測定は1件と数えます。",
+    "Different weights hardly do that: this reads as one model measured twice, under "
+    "two names. The difference between the two says nothing; count them as one "
+    "measurement.",
+)
+UNTELLING = (
+    "ただし誤りがほとんどないので、答えを知る別々のモデルでも起こり得ます。"
+    "どの重みが答えたかはサーバーの記録で確かめてください。",
+    "But hardly any is wrong, and different models that know the answers would agree "
+    "as well: see by the server's own word which weights answered.",
+)
 
 
 # --- which model answered -------------------------------------------------------------
@@ -297,7 +299,7 @@ def _number(value: Any) -> int | None:
 
 
 def regraded(study: Study) -> Iterator[Alarm]:
-    """Recorded grades that a reading of the recorded text does not bear out."""
+    """Grades that were taken over and that a reading of the text does not bear out."""
     for run in study.runs:
         listed = run.manifest.get("regraded") or []
         names = [str(each.get("problem_id")) for each in listed if each]
@@ -305,12 +307,14 @@ def regraded(study: Study) -> Iterator[Alarm]:
             yield Alarm(
                 "regraded",
                 (run.name,),
-                f"{_of(study, run, 'ja')}: 記録の採点と、記録された本文の読み取りが"
-                f"{len(names)}問で違います（{_some(names, 'ja')}）。"
-                "採点は記録のままです。",
-                f"{_of(study, run, 'en')}: {len(names)} recorded grades differ from a "
-                f"reading of the recorded text ({_some(names, 'en')}). The recorded "
-                "grades are kept.",
+                f"{_of(study, run, 'ja')}: 引き継いだ採点（記録、"
+                "またはIgakuQAの規則）と"
+                f"本文の読み取りが{len(names)}問で違います（{_some(names, 'ja')}）。"
+                "採点は引き継いだままです。",
+                f"{_of(study, run, 'en')}: {len(names)} grades taken over (recorded, "
+                "or "
+                "by IgakuQA's own rule) differ from a reading of the text "
+                f"({_some(names, 'en')}). They are kept as they were taken over.",
                 is_grave=False,
             )
 

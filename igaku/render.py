@@ -55,7 +55,8 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: normal; }
 thead th, tbody th { text-align: left; }
-thead th { border-bottom: 2px solid var(--dim); white-space: nowrap; }
+thead th { border-bottom: 2px solid var(--dim); vertical-align: bottom;
+  min-width: 3.2rem; max-width: 10rem; }
 th[scope], td { white-space: nowrap; }
 td.long { white-space: normal; min-width: 13rem; overflow-wrap: anywhere; }
 .scroll th[scope], .scroll thead th:first-child { position: sticky; left: 0;

@@ -1,7 +1,7 @@
 import pytest
 from runs import planned, replied, sit
 
-from igaku.audits import alarms, tainting
+from igaku.audits import alarms, is_one_measurement, tainting
 from igaku.study import open_study
 
 MIXED = [True] * 15 + [False] * 5
@@ -45,18 +45,21 @@ def test_runs_that_are_both_silent_are_not_called_one_model(tmp_path):
     assert not found(tmp_path, "identical_replies")
 
 
-def test_identical_right_replies_are_said_to_prove_little(tmp_path):
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_identical_replies_that_are_nearly_all_right_prove_little(tmp_path, wrong):
     for name in ("one", "two"):
-        sit(tmp_path, [True] * 20, name)
+        sit(tmp_path, [i >= wrong for i in range(20)], name)
     (alarm,) = found(tmp_path, "identical_replies")
+    assert set(alarm.runs) == {"one", "two"} and not alarm.is_grave
     assert "different models that know the answers would agree" in alarm.en
+    assert not is_one_measurement(open_study(tmp_path), "one", "two")
 
 
 def test_a_repeat_that_reproduces_itself_is_no_fraud(tmp_path):
     for name in ("one", "two"):
         sit(tmp_path, MIXED, name, settings={"slug": "m"})
     (alarm,) = found(tmp_path, "identical_replies")
-    assert "noise floor is 0 flips" in alarm.en
+    assert "noise floor is 0 flips" in alarm.en and not alarm.is_grave
 
 
 def test_a_shorter_run_is_compared_on_what_both_were_asked(tmp_path):

@@ -23,8 +23,10 @@ from igaku.card import settings_from
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
+from igaku.pages.tokens import rescue_table, rescues_of
 from igaku.prompt import load_prompt
 from igaku.rescue import base_of, parameters, rescue
+from igaku.study import open_study
 
 CHECKOUT = Path(__file__).parents[1]
 ENGINES = {"lab-gguf-mxfp4": 18, "lab-mxfp4-q4": 6}  # and how many questions
@@ -98,6 +100,17 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
     same_words = {row["problem_id"]: row["prompt_sha256"] for row in rows_of(base)}
     for row in rows_of(larger) + rows_of(as_many):
         assert row["prompt_sha256"] == same_words[row["problem_id"]]
+    study = open_study(tmp_path, lang="en")
+    (found,) = rescues_of(study)
+    assert (found.run, found.rescue, found.control) == (
+        "base",
+        "base-rescue",
+        "base-control",
+    )
+    assert found.counts.rescued + found.counts.finished_wrong == len(answered)
+    assert found.control_counts.unfinished == len(lost)
+    assert f"0 of {len(lost)} came to an answer" in rescue_table(study).text
+    assert [run.name for run in study.variants] == ["base"]
 
 
 KILLED = """

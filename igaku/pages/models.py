@@ -11,6 +11,7 @@ from igaku import plots, plots_scores, scoring
 from igaku.audits import alarms, tainting
 from igaku.card import card_rows
 from igaku.official import MOST_KINKI, Official, bounds, official
+from igaku.plots_study import looks
 from igaku.results import Run
 from igaku.shown import (
     Picture,
@@ -442,9 +443,9 @@ def accuracy_figure(study: Study) -> Picture | Shown:
         return nothing()
     named = scoring.summary(runs)
     named["label"] = [study.label(run.name) for run in runs]
-    looks = dict(zip(study.runs, plots.styles(study.runs), strict=True))
+    look = looks(study)
     return plots.accuracy_intervals(
-        runs, named, [looks[run] for run in runs], study.lang
+        runs, named, [look[run.name] for run in runs], study.lang
     )
 
 
