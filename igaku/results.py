@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from igaku.errors import IgakuError
 from igaku.folder import ANSWERS, MANIFEST
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
@@ -74,6 +75,9 @@ COLUMNS = {
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam")
 TEXTS = ("content", "reasoning")
+WORD = 64  # characters; shorter texts come back in every run: one copy serves all
+NUMBERS = (int, float)
+BEYOND = 2**53  # no float tells every whole number from here on
 FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
     "human_accuracy",
@@ -187,7 +191,10 @@ def find_runs(
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
     found = sorted(folder.glob(f"*/{ANSWERS}"))
-    return _labelled([load_run(path.parent, raw, texts) for path in found])
+    runs: list[Run] = []
+    for path in found:
+        runs.append(_run(path.parent, raw, texts, runs[-1] if runs else None))
+    return _labelled(runs)
 
 
 def combine(runs: Iterable[Run], raw: bool = False, texts: bool = True) -> pd.DataFrame:
@@ -202,7 +209,10 @@ def combine(runs: Iterable[Run], raw: bool = False, texts: bool = True) -> pd.Da
 
 def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     """One run, read from its folder."""
-    folder = Path(folder)
+    return _run(Path(folder), raw, texts)
+
+
+def _run(folder: Path, raw: bool, texts: bool, earlier: Run | None = None) -> Run:
     manifest, notes = _read_manifest(folder / MANIFEST)
     plan = _read_plan(manifest)
     kept = frozenset(_columns(raw, texts))
@@ -210,8 +220,11 @@ def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     label = _label_of(manifest) or folder.name
     run = {"run": folder.name, "model": _model_of(manifest), "label": label}
     run |= {"origin": _origin_of(manifest), "exam": _exam_of(manifest)}
-    rows = _rows(answers, run, plan, _columns(raw, texts))
-    planned = _plan_frame(plan)
+    planned = _planned(manifest, plan, earlier)
+    places = {name: place for place, name in enumerate(plan or ())}
+    known = [places[answer["problem_id"]] for answer in answers] if plan else []
+    facts = None if planned is None else planned.take(known)
+    rows = _rows(answers, run, facts, _columns(raw, texts))
     return Run(
         folder.name, folder, manifest, rows, planned, label, (*notes, *complaints)
     )
@@ -279,18 +292,16 @@ def _origin_of(manifest: dict[str, Any]) -> str:
 
 def _labelled(runs: list[Run]) -> list[Run]:
     """The same runs with labels made unique."""
-    from dataclasses import replace
-
     alike: dict[str, list[Run]] = {}
     for run in runs:
         alike.setdefault(run.label, []).append(run)
     labelled = []
     for run in runs:
         label = _told_apart(run, alike[run.label])
-        rows = run.rows.assign(label=_typed([label] * len(run.rows), "text"))
-        labelled.append(
-            replace(run, label=label, rows=rows) if label != run.label else run
-        )
+        if label != run.label:
+            rows = run.rows.assign(label=_typed([label] * len(run.rows), "text"))
+            run = replace(run, label=label, rows=rows)
+        labelled.append(run)
     return labelled
 
 
@@ -376,25 +387,37 @@ def _fault(
 def _rows(
     answers: Sequence[dict[str, Any]],
     run: dict[str, Any],
-    plan: dict[str, dict[str, Any]] | None,
+    facts: pd.DataFrame | None,
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """Answers as rows, with what the run and the plan know of each."""
-    facts = [(plan or {}).get(answer["problem_id"], {}) for answer in answers]
-    columns: dict[str, list[Any]] = {}
+    """Answers as rows, with what the run knows and the plan's `facts` of each."""
+    columns: dict[str, Any] = {}
     for name in names:
-        if name in FROM_RUN:
-            columns[name] = [run[name]] * len(answers)
+        if name in FROM_PLAN and facts is not None:
+            columns[name] = facts[name].array
         elif name in FROM_PLAN:
-            columns[name] = [fact.get(name) for fact in facts]
+            columns[name] = [None] * len(answers)
+        elif name in FROM_RUN:
+            columns[name] = [run[name]] * len(answers)
         else:
             columns[name] = [answer.get(name) for answer in answers]
     return _frame(columns)
 
 
-def _plan_frame(plan: dict[str, dict[str, Any]] | None) -> pd.DataFrame | None:
+def _planned(
+    manifest: dict[str, Any],
+    plan: dict[str, dict[str, Any]] | None,
+    earlier: Run | None,
+) -> pd.DataFrame | None:
+    """The plan as a table: an earlier run's own, where both are of the same questions.
+
+    Many runs of one exam then hold its questions once.
+    """
     if plan is None:
         return None
+    if earlier and manifest["questions"] == earlier.manifest.get("questions"):
+        manifest["questions"] = earlier.manifest["questions"]
+        return None if earlier.plan is None else earlier.plan.copy(deep=False)
     names = ("problem_id", "section", *FROM_PLAN)
     return _frame({name: [q.get(name) for q in plan.values()] for name in names})
 
@@ -407,12 +430,15 @@ def _columns(raw: bool, texts: bool) -> list[str]:
 # --- types ----------------------------------------------------------------------------
 
 
-def _frame(columns: dict[str, list[Any]]) -> pd.DataFrame:
+def _frame(columns: dict[str, Any]) -> pd.DataFrame:
+    """A table of lists of values, which are typed here, and of typed columns."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {name: _typed(values, COLUMNS[name].type) for name, values in columns.items()}
-    )
+    typed = {
+        name: _typed(values, COLUMNS[name].type) if isinstance(values, list) else values
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(typed)
 
 
 def _typed(values: list[Any], kind: str) -> Any:
@@ -420,11 +446,11 @@ def _typed(values: list[Any], kind: str) -> Any:
     import pandas as pd
 
     if kind == "text":
-        return pd.Series([_text(v) for v in values], dtype="str")
+        return pd.Series(_texts(values), dtype="str")
     if kind == "whole":
-        return pd.array([_whole(v) for v in values], dtype="Int64")
+        return pd.array(_figures(values, whole=True), dtype="Int64")
     if kind == "number":
-        return pd.array([_number(v) for v in values], dtype="Float64")
+        return pd.array(_figures(values), dtype="Float64")
     if kind == "truth":
         truths = [v if isinstance(v, bool) else None for v in values]
         return pd.array(truths, dtype="boolean")
@@ -432,8 +458,19 @@ def _typed(values: list[Any], kind: str) -> Any:
         texts = pd.Series([_text(v) for v in values], dtype="str")
         return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
     if kind == "letters":
-        return pd.Series([_letters(v) for v in values], dtype="object")
+        known: dict[Any, Any] = {}
+        letters = [_letters(v) for v in values]
+        return pd.Series([known.setdefault(v, v) for v in letters], dtype="object")
     return pd.Series(values, dtype="object")
+
+
+def _texts(values: list[Any]) -> list[str | None]:
+    """Values as texts, equal ones as one object: a column says few things often."""
+    words: dict[str, str] = {}
+    for value in {v for v in values if type(v) is str}:
+        text = str(_text(value))
+        words[value] = sys.intern(text) if len(text) <= WORD else text
+    return [words[v] if type(v) is str else _text(v) for v in values]
 
 
 def _text(value: Any) -> str | None:
@@ -444,15 +481,18 @@ def _text(value: Any) -> str | None:
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 2**53 and math.isfinite(value) else None
+def _figures(values: list[Any], whole: bool = False) -> np.ndarray:
+    """Values as floats, nan where one is no number: a truth, a text, an infinity."""
+    import numpy as np
+
+    known = [v if type(v) in NUMBERS and -BEYOND < v < BEYOND else None for v in values]
+    figures = np.array(known, dtype=float)
+    return np.where(figures == np.floor(figures), figures, np.nan) if whole else figures
 
 
 def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number == int(number) else None
+    (figure,) = _figures([value], whole=True).tolist()
+    return int(figure) if figure == figure else None  # nan alone is not itself
 
 
 def _letters(value: Any) -> tuple[str, ...] | None:

@@ -1,10 +1,11 @@
+import hashlib
 import json
 import math
 
 import pandas as pd
 import pytest
 
-from igaku import results
+from igaku import results, scoring
 from igaku.errors import IgakuError
 
 GOLD = {"900A1": ["a"], "900A2": ["b", "c"], "900B1": ["12"]}
@@ -114,6 +115,17 @@ def test_a_value_of_another_type_is_missing(write):
     )
 
 
+def test_a_number_that_cannot_be_held_exactly_is_missing(write):
+    fits = answer(completion_tokens=2**53 - 1, prompt_tokens=3.0, seconds=0)
+    beyond = answer(
+        "900B1", completion_tokens=2**53, prompt_tokens=2.5, seconds=10**400
+    )
+    rows = results.load_runs(write([fits, beyond], about=manifest()))
+    columns = ["completion_tokens", "prompt_tokens", "seconds"]
+    assert rows.loc[0, columns].tolist() == [2**53 - 1, 3, 0.0]
+    assert rows.loc[1, columns].isna().all()
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -185,6 +197,53 @@ def test_bodies_may_be_left_out(write):
     assert "raw" not in rows
     whole = results.load_runs(write([answer()], about=manifest()))
     assert whole.loc[0, "raw"] == {"choices": []}
+
+
+def test_texts_may_be_left_out_and_what_they_show_stays(write):
+    lines = [
+        answer(content="答え: a"),
+        answer("900A2", content=" \n\u3000", reasoning=None),
+        answer("900B1", outcome="api_error", content=None, reasoning=None),
+    ]
+    folder = write(lines, about=manifest())
+    whole = results.load_runs(folder)
+    lean = results.load_runs(folder, texts=False)
+    pd.testing.assert_frame_equal(whole.drop(columns=["content", "reasoning"]), lean)
+    assert lean["blank"].tolist() == [False, True, False]
+    expected = hashlib.sha256("答え: a".encode()).hexdigest()
+    assert lean.loc[0, "reply_sha256"] == expected
+    (run,) = results.find_runs(folder, texts=False)
+    assert list(run.rows.columns) == [c for c in lean.columns if c != "raw"]
+    assert scoring.blank(run.rows).tolist() == [False, True, False]
+
+
+def test_replies_of_one_text_have_one_hash(write):
+    write([answer(content="a"), answer("900A2", content="b")], "one", manifest())
+    folder = write([answer(content="a"), answer("900A2", content="a")], "two")
+    with pytest.warns(UserWarning, match="two/manifest.json"):
+        hashes = results.load_runs(folder, texts=False)["reply_sha256"].tolist()
+    assert hashes[0] == hashes[2] == hashes[3] != hashes[1]
+
+
+def test_each_run_keeps_its_own_questions(write):
+    other = manifest()
+    other["questions"] = [dict(q, gold=["e"]) for q in other["questions"][:2]]
+    write([answer("900B1"), answer()], "one", manifest())
+    write([answer("900A2"), answer()], "three", other)
+    one, three, two = results.find_runs(write([answer()], "two", manifest()))
+    assert one.rows["gold"].tolist() == [("12",), ("a",)]
+    assert three.rows["gold"].tolist() == [("e",), ("e",)]
+    assert two.rows["gold"].tolist() == [("a",)]
+    assert (one.planned, three.planned, two.planned) == (3, 2, 3)
+
+
+def test_a_changed_table_changes_no_other_run(write):
+    write([answer()], "one", manifest())
+    one, two = results.find_runs(write([answer()], "two", manifest()))
+    one.rows.loc[0, "section"] = "Z"
+    one.plan.loc[0, "section"] = "Z"
+    assert two.rows.loc[0, "section"] == "A"
+    assert two.plan.loc[0, "section"] == "A"
 
 
 def test_lab_runs_say_so(write):
