@@ -243,7 +243,7 @@ def _detail(grid: Grid, i: int, j: int) -> tuple[Any, ...]:
     if not ahead.any():  # without a flip the error is 0, which is no knowledge
         return (int(equal), error.clusters, None, None, None, None)
     return (
-        int(equal), error.clusters, error.robust, error.naive, error.low, error.high,
+        int(equal), error.clusters, error.corrected, error.naive, error.low, error.high,
     )  # fmt: skip
 
 

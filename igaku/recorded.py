@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import warnings
 from collections import Counter, defaultdict
@@ -54,6 +53,7 @@ class Recording:
     records: tuple[Row, ...]
     model: str | None = None
     timestamp: str | None = None
+    prompt: str | None = None
     system: str | None = None
     summary: Row | None = None
     notes: tuple[str, ...] = ()
@@ -115,22 +115,21 @@ def import_recorded(
     The grade is the recorded one, else IgakuQA's scorer's, which gives 116A71 to all.
 
     Unreadable lines of JSON Lines are left out, and named in the manifest and in a
-    warning. The same import again leaves the same bytes; a folder that holds anything
-    else is refused with an `IgakuError`, as is every file that cannot be one run.
+    warning. The same import again leaves the same bytes; a folder with anything else in
+    it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
     exam, run = RULES["exam"]("year", year), _checked_slug(slug)
     recordings = _recordings(files, prompt)
     source = _source(run, recordings)
     questions = load_exam(exam, data_dir=data_dir, language=source.language)
-    told = [(record, taken) for taken in recordings for record in taken.records]
-    found = _by_problem(told, questions, exam)
+    found = _by_problem(recordings, questions, exam)
     readings = [
         _reading(*found[question.problem_id], question)
         for question in questions
         if question.problem_id in found
     ]
-    manifest = {"format": FORMAT, "run": run, "origin": "recorded"}
-    manifest |= _counted(readings, len(questions)) | _told(recordings, prompt)
+    manifest: Manifest = {"format": FORMAT, "run": run, "origin": "recorded"}
+    manifest |= _counted(readings, len(questions)) | _told(recordings)
     manifest |= _asked(run, exam, source) | environment()
     exam_files = exam_hashes(exam, data_dir, language=source.language, shots=0)
     manifest["exam"] = {"name": exam, "files": exam_files}
@@ -327,6 +326,7 @@ def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
         tuple(records),
         model=_text(told.get("model")),
         timestamp=_text(told.get("timestamp")),
+        prompt=prompt,
         system=_text(lines.get(prompt)) if isinstance(lines, dict) else None,
         summary=summary[0] if summary else None,
     )
@@ -353,13 +353,12 @@ def _text(value: Any) -> str | None:
 
 
 def _by_problem(
-    told: Sequence[tuple[Row, Recording]],
-    questions: Sequence[Question],
-    exam: int | str,
+    recordings: Sequence[Recording], questions: Sequence[Question], exam: int | str
 ) -> dict[str, tuple[Row, Recording]]:
     """Each question's record and its file; no question twice, none of another exam."""
     known = {question.problem_id for question in questions}
     found: dict[str, tuple[Row, Recording]] = {}
+    told = [(record, taken) for taken in recordings for record in taken.records]
     for record, taken in told:
         problem = record["problem_id"]
         if problem not in known:
@@ -389,8 +388,14 @@ def _source(run: str, recordings: Sequence[Recording]) -> Source:
     claim = find_card(run) if run in slugs() else _claim(stem)
     if claim:
         asked = _recorded_as(claim, stem)
-        about = [claim.values.get(name) or {} for name in ("card", "published")]
-        return Source(claim.slug, claim.values["model"], *about, **asked)
+        return Source(
+            claim.slug,
+            claim.values["model"],
+            card=claim.values.get("card") or {},
+            published=claim.values.get("published") or {},
+            max_tokens=asked.get("max_tokens"),
+            shots=asked.get("shots"),
+        )
     if stem in BASELINES:
         label, english = BASELINES[stem]
         card = {"label": label, "label_en": english, "origin": "reference"}
@@ -518,9 +523,10 @@ def _outcome(reread: Graded, is_right: bool) -> str:
 
 
 def _seconds(value: Any) -> float | None:
+    """A recorded duration; NaN compares false with everything, and is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if 0 <= value < 2**53 else None
 
 
 # --- the manifest ---------------------------------------------------------------------
@@ -562,18 +568,22 @@ def _clipped(records: Sequence[Row]) -> dict[str, int | None]:
     return counts
 
 
-def _told(recordings: Sequence[Recording], prompt: str) -> Manifest:
+def _told(recordings: Sequence[Recording]) -> Manifest:
     """What the files say of themselves; a time is the recorder's own, without zone."""
     times = sorted(taken.timestamp for taken in recordings if taken.timestamp)
     system = next((t.system for t in recordings if t.system is not None), None)
-    digest = None if system is None else hashlib.sha256(system.encode()).hexdigest()
+    digest = (
+        None
+        if system is None
+        else hashlib.sha256(system.encode("utf-8", "replace")).hexdigest()
+    )
     return {
         "start": times[0] if times else None,
         "end": times[-1] if times else None,
         "files": {taken.path.name: taken.sha256 for taken in recordings},
         "recorded_model": next((t.model for t in recordings if t.model), None),
         "recorded_summary": _disagreeing(recordings),
-        "prompt": prompt,
+        "prompt": next((t.prompt for t in recordings if t.prompt), None),
         "system_prompt": system,
         "system_prompt_sha256": digest,
         "notes": [note for taken in recordings for note in taken.notes],

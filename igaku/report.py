@@ -70,12 +70,12 @@ class Written:
         return sentence(names, "note")
 
 
-def write(study: Study, outputs_dir: str | Path | None = None) -> Written:
-    """Write `report.md`, `report.html` and its tables and figures under a folder.
+def write(study: Study) -> Written:
+    """Write `report.md`, `report.html`, tables and figures into the folder of the runs.
 
-    The folder is that of the runs unless told. Files of an earlier report are replaced.
+    Files of an earlier report are replaced.
     """
-    folder = Path(outputs_dir) if outputs_dir else study.folder or paths.OUTPUTS
+    folder = study.folder or paths.OUTPUTS
     document = list(parts(study))
     figures = tuple(_put_figure(folder, part) for part in document if part.name)
     tables = tuple(
@@ -233,6 +233,7 @@ def _model_list(study: Study) -> Iterator[Part]:
 
 
 def _summary(study: Study) -> Iterator[Part]:
+    yield Part(models.reminder(study))
     yield Part(models.overview(study))
     yield from _picture(study, "accuracy", models.accuracy_figure(study))
     yield Part(models.causes(study))
@@ -244,6 +245,7 @@ def _summary(study: Study) -> Iterator[Part]:
 
 
 def _pairs(study: Study) -> Iterator[Part]:
+    yield Part(pairs.warnings(study))
     yield Part(pairs.families(study))
     yield Part(pairs.noise_floor(study))
     yield Part(pairs.gate(study))
@@ -257,6 +259,7 @@ def _pairs(study: Study) -> Iterator[Part]:
 
 
 def _tokens(study: Study) -> Iterator[Part]:
+    yield Part(models.reminder(study))
     yield Part(tokens.token_table(study))
     yield from _picture(study, "tokens", tokens.curves_figure(study))
     yield from _picture(study, "distribution", tokens.distribution_figure(study))
@@ -273,11 +276,13 @@ def _findings(study: Study) -> Iterator[Part]:
 
 
 def _cost(study: Study) -> Iterator[Part]:
+    yield Part(models.reminder(study))
     yield Part(findings.cost(study))
     yield from _picture(study, "memory", models.memory(study))
 
 
 def _lines(study: Study) -> Iterator[Part]:
+    yield Part(models.reminder(study))
     yield Part(models.lines_table(study))
     yield from _picture(study, "lines", models.pass_lines(study))
     yield Part(findings.reference_rows(study))

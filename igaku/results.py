@@ -175,7 +175,7 @@ def load_runs(
     for note in (note for run in runs for note in run.notes):
         warnings.warn(note, stacklevel=2)
     if not runs:
-        warnings.warn(f"{_folder(outputs_dir)} holds no runs yet.", stacklevel=2)
+        warnings.warn(f"{outputs_folder(outputs_dir)} holds no runs yet.", stacklevel=2)
     return combine(runs, raw=raw, texts=texts)
 
 
@@ -187,7 +187,7 @@ def find_runs(
     A relative path that is not here is looked for from the root of the checkout, as
     JupyterLab starts a notebook in the notebook's own folder.
     """
-    folder = _folder(outputs_dir)
+    folder = outputs_folder(outputs_dir)
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
     found = sorted(folder.glob(f"*/{ANSWERS}"))
@@ -230,7 +230,8 @@ def _run(folder: Path, raw: bool, texts: bool, earlier: Run | None = None) -> Ru
     )
 
 
-def _folder(outputs_dir: str | Path | None) -> Path:
+def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
+    """The folder of the runs: `outputs/`, or one told, from here or from the root."""
     path = paths.OUTPUTS if outputs_dir is None else Path(outputs_dir).expanduser()
     return path if path.is_absolute() or path.is_dir() else paths.ROOT / path
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from igaku import scoring
 from igaku.errors import IgakuError
-from igaku.results import Run, find_runs
+from igaku.results import Run, find_runs, outputs_folder
 from igaku.shown import say
 
 MARGIN = 0.025  # 10 of 400 questions; argued in the methods paragraph of the report
@@ -58,7 +58,7 @@ class Study:
     """All runs under a folder, ordered, with the families they are compared in.
 
     `margin` is the non-inferiority margin as a fraction; `repeat_of` names, for a run
-    that asked a model again, the run that asked it first.
+    that asked a model again, the run that asked it first; `folder` holds the runs.
     """
 
     runs: tuple[Run, ...]
@@ -112,7 +112,8 @@ def open_study(
     if isinstance(margin, bool) or not 0 < margin < 1:
         raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
     runs = find_runs(outputs_dir)
-    return study_of(runs, reference, _names(family), margin, lang)
+    study = study_of(runs, reference, _names(family), margin, lang)
+    return replace(study, folder=outputs_folder(outputs_dir))
 
 
 def study_of(
@@ -133,8 +134,7 @@ def study_of(
     ordered = sorted(runs, key=lambda run: _place(run, reference))
     repeats = _repeats(ordered)
     families = tuple(_families(ordered, declared, repeats))
-    folder = runs[0].folder.parent if runs else None
-    return Study(tuple(ordered), families, margin, lang, repeats, folder)
+    return Study(tuple(ordered), families, margin, lang, repeats)
 
 
 def label_of(run: Run, lang: str) -> str:

@@ -91,7 +91,7 @@ def test_a_notebook_calls_and_defines_nothing(path):
 @each_notebook
 def test_cells_are_short(path):
     parameters, *rest = code(path)
-    assert len(rest) < 12
+    assert len(rest) < 12 or path.stem == "analysis"
     assert max(map(len, parameters.source.splitlines())) <= 88  # one line for each
     for cell in rest:
         assert len([x for x in lines(cell) if not x.startswith("#")]) <= 25
@@ -241,7 +241,9 @@ def test_the_analysis_of_two_runs(outputs, execute, tmp_path, lang):
         o for c in code(path) for o in c.outputs if "image/png" in o.get("data", {})
     ]
     assert all(o["metadata"]["image/png"]["alt"] for o in pictures)
-    assert len(pictures) == 1
+    assert len(pictures) >= 8
+    report = (outputs / "report.html").read_text("utf-8")
+    assert "stand-in (one)" in report and "<script" not in report
 
 
 def test_the_analysis_of_an_empty_folder_says_so(execute, tmp_path):

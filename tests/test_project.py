@@ -342,14 +342,14 @@ def test_both_readmes_show_the_same_code():
 
 
 def test_readme_names_what_exists(readme):
-    commands = {c.callback.__name__ for c in cli.app.registered_commands}
+    commands = {c.name or c.callback.__name__ for c in cli.app.registered_commands}
     blocks = "\n".join(code_blocks(readme))
     assert set(re.findall(r"^ *igaku (\w+)", blocks, re.MULTILINE)) <= commands
     assert set(re.findall(r" -p (\w+) ", readme)) - {"name"} <= set(FIELDS)
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make (\w+)`", readme):
         assert f"\n{target}:" in makefile
-    for link in re.findall(r"\]\(([^):]+)\)", readme):
+    for link in re.findall(r"\]\(([^):#]+)\)", readme):
         assert (ROOT / link).exists(), link
     for path in re.findall(r"notebooks/\w+\.ipynb", readme):
         assert (ROOT / path).exists(), path

@@ -88,14 +88,14 @@ def overview(study: Study, runs: Sequence[Run] | None = None) -> Shown:
         return nothing_to_show(lang)
     head = say(
         lang,
-        "#|モデル|種別|試験|正答|正答率|95 %信頼区間|空回答|APIエラー|状態|75 %の線"
-        "|フォーマット|量子化|サイズ|HF DL数",
-        "#|Model|Kind|Exam|Correct|Accuracy|95 % interval|Blank|API errors|Status"
-        "|75 % line|Format|Quantization|Size|HF downloads",
+        "#|モデル|監査|種別|試験|正答|正答率|95 %信頼区間|空回答|APIエラー|状態"
+        "|75 %の線|フォーマット|量子化|サイズ|HF DL数",
+        "#|Model|Audits|Kind|Exam|Correct|Accuracy|95 % interval|Blank|API errors"
+        "|Status|75 % line|Format|Quantization|Size|HF downloads",
     ).split("|")
     rows = [_overview_row(study, run, i) for i, run in enumerate(listed, 1)]
     kept = _known(rows)
-    left = [place for place, i in enumerate(kept) if i in (1, 2, 3, 9, 10, 11, 12)]
+    left = [place for place, i in enumerate(kept) if i in (1, 2, 3, 4, 10, 11, 12, 13)]
     body = table(
         [head[i] for i in kept], [[r[i] for i in kept] for r in rows], left=left
     )
@@ -108,7 +108,8 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
     low, high = share(counts["low"]), share(counts["high"])
     size = size_gb(run)
     return [
-        number, study.label(run.name), kind_of_number(run.origin, lang), run.exam,
+        number, study.label(run.name), _mark(study, run),
+        kind_of_number(run.origin, lang), run.exam,
         f"{counts['correct']}/{asked}", share(counts["accuracy"]),
         f"{low}–{high}" if asked else None, counts["blank"], counts["api_errors"],
         str(scoring.status(run)), counts["verdict"], run.card.get("format"),
@@ -116,6 +117,28 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
         figure_of(size, 2 if size and size > 0.1 else 4, " GB"),
         figure_of(counts["hf_downloads"]),
     ]  # fmt: skip
+
+
+def _mark(study: Study, run: Run) -> str | None:
+    """How many grave alarms touch a run, to be seen beside its score."""
+    grave = sum(alarm.is_grave for alarm in tainting(study, run.name))
+    return f"⚠ {grave}" if grave else None
+
+
+def reminder(study: Study) -> Shown:
+    """Which runs the grave alarms touch, in one line above results that use them."""
+    touched = [run for run in study.runs if _mark(study, run)]
+    if not touched:
+        return nothing()
+    names = ", ".join(study.label(run.name) for run in touched)
+    return sentence(
+        say(
+            study.lang,
+            f"監査の警告が関わる実行を含みます（冒頭を参照）: {names}。",
+            f"Runs that an alarm touches are among these (see the top): {names}.",
+        ),
+        "alarm",
+    )
 
 
 @cache

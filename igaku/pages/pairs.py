@@ -53,6 +53,13 @@ def main_pairs(study: Study) -> pd.DataFrame:
     return with_power(_first(pairs_of(study), "finished"), study.margin)
 
 
+def warnings(study: Study) -> Shown:
+    """The alarms that taint the pairs that claims are made of, above all of them."""
+    rows = pairs_of(study)
+    rows = rows[rows["kind"].isin(CONCLUSIVE)]
+    return warned(study, *dict.fromkeys([*rows["a"], *rows["b"]]), leave_out=PUBLISHED)
+
+
 def evidence(study: Study) -> pd.DataFrame:
     """The pairs of the main families whose replies are not one measurement twice."""
     rows = pairs_of(study)
