@@ -335,8 +335,10 @@ def _power(axes: Axes, study: Study, row: Any, style: dict[str, Any]) -> str:
     share = row.flips / row.n
     points = [d for d in POWER_POINTS if d / 100 <= share]
     power = [100 * statistics.mcnemar_power(row.n, share, d / 100) for d in points]
-    name = f"{_pair_name(study, row, 40)} (n = {row.n}, {share:.1%})"
-    axes.plot(points, power, label=name, **style)
+    about = f" (n = {row.n}, {share:.1%})"
+    legend = _pair_name(study, row, 40, "\n→ ") + about
+    axes.plot(points, power, label=legend, **style)
+    name = _pair_name(study, row, 60) + about
     visible = statistics.detectable_difference(row.n, share)
     if is_missing(visible):
         return name

@@ -1,10 +1,11 @@
 import json
 import warnings
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from legible import check_legible, texts
 
 from igaku import (
     plots_scores,
@@ -15,7 +16,6 @@ from igaku import (
     strata,
     tokens,
 )
-from igaku.plots import WIDTH
 from igaku.study import study_of
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
@@ -130,28 +130,6 @@ def draw(figure, study):
     return found
 
 
-def texts(figure):
-    """Every text that the figure shows, with its place in pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    hidden = {id(label) for axes in figure.axes for label in beyond(axes)}
-    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
-    shown = [t for t in found if id(t) not in hidden]
-    return [(t, t.get_window_extent(canvas.get_renderer())) for t in shown]
-
-
-def beyond(axes):
-    """The tick labels that matplotlib keeps beyond the ends of an axis."""
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            if not low - 1e-6 <= tick.get_loc() <= high + 1e-6:
-                yield from (tick.label1, tick.label2)
-
-
 # --- what holds for every figure ------------------------------------------------------
 
 
@@ -159,15 +137,7 @@ def beyond(axes):
 @every_figure
 def test_eight_runs_are_legible_and_nothing_overlaps(figure, lang, eight, drawn):
     draw(figure, study_of(eight, lang=lang))
-    assert drawn[0].get_figwidth() == WIDTH and drawn[0].get_figheight() < 10
-    width, height = drawn[0].bbox.size
-    placed = texts(drawn[0])
-    for text, box in placed:
-        assert text.get_fontsize() >= 8, text
-        assert box.x0 >= 0 and box.y0 >= 0, text
-        assert box.x1 <= width + 1 and box.y1 <= height + 1, text
-    for (a, one), (b, other) in combinations(placed, 2):
-        assert not one.padded(-1.5).overlaps(other.padded(-1.5)), (a, b)
+    check_legible(drawn[0])
 
 
 @every_figure

@@ -1,0 +1,40 @@
+"""What a reader may rely on in a figure: texts that are whole, apart, large enough."""
+
+from itertools import combinations
+
+from igaku.plots import WIDTH
+
+
+def check_legible(figure):
+    """Page width, no text below 8 points, none cut off, no two on each other."""
+    assert figure.get_figwidth() == WIDTH and figure.get_figheight() < 10
+    width, height = figure.bbox.size
+    placed = texts(figure)
+    for text, box in placed:
+        assert text.get_fontsize() >= 8, text
+        assert box.x0 >= 0 and box.y0 >= 0, text
+        assert box.x1 <= width + 1 and box.y1 <= height + 1, text
+    for (a, one), (b, other) in combinations(placed, 2):
+        assert not one.padded(-1.5).overlaps(other.padded(-1.5)), (a, b)
+
+
+def texts(figure):
+    """Every text that the figure shows, with its place in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    hidden = {id(label) for axes in figure.axes for label in beyond(axes)}
+    found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+    shown = [t for t in found if id(t) not in hidden]
+    return [(t, t.get_window_extent(canvas.get_renderer())) for t in shown]
+
+
+def beyond(axes):
+    """The tick labels that matplotlib keeps beyond the ends of an axis."""
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low - 1e-6 <= tick.get_loc() <= high + 1e-6:
+                yield from (tick.label1, tick.label2)
