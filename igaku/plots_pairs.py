@@ -303,7 +303,7 @@ def power_curves(study: Study, pairs: pd.DataFrame) -> Picture:
     use_style()
     distinct = pairs[~pairs.duplicated(["n", "only_a", "only_b"])]
     rows = [row for row in _rows(distinct) if row.flips][:MOST_CURVES]
-    figure = _figure(3.3)
+    figure = _figure(3.1 + 0.3 * len(rows))
     left, right = figure.subplots(1, 2)
     title = say(
         study.lang, "この問題数で何が言えるか", "What can this many questions say?"
@@ -336,7 +336,7 @@ def _power(axes: Axes, study: Study, row: Any, style: dict[str, Any]) -> str:
     points = [d for d in POWER_POINTS if d / 100 <= share]
     power = [100 * statistics.mcnemar_power(row.n, share, d / 100) for d in points]
     about = f" (n = {row.n}, {share:.1%})"
-    legend = _pair_name(study, row, 40, "\n→ ") + about
+    legend = _pair_name(study, row, 28, "\n→ ") + about
     axes.plot(points, power, label=legend, **style)
     name = _pair_name(study, row, 60) + about
     visible = statistics.detectable_difference(row.n, share)
