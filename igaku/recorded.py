@@ -572,11 +572,7 @@ def _told(recordings: Sequence[Recording]) -> Manifest:
     """What the files say of themselves; a time is the recorder's own, without zone."""
     times = sorted(taken.timestamp for taken in recordings if taken.timestamp)
     system = next((t.system for t in recordings if t.system is not None), None)
-    digest = (
-        None
-        if system is None
-        else hashlib.sha256(system.encode("utf-8", "replace")).hexdigest()
-    )
+    text = None if system is None else system.encode("utf-8", "replace")
     return {
         "start": times[0] if times else None,
         "end": times[-1] if times else None,
@@ -585,7 +581,7 @@ def _told(recordings: Sequence[Recording]) -> Manifest:
         "recorded_summary": _disagreeing(recordings),
         "prompt": next((t.prompt for t in recordings if t.prompt), None),
         "system_prompt": system,
-        "system_prompt_sha256": digest,
+        "system_prompt_sha256": hashlib.sha256(text).hexdigest() if text else None,
         "notes": [note for taken in recordings for note in taken.notes],
     }
 

@@ -19,9 +19,8 @@ from igaku.errors import IgakuError
 from igaku.manifest import _planned
 from igaku.reply import Reply
 
-# What the recorded files say: correct, asked, blank, API errors, status; then the budget
-# they were asked with, and how many replies may be clipped. Counted by hand from the
-# files, and in shared/facts/exam.md.
+# What the recorded files say: correct, asked, blank, API errors; then the status, the
+# budget they were asked with, and how many replies have the recorder's full length.
 VARIANTS = {
     "openai-8bit": (286, 400, 0, 0, "OK", 1024, 1),
     "openai-mxfp4-gguf": (284, 400, 0, 0, "OK", 1024, 2),
@@ -31,7 +30,7 @@ VARIANTS = {
     "safeguard-mxfp4": (27, 75, 39, 6, "BROKEN", 1024, 0),
     "safeguard-mxfp4-mt4096": (262, 400, 30, 1, "OK", 4096, 1),
 }
-# Questions right and points by IgakuQA's own scorer; the paper prints the points.
+# Questions right, and their points, by the rule of IgakuQA's own scorer.
 REFERENCES = {
     "gpt3-2022": (163, 217),
     "chatgpt-2022": (230, 287),
@@ -394,8 +393,11 @@ REFUSED = {
         "models differ .some/model and other.",
     ),
     "two runs by name": (
-        {"x_2022_A.json": of_model(), "y_2022_B.json": of_model(record("116B1"))},
-        "no recorded results|file names differ",
+        {
+            "x_2022_A.json": of_model(record()),
+            "y_2022_B.json": of_model(record("116B1")),
+        },
+        "file names differ .x and y.",
     ),
     "two systems": (
         {"116-A_x.jsonl": [record()], "116-B_y.jsonl": [record("116B1")]},
@@ -472,10 +474,7 @@ def test_torn_lines_are_left_out_and_named(take):
 
 
 def bytes_of(folder):
-    return {name: (folder / name).read_bytes() for name in ("answers.jsonl", MANIFEST)}
-
-
-MANIFEST = "manifest.json"
+    return [(folder / name).read_bytes() for name in ("answers.jsonl", "manifest.json")]
 
 
 def test_the_same_import_again_leaves_the_same_bytes(take, monkeypatch):
@@ -498,19 +497,26 @@ def test_an_import_that_was_killed_is_made_whole(take):
 
 
 @pytest.mark.parametrize(
-    ("files", "options"),
+    "files",
     [
-        ({"a.json": of_model(record(prediction="b"))}, {}),
-        ({"b.json": of_model(record())}, {}),
-        ({"a.json": of_model(record()), "b.json": of_model(record("116A2"))}, {}),
+        {"a.json": of_model(record(prediction="b"))},
+        {"b.json": of_model(record())},
+        {"a.json": of_model(record()), "b.json": of_model(record("116A2"))},
     ],
 )
-def test_other_files_are_refused_and_nothing_is_lost(files, options, take):
+def test_other_files_are_refused_and_nothing_is_lost(files, take):
     folder = take({"a.json": of_model(record())}).folder
     before = bytes_of(folder)
     with pytest.raises(IgakuError, match="give another slug"):
-        take(files, **options)
+        take(files)
     assert bytes_of(folder) == before
+
+
+def test_the_answers_to_another_prompt_are_another_run(take):
+    told = of_model(details={"baseline": [record()], "strict": [record()]})
+    take({"a.json": told})
+    with pytest.raises(IgakuError, match="give another slug"):
+        take({"a.json": told}, prompt="strict")
 
 
 def test_a_run_or_any_other_folder_is_refused(take, tmp_path):
