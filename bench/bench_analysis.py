@@ -3,8 +3,9 @@
 usage: python bench/bench_analysis.py [--runs N] [--questions M] [--small]
 
 Writes N runs of M questions into a temporary folder (some 3 GB by default), then reads
-them in a fresh process, counts every pair of runs on its common questions and tests it:
-mid-p and exact McNemar, Tango's and Newcombe's intervals, non-inferiority, equivalence.
+them in a fresh process and builds the table of all pairs, as the analysis does: counts
+on the common questions, equal answers, mid-p and exact McNemar, Tango's and Newcombe's
+intervals, non-inferiority, equivalence, cluster-robust errors, Holm and Cochran's Q.
 Exit status 1: a limit is missed.
 """
 
@@ -38,24 +39,18 @@ REASONING = (
 ANALYSE = """
 import json, sys, time
 began = time.perf_counter()
-import pandas
-from igaku import statistics
-from igaku.results import load_runs
+import pandas, scipy.stats, statsmodels.stats.multitest
+from igaku.pairs import gates, pair_table
+from igaku.results import find_runs
+from igaku.study import study_of
 imported = time.perf_counter()
-rows = load_runs(sys.argv[1], raw=False, texts=False)
+study = study_of(find_runs(sys.argv[1], texts=False))
 loaded = time.perf_counter()
-grid = rows.pivot(index="problem_id", columns="run", values="correct")
-asked = grid.notna().to_numpy()
-pairs = statistics.paired_counts(grid.fillna(False).to_numpy(dtype=bool), asked)
-cells = pairs.both, pairs.only_a, pairs.only_b, pairs.neither
-tests = statistics.mcnemar(pairs.only_a, pairs.only_b)
-intervals = statistics.paired_difference(*cells)
-statistics.noninferiority(*cells, 0.025), statistics.equivalence(*cells, 0.025)
-adjusted = statistics.holm(tests.midp)
+pairs, first = pair_table(study), gates(study)
 done = time.perf_counter()
 print(json.dumps({
-    "answers": len(rows), "pairs": len(adjusted), "imports": imported - began,
-    "loading": loaded - imported, "tests": done - loaded,
+    "answers": sum(run.asked for run in study.runs), "pairs": len(pairs),
+    "imports": imported - began, "loading": loaded - imported, "tests": done - loaded,
 }))
 """
 

@@ -226,25 +226,36 @@ def _counted(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
     table["lost_a"] = counts["lost_b"][b, a].astype(int)
     table["flips"] = table["only_a"] + table["only_b"]
     table["neither"] = table["n"] - table["both"] - table["flips"]
-    details = [_detail(grid, i, j) for i, j in zip(a, b, strict=True)]
-    names = ["same_answer", "clusters", "cluster_se", "naive_se", "cluster_low",
-             "cluster_high"]  # fmt: skip
-    return pd.concat([table, pd.DataFrame(details, columns=names)], axis=1)
+    return pd.concat([table, _details(grid, a, b)], axis=1)
 
 
-def _detail(grid: Grid, i: int, j: int) -> tuple[Any, ...]:
-    """Equal answers and the cluster-robust error of one pair."""
-    common = grid.asked[:, i] & grid.asked[:, j]
-    if not common.any():
-        return (0, 0, None, None, None, None)
-    equal = (grid.answer[common, i] == grid.answer[common, j]).sum()
-    ahead = grid.right[common, i].astype(int) - grid.right[common, j].astype(int)
-    error = statistics.clustered_error(ahead, grid.cluster[common])
-    if not ahead.any():  # without a flip the error is 0, which is no knowledge
-        return (int(equal), error.clusters, None, None, None, None)
-    return (
-        int(equal), error.clusters, error.corrected, error.naive, error.low, error.high,
-    )  # fmt: skip
+def _details(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
+    """Equal answers and cluster-robust errors of the pairs, a column of A's at a time.
+
+    Without a flip the error would be 0, which is no knowledge: it is missing then.
+    """
+    import numpy as np
+    import pandas as pd
+
+    parts = []
+    for first in np.unique(a):
+        at = np.flatnonzero(a == first)
+        others = b[at]
+        shared = grid.asked[:, [first]] & grid.asked[:, others]
+        equal = shared & (grid.answer[:, [first]] == grid.answer[:, others])
+        ahead = grid.right[:, [first]].astype(float) - grid.right[:, others]
+        error = statistics.clustered_error(
+            np.where(shared, ahead, np.nan), grid.cluster
+        )
+        flipped = (shared & (ahead != 0)).any(axis=0)
+        errors = {
+            "cluster_se": error.corrected, "naive_se": error.naive,
+            "cluster_low": error.low, "cluster_high": error.high,
+        }  # fmt: skip
+        told = {name: np.where(flipped, e, np.nan) for name, e in errors.items()}
+        counts = {"same_answer": equal.sum(axis=0), "clusters": error.clusters}
+        parts.append(pd.DataFrame(counts | told, index=at))
+    return pd.concat(parts).sort_index()
 
 
 def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:

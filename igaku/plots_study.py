@@ -10,6 +10,7 @@ import math
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from igaku import scoring
@@ -32,6 +33,7 @@ Style = tuple[str, str]
 Span = tuple[float, float]
 
 
+@cache
 def looks(study: Study) -> dict[str, Style]:
     """Colour and marker of each run of the study, by its name.
 

@@ -6,7 +6,6 @@ it is printed. A question that was not asked is never counted as a wrong answer.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,7 +100,8 @@ def status(run: Run) -> Status:
     BROKEN: so many replies are lost that the rule of `igaku.health` would stop asking;
     its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
     """
-    outcomes = Counter(run.rows["outcome"])
+    met = run.rows["outcome"].value_counts().items()
+    outcomes = {str(outcome): int(n) for outcome, n in met}
     told = run.manifest.get("status") == "BROKEN"
     if told or health.is_broken(outcomes):
         return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))

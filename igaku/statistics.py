@@ -56,26 +56,6 @@ class PairedDifference:
     newcombe: Interval
 
 
-@dataclass(frozen=True, eq=False)
-class PairedCounts:
-    """The paired tables of many pairs of models: one entry of each array per pair.
-
-    `a` and `b` are the numbers of the two models' columns in the matrix counted from.
-    """
-
-    a: np.ndarray
-    b: np.ndarray
-    both: np.ndarray
-    only_a: np.ndarray
-    only_b: np.ndarray
-    neither: np.ndarray
-
-    @property
-    def n(self) -> np.ndarray:
-        """How many questions both models of a pair were asked."""
-        return self.both + self.only_a + self.only_b + self.neither
-
-
 @dataclass(frozen=True)
 class CochranQ:
     """Cochran's Q statistic, its degrees of freedom and its chi-squared p-value."""
@@ -91,16 +71,17 @@ class ClusteredError:
 
     `robust` is Miller's clustered error, `corrected` the same with the factor
     G / (G − 1) for few clusters; `low` and `high` are the normal 95 % limits of the
-    mean by the corrected error, nan where there is one cluster only.
+    mean by the corrected error. All but the mean and the number of clusters are nan
+    where there is one question, or one cluster, only.
     """
 
-    mean: float
-    clusters: int
-    naive: float
-    robust: float
-    corrected: float
-    low: float
-    high: float
+    mean: Numbers
+    clusters: Numbers
+    naive: Numbers
+    robust: Numbers
+    corrected: Numbers
+    low: Numbers
+    high: Numbers
 
 
 def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
@@ -182,29 +163,6 @@ def equivalence(
     return _plain(np.maximum(worse, better))[0]
 
 
-def paired_counts(correct: Any, asked: Any = None) -> PairedCounts:
-    """The paired table of every two models, each on the questions both were asked.
-
-    `correct` has questions in rows, models in columns, and 1 for right or 0 for not;
-    `asked` has the same shape and says which questions a model was asked (None: all).
-
-    >>> found = paired_counts([[1, 1, 0], [1, 0, 0]])
-    >>> list(zip(found.a.tolist(), found.b.tolist(), found.only_a.tolist()))
-    [(0, 1, 1), (0, 2, 2), (1, 2, 1)]
-    """
-    right, given = _marks(correct, asked)
-    wrong = given & ~right
-    a, b = np.triu_indices(right.shape[1], k=1)
-
-    def shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        # As floats the product is a fast one, and exact: counts are far below 2^53.
-        product = first.T.astype(float) @ second.astype(float)
-        return product[a, b].astype(np.int64)
-
-    both, neither = shared(right, right), shared(wrong, wrong)
-    return PairedCounts(a, b, both, shared(right, wrong), shared(wrong, right), neither)
-
-
 def holm(pvalues: Sequence[float] | np.ndarray) -> list[float]:
     """P-values adjusted for one family by Holm (1979, Scand J Stat 6:65), in order.
 
@@ -228,6 +186,9 @@ def clustered_error(
     arXiv 2411.00640: the products of different questions of a cluster are added), and
     corrected² = G/(G−1) ΣD² / n². Clusters of one question each give the naive error.
 
+    A matrix of differences has questions in rows and a column for each pair, nan where
+    a pair does not share a question; the results are arrays then.
+
     >>> error = clustered_error([1, 1, 0, -1], ["a", "a", "b", "c"])
     >>> round(error.naive, 4), round(error.robust, 4), round(error.corrected, 4)
     (0.4787, 0.5472, 0.6027)
@@ -238,15 +199,35 @@ def clustered_error(
             "A clustered error needs one cluster for each difference, and at least "
             f"one difference; got {len(values)} and {len(clusters)}."
         )
-    mean = float(values.mean())
-    _, group = np.unique(np.asarray(clusters), return_inverse=True)
-    totals = np.bincount(group, weights=values - mean)
-    many = len(totals)
-    naive, robust, corrected = _errors(values - mean, totals)
+    shared = ~np.isnan(values)
+    n = shared.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(shared, values, 0.0).sum(axis=0) / n
+        deviations = np.where(shared, values - mean, 0.0)
+        many, between = _between(deviations, shared, clusters)
+        spread = (deviations**2).sum(axis=0)
+        naive = np.sqrt(spread / (n * (n - 1)))
+        is_told = many > 1
+        robust = np.sqrt(naive**2 + (between - spread) / n**2)
+        corrected = np.sqrt(many / (many - 1) * between) / n
+    robust, corrected = (np.where(is_told, e, np.nan) for e in (robust, corrected))
     reach = float(norm.ppf(0.975)) * corrected
-    return ClusteredError(
-        mean, many, naive, robust, corrected, mean - reach, mean + reach
-    )
+    errors = _plain(mean, naive, robust, corrected, mean - reach, mean + reach)
+    told = int(many) if np.ndim(many) == 0 else many
+    return ClusteredError(errors[0], told, *errors[1:])
+
+
+def _between(
+    deviations: np.ndarray, shared: np.ndarray, clusters: Sequence[Any] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many clusters are met, and the sum of their squared totals."""
+    from scipy.sparse import csr_array
+
+    _, group = np.unique(np.asarray(clusters), return_inverse=True)
+    places = np.arange(len(group))
+    members = csr_array((np.ones(len(group)), (group, places)))
+    met = (members @ shared.astype(float)) > 0
+    return met.sum(axis=0), ((members @ deviations) ** 2).sum(axis=0)
 
 
 def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
@@ -460,32 +441,6 @@ def _newcombe_phi(
     )
     flat = margins == 0
     return np.where(flat, 0.0, corrected / np.sqrt(np.where(flat, 1.0, margins)))
-
-
-def _errors(deviations: np.ndarray, totals: np.ndarray) -> tuple[float, float, float]:
-    """Naive, robust and corrected error; nan of one question, or of one cluster."""
-    n, many = len(deviations), len(totals)
-    if n == 1:
-        return math.nan, math.nan, math.nan
-    spread, between = float((deviations**2).sum()), float((totals**2).sum())
-    naive = math.sqrt(spread / (n * (n - 1)))
-    if many == 1:
-        return naive, math.nan, math.nan
-    robust = math.sqrt(naive**2 + (between - spread) / n**2)
-    return naive, robust, math.sqrt(many / (many - 1) * between) / n
-
-
-def _marks(correct: Any, asked: Any) -> tuple[np.ndarray, np.ndarray]:
-    """What was right and what was asked, as matrices of truths."""
-    table = np.asarray(correct, dtype=float)
-    given = np.ones(table.shape, bool) if asked is None else np.asarray(asked, bool)
-    is_matrix = table.ndim == 2 and table.shape == given.shape
-    if not is_matrix or not np.isin(table[given], (0, 1)).all():
-        raise IgakuError(
-            "Paired counts need questions in rows, models in columns, and 1 for right "
-            "or 0 for not wherever a question was asked."
-        )
-    return (table == 1) & given, given
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:

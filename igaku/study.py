@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def label_of(run: Run, lang: str) -> str:
     return str(own)
 
 
+@cache
 def role(run: Run) -> str:
     """What a run is in the study: one of `ROLES`.
 
@@ -282,7 +284,9 @@ def _family(
     asked: dict[str, frozenset[str]] = {}
 
     def of(run: Run) -> frozenset[str]:
-        return asked.setdefault(run.name, frozenset(run.rows["problem_id"]))
+        if run.name not in asked:
+            asked[run.name] = frozenset(run.rows["problem_id"].tolist())
+        return asked[run.name]
 
     shared = tuple((a.name, b.name) for a, b in pairs if not of(a).isdisjoint(of(b)))
     if shared:

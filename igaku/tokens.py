@@ -407,12 +407,14 @@ def loops(run: Run) -> pd.DataFrame | None:
     if replies.empty:
         return None
     texts = replies.pop("reasoning").tolist()
-    found = replies.reset_index(drop=True)
-    return found.assign(
+    suffixes = [repeated_suffix(text) for text in texts]
+    shares = [distinct_share(text) for text in texts]
+    told = zip(texts, suffixes, shares, strict=True)
+    return replies.reset_index(drop=True).assign(
         characters=[len(text) for text in texts],
-        repeated_suffix=[repeated_suffix(text) for text in texts],
-        distinct_share=pd.array([distinct_share(t) for t in texts], dtype="Float64"),
-        looping=[is_looping(text) for text in texts],
+        repeated_suffix=suffixes,
+        distinct_share=pd.array(shares, dtype="Float64"),
+        looping=[_loops(text, length, share) for text, length, share in told],
     )
 
 
@@ -424,9 +426,13 @@ def is_looping(text: str) -> bool:
     >>> is_looping("27a58b35c86d14e;1:14e;27a58b35c86d;2:27a#" * 2)
     False
     """
-    if len(text) >= LONG and (distinct_share(text) or 0) < LITTLE_NEW:
+    return _loops(text, repeated_suffix(text), distinct_share(text))
+
+
+def _loops(text: str, length: int, share: float | None) -> bool:
+    """Whether a text loops, by its repeated end and its share of distinct 12-grams."""
+    if len(text) >= LONG and (share or 0) < LITTLE_NEW:
         return True
-    length = repeated_suffix(text)
     if length == 0:
         return False
     end = len(text) - length

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize_scalar
 from scipy.stats import multinomial
 
@@ -26,7 +25,6 @@ from igaku.statistics import (
     mcnemar_power,
     noninferiority,
     noninferiority_power,
-    paired_counts,
     paired_difference,
     proportion,
     required_questions,
@@ -41,7 +39,7 @@ CONOVER = [
 
 def test_the_examples_of_the_module_hold():
     found = doctest.testmod(statistics)
-    assert found.attempted > 15 and found.failed == 0
+    assert found.attempted >= 15 and found.failed == 0
 
 
 def published(shared, what):
@@ -259,50 +257,6 @@ def most_likely(b, c, n, delta):
     return minimize_scalar(
         unlikelihood, bounds=bounds, method="bounded", options=options
     ).x
-
-
-# --- counting -------------------------------------------------------------------------
-
-
-@given(
-    st.data(),
-    st.integers(0, 12),
-    st.integers(1, 5),
-)
-def test_pairs_are_counted_on_their_common_questions(data, questions, models):
-    shape = (questions, models)
-    right = data.draw(arrays(bool, shape))
-    asked = data.draw(arrays(bool, shape))
-    found = paired_counts(right.astype(int), asked)
-    assert len(found.a) == models * (models - 1) // 2
-    for i, (a, b) in enumerate(zip(found.a, found.b, strict=True)):
-        common = [
-            (bool(right[row, a]), bool(right[row, b]))
-            for row in range(questions)
-            if asked[row, a] and asked[row, b]
-        ]
-        cells = [found.both[i], found.only_a[i], found.only_b[i], found.neither[i]]
-        ways = [(True, True), (True, False), (False, True), (False, False)]
-        assert cells == [common.count(way) for way in ways]
-        assert a < b and found.n[i] == len(common)
-
-
-def test_what_was_not_asked_may_be_unknown_and_what_was_asked_may_not():
-    correct = np.array([[1.0, np.nan], [0.0, 1.0]])
-    found = paired_counts(correct, ~np.isnan(correct))
-    assert (found.n.tolist(), found.only_b.tolist()) == ([1], [1])
-    with pytest.raises(IgakuError, match="wherever a question was asked"):
-        paired_counts(correct)
-    with pytest.raises(IgakuError, match="questions in rows"):
-        paired_counts([[1, 0]], [[True]])
-
-
-def test_counts_and_tests_go_together():
-    rng = np.random.default_rng(0)
-    found = paired_counts(rng.random((300, 6)) < 0.7)
-    d = paired_difference(found.both, found.only_a, found.only_b, found.neither)
-    assert d.estimate.shape == (15,)
-    assert (d.tango[0] <= d.estimate).all() and (d.estimate <= d.tango[1]).all()
 
 
 # --- families and clusters ------------------------------------------------------------
