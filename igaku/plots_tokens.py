@@ -148,6 +148,10 @@ def _first(study: Study, given: Sequence[Any]) -> list[Any]:
     return sorted(given, key=lambda e: role(study.run(e.run)) == "reference")[:MOST]
 
 
+def _unit(unit: str, lang: str) -> str:
+    return say(lang, {"tokens": "トークン"}.get(unit, "秒"), unit)
+
+
 def _units(drawn: Sequence[Any]) -> list[str]:
     return [unit for unit in UNITS if any(each.unit == unit for each in drawn)]
 
@@ -299,7 +303,7 @@ def _ends(axes: Axes, study: Study, curves: Sequence[Curve]) -> None:
 def _curve_alt(study: Study, curve: Curve) -> str:
     label = study.label(curve.run)
     cut = f"{_cut(study.lang, curve)} = {curve.at_cap.estimate:.1%}"
-    unit = say(study.lang, {"tokens": "トークン"}.get(curve.unit, "秒"), curve.unit)
+    unit = _unit(curve.unit, study.lang)
     if curve.median is None:
         none = say(study.lang, "中央値には届かない", "median not reached")
         return f"{label} {cut}, {none}"
@@ -376,7 +380,7 @@ def _budget_alt(study: Study, curve: BudgetCurve) -> str:
     points = [half, len(curve.x) - 1] if half >= 0 else [len(curve.x) - 1]
     blank = say(study.lang, "回答なし", "no answer")
     parts = [
-        f"{curve.x[i]:,.4g} {curve.unit}: {curve.accuracy[i]:.1%}, "
+        f"{curve.x[i]:,.4g} {_unit(curve.unit, study.lang)}: {curve.accuracy[i]:.1%}, "
         f"{blank} {curve.blank[i]:.1%}"
         for i in points
     ]
@@ -438,10 +442,10 @@ def _strips_alt(study: Study, spending: Spending) -> str:
 
 
 def _strip_words(study: Study, spending: Spending) -> Iterator[str]:
-    middle = say(study.lang, "中央値", "median")
+    middle, unit = say(study.lang, "中央値", "median"), _unit(spending.unit, study.lang)
     for outcome, (_, *called) in OUTCOMES.items():
         amounts = _of_outcome(spending.rows, outcome)
         text = f"{say(study.lang, *called)} {len(amounts)}"
         if outcome != "cut" and len(amounts):
-            text += f" ({middle} {amounts.median():,.4g} {spending.unit})"
+            text += f" ({middle} {amounts.median():,.4g} {unit})"
         yield text

@@ -18,6 +18,7 @@ from igaku.pages.pairs import (
     ONE_SIDED,
     evidence,
     kind_name,
+    kinds_of,
     margin_points,
     pairs_of,
     reading,
@@ -192,7 +193,7 @@ def differences(study: Study) -> Shown:
     """Range of the finished scores, then each pair: shown or not shown."""
     lang = study.lang
     pieces = [sentence(text) for text in _ranges(study)]
-    rows = with_power(_main(study).head(LISTED), study.margin)
+    rows = with_power(_main(study).groupby("exam").head(LISTED), study.margin)
     pieces += [sentence(reading(study, row)) for _, row in rows.iterrows()]
     small = f"{100 * SMALL:g}"
     needed = [n for n in rows["needed"] if not is_missing(n)] if len(rows) else []
@@ -220,12 +221,15 @@ def _ranges(study: Study) -> list[str]:
         runs = [study.run(name) for name in family.runs]
         scores = [scoring.correct(run.rows) / run.asked for run in runs]
         low, high = min(scores), max(scores)
+        kind = kinds_of(study, family.runs)
         words.append(
             say(
                 study.lang,
-                f"{kind_name('finished', 'ja')}（試験 {family.exam}）: {len(runs)}件の"
+                f"[{kind}] {kind_name('finished', 'ja')}（試験 {family.exam}）: "
+                f"{len(runs)}件の"
                 f"正答率は{low:.1%}〜{high:.1%}（最大差{100 * (high - low):.1f}点）。",
-                f"{len(runs)} finished runs of exam {family.exam} score {low:.1%} to "
+                f"[{kind}] {len(runs)} finished runs of exam {family.exam} score "
+                f"{low:.1%} to "
                 f"{high:.1%} (largest difference {100 * (high - low):.1f} points).",
             )
         )
@@ -459,7 +463,9 @@ def _cost_row(study: Study, base: Run, run: Run, pair: Any) -> list[object]:
 
 
 def _cost_verdict(study: Study) -> str:
-    rows, points = evidence(study), margin_points(study)
+    names, points = [run.name for run in _sized(study)], margin_points(study)
+    rows = evidence(study)
+    rows = rows[rows["a"].isin(names) & rows["b"].isin(names)]
     fine = int((rows["noninferior"] < ONE_SIDED).sum())
     return say(
         study.lang,

@@ -21,6 +21,7 @@ from igaku.shown import (
     heading,
     is_missing,
     joined,
+    kind_of_number,
     nothing,
     p_cell,
     p_of,
@@ -152,7 +153,14 @@ def pair_tables(study: Study) -> Shown:
 
 
 def _title(study: Study, family: Family) -> str:
-    return f"{kind_name(family.kind, study.lang)} [{family.exam}]"
+    kind = kinds_of(study, family.runs)
+    return f"{kind_name(family.kind, study.lang)} [{family.exam}, {kind}]"
+
+
+def kinds_of(study: Study, names: Sequence[str]) -> str:
+    """The kinds of number that runs are of: measured, recorded, or both."""
+    kinds = dict.fromkeys(study.run(name).origin for name in names)
+    return " / ".join(kind_of_number(kind, study.lang) for kind in kinds)
 
 
 def _tables(study: Study, rows: pd.DataFrame) -> Shown:
@@ -281,15 +289,16 @@ def reading(study: Study, row: pd.Series) -> str:
     net = int(row["only_a"] - row["only_b"])
     interval = _range(row["tango_low"], row["tango_high"])
     verdict = shown_word(row["noninferior"], lang)
+    kind = kinds_of(study, [row["a"], row["b"]])
     told = say(
         lang,
-        f"{a} → {b}: 共通{row['n']}問で正答が正味{_net_ja(net)}"
+        f"[{kind}] {a} → {b}: 共通{row['n']}問で正答が正味{_net_ja(net)}"
         f"（失った{row['only_a']}、得た{row['only_b']}）。"
         f"差{_points(row['difference'])}点（95 % Tango {interval}）、"
         f"McNemar mid-{p_of(row['midp'])}（Holm {p_cell(row['holm'])}）。"
         f"「{points}点以上は劣らない」: {verdict}"
         f"（n = {row['n']}、{p_of(row['noninferior'])}）。",
-        f"{a} → {b}: on {row['n']} common questions {_net_en(net)} "
+        f"[{kind}] {a} → {b}: on {row['n']} common questions {_net_en(net)} "
         f"(lost {row['only_a']}, gained {row['only_b']}); difference "
         f"{_points(row['difference'])} points (95 % Tango {interval}), McNemar "
         f"mid-{p_of(row['midp'])} (Holm {p_cell(row['holm'])}). "

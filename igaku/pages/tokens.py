@@ -78,9 +78,11 @@ def token_table(study: Study) -> Shown:
         return sentence(none, "note")
     head = say(
         lang,
-        "モデル|単位|max_tokens|返答|終わった|切れた割合（95 %区間）"
+        "モデル|単位|max_tokens|返答|終わった|切れた・答えのない割合"
+        "（95 %区間）"
         "|中央値（95 %区間）|推論の中央値|APIエラー等で除外",
-        "Model|Unit|max_tokens|Replies|Finished|Cut (95 % interval)"
+        "Model|Unit|max_tokens|Replies|Finished|Cut or unanswered"
+        " (95 % interval)"
         "|Median (95 % interval)|Reasoning, median|Left out (errors)",
     )
     reasoning = {each.run: each for each in spendings(study, "reasoning")}
@@ -113,7 +115,8 @@ def _median(curve: tokens.Curve, unit: str) -> str | None:
     if is_missing(middle):
         return None
     ends = [figure_of(end, digits) or "?" for end in (low, high)]
-    return f"{figure_of(middle, digits)} ({ends[0]}–{ends[1]})"
+    told = "?" if ends == ["?", "?"] else "–".join(ends)
+    return f"{figure_of(middle, digits)} ({told})"
 
 
 def logrank_table(study: Study) -> Shown:
