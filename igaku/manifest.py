@@ -31,7 +31,7 @@ PER_SESSION = (
 )  # fmt: skip
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
-    "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
+    "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
 Manifest = dict[str, Any]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from igaku import paths, scoring, shown
 from igaku.card import ROWS, card_rows
@@ -29,10 +29,8 @@ from igaku.shown import (
     sentence,
     table,
 )
-from igaku.study import CONDITION, Study, condition, role, size_gb
-
-if TYPE_CHECKING:
-    import pandas as pd
+from igaku.study import CONDITION, Study, condition
+from igaku.tables import frames, put_table
 
 REPORT = "report"
 TABLES = "report/tables"
@@ -79,7 +77,7 @@ def write(study: Study) -> Written:
     document = list(parts(study))
     figures = tuple(_put_figure(folder, part) for part in document if part.name)
     tables = tuple(
-        _put_table(folder, name, frame) for name, frame in frames(study).items()
+        put_table(folder / TABLES, name, frame) for name, frame in frames(study).items()
     )
     markdown, page = folder / f"{REPORT}.md", folder / f"{REPORT}.html"
     replace(markdown, as_markdown(document).encode())
@@ -518,73 +516,6 @@ def _limits(study: Study) -> Shown:
 
 def _blind(run: Run) -> int:
     return int(run.rows["text_only"].eq(False).fillna(False).sum())
-
-
-# --- tables as CSV --------------------------------------------------------------------
-
-
-def frames(study: Study) -> dict[str, pd.DataFrame]:
-    """The numbers behind the document, one table a file."""
-    import pandas as pd
-
-    runs = list(study.runs)
-    if not runs:
-        return {}
-    counts = pd.concat(
-        {run.name: scoring.section_counts(run) for run in runs},
-        names=["run", "section"],
-    ).reset_index()
-    summary = scoring.summary(runs)
-    summary["role"] = [role(run) for run in runs]
-    summary["size_gb"] = [size_gb(run) for run in runs]
-    return {
-        "models": summary,
-        "sections": counts,
-        "pairs": pairs.pairs_of(study),
-        "strata": strata.strata_of(study),
-        "answers": _answers(study),
-        **tokens.frames(study),
-    }
-
-
-def _answers(study: Study) -> pd.DataFrame:
-    """Every reply in one long table without its texts, for other people's tools."""
-    import pandas as pd
-
-    kept = [
-        "run", "label", "origin", "exam", "problem_id", "section", "outcome", "answer",
-        "gold", "correct", "finish_reason", "completion_tokens", "reasoning_tokens",
-        "seconds", "points", "stem", "text_only", "category", "human_accuracy",
-    ]  # fmt: skip
-    rows = pd.concat([run.rows[kept] for run in study.runs], ignore_index=True)
-    for name in ("answer", "gold"):
-        rows[name] = [
-            "".join(value) if isinstance(value, tuple) else None for value in rows[name]
-        ]
-    return rows
-
-
-def _put_table(folder: Path, name: str, frame: pd.DataFrame) -> Path:
-    path = folder / TABLES / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # With its mark, a spreadsheet takes the file for UTF-8 and shows Japanese.
-    text = "\ufeff" + _harmless(frame).to_csv(index=False, lineterminator="\n")
-    replace(path, text.encode("utf-8", "replace"))
-    return path
-
-
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts no spreadsheet takes for a formula."""
-    import pandas as pd
-
-    texts = frame.select_dtypes(include=["object", "str"]).columns
-    guarded = {name: frame[name].map(_guarded) for name in texts}
-    return frame.assign(**guarded) if len(texts) else pd.DataFrame(frame)
-
-
-def _guarded(value: Any) -> Any:
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if risky else value
 
 
 # --- files ----------------------------------------------------------------------------

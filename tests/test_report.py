@@ -176,10 +176,50 @@ def test_the_tables_can_be_read_back(written):
     assert len(right) == 286
 
 
+def test_every_alarm_pattern_and_rescue_is_in_a_table(written):
+    tables = {path.stem: path.read_text("utf-8-sig") for path in written[1].tables}
+    read = {name: list(csv.DictReader(io.StringIO(t))) for name, t in tables.items()}
+    kinds = {row["kind"] for row in read["alarms"]}
+    assert {"identical_replies", "other_model", "published_sums"} <= kinds
+    assert sum(int(row["questions"]) for row in read["patterns"]) == 400
+    (rescue,) = read["rescues"]
+    counts = [
+        int(rescue[k]) for k in ("lost", "rescued", "finished_wrong", "unfinished")
+    ]
+    assert counts == [39, 26, 10, 3]
+    (gpt4,) = [row for row in read["models"] if row["run"] == "gpt4-2022"]
+    assert (gpt4["correct"], gpt4["compulsory_points"], gpt4["general_points"]) == (
+        "314",
+        "164.0",
+        "228.0",
+    )
+
+
 def test_the_repeated_report_is_the_same_text(recorded):
     first = report.write(open_study(recorded, lang="en")).markdown.read_text("utf-8")
     again = report.write(open_study(recorded, lang="en")).markdown.read_text("utf-8")
     assert first == again
+
+
+# --- repeats --------------------------------------------------------------------------
+
+
+def test_flips_between_models_are_read_against_those_of_a_repeat(tmp_path):
+    first = [i % 4 > 0 for i in range(40)]
+    sit(tmp_path, first, "a1", settings={"slug": "a"})
+    sit(tmp_path, [not first[0], *first[1:]], "a2", settings={"slug": "a"})
+    sit(tmp_path, [i % 5 > 0 for i in range(40)], "b")
+    study = open_study(tmp_path, lang="en")
+    told = pairs.noise_floor(study).text
+    assert "Noise floor: a (a1) asked again flips 1 of 40" in told
+    assert "Flips between models: a (a1)/b 14/40" in told
+
+
+def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):
+    sit(tmp_path, [True] * 20, "a")
+    sit(tmp_path, [False] * 20, "b")
+    told = pairs.noise_floor(open_study(tmp_path, lang="en")).text
+    assert "the noise of the measurement is unknown" in told
 
 
 # --- hostile and degenerate input -----------------------------------------------------

@@ -463,6 +463,29 @@ def frames(study: Study) -> dict[str, pd.DataFrame]:
         )
         for c in budget_curves(study)
     ]  # fmt: skip
-    found = {"lengths": lengths, "budget_curves": curves, "logrank": [logranks(study)]}
+    again = [_rescue_frame(rescue) for rescue in rescues_of(study)]
+    found = {
+        "lengths": lengths, "budget_curves": curves, "logrank": [logranks(study)],
+        "rescues": again,
+    }  # fmt: skip
     kept = {k: [f for f in v if len(f)] for k, v in found.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in kept.items() if v}
+
+
+def _rescue_frame(rescue: Rescue) -> pd.DataFrame:
+    """A rescue and its control as rows of counts."""
+    import pandas as pd
+
+    told = [("rescue", rescue.rescue, rescue.larger, rescue.counts)]
+    if rescue.control and rescue.control_counts:
+        told.append(("control", rescue.control, rescue.budget, rescue.control_counts))
+    rows = [
+        {
+            "run": rescue.run, "kind": kind, "asked_by": name, "max_tokens": budget,
+            "lost": rescue.lost, "asked": counts.asked, "rescued": counts.rescued,
+            "finished_wrong": counts.finished_wrong, "unfinished": counts.unfinished,
+            "failed": counts.failed,
+        }
+        for kind, name, budget, counts in told
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
