@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from igaku import scoring
+from igaku import scoring, shown
 from igaku.plots import MARKERS, styles
 from igaku.shown import Picture, kind_of_number, picture, plain, say
 from igaku.study import Study, role
@@ -85,8 +84,7 @@ def fitted(text: str, columns: int = 24) -> str:
     ' _\\$x\\$'
     """
     text = " ".join(plain(text).split())
-    wide = sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-    room = max(8, columns * len(text) // max(wide, 1))
+    room = max(8, columns * len(text) // max(shown.columns(text), 1))
     lines = textwrap.wrap(text, room, max_lines=2, placeholder="…")
     return ("\n".join(lines)).replace("$", r"\$").replace("_", " _", text[:1] == "_")
 

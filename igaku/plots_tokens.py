@@ -114,8 +114,15 @@ def token_distributions(study: Study, spendings: Sequence[Spending]) -> Picture:
     """
     use_style()
     drawn = _first(study, spendings)
-    title = say(
-        study.lang, "正答・誤答・打切りの長さ", "How long are right and wrong replies?"
+    is_thought = any(each.of == "reasoning" for each in drawn)
+    title = (
+        say(study.lang, "推論の長さ", "How long is the reasoning?")
+        if is_thought
+        else say(
+            study.lang,
+            "正答・誤答・打切りの長さ",
+            "How long are right and wrong replies?",
+        )
     )
     figure, panels = _stacked(drawn, 0, study.lang, 0.62)
     _entitle(figure, title)
@@ -127,7 +134,8 @@ def token_distributions(study: Study, spendings: Sequence[Spending]) -> Picture:
         _name_strips(axes, study, chosen)
         _budget_lines(axes, [each.budget for each in chosen], unit)
         axes.set_xlim(left=0)
-        axes.set_xlabel(_amount(unit, study.lang))
+        thought = say(study.lang, "推論のトークン数", "Tokens of the reasoning")
+        axes.set_xlabel(thought if is_thought else _amount(unit, study.lang))
     alt = [_strips_alt(study, each) for each in drawn]
     runs = [study.run(each.run) for each in spendings]
     bars = say(

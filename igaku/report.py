@@ -261,6 +261,7 @@ def _tokens(study: Study) -> Iterator[Part]:
     yield Part(tokens.token_table(study))
     yield from _picture(study, "tokens", tokens.curves_figure(study))
     yield from _picture(study, "distribution", tokens.distribution_figure(study))
+    yield from _picture(study, "reasoning", tokens.reasoning_figure(study))
     yield Part(tokens.logrank_table(study))
     yield Part(tokens.right_wrong_table(study))
     yield from _picture(study, "budget", tokens.budget_figure(study))
@@ -341,6 +342,8 @@ CAPTIONS = {
                "budget are censored)"),
     "distribution": ("返答の長さの分布（上限は線）",
                      "How long the replies are, with the budget as a line"),
+    "reasoning": ("推論だけの長さの分布（推論のトークン数の記録がある実行）",
+                  "How long the reasoning alone is, where its tokens are on record"),
     "budget": ("上限がもっと小さかったら: 正答率と、答えのない返答の割合",
                "Had the budget been smaller: accuracy, and the share without an "
                "answer"),

@@ -11,6 +11,7 @@ import base64
 import html
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("ja", "en")
 MISSING = "–"
-LONG = 32  # characters of a cell above which its line is broken
+LONG = 40  # columns of a cell above which its line is broken
 # JupyterLab typesets TeX in HTML outputs, except below elements with these classes.
 NO_MATH = "tex2jax_ignore mathjax_ignore"
 # Control characters become their visible pictures; a lone surrogate a question mark.
@@ -234,6 +235,15 @@ def p_cell(pvalue: float | None) -> str | None:
     return "< 0.001" if pvalue < 0.001 else f"{pvalue:.3f}"
 
 
+def columns(text: str) -> int:
+    """How many columns a text takes: wide characters take two.
+
+    >>> columns("a医")
+    3
+    """
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
 def _row(cells: Sequence[str], words: set[int]) -> str:
     first = f'<th scope="row" style="text-align:left">{escaped(cells[0])}</th>'
     rest = (_cell("td", cell, i in words) for i, cell in enumerate(cells[1:], 1))
@@ -242,5 +252,5 @@ def _row(cells: Sequence[str], words: set[int]) -> str:
 
 def _cell(tag: str, text: str, is_words: bool) -> str:
     side = "left" if is_words else "right"
-    long = ' class="long"' if len(text) > LONG else ""
+    long = ' class="long"' if columns(text) > LONG else ""
     return f'<{tag}{long} style="text-align:{side}">{escaped(text)}</{tag}>'

@@ -54,7 +54,8 @@ class Spending:
 
     `rows` has problem_id, outcome, correct, amount (in `unit`, "tokens" or "seconds")
     and finished. `budget` is the run's max_tokens, so in tokens even where seconds
-    stand in. `left_out` questions have no reply, or none whose cost is on record.
+    stand in. `left_out` questions have no reply, or none whose cost is on record. `of`
+    says what is counted: the whole "completion", or its "reasoning" alone.
     """
 
     run: str
@@ -63,6 +64,7 @@ class Spending:
     budget: int | None
     rows: pd.DataFrame
     left_out: int
+    of: str = "completion"
 
 
 def spending(run: Run, of: str = "completion") -> Spending | None:
@@ -90,7 +92,7 @@ def spending(run: Run, of: str = "completion") -> Spending | None:
         if 2 * known.sum() > len(replies):
             rows = _spent(replies[known], column, run.budget, of)
             left_out = len(run.rows) - len(rows)
-            return Spending(run.name, run.label, unit, run.budget, rows, left_out)
+            return Spending(run.name, run.label, unit, run.budget, rows, left_out, of)
     return None
 
 

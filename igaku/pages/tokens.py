@@ -441,6 +441,13 @@ def distribution_figure(study: Study) -> Picture | Shown:
 
 
 @cache
+def reasoning_figure(study: Study) -> Picture | Shown:
+    """How long the reasoning alone is, where its tokens are on record."""
+    found = spendings(study, "reasoning")
+    return plots_tokens.token_distributions(study, found) if found else nothing()
+
+
+@cache
 def budget_figure(study: Study) -> Picture | Shown:
     """Accuracy and lost share against a smaller budget."""
     curves = budget_curves(study)
