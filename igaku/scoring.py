@@ -185,19 +185,6 @@ def _summary_row(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_order(runs: Sequence[Run]) -> list[Run]:
-    """Runs as a reader wants them: finished ones by score, then those that are not.
-
-    An unfinished run saw other questions, so its score ranks with no other.
-    """
-    return sorted(runs, key=_rank)
-
-
-def _rank(run: Run) -> tuple[bool, float, str]:
-    score = correct(run.rows) / run.asked if run.asked else 0.0
-    return status(run).name != "OK", -score, run.name
-
-
 def token_use(rows: pd.DataFrame, budget: int | None) -> pd.DataFrame:
     """Tokens of the replies per outcome, against the budget.
 

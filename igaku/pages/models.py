@@ -276,7 +276,11 @@ def line_sentence(study: Study, run: Run) -> str:
     label = study.label(run.name)
     if not run.is_complete:
         return f"{label}: {bounds_sentence(run, study.lang)}"
-    parts = [_share_sentence(run, study.lang), official_sentence(run, study.lang)]
+    parts = [
+        _share_sentence(run, study.lang),
+        _lost_sentence(run, study.lang),
+        official_sentence(run, study.lang),
+    ]
     return f"{label}: " + say(study.lang, "", " ").join(filter(None, parts))
 
 
@@ -301,6 +305,19 @@ def _share_sentence(run: Run, lang: str) -> str:
         f"{en}; the 95 % interval {low:.1%}–{high:.1%} "
         f"{'includes' if within else 'excludes'} it (one-sided exact binomial "
         f"{p_of(p)}).",
+    )
+
+
+def _lost_sentence(run: Run, lang: str) -> str:
+    """How far the lost replies of a complete run could have carried it, at the most."""
+    found = bounds(run)
+    if found is None or not found.cut:
+        return ""
+    best = f"{found.highest_uncut}/{found.planned}"
+    return say(
+        lang,
+        f"失った返答{found.cut}件がすべて正答だったとしても{best}。",
+        f"Had all {found.cut} lost replies been right, it would be {best}.",
     )
 
 

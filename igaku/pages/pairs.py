@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from igaku import plots_pairs
 from igaku.audits import is_one_measurement
 from igaku.pages.models import PUBLISHED, warned
-from igaku.pairs import SMALL, gates, pair_table, patterns, with_power
+from igaku.pairs import gates, pair_table, patterns, with_power
 from igaku.shown import (
     Picture,
     Shown,
@@ -46,12 +46,6 @@ CONCLUSIVE = ("finished", "stopped", "mixed")  # the kinds that claims are made 
 def pairs_of(study: Study) -> pd.DataFrame:
     """All pairs of a study, see `igaku.pairs.pair_table`."""
     return pair_table(study)
-
-
-@cache
-def main_pairs(study: Study) -> pd.DataFrame:
-    """The first pairs of the main families, with what their size lets one see."""
-    return with_power(_first(pairs_of(study), "finished"), study.margin)
 
 
 def warnings(study: Study) -> Shown:
@@ -507,16 +501,3 @@ def patterns_figure(study: Study) -> Picture | Shown:
         return nothing()
     found = patterns([study.run(name) for name in main[0].runs[:8]])
     return plots_pairs.pattern_bars(study, found)
-
-
-def small_difference(study: Study) -> str:
-    """Half a point in words, the difference that the study is about."""
-    return say(study.lang, f"{100 * SMALL:g}点", f"{100 * SMALL:g} points")
-
-
-def pair_names(study: Study, rows: pd.DataFrame) -> Sequence[str]:
-    """The pairs as "A / B"."""
-    return [
-        f"{study.label(a)} / {study.label(b)}"
-        for a, b in zip(rows["a"], rows["b"], strict=True)
-    ]
