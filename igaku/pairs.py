@@ -109,6 +109,8 @@ def patterns(runs: Sequence[Run]) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not runs:
+        return pd.DataFrame({"questions": []})
     grid = grid_of(runs)
     whole = grid.asked.all(axis=1)
     marks = pd.DataFrame(grid.right[whole], columns=list(grid.runs))

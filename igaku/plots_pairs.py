@@ -7,7 +7,7 @@ not right. A is the reference: positive differences mean that B is worse.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
@@ -62,35 +62,45 @@ def paired_tables(study: Study, pairs: pd.DataFrame) -> Picture:
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
     if not rows:
         say_nothing(figure.add_subplot(), study.lang)
+    told = _told(study, rows, 20, "\n")
     for place, row in enumerate(rows):
-        _table(figure.add_subplot(down, ACROSS, place + 1), study, row)
-    return finished(study, figure, title, _alts(study, rows), [], _notes(study, pairs))
+        _table(figure.add_subplot(down, ACROSS, place + 1), study, row, told)
+    notes = [_table_note(study)] if rows else []
+    notes += _notes(study, pairs)
+    return finished(study, figure, title, _alts(study, rows), [], notes)
 
 
-def _table(axes: Axes, study: Study, row: Any) -> None:
+def _table_note(study: Study) -> str:
+    return say(
+        study.lang,
+        "面積は問題数に比例。括弧は、相手の返答が失われた（切れた、空、"
+        "失敗）ための数。",
+        "Areas are in proportion to the questions. In brackets: because the other "
+        "reply "
+        "was lost (cut, blank, failed).",
+    )
+
+
+def _table(axes: Axes, study: Study, row: Any, told: Mapping[str, str]) -> None:
     """One table: rows are A right and not right, columns B right and not right."""
     look = looks(study)
-    most = max(row.both, row.only_a, row.only_b, row.neither, 1)
     cells = {
-        "both": (0, 1, row.both, PALE),
-        "only_a": (1, 1, row.only_a, look[row.a][0]),
-        "only_b": (0, 0, row.only_b, look[row.b][0]),
-        "neither": (1, 0, row.neither, PALE),
+        "both": (0, 1, row.both, 0, PALE),
+        "only_a": (1, 1, row.only_a, row.lost_b, look[row.a][0]),
+        "only_b": (0, 0, row.only_b, row.lost_a, look[row.b][0]),
+        "neither": (1, 0, row.neither, 0, PALE),
     }
-    for cell, (x, y, count, colour) in cells.items():
-        _cell(axes, x, y, count / most, colour, HATCH.get(cell, ""))
-        axes.text(
-            x + 0.5, y + 0.5, f"{count}", ha="center", va="center", fontsize=11,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.9},
-        )  # fmt: skip
+    for cell, (x, y, count, lost, colour) in cells.items():
+        _cell(axes, x, y, count / row.n, colour, HATCH.get(cell, ""))
+        text = f"{count} ({lost})" if lost else f"{count}"
+        axes.text(x + 0.05, y + 0.95, text, ha="left", va="top", fontsize=10)
     right, not_right = say(study.lang, "正答|正答でない", "right|not right").split("|")
-    a, b = (fitted(study.label(name), 20) for name in (row.a, row.b))
     axes.set_xticks([0.5, 1.5], [right, not_right], fontsize=8)
     axes.set_yticks(
         [1.5, 0.5], [right, not_right], fontsize=8, rotation=90, va="center"
     )
-    axes.set_xlabel(f"B: {b}\nn = {row.n}, mid-p {_p(row.midp)}", fontsize=8)
-    axes.set_ylabel(f"A: {a}", fontsize=8)
+    axes.set_xlabel(f"B: {told[row.b]}\nn = {row.n}, mid-p {_p(row.midp)}", fontsize=8)
+    axes.set_ylabel(f"A: {told[row.a]}", fontsize=8)
     axes.set_xlim(0, 2)
     axes.set_ylim(0, 2)
     axes.set_aspect("equal")
@@ -101,8 +111,8 @@ def _cell(axes: Axes, x: int, y: int, share: float, colour: str, hatch: str) -> 
     """A square whose area is a count, inside the frame of its cell."""
     from matplotlib.patches import Rectangle
 
-    side = math.sqrt(share)
-    corner = (x + (1 - side) / 2, y + (1 - side) / 2)
+    side = 0.84 * math.sqrt(share)  # the number stands above
+    corner = (x + (1 - side) / 2, y + (0.9 - side) / 2)
     axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="#999999"))
     axes.add_patch(
         Rectangle(corner, side, side, facecolor=colour, alpha=0.55, linewidth=0)
@@ -131,10 +141,10 @@ def flip_barcode(study: Study, pairs: pd.DataFrame) -> Picture:
     )
     if not rows:
         say_nothing(figure.add_subplot(), study.lang)
-    told = []
+    named, told = _told(study, rows, 20), []
     for place, row in enumerate(rows):
         axes = figure.add_subplot(len(rows), 1, place + 1)
-        told.append(_strip(axes, study, row))
+        told.append(_strip(axes, study, row, named))
     if rows:
         figure.axes[0].set_title(title)
     note = say(
@@ -152,39 +162,59 @@ def flip_barcode(study: Study, pairs: pd.DataFrame) -> Picture:
     )  # fmt: skip
 
 
-def _strip(axes: Axes, study: Study, row: Any) -> str:
-    """The flips of one pair, drawn; its counts by section, in words."""
-    found = flips(study.run(row.a), study.run(row.b)).reset_index(drop=True)
+def _strip(axes: Axes, study: Study, row: Any, told: Mapping[str, str]) -> str:
+    """The flips of one pair, drawn in their places in the exam; counts in words."""
+    found, places = _flips(study, row)
     look = looks(study)
     for way, sign, name in (("only_a", 1, row.a), ("only_b", -1, row.b)):
         own = found[found["flip"] == way]
         for is_lost, colour, reach in ((False, look[name][0], 1.0), (True, DARK, 0.55)):
-            at = own.index[own["lost"] == is_lost]
+            at = own["place"][own["lost"] == is_lost]
             axes.vlines(at, 0, sign * reach, color=colour, linewidth=1.1)
     axes.axhline(0, color="black", linewidth=0.5)
-    told = []
-    for section, part in found.groupby("section", sort=False):
-        start, end = part.index[0] - 0.5, part.index[-1] + 0.5
-        a, b = (int((part["flip"] == way).sum()) for way in ("only_a", "only_b"))
-        axes.axvline(start, color="#bbbbbb", linewidth=0.6)
-        axes.text(
-            (start + end) / 2, -1.3, f"{section}: −{a} +{b}", ha="center", va="top",
-            fontsize=8,
-        )  # fmt: skip
-        told.append(f"{section} −{a} +{b}")
-    axes.set_xlim(-1, len(found))
+    counts = _section_counts(axes, study, found, places)
+    axes.set_xlim(-1, len(places))
     axes.set_ylim(-1.1, 1.1)
     axes.set_yticks([])
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.set_ylabel(
-        _pair_name(study, row, 18, "\n"),
-        rotation=0,
-        ha="right",
-        va="center",
-        fontsize=8,
+        f"{told[row.a]}\n{told[row.b]}", rotation=0, ha="right", va="center", fontsize=8
     )
-    return f"{_pair_name(study, row, 60)}: {', '.join(told)}"
+    return f"{_alt_name(study, row)}: {', '.join(counts)}"
+
+
+def _flips(study: Study, row: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The flips on the questions of the pair's family, and every question's place."""
+    a, b = study.run(row.a), study.run(row.b)
+    whole = a.plan if a.plan is not None else a.rows
+    places = whole[["problem_id", "section"]].reset_index(drop=True)
+    found = flips(a, b)
+    asked = study.questions_of(row.kind, row.exam, (row.a, row.b))
+    if asked is not None:
+        found = found[found["problem_id"].isin(asked)]
+    place = {name: i for i, name in enumerate(places["problem_id"])}
+    return found.assign(place=found["problem_id"].map(place)), places
+
+
+def _section_counts(
+    axes: Axes, study: Study, found: pd.DataFrame, places: pd.DataFrame
+) -> list[str]:
+    """Borders, hatching where a section was not shared, and the counts below."""
+    told = []
+    for section, part in places.groupby("section", sort=False):
+        start, end = part.index[0] - 0.5, part.index[-1] + 0.5
+        own = found[found["section"] == section]
+        axes.axvline(start, color="#bbbbbb", linewidth=0.6)
+        if own.empty:
+            axes.axvspan(start, end, facecolor="none", edgecolor="#bbbbbb", hatch="///")
+            text = f"{section}: {say(study.lang, '未実施', 'not run')}"
+        else:
+            a, b = (int((own["flip"] == way).sum()) for way in ("only_a", "only_b"))
+            text = f"{section}: −{a} +{b}"
+        axes.text((start + end) / 2, -1.3, text, ha="center", va="top", fontsize=8)
+        told.append(text)
+    return told
 
 
 # --- differences ----------------------------------------------------------------------
@@ -290,7 +320,7 @@ def _forest_note(study: Study) -> str:
 def _forest_alt(study: Study, row: Any) -> str:
     low, high = 100 * row.tango_low, 100 * row.tango_high
     return (
-        f"{_pair_name(study, row, 60)}: {100 * row.difference:+.1f} ({low:+.1f}…"
+        f"{_alt_name(study, row)}: {100 * row.difference:+.1f} ({low:+.1f}…"
         f"{high:+.1f}), n = {row.n}, {_verdict(study, row)}"
     )
 
@@ -338,7 +368,7 @@ def _power(axes: Axes, study: Study, row: Any, style: dict[str, Any]) -> str:
     about = f" (n = {row.n}, {share:.1%})"
     legend = _pair_name(study, row, 28, "\n→ ") + about
     axes.plot(points, power, label=legend, **style)
-    name = _pair_name(study, row, 60) + about
+    name = _alt_name(study, row) + about
     visible = statistics.detectable_difference(row.n, share)
     if is_missing(visible):
         return name
@@ -356,8 +386,9 @@ def _budget(axes: Axes, study: Study, row: Any, style: dict[str, Any]) -> str:
     if shown:
         axes.plot(*zip(*shown, strict=True), marker=".", **style)
     axes.plot(
-        [100 * study.margin], [100 * row.flips / row.n], marker="X", markersize=7,
-        color=style["color"], linestyle="none",
+        [100 * study.margin], [100 * row.flips / row.n], linestyle="none",
+        marker=looks(study)[row.b][1], markersize=8, color=style["color"],
+        markeredgecolor="black",
     )  # fmt: skip
     budget = statistics.flip_budget(net, int(row.n), study.margin)
     bearable = say(study.lang, "許せる入れ替わり", "flip budget")
@@ -380,11 +411,13 @@ def _power_note(study: Study) -> str:
         study.lang,
         f"左: 破線は{POWER:.0%}、点線は{100 * SMALL:g}点、"
         f"丸は{POWER:.0%}で見える最小の差。"
-        "右: 線より下なら「マージン以上は劣らない」を示せる。×は実際の入れ替わり、"
+        "右: 線より下なら「マージン以上は劣らない」を示せる。"
+        "縁取りの印は実際の入れ替わり、"
         "破線はこの文書のマージン。",
         f"Left: dashed {POWER:.0%}, dotted {100 * SMALL:g} points, dots: the smallest "
         f'difference seen with {POWER:.0%}. Right: below its line "not worse by the '
-        'margin" can be shown; crosses: the flips there are; dashed: the margin here.',
+        'margin" can be shown; outlined marks: the flips there are; dashed: the margin '
+        "here.",
     )
 
 
@@ -392,27 +425,37 @@ def _power_note(study: Study) -> str:
 
 
 def pattern_bars(study: Study, table: pd.DataFrame) -> Picture:
-    """How many questions each set of models got right, with a dot matrix below."""
+    """How many questions each set of models got right, with a dot matrix below.
+
+    Patterns beyond the first ones share a last bar, without dots.
+    """
     use_style()
     runs = [study.run(name) for name in table.columns if name != "questions"]
-    first = table.head(MOST_PATTERNS)
-    figure = _figure(2.1 + 0.26 * len(runs))
-    bars, dots = figure.subplots(
-        2, 1, sharex=True, height_ratios=[1.7, max(1.0, 0.3 * len(runs))]
-    )
+    first, told = table.head(MOST_PATTERNS), names(study, runs, 34, " ")
+    line = 0.4 if any("\n" in name for name in told) else 0.27
+    figure = _figure(2.1 + line * len(runs))
+    ratios = [1.7, max(1.0, 1.1 * line * len(runs))]
+    bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
     title = say(study.lang, "誰がどれを正答したか", "Who got what right?")
     bars.set_title(title)
-    at = range(len(first))
-    bars.bar(at, first["questions"], color="#9a9a9a", width=0.7)
-    for x, count in zip(at, first["questions"], strict=True):
-        bars.text(x, count, f"{count}", ha="center", va="bottom", fontsize=8)
-    bars.set_ylabel(say(study.lang, "問題数", "Questions"))
-    bars.tick_params(axis="x", length=0)
+    _bars(bars, study, table)
     _dots(dots, study, runs, first)
-    total = int(table["questions"].sum())
-    notes = [_pattern_note(study, total, table)]
-    told = [_pattern_alt(study, runs, row) for _, row in first.iterrows()]
-    return finished(study, figure, title, told, [], notes)
+    dots.set_yticks(range(len(runs)), told)
+    dots.set_xlim(-0.6, len(first) + (len(table) > MOST_PATTERNS) - 0.4)
+    notes = [_pattern_note(study, table)]
+    alt = [_pattern_alt(study, runs, row) for _, row in first.iterrows()]
+    return finished(study, figure, title, alt, [], notes)
+
+
+def _bars(axes: Axes, study: Study, table: pd.DataFrame) -> None:
+    counts = [int(n) for n in table["questions"].head(MOST_PATTERNS)]
+    if len(table) > MOST_PATTERNS:
+        counts.append(int(table["questions"].iloc[MOST_PATTERNS:].sum()))
+    axes.bar(range(len(counts)), counts, color="#9a9a9a", width=0.7)
+    for x, count in enumerate(counts):
+        axes.text(x, count, f"{count}", ha="center", va="bottom", fontsize=8)
+    axes.set_ylabel(say(study.lang, "問題数", "Questions"))
+    axes.tick_params(axis="x", length=0)
 
 
 def _dots(axes: Axes, study: Study, runs: Sequence[Run], table: pd.DataFrame) -> None:
@@ -430,20 +473,17 @@ def _dots(axes: Axes, study: Study, runs: Sequence[Run], table: pd.DataFrame) ->
                 markerfacecolor=face,
                 markersize=7,
             )
-    axes.set_yticks(range(len(runs)), names(study, runs))
     axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.set_xticks([])
-    axes.set_xlim(-0.6, len(table) - 0.4)
     axes.spines[:].set_visible(False)
 
 
-def _pattern_note(study: Study, total: int, table: pd.DataFrame) -> str:
-    rest = table.iloc[MOST_PATTERNS:]
-    more = int(rest["questions"].sum())
+def _pattern_note(study: Study, table: pd.DataFrame) -> str:
+    total, more = int(table["questions"].sum()), len(table) - MOST_PATTERNS
     left = (
-        say(study.lang, f"ほか{len(rest)}通り、{more}問。",
-            f" {len(rest)} more patterns with {more} questions.")
-        if more else ""
+        say(study.lang, f"右端の棒はほかの{more}通り。",
+            f" The last bar is of {more} more patterns.")
+        if more > 0 else ""
     )  # fmt: skip
     return say(
         study.lang,
@@ -481,6 +521,19 @@ def _pair_name(study: Study, row: Any, columns: int, between: str = " → ") -> 
     return f"{a}{between}{b}"
 
 
+def _alt_name(study: Study, row: Any) -> str:
+    return f"{study.label(row.a)} → {study.label(row.b)}"
+
+
+def _told(
+    study: Study, rows: Sequence[Any], columns: int, between: str = " "
+) -> dict[str, str]:
+    """Run → its name with kind and status, as `plots_study.names` gives them."""
+    runs = _runs(study, rows)
+    shown = names(study, runs, columns, between)
+    return {run.name: text for run, text in zip(runs, shown, strict=True)}
+
+
 def _alts(study: Study, rows: Sequence[Any]) -> list[str]:
     words = say(
         study.lang,
@@ -492,7 +545,7 @@ def _alts(study: Study, rows: Sequence[Any]) -> list[str]:
         counts = (row.both, row.only_a, row.only_b, row.neither)
         parts = ", ".join(f"{w} {c}" for w, c in zip(words, counts, strict=True))
         told.append(
-            f"{_pair_name(study, row, 60)}: {parts}, n = {row.n}, mid-p {_p(row.midp)}"
+            f"{_alt_name(study, row)}: {parts}, n = {row.n}, mid-p {_p(row.midp)}"
         )
     return told
 

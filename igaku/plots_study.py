@@ -85,7 +85,9 @@ def fitted(text: str, columns: int = 24) -> str:
     """
     text = " ".join(plain(text).split())
     room = max(8, columns * len(text) // max(shown.columns(text), 1))
-    lines = textwrap.wrap(text, room, max_lines=2, placeholder="…")
+    lines = textwrap.wrap(text, room)
+    if len(lines) > 2:  # the end tells names apart as often as the beginning does
+        lines = [lines[0], f"…{text[1 - room :]}"]
     return ("\n".join(lines)).replace("$", r"\$").replace("_", " _", text[:1] == "_")
 
 

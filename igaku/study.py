@@ -71,7 +71,15 @@ class Study:
 
     def run(self, name: str) -> Run:
         """The run of that name."""
-        return next(run for run in self.runs if run.name == name)
+        found = next((run for run in self.runs if run.name == name), None)
+        if found is None:
+            raise IgakuError(f"There is no run {name} in this study: see its runs.")
+        return found
+
+    def questions_of(self, kind: str, exam: str, pair: Names) -> frozenset[str] | None:
+        """The questions that a pair's family is tested on; None: all that it shares."""
+        families = (f for f in self.of_kind(kind) if f.exam == exam)
+        return next((f.questions for f in families if pair in f.pairs), None)
 
     def label(self, name: str) -> str:
         """The display name of a run, in the language of the study."""

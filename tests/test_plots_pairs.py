@@ -100,6 +100,19 @@ def test_lost_replies_are_drawn_apart_in_the_barcode(mixed, drawn):
     assert len(colours) == 2  # the run's own, and grey for replies that were lost
 
 
+def test_stopped_pairs_show_the_flips_of_their_family_and_what_was_not_run(tmp_path):
+    for name, n in (("a", 125), ("b", 125), ("c", 75)):
+        step = {"a": 2, "b": 3, "c": 4}[name]
+        sit(tmp_path, marks(step, n) + [None] * (400 - n), name, planned())
+    study = open_study(tmp_path, lang="en")
+    rows = pair_table(study)
+    alt = plots_pairs.flip_barcode(study, rows).alt
+    for _, row in rows.iterrows():
+        assert row["n"] == 75
+        assert f"{row['a']} → {row['b']}: A: −{row['only_a']} +{row['only_b']}" in alt
+    assert "B: not run" in alt and "F: not run" in alt
+
+
 def test_finished_pairs_have_a_scale_of_their_own(mixed, drawn):
     draw("forest", open_study(mixed))
     spans = [axes.get_xlim() for axes in drawn[0].axes]
