@@ -252,6 +252,30 @@ def published_sums(study: Study) -> Iterator[Alarm]:
             )
 
 
+def published_shares(study: Study) -> Iterator[Alarm]:
+    """Published percentages that their own sections do not give, by a point or more."""
+    for run in study.runs:
+        sections = [s for s in (run.published.get("sections") or {}).values() if s]
+        counts = [(s.get("correct"), s.get("questions")) for s in sections]
+        summary = run.published.get("summary") or {}
+        told = re.search(r"\d+(?:\.\d+)?", str(summary.get("accuracy")))
+        if told is None or not counts or any(None in pair for pair in counts):
+            continue
+        right, asked = (sum(column) for column in zip(*counts, strict=True))
+        if asked and abs(100 * right / asked - float(told[0])) >= 1:
+            yield Alarm(
+                "published_shares",
+                (run.name,),
+                f"{_of(study, run, 'ja')}: "
+                f"公表された要約の正答率{summary['accuracy']}は、"
+                f"公表された区分の和{right}/{asked} = {right / asked:.1%} "
+                "と合いません。",
+                f"{_of(study, run, 'en')}: the published summary says "
+                f"{summary['accuracy']}, its own sections give {right}/{asked} = "
+                f"{right / asked:.1%}.",
+            )
+
+
 def published_otherwise(study: Study) -> Iterator[Alarm]:
     """Recorded answers that disagree with the figures published of them."""
     for run in study.runs:
@@ -449,6 +473,7 @@ AUDITS: dict[str, Callable[[Study], Iterator[Alarm]]] = {
     "other_model": other_model,
     "unproven_variant": unproven_variant,
     "published_sums": published_sums,
+    "published_shares": published_shares,
     "other_settings": other_settings,
     "one_name_twice": one_name_twice,
     "unread": unread,

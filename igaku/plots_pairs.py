@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
+from igaku.audits import is_one_measurement
 from igaku.pairs import SMALL, flips
 from igaku.plots import WIDTH, use_style
 from igaku.plots_study import (
@@ -245,7 +246,7 @@ def forest(study: Study, pairs: pd.DataFrame) -> Picture:
     columns[-1, 0].set_xlabel(
         say(
             study.lang,
-            "正答率の差（点）  ← Bが優れる | Bが劣る →",
+            "正答率の差（ポイント）  ← Bが優れる | Bが劣る →",
             "Difference in points  ← B is better | B is worse →",
         )
     )
@@ -296,12 +297,16 @@ def _beside(axes: Axes, study: Study, y: int, row: Any) -> None:
 def _verdict(study: Study, row: Any) -> str:
     """Whether "not worse by the margin" is shown by the one-sided 2.5 % test."""
     points = f"{100 * study.margin:g}"
+    if is_one_measurement(study, row.a, row.b):
+        return say(study.lang, "返答が同一", "identical replies")
     if row.noninferior < 0.025:
         return say(
-            study.lang, f"{points}点以上劣らない", f"not worse by {points}: shown"
+            study.lang, f"非劣性{points}: 示された", f"not worse by {points}: shown"
         )
     return say(
-        study.lang, f"{points}点: 示されていない", f"not worse by {points}: not shown"
+        study.lang,
+        f"非劣性{points}: 示されていない",
+        f"not worse by {points}: not shown",
     )
 
 
@@ -309,7 +314,7 @@ def _forest_note(study: Study) -> str:
     points = 100 * study.margin
     return say(
         study.lang,
-        f"太線90 %・細線95 %のTango区間。破線はマージン±{points:g}点、"
+        f"太線90 %・細線95 %のTango区間。破線はマージン±{points:g}ポイント、"
         f"点線は±{2 * points:g}点。n = 共通の問題、− = Aだけ正答、+ = Bだけ正答。",
         f"Tango intervals, 90 % thick and 95 % thin. Dashed: the margin, ±{points:g} "
         f"points; dotted: ±{2 * points:g}. n: common questions; −: only A right; +: "
@@ -348,7 +353,7 @@ def power_curves(study: Study, pairs: pd.DataFrame) -> Picture:
         style = {"color": looks(study)[row.b][0], "linestyle": line}
         told.append(_power(left, study, row, style) + _budget(right, study, row, style))
     _power_frame(left, study)
-    right.set_xlabel(say(study.lang, "マージン（点）", "Margin (points)"))
+    right.set_xlabel(say(study.lang, "マージン（ポイント）", "Margin (points)"))
     right.set_ylabel(
         say(study.lang, "許せる入れ替わり（%）", "Flips that can be borne (%)")
     )
@@ -400,16 +405,14 @@ def _power_frame(axes: Axes, study: Study) -> None:
     axes.axvline(100 * SMALL, color="black", linewidth=0.8, linestyle=":")
     axes.set_ylim(0, 102)
     axes.set_xlim(0, 10)
-    axes.set_xlabel(say(study.lang, "真の差（点）", "True difference (points)"))
-    axes.set_ylabel(
-        say(study.lang, "見つかる確率 %（mid-p検定）", "Power % (mid-p test)")
-    )
+    axes.set_xlabel(say(study.lang, "真の差（ポイント）", "True difference (points)"))
+    axes.set_ylabel(say(study.lang, "検出力 %（mid-p検定）", "Power % (mid-p test)"))
 
 
 def _power_note(study: Study) -> str:
     return say(
         study.lang,
-        f"左: 破線は{POWER:.0%}、点線は{100 * SMALL:g}点、"
+        f"左: 破線は{POWER:.0%}、点線は{100 * SMALL:g}ポイント、"
         f"丸は{POWER:.0%}で見える最小の差。"
         "右: 線より下なら「マージン以上は劣らない」を示せる。"
         "縁取りの印は実際の入れ替わり、"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST = 12  # runs in a figure; the tables carry all of them
 GREY = "#6e6e6e"
+LEGEND = 48  # columns of an entry beyond which two do not fit side by side
 TALLEST = 9.6  # inches, the height of a page
 REFERENCE_MARKERS = ("d", "p", "<", ">", "H", "8", "*", "v")
 Style = tuple[str, str]
@@ -121,9 +122,11 @@ def finished(
     """
     notes = [*notes] + ([_too_many(study, runs)] if len(runs) > MOST else [])
     text = "\n".join(fitted(note, 110) for note in notes)
+    wide = max((shown.columns(m.get_label()) for m in marks), default=0)
     if marks or text:
         figure.legend(
-            handles=marks, title=text or None, loc="outside lower left", ncols=2,
+            handles=marks, title=text or None, loc="outside lower left",
+            ncols=1 if wide > LEGEND else 2,
             fontsize=8, title_fontsize=8, alignment="left", handlelength=2.8,
         )  # fmt: skip
     numbers = "; ".join(alt) or say(study.lang, "データなし", "no data")

@@ -56,7 +56,7 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: normal; }
 thead th, tbody th { text-align: left; }
 thead th { border-bottom: 2px solid var(--dim); vertical-align: bottom;
-  min-width: 3.2rem; max-width: 10rem; }
+  min-width: 4.6rem; max-width: 10rem; }
 th[scope], td { white-space: nowrap; }
 td.long { white-space: normal; min-width: 13rem; overflow-wrap: anywhere; }
 .scroll th[scope], .scroll thead th:first-child { position: sticky; left: 0;
@@ -74,7 +74,7 @@ img { max-width: 100%; min-width: 40rem; height: auto; }
 .note { color: var(--dim); }
 .output_error pre, .output_stderr pre { border-left: 3px solid var(--alarm); }
 @media (max-width: 40rem) { .scroll th[scope] { white-space: normal;
-  min-width: 6rem; max-width: 9rem; } }
+  max-width: 9rem; overflow-wrap: anywhere; } }
 @media print { main { max-width: none; padding: 0; } details.code { display: none; }
   pre { max-height: none !important; overflow: visible !important; }
   .scroll { overflow: visible; } h2, h3, h4 { break-after: avoid; }

@@ -29,7 +29,7 @@ from igaku.shown import (
     sentence,
     table,
 )
-from igaku.study import CONDITION, Study, condition
+from igaku.study import CONDITION, Study, condition, role, size_gb
 from igaku.tables import frames, put_table
 
 REPORT = "report"
@@ -118,21 +118,34 @@ def _facts(study: Study) -> Shown:
     """When, on which exam, against which line and under which settings."""
     lang, points = study.lang, pairs.margin_points(study)
     head = [say(lang, "項目", "Item"), say(lang, "値", "Value")]
-    rows = [
-        (say(lang, "評価日", "Asked"), _dates(study)),
-        (say(lang, "評価データ", "Exam"), _exams(study)),
+    rows: list[tuple[str, str | None]] = [
+        (say(lang, "評価データ", "Exam"), _exams(study))
+    ]
+    for title, runs in _groups(study):
+        rows += [(say(lang, f"評価日 {title}", f"Asked {title}"), _dates(runs))]
+        told = _conditions(runs, lang)
+        rows += [(say(lang, f"評価条件 {title}", f"Settings {title}"), told)]
+    rows += [
         (say(lang, "合格ライン", "Pass line"), _pass_line(study)),
-        (say(lang, "評価条件", "Settings"), _conditions(study)),
         (say(lang, "非劣性マージン", "Non-inferiority margin"),
-         say(lang, f"{points}点", f"{points} points")),
+         say(lang, f"{points}ポイント", f"{points} points")),
     ]  # fmt: skip
     return table(head, rows, left=(0, 1))
 
 
-def _dates(study: Study) -> str | None:
+def _groups(study: Study) -> list[tuple[str, list[Run]]]:
+    """The variants by exam and kind of number, each group with its heading."""
+    groups: dict[str, list[Run]] = {}
+    for run in study.variants:
+        title = f"[{run.exam}, {kind_of_number(run.origin, study.lang)}]"
+        groups.setdefault(title, []).append(run)
+    return list(groups.items())
+
+
+def _dates(runs: Sequence[Run]) -> str | None:
     """First and last day on which questions were asked, as far as it is on record."""
     days = []
-    for run in study.variants:
+    for run in runs:
         told = [run.manifest.get("start"), run.manifest.get("end")]
         days += [str(when)[:10] for when in told if when]
     if not days:
@@ -178,15 +191,18 @@ def _pass_line(study: Study) -> str:
     return ", ".join(lines) or say(study.lang, "なし", "none")
 
 
-def _conditions(study: Study) -> str:
-    """The settings that runs are known to share, and those that differ."""
-    told = []
+def _conditions(runs: Sequence[Run], lang: str) -> str:
+    """The settings of runs; what is not on record says so, and is in no silence."""
+    unknown, told = say(lang, "記録なし", "not on record"), []
     for name in CONDITION:
-        values = {
-            str(v) for r in study.variants if (v := condition(r)[name]) is not None
-        }
-        if values and values != {"{}"}:
-            told.append(f"{name} = {' / '.join(sorted(values))}")
+        values = [condition(run)[name] for run in runs]
+        known = sorted({v for v in values if isinstance(v, int | float)})
+        texts = [str(v) for v in known]
+        texts += sorted({str(v) for v in values if v and str(v) not in texts})
+        is_choice = name in ("seed", "extra_body")  # None is the server's own there
+        texts += [unknown] if None in values and not is_choice else []
+        if texts:
+            told.append(f"{name} = {' / '.join(texts)}")
     return ", ".join(told)
 
 
@@ -367,12 +383,21 @@ def caption(study: Study, name: str) -> Shown:
 
 
 def _numbers(study: Study, name: str) -> set[int]:
-    """How many questions each line of a figure is about."""
-    if name in ("tables", "flips", "power", "patterns"):
+    """How many questions, or replies, each line of a figure is about."""
+    if name in ("tables", "flips", "power"):
         return set(map(int, pairs.drawn(study)["n"]))
     if name == "forest":
-        return set(map(int, pairs.pairs_of(study)["n"]))
-    return {run.asked for run in study.runs if run.asked}
+        return set(map(int, pairs.forest_pairs(study)["n"]))
+    if name == "patterns":
+        return pairs.pattern_numbers(study)
+    if name in ("tokens", "distribution", "reasoning", "budget"):
+        of = "reasoning" if name == "reasoning" else "completion"
+        return {len(each.rows) for each in tokens.spendings(study, of)}
+    runs = study.variants if name == "memory" else study.runs
+    kept = [run for run in runs if run.asked and role(run) != "follow-up"]
+    if name in ("difficulty", "lines"):
+        kept = [run for run in kept if not run.is_lab]
+    return {run.asked for run in kept if name != "memory" or size_gb(run)}
 
 
 def _picture(study: Study, name: str, drawn: Picture | Shown) -> Iterator[Part]:
@@ -429,7 +454,9 @@ def methods(study: Study) -> str:
     """A methods paragraph that can be pasted into a paper, with versions."""
     points, versions = pairs.margin_points(study), _versions()
     runs, exams = len(study.variants), _exams(study)
-    settings = _conditions(study) or say(study.lang, "不明", "not on record")
+    settings = "; ".join(
+        f"{title} {_conditions(group, study.lang)}" for title, group in _groups(study)
+    )
     return say(
         study.lang,
         f"{runs}件の実行を{exams}の問題で比べた。設定: {settings}。"
@@ -442,7 +469,8 @@ def methods(study: Study) -> str:
         "スコア区間（Newcombeの方法10を併記）、検定にはMcNemarのmid-p（正確法を併記）"
         "を用い、"
         "宣言した族の中でHolm法により調整した。3件以上の族では先にCochranのQを求めた。"
-        f"非劣性はTangoのスコア検定で片側2.5 %、マージンは事前に{points}点とした。"
+        "非劣性はTangoのスコア検定で片側2.5 %、"
+        f"マージンは解析前に{points}ポイントとした。"
         "連問はクラスターとして頑健な標準誤差を併記した。返答の長さは、"
         "切れた返答を打ち切りとした"
         "Kaplan–Meier法とログランク検定で比べた。検出力はConnorの式と正確な列挙による。"
@@ -457,7 +485,8 @@ def methods(study: Study) -> str:
         "interval (Newcombe's method 10 beside it); the test is McNemar's mid-p (exact "
         "p beside it), adjusted by Holm within declared families, with Cochran's Q "
         "before families of three or more. Non-inferiority was tested by Tango's score "
-        f"test, one-sided 2.5 %, at a margin of {points} points fixed beforehand. "
+        f"test, one-sided 2.5 %, at a margin of {points} points fixed before the "
+        "analysis. "
         "Serial "
         "questions were taken as clusters for a robust standard error. Reply lengths "
         "were compared by Kaplan–Meier curves with cut replies censored, and log-rank "

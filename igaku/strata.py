@@ -121,7 +121,9 @@ def _vignette(row: Mapping[Any, Any], run: Run) -> str | None:
 
 
 def _speciality(row: Mapping[Any, Any], run: Run) -> str | None:
-    return None if is_missing(row["category"]) else str(row["category"])
+    if run.is_lab or is_missing(row["category"]):  # the calibration exam has none
+        return None
+    return str(row["category"])
 
 
 def _difficulty(row: Mapping[Any, Any], run: Run) -> str | None:

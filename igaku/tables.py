@@ -36,13 +36,19 @@ def frames(study: Study) -> dict[str, pd.DataFrame]:
     return {
         "models": summary,
         "sections": counts,
-        "pairs": pairs.pairs_of(study),
+        "pairs": _pairs(study),
         "patterns": _patterns(study),
         "strata": strata.strata_of(study),
         "alarms": _alarms(study),
         "answers": _answers(study),
         **tokens.frames(study),
     }
+
+
+def _pairs(study: Study) -> pd.DataFrame:
+    """All pairs; Holm's p is of the families that claims are made of."""
+    rows = pairs.pairs_of(study)
+    return rows.assign(holm=rows["holm"].where(rows["kind"].isin(pairs.CONCLUSIVE)))
 
 
 def _verdict(found: Official | None) -> dict[str, Any]:

@@ -75,13 +75,15 @@ def _audit_line(study: Study) -> str:
 
 
 def _finished_line(study: Study) -> str:
-    done = study.of_role("finished")
-    shown = [
-        f"{study.label(run.name)} {scoring.correct(run.rows)}/{run.asked} "
-        f"({share(scoring.correct(run.rows) / run.asked)})"
-        for run in done
-    ]
-    return ", ".join(shown) or say(study.lang, "なし", "none")
+    groups: dict[str, list[str]] = {}
+    for run in study.of_role("finished"):
+        right = scoring.correct(run.rows)
+        told = (
+            f"{study.label(run.name)} {right}/{run.asked} ({share(right / run.asked)})"
+        )
+        groups.setdefault(kinds_of(study, [run.name]), []).append(told)
+    shown = [f"[{kind}] {', '.join(runs)}" for kind, runs in groups.items()]
+    return "; ".join(shown) or say(study.lang, "なし", "none")
 
 
 def _difference_line(study: Study) -> str:
@@ -90,9 +92,21 @@ def _difference_line(study: Study) -> str:
         return say(
             study.lang, "比べられる組はありません。", "There is no pair to compare."
         )
+    told = [
+        _difference_words(study, list(group["a"]), group, known[known["exam"] == exam])
+        for exam, group in rows.groupby("exam", sort=False)
+    ]
+    return say(study.lang, "", " ").join(told)
+
+
+def _difference_words(
+    study: Study, names: list[str], rows: pd.DataFrame, known: pd.DataFrame
+) -> str:
+    """What the pairs of one exam show, those of one model measured twice left out."""
     points, doubled = margin_points(study), len(rows) - len(known)
     differ = int((known["holm"] < LEVEL).sum())
     fine = int((known["noninferior"] < ONE_SIDED).sum())
+    kind = kinds_of(study, names)
     twice = say(
         study.lang,
         f"ほか{doubled}組は返答が同一で、比較になりません。",
@@ -100,9 +114,10 @@ def _difference_line(study: Study) -> str:
     )
     return say(
         study.lang,
-        f"{len(known)}組のうち差が示されたのは{differ}組（Holm）、"
-        f"「{points}点以上は劣らない」が示されたのは{fine}組。",
-        f"Of {len(known)} pairs a difference is shown for {differ} (Holm), and "
+        f"[{kind}] {len(known)}組のうち差が示されたのは{differ}組（Holm）、"
+        f"非劣性（マージン{points}ポイント）が示されたのは{fine}組。",
+        f"[{kind}] Of {len(known)} pairs a difference is shown for {differ} (Holm), "
+        "and "
         f'"not worse by {points} points" for {fine}.',
     ) + (twice if doubled else "")
 
@@ -191,28 +206,29 @@ def findings(study: Study, level: int = 3) -> Shown:
 
 def differences(study: Study) -> Shown:
     """Range of the finished scores, then each pair: shown or not shown."""
-    lang = study.lang
     pieces = [sentence(text) for text in _ranges(study)]
     rows = with_power(_main(study).groupby("exam").head(LISTED), study.margin)
-    pieces += [sentence(reading(study, row)) for _, row in rows.iterrows()]
+    for _, group in rows.groupby("exam", sort=False):
+        pieces += [sentence(reading(study, row)) for _, row in group.iterrows()]
+        needed = [n for n in group["needed"] if not is_missing(n)]
+        if needed:
+            kind = kinds_of(study, list(group["a"]))
+            pieces.append(sentence(_needed_words(study, kind, min(needed))))
+    return joined(pieces) if pieces else sentence(_nothing_finished(study.lang), "note")
+
+
+def _needed_words(study: Study, kind: str, needed: float) -> str:
     small = f"{100 * SMALL:g}"
-    needed = [n for n in rows["needed"] if not is_missing(n)] if len(rows) else []
-    if needed:
-        pieces.append(
-            sentence(
-                say(
-                    lang,
-                    f"{small}点の差の有無を論じるには、この入れ替わりの率では"
-                    f"{figure_of(min(needed))}問以上が要ります。"
-                    "「無視できる」とは言えません。",
-                    f"To speak of a difference of {small} points takes "
-                    f"{figure_of(min(needed))} questions or more at this rate of "
-                    "flips; "
-                    f"that a loss of {small} points can be neglected is not shown.",
-                )
-            )
-        )
-    return joined(pieces) if pieces else sentence(_nothing_finished(lang), "note")
+    return say(
+        study.lang,
+        f"[{kind}] {small}ポイントの差の有無を論じるには、この入れ替わりの率では"
+        f"{figure_of(needed)}問以上が要ります。「無視できる」とは言えません。",
+        f"[{kind}] To speak of a difference of {small} points takes "
+        f"{figure_of(needed)} "
+        f"questions or more at this rate of flips; that a loss of {small} points can "
+        "be "
+        "neglected is not shown.",
+    )
 
 
 def _ranges(study: Study) -> list[str]:
@@ -227,7 +243,8 @@ def _ranges(study: Study) -> list[str]:
                 study.lang,
                 f"[{kind}] {kind_name('finished', 'ja')}（試験 {family.exam}）: "
                 f"{len(runs)}件の"
-                f"正答率は{low:.1%}〜{high:.1%}（最大差{100 * (high - low):.1f}点）。",
+                f"正答率は{low:.1%}〜{high:.1%}（最大差{100 * (high - low):.1f}ポ"
+                "イント）。",
                 f"[{kind}] {len(runs)} finished runs of exam {family.exam} score "
                 f"{low:.1%} to "
                 f"{high:.1%} (largest difference {100 * (high - low):.1f} points).",
@@ -394,8 +411,8 @@ def cost(study: Study) -> Shown:
     head = say(
         study.lang,
         f"モデル|サイズ|節約（対 {study.label(base.name)}）|正答率|差（候補 − 基準、"
-        "点）"
-        f"|95 % Tango|{points}点以上劣らない",
+        "ポイント）"
+        f"|95 % Tango|非劣性（マージン{points}ポイント）",
         f"Model|Size|Saved (against {study.label(base.name)})|Accuracy"
         f"|Difference (candidate − reference, points)|95 % Tango|Not worse by {points}",
     )
@@ -434,7 +451,7 @@ def _saving(study: Study, base: Run, run: Run) -> str:
     return say(
         study.lang,
         f"{b}は{a}より{share(saved, 0)}小さく（{_gb(run)}対{_gb(base)}）、"
-        f"正答率の差は{gap:+.1f}点。",
+        f"正答率の差は{gap:+.1f}ポイント。",
         f"{b} is {share(saved, 0)} smaller than {a} ({_gb(run)} against {_gb(base)}); "
         f"its accuracy differs by {gap:+.1f} points.",
     )
@@ -469,7 +486,7 @@ def _cost_verdict(study: Study) -> str:
     fine = int((rows["noninferior"] < ONE_SIDED).sum())
     return say(
         study.lang,
-        f"マージン{points}点での非劣性が示されたのは主な"
+        f"マージン{points}ポイントでの非劣性が示されたのは主な"
         f"族の{len(rows)}組中{fine}組です。"
         "示されていない組では、大きいモデルに利点がないとは言えません。",
         f"Non-inferiority at a margin of {points} points is shown for {fine} of the "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from igaku import plots, plots_scores, scoring
+from igaku import health, plots, plots_scores, scoring
 from igaku.audits import alarms, tainting
 from igaku.card import card_rows
 from igaku.official import MOST_KINKI, Official, bounds, official
@@ -51,7 +51,7 @@ def audits(study: Study) -> Shown:
     )
 
 
-PUBLISHED = ("published_sums", "published_otherwise")
+PUBLISHED = ("published_sums", "published_shares", "published_otherwise")
 
 
 def warned(study: Study, *runs: str, leave_out: Sequence[str] = ()) -> Shown:
@@ -206,8 +206,12 @@ def _cause_words(lang: str, met: set[str]) -> Shown:
     return sentence(
         say(
             lang,
-            f"{ja}。not_run = 聞いていない（誤答ではない）。",
-            f"{en}; not_run = never asked, which is not wrong.",
+            f"{ja}。not_run = 聞いていない（誤答ではない）。BROKEN = 失われた返答"
+            f"（truncated, empty, api_error）が確実に{health.BROKEN_SHARE:.0%}を"
+            "超える。",
+            f"{en}; not_run = never asked, which is not wrong. BROKEN: lost replies "
+            "(truncated, empty, api_error) are surely more than "
+            f"{health.BROKEN_SHARE:.0%}.",
         ),
         "note",
     )
@@ -328,10 +332,12 @@ def official_sentence(run: Run, lang: str) -> str:
         return ""
     ja = f"公式基準: 必修{_part_words(found.compulsory, 'ja')}、"
     ja += f"一般・臨床{_part_words(found.rest, 'ja')}、"
-    ja += f"禁忌の選択{_kinki_words(found, 'ja')}で{_official_word(found, 'ja')}。"
+    ja += f"禁忌の選択{_kinki_words(found, 'ja')}（{MOST_KINKI}問まで可）。"
+    ja += f"判定: {_official_word(found, 'ja')}。"
     en = f"Official criterion: compulsory {_part_words(found.compulsory, 'en')}, "
     en += f"general and clinical {_part_words(found.rest, 'en')}, prohibited choices "
-    en += f"{_kinki_words(found, 'en')}: {_official_word(found, 'en')}."
+    en += f"{_kinki_words(found, 'en')} (up to {MOST_KINKI} are allowed). "
+    en += f"Verdict: {_official_word(found, 'en')}."
     return say(lang, ja, en) + _unsure(found, lang)
 
 

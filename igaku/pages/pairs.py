@@ -36,6 +36,7 @@ from igaku.study import Family, Study
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_PATTERNED = 8  # runs in the figure of patterns
 SHOWN = 12  # pairs of a family on the page; the CSV beside the report has all of them
 ONE_SIDED = 0.025
 LEVEL = 0.05
@@ -133,7 +134,25 @@ def gate(study: Study) -> Shown:
                 f"Q = {value}, {q.df} df, {p_of(q.pvalue)}.",
             )
         )
-    return joined(map(sentence, words))
+    doubled = [row for _, row in pairs_of(study).iterrows() if _is_doubled(study, row)]
+    note = sentence(_doubled_words(study), "note") if doubled else nothing()
+    return joined(map(sentence, words)) + note
+
+
+def _is_doubled(study: Study, row: pd.Series) -> bool:
+    is_main = row["kind"] == "finished"
+    return is_main and is_one_measurement(study, row["a"], row["b"])
+
+
+def _doubled_words(study: Study) -> str:
+    return say(
+        study.lang,
+        "返答が同一の実行も、宣言した族のままQとHolmに数えています。"
+        "一件に減らすと、調整はゆるくなります。",
+        "Runs with identical replies are counted in Q and in Holm's adjustment as the "
+        "family was declared; with one of them left out the adjustment would be "
+        "milder.",
+    )
 
 
 def pair_tables(study: Study) -> Shown:
@@ -160,8 +179,9 @@ def kinds_of(study: Study, names: Sequence[str]) -> str:
 def _tables(study: Study, rows: pd.DataFrame) -> Shown:
     lang, first = study.lang, rows.head(SHOWN)
     names = dict.fromkeys([*first["a"], *first["b"]])
-    pieces = [warned(study, *names, leave_out=PUBLISHED), counts_table(study, first)]
-    pieces += [tests_table(study, first)]
+    pieces = [counts_table(study, first), tests_table(study, first)]
+    if rows["kind"].iloc[0] not in CONCLUSIVE:  # those stand above all families
+        pieces.insert(0, warned(study, *names, leave_out=PUBLISHED))
     if rows["kind"].iloc[0] in CONCLUSIVE:
         pieces.append(power_table(study, with_power(first, study.margin)))
     if len(rows) > len(first):
@@ -205,8 +225,8 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
     points = margin_points(study)
     head = say(
         study.lang,
-        "A|B|差 A−B（点）|95 %区間 Tango|95 %区間 Newcombe|mid-p|正確 p|Holm"
-        f"|Bは{points}点以上劣らない|p（非劣性）|p（同等性）",
+        "A|B|差 A−B（ポイント）|95 %区間 Tango|95 %区間 Newcombe|mid-p|正確 p|Holm"
+        f"|非劣性（マージン{points}ポイント）|p（非劣性）|p（同等性）",
         "A|B|Difference A−B (points)|95 % Tango|95 % Newcombe|mid-p|Exact p|Holm"
         f"|B not worse by {points}|p (non-inferior)|p (equivalent)",
     )
@@ -237,8 +257,10 @@ def power_table(study: Study, rows: pd.DataFrame) -> Shown:
     points = margin_points(study)
     head = say(
         study.lang,
-        f"A|B|入れ替わりの許容数（{points}点）|0.5点の検出力|80 %で見える最小の差"
-        f"|0.5点に要る問題数|{points}点を示せる検出力|クラスター数|クラスター頑健SE"
+        f"A|B|入れ替わりの許容数（{points}ポイント）|0.5ポイントの検出力|80 "
+        "%で見える最小の差"
+        f"|0.5ポイントに要る問題数|非劣性（{points}ポイン"
+        "ト）の検出力|クラスター数|クラスター頑健SE"
         "|単純SE|95 %区間（頑健）",
         f"A|B|Flip budget ({points})|Power for 0.5 points|Smallest difference at 80 %"
         f"|Questions for 0.5 points|Power to show {points}|Clusters|Cluster-robust SE"
@@ -282,15 +304,15 @@ def reading(study: Study, row: pd.Series) -> str:
     a, b = study.label(row["a"]), study.label(row["b"])
     net = int(row["only_a"] - row["only_b"])
     interval = _range(row["tango_low"], row["tango_high"])
-    verdict = shown_word(row["noninferior"], lang)
+    verdict = _verdict(study, row)
     kind = kinds_of(study, [row["a"], row["b"]])
     told = say(
         lang,
         f"[{kind}] {a} → {b}: 共通{row['n']}問で正答が正味{_net_ja(net)}"
         f"（失った{row['only_a']}、得た{row['only_b']}）。"
-        f"差{_points(row['difference'])}点（95 % Tango {interval}）、"
+        f"差{_points(row['difference'])}ポイント（95 % Tango {interval}）、"
         f"McNemar mid-{p_of(row['midp'])}（Holm {p_cell(row['holm'])}）。"
-        f"「{points}点以上は劣らない」: {verdict}"
+        f"非劣性（マージン{points}ポイント）: {verdict}"
         f"（n = {row['n']}、{p_of(row['noninferior'])}）。",
         f"[{kind}] {a} → {b}: on {row['n']} common questions {_net_en(net)} "
         f"(lost {row['only_a']}, gained {row['only_b']}); difference "
@@ -301,7 +323,8 @@ def reading(study: Study, row: pd.Series) -> str:
     )
     if is_one_measurement(study, row["a"], row["b"]):
         return told + _no_evidence(lang)
-    return say(lang, "", " ").join([told, _worse(row, b, lang), _sight(row, lang)])
+    sight = _sight(row, lang) if row["holm"] >= LEVEL else ""
+    return say(lang, "", " ").join(filter(None, [told, _worse(row, b, lang), sight]))
 
 
 def _no_evidence(lang: str) -> str:
@@ -333,13 +356,17 @@ def _sight(row: pd.Series, lang: str) -> str:
         )
     needed = figure_of(row["needed"])
     more = (
-        say(lang, f"、0.5点の差には{needed}問が要ります", f"; 0.5 points need {needed}")
+        say(
+            lang,
+            f"、0.5ポイントの差には{needed}問が要ります",
+            f"; 0.5 points need {needed}",
+        )
         if needed
         else ""
     )
     return say(
         lang,
-        f"この問題数で80 %の確度で見える差は{_unsigned(row['detectable'])}点"
+        f"この問題数で検出力80 %で見える差は{_unsigned(row['detectable'])}ポイント"
         f"から{more}。",
         f"With this many questions a difference is seen with 80 % power from "
         f"{_unsigned(row['detectable'])} points on{more} questions."
@@ -480,9 +507,19 @@ def barcode(study: Study) -> Picture | Shown:
 @cache
 def forest(study: Study) -> Picture | Shown:
     """Paired differences with their intervals and the margins."""
+    rows = forest_pairs(study)
+    return plots_pairs.forest(study, rows) if len(rows) else nothing()
+
+
+def forest_pairs(study: Study) -> pd.DataFrame:
+    """The pairs of the forest: all but those of a mixed family without the "
+    "reference.
+    """
     rows = pairs_of(study)
     rows = rows[rows["kind"].isin([*CONCLUSIVE, "repeats"])]
-    return plots_pairs.forest(study, rows) if len(rows) else nothing()
+    is_mixed = rows["kind"] == "mixed"
+    first = rows[is_mixed].groupby("exam")["a"].first().to_dict()
+    return rows[~is_mixed | (rows["a"] == rows["exam"].map(first))]
 
 
 @cache
@@ -496,8 +533,17 @@ def power_figure(study: Study) -> Picture | Shown:
 @cache
 def patterns_figure(study: Study) -> Picture | Shown:
     """Who got what right, over the first main family."""
-    main = [f for f in study.of_kind("finished") if len(f.runs) > 1]
-    if not main:
-        return nothing()
-    found = patterns([study.run(name) for name in main[0].runs[:8]])
-    return plots_pairs.pattern_bars(study, found)
+    found = _first_patterns(study)
+    return plots_pairs.pattern_bars(study, found) if len(found) else nothing()
+
+
+def pattern_numbers(study: Study) -> set[int]:
+    """The questions that the figure of patterns is about."""
+    found = _first_patterns(study)
+    return {int(found["questions"].sum())} if len(found) else set()
+
+
+def _first_patterns(study: Study) -> pd.DataFrame:
+    main = study.of_kind("finished")
+    names = main[0].runs[:MOST_PATTERNED] if main else ()
+    return patterns([study.run(name) for name in names])

@@ -50,7 +50,18 @@ def strata_tables(study: Study) -> Shown:
         pieces += [
             _stratum(study, rows, runs[:WIDE], name) for name in _met(rows, runs)
         ]
+        if len(runs) > WIDE:
+            pieces.append(sentence(_left_out(study, runs[WIDE:]), "note"))
     return joined(pieces)
+
+
+def _left_out(study: Study, runs: Sequence[Run]) -> str:
+    names = ", ".join(study.label(run.name) for run in runs[:WIDE])
+    return say(
+        study.lang,
+        f"表の幅のため{len(runs)}件（{names}など）はCSVだけにあります。",
+        f"For want of width {len(runs)} runs ({names}, …) are in the CSV table only.",
+    )
 
 
 def _met(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -66,7 +77,7 @@ def _stratum(
     lang = study.lang
     own = rows[rows["stratum"] == stratum].set_index(["level", "run"])
     names = [r.name for r in runs if r.name in set(own.index.get_level_values(1))]
-    levels = list(dict.fromkeys(own.index.get_level_values(0)))
+    levels = list(dict.fromkeys(lv for lv, name in own.index if name in names))
     if stratum == "speciality":
         levels = [level for level in levels if own.loc[level]["n"].max() >= FEWEST]
     title = stratum_name(stratum, lang)

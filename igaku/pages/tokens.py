@@ -87,7 +87,10 @@ def token_table(study: Study) -> Shown:
     )
     reasoning = {each.run: each for each in spendings(study, "reasoning")}
     rows = [_token_row(study, each, reasoning.get(each.run)) for each in found]
-    return table(head.split("|"), rows, left=(0, 1)) + stand_in(study)
+    note = say(lang, "n.e. = 推定できない（切れた返答が多い）。",
+               "n.e. = cannot be estimated, too many replies being cut.")  # fmt: skip
+    shown = table(head.split("|"), rows, left=(0, 1))
+    return joined([shown, sentence(note, "note"), stand_in(study)])
 
 
 def _token_row(study: Study, spent: Spending, thought: Spending | None) -> list[object]:
@@ -115,7 +118,7 @@ def _median(curve: tokens.Curve, unit: str) -> str | None:
     if is_missing(middle):
         return None
     ends = [figure_of(end, digits) or "?" for end in (low, high)]
-    told = "?" if ends == ["?", "?"] else "–".join(ends)
+    told = "n.e." if ends == ["?", "?"] else "–".join(ends).replace("?", "n.e.")
     return f"{figure_of(middle, digits)} ({told})"
 
 
@@ -134,9 +137,13 @@ def logrank_table(study: Study) -> Shown:
             p_cell(r["pvalue"]),
             p_cell(r["holm"]),
         ]
-        for _, r in rows.head(SHOWN).iterrows()
+        for _, r in rows.groupby(["exam", "unit"]).head(SHOWN).iterrows()
     ]
-    return table(head.split("|"), body, left=(0, 1))
+    more = len(rows) - len(body)
+    rest = say(lang, f"ほか{more}組は表（CSV）にあります。",
+               f"{more} more pairs are in the CSV table.")  # fmt: skip
+    shown = table(head.split("|"), body, left=(0, 1))
+    return shown + sentence(rest, "note") if more else shown
 
 
 @cache
@@ -147,7 +154,11 @@ def logranks(study: Study) -> pd.DataFrame:
     groups: dict[tuple[str, str], list[Spending]] = {}
     for each in spendings(study):
         groups.setdefault((str(study.run(each.run).exam), each.unit), []).append(each)
-    found = [tokens.logrank_pairs(group) for group in groups.values() if len(group) > 1]
+    found = [
+        tokens.logrank_pairs(group).assign(exam=exam, unit=unit)
+        for (exam, unit), group in groups.items()
+        if len(group) > 1
+    ]
     found = [frame for frame in found if len(frame)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -165,7 +176,7 @@ def right_wrong_table(study: Study) -> Shown:
     head = say(
         lang,
         "モデル|単位|正答 n|正答の中央値|正答でない "
-        "n|正答でない返答の中央値|ログランク p",
+        "n|正答でない返答の中央値|ログランク p|終わった返答だけの p",
         "Model|Unit|Right n|Right, median|Not right n|Not right, median|Log-rank p"
         "|p, finished replies only",
     )
@@ -255,7 +266,7 @@ def budget_table(study: Study) -> Shown:
                 study.lang,
                 f"{study.label(curve.run)}: {figure_of(least, digits)}{unit}あ"
                 "れば正答率は"
-                f"実際の{share(curve.accuracy[-1])}から{100 * LOSS:g}点以内でした"
+                f"実際の{share(curve.accuracy[-1])}から{100 * LOSS:g}ポイント以内でした"
                 f"（n = {curve.n}）。",
                 f"{study.label(curve.run)}: with {figure_of(least, digits)} {unit} its "
                 f"accuracy would have been within {100 * LOSS:g} point of the "
