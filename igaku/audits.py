@@ -20,9 +20,8 @@ from igaku.shown import is_missing, say
 from igaku.study import CONDITION, Study, condition, role, unlike
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
-LONG = 20  # characters of a reply that two models hardly ever write alike
 LISTED = 6  # names in a sentence before "and … more"
 
 
@@ -135,10 +134,14 @@ def _hash_of_nothing() -> str:
 def _identical(study: Study, group: Sequence[Run]) -> Alarm:
     names = tuple(run.name for run in group)
     first, other = group[0].rows, group[1].rows
-    common = first[first["problem_id"].isin(set(other["problem_id"]))]
-    n, wrong = len(common), len(common) - scoring.correct(common)
-    is_repeat = len({study.repeat_of.get(name, name) for name in names}) == 1
-    told = REPEATED if is_repeat else TELLING if wrong >= TELLING_WRONG else UNTELLING
+    replied = set(other["problem_id"][other["outcome"] != "api_error"])
+    common = first[first["problem_id"].isin(replied)]
+    common = common[common["outcome"] != "api_error"]
+    told_of = common[~scoring.blank(common)]  # silence is alike in any two models
+    n, wrong = len(common), len(told_of) - scoring.correct(told_of)
+    models = {run.settings.get("slug") or run.model for run in group}
+    is_one = len(models) == 1 and None not in models
+    told = REPEATED if is_one else TELLING if wrong >= TELLING_WRONG else UNTELLING
     ja, en = told
     return Alarm(
         "identical_replies",
@@ -155,10 +158,10 @@ def _identical(study: Study, group: Sequence[Run]) -> Alarm:
 # quarter: five such replies alike by chance are one in a thousand.
 TELLING_WRONG = 5
 REPEATED = (
-    "同じモデルに同じ条件で聞き直した結果が再現したもので、"
-    "この条件での測定のゆらぎは0問です。",
-    "One model was asked again under the same settings and reproduced itself: its "
-    "noise floor is 0 flips.",
+    "同じモデルに聞き直した結果が再現したもので、これらの問題での測定のゆらぎは"
+    "0問です。",
+    "One model was asked again and reproduced itself: its noise floor on these "
+    "questions is 0 flips.",
 )
 TELLING = (
     "量子化の異なる重みがこのように一致することは考えにくく、一つのモデルを別名で"
@@ -286,11 +289,17 @@ def published_otherwise(study: Study) -> Iterator[Alarm]:
             (section, key, told, int(counts.loc[section, name]))
             for section, row in (run.published.get("sections") or {}).items()
             for key, name in (("correct", "correct"), ("blank", "blank"))
-            if (told := _number(row.get(key))) is not None
+            if _is_whole(counts.loc[section])
+            and (told := _number(row.get(key))) is not None
             and told != int(counts.loc[section, name])
         ]
         if found:
             yield _otherwise(study, run, found)
+
+
+def _is_whole(row: pd.Series) -> bool:
+    """Whether all of a section was asked, so that its counts can be held against it."""
+    return bool(row["asked"] > 0 and row["asked"] == row["planned"])
 
 
 def _otherwise(
@@ -326,7 +335,7 @@ def regraded(study: Study) -> Iterator[Alarm]:
     """Grades that were taken over and that a reading of the text does not bear out."""
     for run in study.runs:
         listed = run.manifest.get("regraded") or []
-        names = [str(each.get("problem_id")) for each in listed if each]
+        names = [str(e.get("problem_id")) for e in listed if isinstance(e, dict)]
         if names:
             yield Alarm(
                 "regraded",
@@ -354,8 +363,10 @@ def other_settings(study: Study) -> Iterator[Alarm]:
         for name in (n for n in CONDITION if n in differing):
             values: dict[str, list[str]] = {}
             for run in runs:
-                if (value := condition(run)[name]) is not None:
-                    values.setdefault(str(value), []).append(run.name)
+                value = condition(run)[name]
+                if value is not None or run.origin != "recorded":
+                    told = "–" if value is None else str(value)
+                    values.setdefault(told, []).append(run.name)
             yield _settings_alarm(study, name, values)
 
 
@@ -412,7 +423,9 @@ def unknown_effort(study: Study) -> Iterator[Alarm]:
 def unread(study: Study) -> Iterator[Alarm]:
     """Lines, manifests and files that could not be read."""
     for run in study.runs:
-        for note in (*run.notes, *map(str, run.manifest.get("notes") or ())):
+        imported = run.manifest.get("notes")
+        told = imported if isinstance(imported, list) else []
+        for note in (*run.notes, *map(str, told)):
             yield Alarm("unread", (run.name,), note, note)
 
 
@@ -456,8 +469,9 @@ def clipped(study: Study) -> Iterator[Alarm]:
 
 def _clipped(run: Run) -> int:
     """How many texts of a run the record clipped."""
-    cut = run.manifest.get("clipped") or {}
-    return sum(n for n in cut.values() if isinstance(n, int))
+    cut = run.manifest.get("clipped")
+    counts = cut.values() if isinstance(cut, dict) else ()
+    return sum(n for n in counts if isinstance(n, int))
 
 
 def ended_oddly(study: Study) -> Iterator[Alarm]:

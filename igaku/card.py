@@ -294,7 +294,7 @@ def card_rows(card: Mapping[str, Any], language: str = "ja") -> list[tuple[str, 
 
 
 def _as_printed(key: str, value: Any, card: Mapping[str, Any]) -> str:
-    if key == "size_gb":
+    if key == "size_gb" and isinstance(value, int | float):
         return f"{value:.2f} GB"
     if key == "tool_use" and value and card.get("tools"):
         return f"Yes ({', '.join(card['tools'])})"

@@ -457,42 +457,65 @@ def methods(study: Study) -> str:
     settings = "; ".join(
         f"{title} {_conditions(group, study.lang)}" for title, group in _groups(study)
     )
-    return say(
-        study.lang,
-        f"{runs}件の実行を{exams}の問題で比べた。設定: {settings}。"
-        "返答は全文を保存し、回答の読み取りは本文だけから行った（推論文からは読"
-        "まない）。"
-        "上限で切れた返答・空の返答・サーバーの失敗は正答でないものとして数え、"
-        "原因を別に示した。"
-        "聞いていない問題は誤答に含めない。割合には95 % Wilson区間、"
-        "同じ問題での差にはTangoの"
-        "スコア区間（Newcombeの方法10を併記）、検定にはMcNemarのmid-p（正確法を併記）"
-        "を用い、"
-        "宣言した族の中でHolm法により調整した。3件以上の族では先にCochranのQを求めた。"
-        "非劣性はTangoのスコア検定で片側2.5 %、"
-        f"マージンは解析前に{points}ポイントとした。"
-        "連問はクラスターとして頑健な標準誤差を併記した。返答の長さは、"
-        "切れた返答を打ち切りとした"
-        "Kaplan–Meier法とログランク検定で比べた。検出力はConnorの式と正確な列挙による。"
-        f"解析: {versions}。",
-        f"{runs} runs were compared on {exams}. Settings: {settings}. Replies were "
-        "kept "
-        "whole; answers were read from the reply alone, never from the reasoning. "
-        "Replies that the token budget cut, blank replies and server failures count as "
-        "not right, with their causes given apart; questions never asked do not count "
-        "as wrong. Shares carry 95 % Wilson intervals, paired differences Tango's "
-        "score "
-        "interval (Newcombe's method 10 beside it); the test is McNemar's mid-p (exact "
-        "p beside it), adjusted by Holm within declared families, with Cochran's Q "
-        "before families of three or more. Non-inferiority was tested by Tango's score "
-        f"test, one-sided 2.5 %, at a margin of {points} points fixed before the "
-        "analysis. "
-        "Serial "
-        "questions were taken as clusters for a robust standard error. Reply lengths "
-        "were compared by Kaplan–Meier curves with cut replies censored, and log-rank "
-        "tests. Power is by Connor's formula and exact enumeration. "
-        f"Analysed with {versions}.",
+    origin = (
+        " ".join(_handled(study)) if study.lang == "en" else "".join(_handled(study))
     )
+    words = say(study.lang, *METHODS)
+    return words.format(
+        runs=runs, exams=exams, settings=settings, origin=origin, points=points,
+        versions=versions,
+    )  # fmt: skip
+
+
+METHODS = (
+    "{runs}件の実行を{exams}の問題で比べた。設定: {settings}。{origin}"
+    "上限で切れた返答・空の返答・サーバーの失敗は正答でないものとして数え、原因を別に"
+    "示した。聞いていない問題は誤答に含めない。割合には95 % Wilson区間、同じ問題での"
+    "差にはTangoのスコア区間（Newcombeの方法10を併記）、検定にはMcNemarのmid-p"
+    "（正確法を併記）を用い、宣言した族の中でHolm法により調整した。3件以上の族では"
+    "先にCochranのQを求めた。非劣性はTangoのスコア検定で片側2.5 %、マージンは"
+    "{points}ポイントとした。連問はクラスターとして頑健な標準誤差を併記した。"
+    "返答の長さは、切れた返答を打ち切りとしたKaplan–Meier法とログランク検定で比べた。"
+    "検出力はConnorの式と正確な列挙による。解析: {versions}。",
+    "{runs} runs were compared on {exams}. Settings: {settings}. {origin} Replies that "
+    "the token budget cut, blank replies and server failures count as not right, with "
+    "their causes given apart; questions never asked do not count as wrong. Shares "
+    "carry 95 % Wilson intervals, paired differences Tango's score interval "
+    "(Newcombe's "
+    "method 10 beside it); the test is McNemar's mid-p (exact p beside it), adjusted "
+    "by "
+    "Holm within declared families, with Cochran's Q before families of three or more. "
+    "Non-inferiority was tested by Tango's score test, one-sided 2.5 %, at a margin of "
+    "{points} points. Serial questions were taken as clusters for a robust standard "
+    "error. Reply lengths were compared by Kaplan–Meier curves with cut replies "
+    "censored, and log-rank tests. Power is by Connor's formula and exact enumeration. "
+    "Analysed with {versions}.",
+)
+
+
+def _handled(study: Study) -> list[str]:
+    """How replies were kept and read, which differs by the kind of the runs."""
+    kinds, told = {run.origin for run in study.variants}, []
+    if kinds - {"recorded"}:
+        told.append(
+            say(
+                study.lang,
+                "返答は全文を保存し、"
+                "回答は本文だけから読み取った（推論文からは読まない）。",
+                "Replies were kept whole, and answers read from the reply alone, never "
+                "from the reasoning.",
+            )
+        )
+    if "recorded" in kinds:
+        told.append(
+            say(
+                study.lang,
+                "他所で記録された回答は、記録の採点のまま取り込んだ。",
+                "Answers recorded elsewhere were taken over with the grades of their "
+                "record.",
+            )
+        )
+    return told
 
 
 @cache

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from igaku import paths
 from igaku.errors import IgakuError
 from igaku.folder import ANSWERS, MANIFEST
+from igaku.igakuqa import SECTIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +112,10 @@ class Run:
     def published(self) -> dict[str, Any]:
         """Figures printed elsewhere for this model, with their source."""
         found = self.manifest.get("published") or self.settings.get("published")
-        return _mapping(found)
+        told = _mapping(found)
+        sections = _mapping(told.get("sections")).items()
+        kept = {n: s for n, s in sections if n in SECTIONS and isinstance(s, dict)}
+        return told | {"sections": kept, "summary": _mapping(told.get("summary"))}
 
     @property
     def model(self) -> str | None:

@@ -204,7 +204,9 @@ def is_missing(value: object) -> bool:
 
 def figure_of(value: Any, digits: int = 0, unit: str = "") -> str | None:
     """A number for a table cell, or None where it is unknown."""
-    return None if is_missing(value) else f"{value:,.{digits}f}{unit}"
+    if is_missing(value) or isinstance(value, str):
+        return None if is_missing(value) else str(value)
+    return f"{value:,.{digits}f}{unit}"
 
 
 def share(value: Any, digits: int = 1) -> str | None:

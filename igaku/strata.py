@@ -136,7 +136,7 @@ def _kinki(row: Mapping[Any, Any], run: Run) -> str | None:
 
 def _band(percent: float) -> str:
     place = sum(percent >= edge for edge in BANDS) - 1
-    return BAND_NAMES[place]
+    return BAND_NAMES[min(max(place, 0), len(BAND_NAMES) - 1)]
 
 
 STRATA: dict[str, Label] = {

@@ -18,10 +18,11 @@ from typing import Any
 
 from igaku import scoring
 from igaku.errors import IgakuError
+from igaku.health import FEWEST
 from igaku.results import Run, find_runs, outputs_folder
 from igaku.shown import say
 
-MARGIN = 0.025  # 10 of 400 questions; argued in the methods paragraph of the report
+MARGIN = 0.025  # 10 of 400 questions
 CONDITION = (
     "max_tokens", "reasoning_effort", "shots", "prompt", "language", "serial_context",
     "temperature", "top_p", "seed", "extra_body",
@@ -39,8 +40,9 @@ class Family:
     `kind` says why they belong together: "finished" (complete runs under the same
     settings), "repeats" (one model asked twice: the noise floor), "stopped" (runs that
     broke or are unfinished, on the `questions` that all of them were asked), "mixed" (a
-    finished run against a stopped one), "settings" (runs asked under different
-    settings) and "reference" (against results that are no variant under test).
+    finished run against a stopped one), "settings" (runs whose settings or questions
+    differ, or that were not declared) and "reference" (against results that are no
+    variant under test).
     """
 
     kind: str
@@ -141,7 +143,8 @@ def study_of(
                 f"{', '.join(known) or 'none'}."
             )
     ordered = sorted(runs, key=lambda run: _place(run, reference))
-    repeats = _repeats(ordered)
+    again = _repeats(ordered)
+    repeats = {run: first for run, first in again.items() if run not in declared}
     families = tuple(_families(ordered, declared, repeats))
     return Study(tuple(ordered), families, margin, lang, repeats)
 
@@ -186,9 +189,14 @@ def condition(run: Run) -> dict[str, Any]:
 
 
 def unlike(a: Run, b: Run) -> list[str]:
-    """The settings in which two runs are known to differ."""
+    """The settings in which two runs are known to differ.
+
+    What a recorded run does not tell is not known; None in a run made here is the
+    server's own default, and a setting like any other.
+    """
     first, second = condition(a), condition(b)
-    return [n for n in CONDITION if _differ(first[n], second[n])]
+    blind = [run.origin == "recorded" or not run.settings for run in (a, b)]
+    return [n for n in CONDITION if _differ((first[n], second[n]), blind)]
 
 
 def asked_by_all(runs: Sequence[Run]) -> frozenset[str]:
@@ -212,17 +220,26 @@ def _place(run: Run, reference: str | None) -> tuple[Any, ...]:
 
     Then as the cards are numbered, the larger model first where they are not.
     """
-    summary = run.published.get("summary") or {}
-    number = summary.get("number", 99) if run.origin != "lab" else 99
+    told = run.published.get("summary", {}).get("number")
+    number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name != reference, ROLES.index(role(run)), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), run.name,
+        number, -(size_gb(run) or 0), -run.asked, run.name,
     )  # fmt: skip
 
 
+@cache
+def plan_of(run: Run) -> frozenset[str]:
+    """The questions that a run was to ask, or those it asked where no plan is kept."""
+    rows = run.rows if run.plan is None else run.plan
+    return frozenset(rows["problem_id"].tolist())
+
+
 def _repeats(runs: Sequence[Run]) -> dict[str, str]:
-    """Each run that asked a model again under the same settings → the first that "
-    "did.
+    """Each run that asked a model again → the first that did.
+
+    Again means the same questions under the same settings: a trial of ten questions is
+    no repeat of a whole exam.
     """
     first: dict[tuple[Any, ...], list[Run]] = {}
     again = {}
@@ -231,12 +248,16 @@ def _repeats(runs: Sequence[Run]) -> dict[str, str]:
             continue
         model = run.settings.get("slug") or run.model
         alike = first.setdefault((run.exam, model, role(run)), [])
-        earlier = next((other for other in alike if not unlike(run, other)), None)
+        earlier = next((other for other in alike if _is_again(run, other)), None)
         if model and earlier:
             again[run.name] = earlier.name
         else:
             alike.append(run)
     return again
+
+
+def _is_again(run: Run, other: Run) -> bool:
+    return plan_of(run) == plan_of(other) and not unlike(run, other)
 
 
 # --- families -------------------------------------------------------------------------
@@ -263,7 +284,9 @@ def _families_of(
     finished = [run for run in single if role(run) == "finished"]
     stopped = [run for run in single if role(run) == "stopped" and run.asked]
     main = [r for r in finished if not declared or r.name in declared]
-    main_groups, stopped_groups = _alike(main), _alike(stopped)
+    # Of runs with hardly a reply next to nothing is shared: they join no family.
+    begun = [run for run in stopped if run.asked >= FEWEST]
+    main_groups, stopped_groups = _alike(main, whole=True), _alike(begun)
     for group in main_groups:
         yield from _family("finished", exam, combinations(group, 2))
     for group in stopped_groups:
@@ -301,11 +324,20 @@ def _family(
         yield Family(kind, exam, shared, questions or None)
 
 
-def _alike(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs in groups, no two of which are known to differ in a setting."""
+def _alike(runs: Sequence[Run], whole: bool = False) -> list[list[Run]]:
+    """Runs in groups, no two of which are known to differ in a setting.
+
+    `whole` parts those that were to ask other questions, too.
+    """
     groups: list[list[Run]] = []
     for run in runs:
-        home = next((g for g in groups if not any(unlike(run, r) for r in g)), None)
+        fitting = (
+            g
+            for g in groups
+            if not any(unlike(run, r) for r in g)
+            and (not whole or plan_of(run) == plan_of(g[0]))
+        )
+        home = next(fitting, None)
         if home is None:
             groups.append([run])
         else:
@@ -327,7 +359,14 @@ def _ids(runs: Sequence[Run]) -> list[str]:
     return [run.name for run in runs]
 
 
-def _differ(a: Any, b: Any) -> bool:
-    if a is None or b is None:
+def _differ(values: tuple[Any, Any], blind: Sequence[bool]) -> bool:
+    pairs = zip(values, blind, strict=True)
+    if any(value is None and is_blind for value, is_blind in pairs):
         return False
-    return json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True)
+    return _plain(values[0]) != _plain(values[1])
+
+
+def _plain(value: Any) -> str:
+    """A setting as text: 0 and 0.0 are one temperature."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return json.dumps(float(value) if is_number else value, sort_keys=True)

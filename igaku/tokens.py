@@ -101,7 +101,7 @@ def _spent(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    finished = ~(_is_cut(replies, budget) | _end_unknown(replies, budget))
+    finished = ~(_is_cut(replies, budget) | end_unknown(replies, budget))
     if of == "reasoning":  # it was over when the answer began, even a cut one
         finished |= ~scoring.blank(replies)
     return pd.DataFrame(
@@ -127,7 +127,7 @@ def _is_cut(rows: pd.DataFrame, budget: int | None) -> pd.Series:
     return cut.astype(bool)
 
 
-def _end_unknown(rows: pd.DataFrame, budget: int | None) -> pd.Series:
+def end_unknown(rows: pd.DataFrame, budget: int | None) -> pd.Series:
     """Which replies are blank without any record of why."""
     uncounted = rows["completion_tokens"].isna() | (budget is None)
     return scoring.blank(rows) & rows["finish_reason"].isna() & uncounted
@@ -402,7 +402,8 @@ def loops(run: Run) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    if (run.manifest.get("clipped") or {}).get("reasoning"):
+    clipped = run.manifest.get("clipped")
+    if isinstance(clipped, dict) and clipped.get("reasoning"):
         return None
     kept = run.rows["reasoning"].fillna("").str.strip() != ""
     replies = run.rows.loc[kept, ["problem_id", "outcome", "reasoning"]]
@@ -579,7 +580,7 @@ def _rescues(base: Run, runs: Sequence[Run]) -> Iterator[Rescue]:
 def _lost(run: Run) -> set[str]:
     """Questions whose reply the budget cut, or may have."""
     cut = run.rows["outcome"] == "truncated"
-    empty = (run.rows["outcome"] == "empty") & _end_unknown(run.rows, run.budget)
+    empty = (run.rows["outcome"] == "empty") & end_unknown(run.rows, run.budget)
     return _named(run.rows, cut | empty)
 
 

@@ -1,6 +1,7 @@
 import pytest
 from runs import planned, replied, sit
 
+from igaku import report
 from igaku.audits import alarms, is_one_measurement, tainting
 from igaku.study import open_study
 
@@ -55,11 +56,72 @@ def test_identical_replies_that_are_nearly_all_right_prove_little(tmp_path, wron
     assert not is_one_measurement(open_study(tmp_path), "one", "two")
 
 
+def test_failures_and_silence_are_no_shared_errors(tmp_path):
+    for name in ("one", "two"):
+        rows = [replied(q) for q in planned(20)]
+        for row in rows[:6]:
+            row |= {"content": "", "outcome": "empty", "correct": False}
+        if name == "one":
+            rows[19] |= {"outcome": "api_error", "correct": None, "content": None}
+        sit(tmp_path, None, name, planned(20), rows=rows)
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert "all 19 common questions" in alarm.en and "(0 of them" in alarm.en
+    assert not alarm.is_grave
+
+
+def test_one_model_at_two_budgets_may_say_the_same(tmp_path):
+    for name, budget in (("one", 1024), ("two", 4096)):
+        sit(tmp_path, MIXED, name, settings={"slug": "m", "max_tokens": budget})
+    (alarm,) = found(tmp_path, "identical_replies")
+    assert not alarm.is_grave and "One model was asked again" in alarm.en
+
+
+def test_sections_that_were_not_asked_are_not_held_against_published_ones(tmp_path):
+    sections = {"A": {"correct": 40}, "B": {"correct": 39}}
+    rights = [i % 2 == 0 for i in range(75)] + [None] * 325
+    sit(
+        tmp_path, rights, "part", planned(), origin="recorded",
+        published={"sections": sections},
+    )  # fmt: skip
+    (alarm,) = found(tmp_path, "published_otherwise")
+    assert "A correct 40 → 38" in alarm.en and "B correct" not in alarm.en
+
+
+def test_published_shares_are_held_against_their_own_sections(tmp_path):
+    sections = {
+        "A": {"correct": 7, "questions": 75},
+        "B": {"correct": 10, "questions": 50},
+    }
+    told = {"sections": sections, "summary": {"accuracy": "~9%"}}
+    sit(tmp_path, MIXED, "q4", published=told)
+    sit(
+        tmp_path, MIXED[::-1], "fine", published=told | {"summary": {"accuracy": "14%"}}
+    )
+    (alarm,) = found(tmp_path, "published_shares")
+    assert alarm.runs == ("q4",) and "17/125 = 13.6%" in alarm.en
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"published": {"sections": [1], "summary": [2]}},
+        {"published": {"sections": {"A": 57, "G": {"correct": 1}}}},
+        {"clipped": [1], "regraded": ["116A1"], "notes": 3, "origin": "recorded"},
+        {"card": {"downloads": "702,005", "size_gb": "12"}},
+    ],
+)
+def test_a_manifest_of_odd_shape_stops_nothing(tmp_path, about):
+    sit(tmp_path, MIXED, "odd", **about)
+    sit(tmp_path, MIXED[::-1], "even", published={"summary": {"number": 1}})
+    study = open_study(tmp_path, lang="en")
+    assert report.write(study).markdown.is_file()
+
+
 def test_a_repeat_that_reproduces_itself_is_no_fraud(tmp_path):
     for name in ("one", "two"):
         sit(tmp_path, MIXED, name, settings={"slug": "m"})
     (alarm,) = found(tmp_path, "identical_replies")
-    assert "noise floor is 0 flips" in alarm.en and not alarm.is_grave
+    assert "0 flips" in alarm.en and not alarm.is_grave
 
 
 def test_a_shorter_run_is_compared_on_what_both_were_asked(tmp_path):

@@ -92,7 +92,7 @@ def test_every_figure_the_seed_prints_of_a_model_is_there(written, checkout):
 def test_the_findings_of_the_seed_become_statements_that_hold(written):
     lang, _, text = written
     said = {
-        "ja": ["46%小さく", "あと14問", "示されていない", "292/400", "92.0 %",
+        "ja": ["46%小さい", "あと14問", "示されていない", "292/400", "92.0 %",
                "仮説です", "4,096", "283 と一致しません"],
         "en": ["46% smaller", "missed by 14 questions", "not shown", "292 of 400",
                "92.0 %", "hypothesis", "4,096", "is not the sum of its sections"],

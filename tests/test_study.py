@@ -32,10 +32,10 @@ def test_stopped_runs_are_compared_on_the_prefix_that_all_of_them_share(tmp_path
     sit(tmp_path, [True] * 400, "whole", planned())
     study = open_study(tmp_path)
     (family,) = study.of_kind("stopped")
-    assert family.pairs == (("ii", "q4"),)
+    assert family.pairs == (("q4", "ii"),)
     assert len(family.questions) == 75
     (mixed,) = study.of_kind("mixed")
-    assert mixed.pairs == (("whole", "ii"), ("whole", "q4"))
+    assert mixed.pairs == (("whole", "q4"), ("whole", "ii"))
     assert not study.of_kind("finished")
 
 
@@ -48,9 +48,42 @@ def test_runs_under_different_settings_are_never_tested_in_the_main_family(tmp_p
 
 def test_a_setting_that_is_not_on_record_parts_nobody(tmp_path):
     sit(tmp_path, ALL, "a", settings={"reasoning_effort": "low"})
-    sit(tmp_path, SOME, "b", settings={"reasoning_effort": None})
+    sit(tmp_path, SOME, "b", origin="recorded")
     (family,) = open_study(tmp_path).families
     assert family.kind == "finished"
+
+
+def test_the_servers_own_default_is_a_setting_like_any_other(tmp_path):
+    sit(tmp_path, ALL, "a", settings={"reasoning_effort": "high"})
+    sit(tmp_path, SOME, "b", settings={"reasoning_effort": None})
+    (family,) = open_study(tmp_path).families
+    assert family.kind == "settings"
+
+
+def test_a_trial_of_a_few_questions_displaces_no_whole_run(tmp_path):
+    sit(tmp_path, ALL[:10], "a-trial", settings={"slug": "a"})
+    sit(tmp_path, ALL, "a-whole", settings={"slug": "a"})
+    sit(tmp_path, SOME, "b")
+    study = open_study(tmp_path)
+    (main,) = study.of_kind("finished")
+    assert main.pairs == (("a-whole", "b"),)
+    assert not study.repeat_of
+    assert {family.kind for family in study.families} == {"finished", "settings"}
+
+
+def test_a_run_that_hardly_began_takes_no_questions_from_the_others(tmp_path):
+    sit(tmp_path, stopped(100), "a", planned())
+    sit(tmp_path, stopped(90), "b", planned())
+    sit(tmp_path, stopped(2), "c", planned())
+    (family,) = open_study(tmp_path).of_kind("stopped")
+    assert family.pairs == (("a", "b"),) and len(family.questions) == 90
+
+
+def test_a_declared_repeat_is_compared(tmp_path):
+    for name in ("a1", "a2"):
+        sit(tmp_path, SOME, name, settings={"slug": "a"})
+    (main,) = open_study(tmp_path, family="a1,a2").of_kind("finished")
+    assert main.pairs == (("a1", "a2"),)
 
 
 def test_a_model_asked_twice_is_a_repeat_and_enters_the_family_once(tmp_path):

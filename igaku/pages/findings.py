@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku import scoring
-from igaku.audits import alarms
+from igaku.audits import alarms, tainting
+from igaku.card import ROWS
 from igaku.official import official
 from igaku.pages.models import bounds_sentence
 from igaku.pages.pairs import (
+    CONCLUSIVE,
     LEVEL,
     LISTED,
     ONE_SIDED,
@@ -22,7 +24,7 @@ from igaku.pages.pairs import (
     margin_points,
     pairs_of,
     reading,
-    shown_word,
+    verdict_word,
 )
 from igaku.pages.tokens import budget_evidence
 from igaku.pairs import SMALL, with_power
@@ -156,13 +158,30 @@ def _line_line(study: Study) -> str:
 def _memory_line(study: Study) -> str:
     saved = savings(study)
     if not saved:
-        return say(study.lang, "サイズの記録がありません。", "no sizes are on record.")
+        return _no_sizes(study.lang)
     base, name, least = saved
     return say(
         study.lang,
-        f"{study.label(name)}は{study.label(base)}より{share(least, 0)}小さい。",
-        f"{study.label(name)} is {share(least, 0)} smaller than {study.label(base)}.",
+        f"{study.label(name)}は{study.label(base)}より{_smaller(least, 'ja')}。",
+        f"{study.label(name)} is {_smaller(least, 'en')} than {study.label(base)}.",
     )
+
+
+def _no_sizes(lang: str) -> str:
+    return say(
+        lang,
+        "同じ設定で完走し、サイズの分かる実行が2件ないため、比べられません。",
+        "No two runs finished under the same settings with their sizes on record, so "
+        "nothing can be compared.",
+    )
+
+
+def _smaller(saved: float, lang: str) -> str:
+    """By how much a model is smaller, or larger, than the reference."""
+    by = share(abs(saved), 0)
+    if saved < 0:
+        return say(lang, f"{by}大きい", f"{by} larger")
+    return say(lang, f"{by}小さい", f"{by} smaller")
 
 
 def savings(study: Study) -> tuple[str, str, float] | None:
@@ -261,8 +280,9 @@ def _main(study: Study) -> pd.DataFrame:
 def _nothing_finished(lang: str) -> str:
     return say(
         lang,
-        "同じ試験を完走した実行が2件ないため、差は論じられません。",
-        "No two runs finished the same exam, so differences cannot be spoken of.",
+        "同じ試験を同じ設定で完走した実行が2件ないため、差は論じられません。",
+        "No two runs finished the same exam under the same settings, so differences "
+        "cannot be spoken of.",
     )
 
 
@@ -282,8 +302,9 @@ def formats(study: Study) -> Shown:
 
 
 def _healthy(study: Study) -> Shown:
-    """Which runs lose no reply and which broke, and what so few can say of a cause."""
-    runs = [run for run in study.variants if run.asked]
+    """Which runs lose no reply and which broke, and what their cards differ in."""
+    runs = [run for run in study.variants if run.asked and not run.is_lab]
+    runs = runs or [run for run in study.variants if run.asked]
     whole = [run for run in runs if not _lost(run)]
     broken = [run for run in runs if scoring.status(run).name == "BROKEN"]
     if not whole or not broken:
@@ -295,20 +316,29 @@ def _healthy(study: Study) -> Shown:
             for run in listed
         )
 
+    found = _differing(study, [*whole, *broken])
     return sentence(
         say(
             study.lang,
             f"失った返答のない実行: {told(whole)}。破綻した実行: {told(broken)}。"
-            "カードの上では、フォーマット、量子化、発行元、"
-            "既定の推論の強さが同時に違うため、"
-            "どれが原因かはこの並びだけでは決まりません。",
-            f"Without a lost reply: {told(whole)}. Broken: {told(broken)}. By their "
-            "cards "
-            "format, quantization, publisher and perhaps the default effort differ "
-            "all at "
-            "once, so this list alone does not settle which of them is the cause.",
+            f"カードの上でこれらの間に違いのある項目: {found}。"
+            "どれが原因かは、この並びだけでは決まりません。",
+            f"Without a lost reply: {told(whole)}. Broken: {told(broken)}. What their "
+            f"cards differ in: {found}. This list alone does not settle which of them "
+            "is the cause.",
         )
     )
+
+
+def _differing(study: Study, runs: Sequence[Run]) -> str:
+    """The rows of the cards in which these runs differ, by their headings."""
+    told = ("base_model", "huggingface_id", "format", "quantization", "engine")
+    names = [
+        say(study.lang, ja, en)
+        for key, ja, en in ROWS
+        if key in told and len({str(run.card.get(key)) for run in runs}) > 1
+    ]
+    return ", ".join(names) or say(study.lang, "なし", "nothing")
 
 
 def _format_row(study: Study, run: Run) -> list[object]:
@@ -341,15 +371,30 @@ def non_experts(study: Study) -> Shown:
         rows["a"].isin([eight.name, four.name])
         & rows["b"].isin([eight.name, four.name])
     ]
+    found = found[found["kind"].isin(CONCLUSIVE)]
     pieces = []
     if len(found):
         row = with_power(found.head(1), study.margin).iloc[0]
         pieces.append(sentence(reading(study, row)))
-    tainted = [a for a in alarms(study) if a.is_grave and eight.name in a.runs]
-    if tainted:
-        pieces.append(sentence(_tainted(study, eight), "alarm"))
+    else:
+        pieces.append(sentence(_untested(study, eight, four), "note"))
+    for run in pair:
+        if any(a.is_grave and a.kind in IDENTITY for a in tainting(study, run.name)):
+            pieces.append(sentence(_tainted(study, run), "alarm"))
     pieces.append(sentence(_twin_words(study, eight, four)))
     return joined(pieces)
+
+
+IDENTITY = ("identical_replies", "other_model", "unproven_variant")
+
+
+def _untested(study: Study, eight: Run, four: Run) -> str:
+    names = f"{study.label(eight.name)} / {study.label(four.name)}"
+    return say(
+        study.lang,
+        f"{names}: 設定や問題が異なるため、この組では検定しません。",
+        f"{names}: their settings or questions differ, so this pair is not tested.",
+    )
 
 
 def _twins(study: Study) -> tuple[Run, Run] | None:
@@ -383,18 +428,23 @@ def _tainted(study: Study, run: Run) -> str:
 
 def _twin_words(study: Study, eight: Run, four: Run) -> str:
     blank = [f"{int(scoring.blank(r.rows).sum())}/{r.asked}" for r in (eight, four)]
+    efforts = [run.settings.get("reasoning_effort") for run in (eight, four)]
+    if None in efforts:
+        effort_ja = "エンジンの版や推論の強さが同じだったかは記録にありません。"
+        effort_en = "Whether engine and reasoning effort were alike is not on record."
+    else:
+        effort_ja = f"推論の強さ: {efforts[0]}と{efforts[1]}。"
+        effort_en = f"Reasoning effort: {efforts[0]} and {efforts[1]}."
     return say(
         study.lang,
         f"空回答: {study.label(eight.name)} {blank[0]}、{study.label(four.name)} "
         f"{blank[1]}。カード上の違いは非エキスパート重み（attention、埋め込み、"
         "出力層）の"
-        "ビット数です。エンジンの版、テンプレート、"
-        "推論の強さが同じだったかは記録にありません。",
+        f"ビット数です。{effort_ja}",
         f"Blank replies: {study.label(eight.name)} {blank[0]}, "
         f"{study.label(four.name)} "
         f"{blank[1]}. By their cards they differ in the bits of the non-expert weights "
-        "(attention, embedding, output layer). Whether engine version, template and "
-        "reasoning effort were alike is not on record.",
+        f"(attention, embedding, output layer). {effort_en}",
     )
 
 
@@ -423,15 +473,7 @@ def cost_words(study: Study) -> Shown:
     """What the smaller models save, and what is shown of the price, in words."""
     done = _sized(study)
     if len(done) < 2:
-        return sentence(
-            say(
-                study.lang,
-                "サイズの分かる完走した実行が2件ないため、比べられません。",
-                "No two finished runs have a size on record, so nothing can be "
-                "compared.",
-            ),
-            "note",
-        )
+        return sentence(_no_sizes(study.lang), "note")
     words = [_saving(study, done[0], run) for run in done[1:]]
     return joined(map(sentence, [*words, _cost_verdict(study)]))
 
@@ -450,9 +492,9 @@ def _saving(study: Study, base: Run, run: Run) -> str:
     a, b = study.label(base.name), study.label(run.name)
     return say(
         study.lang,
-        f"{b}は{a}より{share(saved, 0)}小さく（{_gb(run)}対{_gb(base)}）、"
+        f"{b}は{a}より{_smaller(saved, 'ja')}（{_gb(run)}対{_gb(base)}）。"
         f"正答率の差は{gap:+.1f}ポイント。",
-        f"{b} is {share(saved, 0)} smaller than {a} ({_gb(run)} against {_gb(base)}); "
+        f"{b} is {_smaller(saved, 'en')} than {a} ({_gb(run)} against {_gb(base)}); "
         f"its accuracy differs by {gap:+.1f} points.",
     )
 
@@ -470,7 +512,7 @@ def _cost_row(study: Study, base: Run, run: Run, pair: Any) -> list[object]:
     if pair is None:
         return [*cells, None, None, None]
     low, high = -100 * pair["tango_high"], -100 * pair["tango_low"]
-    verdict = shown_word(pair["noninferior"], study.lang)
+    verdict = verdict_word(study, pair)
     return [
         *cells,
         f"{-100 * pair['difference']:+.1f}",
@@ -486,14 +528,12 @@ def _cost_verdict(study: Study) -> str:
     fine = int((rows["noninferior"] < ONE_SIDED).sum())
     return say(
         study.lang,
-        f"マージン{points}ポイントでの非劣性が示されたのは主な"
-        f"族の{len(rows)}組中{fine}組です。"
+        f"マージン{points}ポイントでの非劣性が示されたのは、主な族の別々の測定"
+        f"{len(rows)}組中{fine}組です。"
         "示されていない組では、大きいモデルに利点がないとは言えません。",
         f"Non-inferiority at a margin of {points} points is shown for {fine} of the "
         f"{len(rows)} pairs of separate measurements; where it is not, it cannot be "
-        "said "
-        "that "
-        "the larger model has no advantage.",
+        "said that the larger model has no advantage.",
     )
 
 

@@ -280,6 +280,12 @@ def line_sentence(study: Study, run: Run) -> str:
     label = study.label(run.name)
     if not run.is_complete:
         return f"{label}: {bounds_sentence(run, study.lang)}"
+    if not run.is_whole_exam:
+        return f"{label}: " + say(
+            study.lang,
+            "試験の一部だけの実行なので、合格線では判定しません。",
+            "a part of the exam only, so no line is applied.",
+        )
     parts = [
         _share_sentence(run, study.lang),
         _lost_sentence(run, study.lang),
@@ -455,7 +461,10 @@ def published(run: Run, lang: str) -> Shown:
         for key in ("correct", "accuracy", "blank", "api_errors")
         if any(s.get(key) is not None for s in told.values())
     ]
-    here = [int(counts.loc[section, "correct"]) for section in told]
+    here = [
+        int(row["correct"]) if row["asked"] else None
+        for _, row in counts.loc[list(told)].iterrows()
+    ]
     name = say(lang, f"ここで数えた正答（{kind_of_number(run.origin, lang)}）",
                f"Correct as counted here ({run.origin})")  # fmt: skip
     shown = table(head, [*rows, [name, *here]])

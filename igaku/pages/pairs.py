@@ -101,7 +101,10 @@ def kind_name(kind: str, lang: str) -> str:
         "repeats": ("同じモデルの反復（ゆらぎの底）", "Repeats of one model"),
         "stopped": ("中断・破綻した実行の族", "Family of stopped or broken runs"),
         "mixed": ("完走した実行と中断した実行", "Finished against stopped runs"),
-        "settings": ("設定の異なる組（記述のみ）", "Other settings (descriptive)"),
+        "settings": (
+            "その他の組: 設定や問題が異なる、または宣言外（記述のみ）",
+            "Other pairs: settings or questions differ, or undeclared (descriptive)",
+        ),
         "reference": ("参照との組（記述のみ）", "Against references (descriptive)"),
     }
     return say(lang, *names[kind])
@@ -116,8 +119,9 @@ def gate(study: Study) -> Shown:
     if not found:
         few = say(
             study.lang,
-            "3件以上の族がないため、CochranのQは要りません。",
-            "No family has three runs, so Cochran's Q is not called for.",
+            "共通の問題を持つ3件以上の族がないため、CochranのQは要りません。",
+            "No family of three runs shares questions, so Cochran's Q is not called "
+            "for.",
         )
         return sentence(few, "note")
     words = []
@@ -237,7 +241,7 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
             _range(row["newcombe_low"], row["newcombe_high"]),
             p_cell(row["midp"]), p_cell(row["exact"]),
             p_cell(row["holm"]) if row["kind"] in CONCLUSIVE else None,
-            _verdict(study, row),
+            verdict_word(study, row),
             p_cell(row["noninferior"]), p_cell(row["equivalent"]),
         ]
         for _, row in rows.iterrows()
@@ -245,7 +249,7 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
     return table(head.split("|"), body, left=(0, 1, 8))
 
 
-def _verdict(study: Study, row: pd.Series) -> str:
+def verdict_word(study: Study, row: pd.Series) -> str:
     """Shown or not shown; a model set against itself shows nothing."""
     if is_one_measurement(study, row["a"], row["b"]):
         return say(study.lang, "返答が同一", "identical replies")
@@ -304,7 +308,7 @@ def reading(study: Study, row: pd.Series) -> str:
     a, b = study.label(row["a"]), study.label(row["b"])
     net = int(row["only_a"] - row["only_b"])
     interval = _range(row["tango_low"], row["tango_high"])
-    verdict = _verdict(study, row)
+    verdict = verdict_word(study, row)
     kind = kinds_of(study, [row["a"], row["b"]])
     told = say(
         lang,

@@ -268,8 +268,9 @@ def budget_table(study: Study) -> Shown:
                 "れば正答率は"
                 f"実際の{share(curve.accuracy[-1])}から{100 * LOSS:g}ポイント以内でした"
                 f"（n = {curve.n}）。",
-                f"{study.label(curve.run)}: with {figure_of(least, digits)} {unit} its "
-                f"accuracy would have been within {100 * LOSS:g} point of the "
+                f"{study.label(curve.run)}: with {figure_of(least, digits)} {unit} the "
+                f"accuracy of the replies on record would be within {100 * LOSS:g} "
+                "point of the "
                 f"{share(curve.accuracy[-1])} it reached (n = {curve.n}).",
             )
         )
@@ -398,33 +399,47 @@ def budget_evidence(study: Study) -> Shown:
         label = study.label(run.name)
         if run.name in asked_again:
             words.append(rescue_sentence(study, asked_again[run.name]))
-        elif cut:
-            words.append(
-                say(
-                    lang,
-                    f"{label}: {cut}件は上限で切れています（finish_reasonま"
-                    "たはトークン数）。"
-                    "大きな上限での聞き直しはまだなく、原因としては示されていません。",
-                    f"{label}: {cut} replies were cut by the budget (by "
-                    "finish_reason or "
-                    "token count). They were not asked again at a larger one, so "
-                    "that it "
-                    "is the cause is not shown.",
-                )
-            )
         else:
-            words.append(
-                say(
-                    lang,
-                    f"{label}: 空回答{lost}件の原因は記録にありません（トークン数も"
-                    "finish_reasonもない）。"
-                    "「推論が上限を消費した」は聞き直すまで仮説です。",
-                    f"{label}: why {lost} replies are blank is not on record (neither "
-                    "tokens nor finish_reason). That reasoning ate the budget is a "
-                    "hypothesis until they are asked again.",
-                )
-            )
+            words += [f"{label}: {text}" for text in _cause_words(run, cut, lost, lang)]
     return joined(map(sentence, words))
+
+
+def _cause_words(run: Run, cut: int, lost: int, lang: str) -> list[str]:
+    """What the record says of why replies were lost that nobody asked again."""
+    rows = run.rows[run.rows["outcome"] == "empty"]
+    silent = int(tokens.end_unknown(rows, run.budget).sum())
+    ended, words = lost - cut - silent, []
+    if cut:
+        words.append(
+            say(
+                lang,
+                f"{cut}件は上限で切れています（finish_reasonまたはトークン数）。"
+                "大きな上限での聞き直しはまだなく、原因としては示されていません。",
+                f"{cut} replies were cut by the budget (by finish_reason or token "
+                "count). They were not asked again at a larger one, so that it is the "
+                "cause is not shown.",
+            )
+        )
+    if silent:
+        words.append(
+            say(
+                lang,
+                f"空回答{silent}件の原因は記録にありません（トークン数もfinish_reasonも"
+                "ない）。「推論が上限を消費した」は聞き直すまで仮説です。",
+                f"why {silent} replies are blank is not on record (neither tokens nor "
+                "finish_reason). That reasoning ate the budget is a hypothesis until "
+                "they are asked again.",
+            )
+        )
+    if ended > 0:
+        words.append(
+            say(
+                lang,
+                f"空回答{ended}件は上限より前に自分で終わっています。",
+                f"{ended} blank replies ended by themselves, before the budget.",
+            )
+        )
+    return words
 
 
 def _lost(run: Run) -> tuple[int, int]:
