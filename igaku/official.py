@@ -166,9 +166,7 @@ def _part(rows: pd.DataFrame, line: int) -> Part:
 
 
 def _hinged(found: Official, rows: pd.DataFrame) -> Official:
-    """The verdict, with the questions that would turn it were they struck when "
-    "wrong.
-    """
+    """The verdict, with the questions that would turn it if struck when wrong."""
     wrong = rows[rows["problem_id"].isin(UNSURE) & ~rows["right"]]
     if not len(wrong) or not found.compulsory.short:
         return found

@@ -74,7 +74,7 @@ img { max-width: 100%; min-width: 40rem; height: auto; }
 .note { color: var(--dim); }
 .output_error pre, .output_stderr pre { border-left: 3px solid var(--alarm); }
 @media (max-width: 40rem) { .scroll th[scope] { white-space: normal;
-  max-width: 9rem; overflow-wrap: anywhere; } }
+  max-width: 11rem; overflow-wrap: break-word; } }
 @media print { main { max-width: none; padding: 0; } details.code { display: none; }
   pre { max-height: none !important; overflow: visible !important; }
   .scroll { overflow: visible; } h2, h3, h4 { break-after: avoid; }

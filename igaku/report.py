@@ -378,6 +378,12 @@ def caption(study: Study, name: str) -> Shown:
     numbers = sorted(_numbers(study, name)) or [0]
     first, last = numbers[0], numbers[-1]
     n = f"{first}" if first == last else f"{first}–{last}"
+    if name == "forest" and len(pairs.forest_pairs(study)) < pairs.conclusive(study):
+        words += say(
+            study.lang,
+            "。収まらない組は表（CSV）にある",
+            "; pairs that do not fit are in the CSV table",
+        )
     ja, en = f"図{number}. {words}。n = {n}。", f"Figure {number}. {words}. n = {n}."
     return sentence(say(study.lang, ja, en), "note")
 

@@ -516,14 +516,24 @@ def forest(study: Study) -> Picture | Shown:
 
 
 def forest_pairs(study: Study) -> pd.DataFrame:
-    """The pairs of the forest: all but those of a mixed family without the "
-    "reference.
+    """The pairs of the forest: the first of each family where not all fit.
+
+    Of a mixed family those with the reference; the tables have all.
     """
     rows = pairs_of(study)
     rows = rows[rows["kind"].isin([*CONCLUSIVE, "repeats"])]
     is_mixed = rows["kind"] == "mixed"
     first = rows[is_mixed].groupby("exam")["a"].first().to_dict()
-    return rows[~is_mixed | (rows["a"] == rows["exam"].map(first))]
+    rows = rows[~is_mixed | (rows["a"] == rows["exam"].map(first))]
+    groups = rows.groupby(["kind", "exam"], sort=False)
+    if len(rows) <= SHOWN:
+        return rows
+    return groups.head(max(1, SHOWN // groups.ngroups))  # each family has its share
+
+
+def conclusive(study: Study) -> int:
+    """How many pairs there are that the forest could show."""
+    return int(pairs_of(study)["kind"].isin([*CONCLUSIVE, "repeats"]).sum())
 
 
 @cache
