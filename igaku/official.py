@@ -150,9 +150,9 @@ def bounds(run: Run) -> Bounds | None:
     """
     if run.planned is None:
         return None
-    from igaku.scoring import correct
+    from igaku.scoring import correct, is_lost
 
-    lost = int(run.rows["outcome"].isin(("truncated", "empty", "api_error")).sum())
+    lost = int(is_lost(run.rows).sum())
     return Bounds(correct(run.rows), run.planned - run.asked, lost, run.planned)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from igaku import health, statistics
+from igaku import statistics
 from igaku.results import Run
-from igaku.scoring import blank
+from igaku.scoring import blank, is_lost
 from igaku.study import Family, Study
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Gri
         where = at[kept].to_numpy(dtype=int)
         asked[where, column] = True
         right[where, column] = rows["correct"].fillna(False).to_numpy(bool)[kept]
-        lost[where, column] = rows["outcome"].isin(list(health.CAUSES)).to_numpy()[kept]
+        lost[where, column] = is_lost(rows).to_numpy()[kept]
         answer[where, column] = [
             codes.setdefault(key, len(codes)) if key else -1 - column
             for key in _said(rows[kept.tolist()])

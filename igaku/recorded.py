@@ -25,6 +25,7 @@ from igaku.exam import Question, exam_hashes, load_exam
 from igaku.fields import RULES
 from igaku.folder import ANSWERS, LOCK, MANIFEST, Row, encoded, locked, replace
 from igaku.manifest import FORMAT, Manifest, environment, write
+from igaku.official import CREDITED
 from igaku.reply import Reply
 
 NAMES = (
@@ -39,7 +40,6 @@ BASELINES = {
     "student-majority": ("学生多数決", "Student majority"),
 }
 IN_ENGLISH = ("translate_chatgpt-en",)
-CREDITED = ("116A71",)  # by IgakuQA's scorer, whatever was answered
 CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 FAILED = "ERROR"
 

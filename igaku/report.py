@@ -186,7 +186,7 @@ def _pass_line(study: Study) -> str:
         runs = [r for r in study.runs if str(r.exam) == exam and r.is_whole_exam]
         if runs:
             n = runs[0].planned or runs[0].asked
-            line = -(-3 * n // 4)
+            line = scoring.pass_line(n)
             lines.append(f"{scoring.PASS_MARK:.0%} ({line}/{n}) [{exam}]")
     return ", ".join(lines) or say(study.lang, "なし", "none")
 

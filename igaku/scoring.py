@@ -6,6 +6,7 @@ it is printed. A question that was not asked is never counted as a wrong answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,9 +127,21 @@ def points_short(run: Run) -> int:
     >>> 0.75 * 400 - 286
     14.0
     """
-    import math
+    return max(0, pass_line(run.asked) - correct(run.rows))
 
-    return max(0, math.ceil(PASS_MARK * run.asked) - correct(run.rows))
+
+def pass_line(n: int) -> int:
+    """How many right answers of n reach the pass mark.
+
+    >>> pass_line(400), pass_line(75)
+    (300, 57)
+    """
+    return math.ceil(PASS_MARK * n)
+
+
+def is_lost(rows: pd.DataFrame) -> pd.Series:
+    """Which replies are lost: cut, empty or failed, the losses of `igaku.health`."""
+    return rows["outcome"].isin(list(health.CAUSES))
 
 
 def correct(rows: pd.DataFrame) -> int:

@@ -12,7 +12,7 @@ from igaku import scoring
 from igaku.audits import alarms, tainting
 from igaku.card import ROWS
 from igaku.official import official
-from igaku.pages.models import bounds_sentence
+from igaku.pages.models import bounds_sentence, size_text
 from igaku.pages.pairs import (
     CONCLUSIVE,
     LEVEL,
@@ -196,7 +196,7 @@ def savings(study: Study) -> tuple[str, str, float] | None:
 
 
 def _lost(run: Run) -> int:
-    return int(run.rows["outcome"].isin(["truncated", "empty", "api_error"]).sum())
+    return int(scoring.is_lost(run.rows).sum())
 
 
 # --- the five findings of the seed ----------------------------------------------------
@@ -312,7 +312,7 @@ def _healthy(study: Study) -> Shown:
 
     def told(listed: Sequence[Run]) -> str:
         return ", ".join(
-            f"{study.label(run.name)} ({run.card.get('format', '–')}, {_gb(run)})"
+            f"{study.label(run.name)} ({run.card.get('format', '–')}, {size_text(run)})"
             for run in listed
         )
 
@@ -342,11 +342,11 @@ def _differing(study: Study, runs: Sequence[Run]) -> str:
 
 
 def _format_row(study: Study, run: Run) -> list[object]:
-    lost, n, size = _lost(run), run.asked, size_gb(run)
+    lost, n = _lost(run), run.asked
     low, high = scoring.interval(lost, n)
     return [
         study.label(run.name), run.card.get("format"), run.card.get("quantization"),
-        figure_of(size, 2 if size and size > 0.1 else 4, " GB"), n,
+        size_text(run), n,
         int(scoring.blank(run.rows).sum()),
         int((run.rows["outcome"] == "api_error").sum()),
         f"{lost}/{n} = {lost / n:.1%} ({low:.1%}–{high:.1%})",
@@ -492,21 +492,16 @@ def _saving(study: Study, base: Run, run: Run) -> str:
     a, b = study.label(base.name), study.label(run.name)
     return say(
         study.lang,
-        f"{b}は{a}より{_smaller(saved, 'ja')}（{_gb(run)}対{_gb(base)}）。"
+        f"{b}は{a}より{_smaller(saved, 'ja')}（{size_text(run)}対{size_text(base)}）。"
         f"正答率の差は{gap:+.1f}ポイント。",
-        f"{b} is {_smaller(saved, 'en')} than {a} ({_gb(run)} against {_gb(base)}); "
-        f"its accuracy differs by {gap:+.1f} points.",
+        f"{b} is {_smaller(saved, 'en')} than {a} ({size_text(run)} against "
+        f"{size_text(base)}); its accuracy differs by {gap:+.1f} points.",
     )
-
-
-def _gb(run: Run) -> str | None:
-    size = size_gb(run) or 0
-    return figure_of(size, 2 if size > 0.1 else 4, " GB")
 
 
 def _cost_row(study: Study, base: Run, run: Run, pair: Any) -> list[object]:
     saved = 1 - (size_gb(run) or 0) / (size_gb(base) or 1)
-    cells: list[object] = [study.label(run.name), _gb(run)]
+    cells: list[object] = [study.label(run.name), size_text(run)]
     cells += [None if run is base else share(saved, 0)]
     cells += [share(scoring.correct(run.rows) / run.asked)]
     if pair is None:

@@ -106,7 +106,6 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
     counts, lang = summary_of(run), study.lang
     asked = counts["asked"]
     low, high = share(counts["low"]), share(counts["high"])
-    size = size_gb(run)
     return [
         number, study.label(run.name), _mark(study, run),
         kind_of_number(run.origin, lang), run.exam,
@@ -114,9 +113,15 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
         f"{low}–{high}" if asked else None, counts["blank"], counts["api_errors"],
         str(scoring.status(run)), counts["verdict"], run.card.get("format"),
         run.card.get("quantization"),
-        figure_of(size, 2 if size and size > 0.1 else 4, " GB"),
+        size_text(run),
         figure_of(counts["hf_downloads"]),
     ]  # fmt: skip
+
+
+def size_text(run: Run) -> str | None:
+    """The size of a model's weights, with more digits where it is a small one."""
+    size = size_gb(run)
+    return figure_of(size, 2 if size and size > 0.1 else 4, " GB")
 
 
 def _mark(study: Study, run: Run) -> str | None:
@@ -298,7 +303,7 @@ def _share_sentence(run: Run, lang: str) -> str:
     from scipy.stats import binomtest
 
     n, right = run.asked, scoring.correct(run.rows)
-    line, short = -(-3 * n // 4), scoring.points_short(run)
+    line, short = scoring.pass_line(n), scoring.points_short(run)
     low, high = scoring.interval(right, n)
     side = "less" if right < scoring.PASS_MARK * n else "greater"
     p = binomtest(right, n, scoring.PASS_MARK, alternative=side).pvalue
@@ -392,7 +397,7 @@ def bounds_sentence(run: Run, lang: str) -> str:
             f"正答{right}/{asked}。全体の問題数は記録にありません。",
             f"{right} of {asked} right; how many were to be asked is not on record.",
         )
-    line = -(-3 * found.planned // 4)
+    line = scoring.pass_line(found.planned)
     reach = found.highest >= line
     return say(
         lang,
