@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from igaku import health
 from igaku.answer import Graded, outcome_of
 from igaku.card import Settings
+from igaku.errors import ServerUnreachable
 from igaku.exam import Question, exam_hashes, load_examples
 from igaku.folder import ANSWERS, PROBE, Row, now, read_rows
 from igaku.prompt import (
@@ -25,7 +26,7 @@ from igaku.prompt import (
     shared_prefix,
 )
 from igaku.reply import Reply
-from igaku.server import ServerUnreachable, complete, is_retryable, request_body
+from igaku.server import complete, is_retryable, request_body
 
 if TYPE_CHECKING:
     from openai import OpenAI

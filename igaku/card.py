@@ -29,6 +29,9 @@ class Settings:
     slug: str = ""
     run: str = ""
     base_url: str = "http://127.0.0.1:1234/v1"
+    load: bool = False
+    identifier: str | None = None
+    context_length: int | None = None
     exam: int | str = EXAM
     sections: str = "ABCDEF"
     limit: int | None = None

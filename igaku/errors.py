@@ -1,5 +1,24 @@
-"""The one exception a user is meant to read."""
+"""The exceptions a user is meant to read, each one sentence with the thing and the fix.
+
+Their names are what a sweep reads in a log: they tell it whether trying again may help.
+"""
 
 
 class IgakuError(Exception):
     """A problem the user can solve: one sentence that names the thing and the fix."""
+
+
+class ServerUnreachable(IgakuError):
+    """No reply came: the connection failed, broke off, or took too long."""
+
+
+class NotLoaded(IgakuError):
+    """The server could not load the model: it is not there, too big, or crashed."""
+
+
+class WrongModel(IgakuError):
+    """Another model answered, or the server serves other weights than the card's."""
+
+
+class EngineCrashed(IgakuError):
+    """The engine behind the server died while it was answering."""

@@ -27,7 +27,8 @@ CONDITION = (
     "top_p", "seed", "reasoning_effort", "extra_body", "lost_of",
 )  # fmt: skip
 PER_SESSION = (
-    "base_url", "sections", "limit", "concurrency", "timeout", "stop_when_broken",
+    "base_url", "load", "identifier", "context_length", "sections", "limit",
+    "concurrency", "timeout", "stop_when_broken",
 )  # fmt: skip
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",

@@ -9,12 +9,11 @@ from typing import Any
 
 from igaku.asking import Item, is_finished, plan_of, was_too_slow
 from igaku.card import Settings
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, ServerUnreachable
 from igaku.exam import Question
 from igaku.fields import LAB
 from igaku.reply import Reply
 from igaku.server import (
-    ServerUnreachable,
     complete,
     connect,
     context_length,

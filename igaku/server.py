@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from igaku.errors import IgakuError
+from igaku.errors import ServerUnreachable
 from igaku.reply import Reply, read_reply
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reply",
-    "ServerUnreachable",
     "complete",
     "connect",
     "context_length",
@@ -52,10 +51,6 @@ INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 ANY_MODEL = ("", "default", "default_model")
 DOWN = "no answer at all"
-
-
-class ServerUnreachable(IgakuError):
-    """No reply came: the connection failed, broke off, or took too long."""
 
 
 def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:

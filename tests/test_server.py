@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from igaku.card import Settings
+from igaku.errors import ServerUnreachable
 from igaku.reply import split_channels
 from igaku.server import (
     Reply,
-    ServerUnreachable,
     complete,
     connect,
     context_length,
