@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from igaku.digits import digits_of, read_digits
 from igaku.exam import Question
 from igaku.letters import read_letters
 from igaku.plain import plain_text
 from igaku.reply import Reply, split_channels
-from igaku.server import served_as
 
 OUTCOMES = (
     "answered",
@@ -83,17 +80,18 @@ def outcome_of(
     reply: Reply,
     question: Question,
     max_tokens: int | None = None,
-    requested: str | None = None,
-    facts: Mapping[str, Any] | None = None,
+    is_asked: bool = True,
 ) -> Graded:
-    """The outcome of one reply, asked for with this budget from this model.
+    """The outcome of one reply, asked for with this budget.
+
+    `is_asked` is false for the reply of a model that was not asked for.
 
     A reply that the budget cut counts as answered only when it holds a strict
     statement with as many letters as were asked for: half a list is no answer.
     """
     if reply.error is not None:
         return Graded("api_error")
-    if requested and not served_as(requested, reply.served_model, facts):
+    if not is_asked:
         return Graded("wrong_model")
     cut = is_cut(reply, max_tokens)
     if not reply.content.strip():

@@ -18,6 +18,7 @@ from igaku.card import Settings
 from igaku.errors import ServerUnreachable
 from igaku.exam import Question, exam_hashes, load_examples
 from igaku.folder import ANSWERS, PROBE, Row, now, read_rows
+from igaku.identity import contradiction
 from igaku.prompt import (
     Message,
     load_prompt,
@@ -26,7 +27,13 @@ from igaku.prompt import (
     shared_prefix,
 )
 from igaku.reply import Reply
-from igaku.server import complete, is_retryable, request_body
+from igaku.server import (
+    chat_path,
+    complete,
+    is_crash,
+    is_retryable,
+    request_body,
+)
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -159,25 +166,46 @@ class Asker:
         settings: Settings,
         facts: Mapping[str, Any],
         max_tokens: int | None = None,
+        told_by: str = "field",
     ) -> None:
         self.client, self.settings, self.facts = client, settings, facts
         self.budget = max_tokens or settings.max_tokens
+        self.told_by = told_by
+        self.path = chat_path(facts, settings.base_url, told_by)
         self.stop = threading.Event()
         self._patiently = _retrying(self.stop)
 
     def ask(self, item: Item) -> Row | None:
         """The row of one question; None when stopped between two attempts."""
-        body = request_body(self.settings, item.chat, self.budget)
+        body = request_body(self.settings, item.chat, self.budget, self.told_by)
         attempts: list[Attempt] = []
         asked_at = now()
-        self._patiently(_attempt, self.client, body, attempts)
+        self._patiently(self._attempt, body, attempts)
         last = attempts[-1]
         if last.again and self.stop.is_set():
             return None
-        graded = outcome_of(
-            last.reply, item.question, self.budget, self.settings.model, self.facts
-        )
-        return _row(item, last, graded, len(attempts), asked_at)
+        other = contradiction(self.settings, last.reply, self.facts)
+        graded = outcome_of(last.reply, item.question, self.budget, other is None)
+        why = other if graded.outcome == "wrong_model" else last.reply.error
+        return _row(item, last, graded, len(attempts), asked_at) | {"error": why}
+
+    def _attempt(self, body: Mapping[str, Any], attempts: list[Attempt]) -> Attempt:
+        """Send one request; a reply that the budget cut is never worth another."""
+        began = time.perf_counter()
+        try:
+            reply = complete(self.client, body, self.path)
+            again = is_retryable(reply) and not self.is_down(reply)
+        except ServerUnreachable as broken:
+            reply = Reply(error=str(broken))
+            # Who was too slow once would be too slow again: the same budget, the same
+            # time.
+            again = not was_too_slow(broken)
+        attempts.append(Attempt(reply, time.perf_counter() - began, again))
+        return attempts[-1]
+
+    def is_down(self, reply: Reply) -> bool:
+        """Whether the engine crashed and it is for igaku to load the model again."""
+        return self.settings.load and is_crash(reply)
 
 
 def _retrying(stop: threading.Event) -> Retrying:
@@ -190,22 +218,6 @@ def _retrying(stop: threading.Event) -> Retrying:
         sleep=tenacity.sleep_using_event(stop),
         retry_error_callback=_last,
     )
-
-
-def _attempt(
-    client: OpenAI, body: Mapping[str, Any], attempts: list[Attempt]
-) -> Attempt:
-    """Send one request; a reply that the budget cut is never worth another."""
-    began = time.perf_counter()
-    try:
-        reply = complete(client, body)
-        again = is_retryable(reply)
-    except ServerUnreachable as broken:
-        reply = Reply(error=str(broken))
-        # Who was too slow once would be too slow again: the same budget, the same time.
-        again = not was_too_slow(broken)
-    attempts.append(Attempt(reply, time.perf_counter() - began, again))
-    return attempts[-1]
 
 
 def was_too_slow(broken: BaseException | None) -> bool:

@@ -264,6 +264,7 @@ ROWS = (
     ("file_name", "ファイル名", "File"),
     ("size_gb", "サイズ", "Size"),
     ("size_bytes", "サイズ (bytes)", "Size in bytes"),
+    ("tensor_bytes", "テンソル (bytes)", "Tensors in bytes"),
     ("bits_per_weight", "ビット/重み", "Bits per weight"),
     ("parameters", "パラメータ数", "Parameters"),
     ("architecture", "アーキテクチャ", "Architecture"),

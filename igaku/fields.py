@@ -244,6 +244,7 @@ CARD: dict[str, Rule] = {
     "file_name": _text,
     "size_gb": _size,
     "size_bytes": _count,
+    "tensor_bytes": _count,
     "bits_per_weight": partial(_number, 0, 32, True),
     "parameters": _text,
     "architecture": _text,

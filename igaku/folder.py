@@ -22,6 +22,7 @@ from igaku.errors import IgakuError
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
+EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 

@@ -16,6 +16,7 @@ from igaku.asking import Item, Plan
 from igaku.card import Settings
 from igaku.errors import IgakuError
 from igaku.folder import MANIFEST, Row, now, replace
+from igaku.server import defaults_of, request_body
 
 FORMAT = 1
 
@@ -154,6 +155,9 @@ def _begun(plan: Plan) -> Manifest:
         "sessions": [],
         "server_before": None,
         "server_after": None,
+        "identity": None,
+        "effort": None,
+        "sampling": {},
         "questions": [],
     }
 
@@ -188,6 +192,7 @@ def joined(manifest: Manifest, settings: Settings, server: Manifest) -> Manifest
         session["server_before"] = server
     cards = ("card", "published")
     return manifest | {
+        "sampling": sampling(settings, server),
         "status": "INCOMPLETE",
         "end": None,
         "settings": {name: told[name] for name in told if name not in cards},
@@ -196,6 +201,17 @@ def joined(manifest: Manifest, settings: Settings, server: Manifest) -> Manifest
         "server_before": manifest["server_before"] or server,
         "sessions": [*manifest["sessions"], session],
     }
+
+
+def sampling(settings: Settings, server: Manifest) -> Manifest:
+    """Every field of a request but its messages, and what would fill in the others.
+
+    `otherwise` is the server's own word where it has one, else what is documented.
+    """
+    sent = request_body(settings, [])
+    del sent["messages"]
+    source, otherwise = defaults_of(server)
+    return {"sent": sent, "otherwise": otherwise, "source": source}
 
 
 def environment() -> Manifest:

@@ -9,11 +9,13 @@ from typing import Any
 
 from igaku.asking import Item, is_finished, plan_of, was_too_slow
 from igaku.card import Settings
-from igaku.errors import IgakuError, ServerUnreachable
+from igaku.errors import IgakuError, ServerUnreachable, WrongModel
 from igaku.exam import Question
 from igaku.fields import LAB
+from igaku.identity import Identity, contradiction, identify
 from igaku.reply import Reply
 from igaku.server import (
+    chat_path,
     complete,
     connect,
     context_length,
@@ -44,6 +46,7 @@ class Check:
     needed: int | None = None
     seconds: float | None = None
     said: str | None = None
+    identity: Identity | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """The findings as a table: what was looked at, what was found."""
@@ -53,6 +56,7 @@ class Check:
             ("server", self.base_url),
             ("model asked for", self.model),
             ("model that answered", self.served_model or "the server does not say"),
+            ("weights", _proven(self.identity)),
             ("context", _counted(self.context_length)),
             ("longest prompt + budget", _counted(self.needed)),
             (f"reply to {self.asked}", f"{self.said} ({self.seconds:.1f} s)"),
@@ -75,8 +79,10 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
         )
     facts = _facts(settings)
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
-    reply, seconds = _one_reply(settings, item)
+    _recognize(identify(settings, facts))
+    reply, seconds = _one_reply(settings, item, chat_path(facts, settings.base_url))
     _check_reply(settings, item, reply, facts)
+    identity = _recognize(identify(settings, facts, reply.raw))
     window = context_length(facts, settings.model)
     needed = _needed(settings, reply, window)
     return Check(
@@ -90,13 +96,14 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
         needed=needed,
         seconds=seconds,
         said=_shortened(reply.content or f"reasoning: {reply.reasoning}"),
+        identity=identity,
     )
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
     """What the server says of itself, once it lists the model that is asked for."""
     facts = server_facts(settings.base_url, settings.model)
-    if is_missing(settings.model, facts):
+    if is_missing(settings, facts):
         offered = listed_models(facts)
         shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
         raise IgakuError(
@@ -106,19 +113,29 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
     return facts
 
 
-def is_missing(model: str, facts: Mapping[str, Any]) -> bool:
+def is_missing(settings: Settings, facts: Mapping[str, Any]) -> bool:
     """Whether the server lists models, and none of them is the one asked for."""
     offered = listed_models(facts)
-    return bool(offered) and not any(served_as(model, name) for name in offered)
+    own = (settings.identifier, settings.model)
+    return bool(offered) and not any(
+        served_as(name, offer) for name in own if name for offer in offered
+    )
 
 
-def _one_reply(settings: Settings, item: Item) -> tuple[Reply, float]:
+def _recognize(found: Identity) -> Identity:
+    """The identity of what is served; other weights than the card's are refused."""
+    if found.status == "wrong_model":
+        raise WrongModel(str(found.why))
+    return found
+
+
+def _one_reply(settings: Settings, item: Item, path: str) -> tuple[Reply, float]:
     budget = min(settings.max_tokens, CHECK_TOKENS)
     patience = min(settings.timeout, PATIENCE)
     began = time.perf_counter()
     with connect(settings.base_url, patience) as client:
         try:
-            reply = complete(client, request_body(settings, item.chat, budget))
+            reply = complete(client, request_body(settings, item.chat, budget), path)
         except ServerUnreachable as broken:
             if not was_too_slow(broken):
                 raise
@@ -139,11 +156,8 @@ def _check_reply(
             f"{asked} failed with: {reply.error.rstrip('.')}. Mend that at the server "
             "or in the settings, then run again."
         )
-    if not served_as(settings.model, reply.served_model, facts):
-        raise IgakuError(
-            f"{asked} answered as {reply.served_model}, not as {settings.model}: load "
-            "the model that is asked for and unload the other one."
-        )
+    if other := contradiction(settings, reply, facts):
+        raise WrongModel(other)
     if not (reply.content.strip() or reply.reasoning.strip()):
         raise IgakuError(
             f"{asked} sent neither text nor reasoning: try the model in the server's "
@@ -163,6 +177,14 @@ def _needed(settings: Settings, reply: Reply, window: int | None) -> int | None:
             f"({settings.max_tokens:,}) need {needed:,}: load it with a longer context."
         )
     return needed
+
+
+def _proven(found: Identity | None) -> str:
+    """On whose word the weights are those of the card."""
+    if found is None or found.status != "verified":
+        return f"unverified: {found.why if found else 'nobody was asked'}"
+    agreed = ", ".join(check.what for check in found.checks if check.agrees)
+    return f"verified by {found.fingerprint.source}: {agreed}"
 
 
 def _counted(tokens: int | None) -> str:

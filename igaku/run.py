@@ -11,13 +11,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from igaku import health, manifest
+from igaku import health, lmstudio, manifest
 from igaku.asking import (
     PROBE_FACTOR,
     Asker,
@@ -33,11 +33,13 @@ from igaku.asking import (
     probes,
 )
 from igaku.card import Settings
-from igaku.errors import IgakuError
+from igaku.effort import settle
+from igaku.errors import EngineCrashed, IgakuError, WrongModel
 from igaku.exam import Question, load_exam, stratified
 from igaku.fields import LAB
 from igaku.folder import (
     ANSWERS,
+    EFFORT,
     PROBE,
     Journal,
     Row,
@@ -48,19 +50,23 @@ from igaku.folder import (
     rewrite,
     set_aside,
 )
+from igaku.identity import Identity, identify, later
 from igaku.preflight import Check, check, is_missing
 from igaku.rescue import lost_questions
-from igaku.server import connect, listed_models, server_facts
+from igaku.server import CRASHED, connect, listed_models, server_facts
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from tqdm import tqdm
 
+Facts = Mapping[str, Any]
+
 __all__ = ["Check", "check", "questions_of", "run_exam", "server_of"]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
-LISTING_PATIENCE = 5.0  # seconds
+RELOADS = 2  # of a model whose engine crashed, before the run is given up
+ROOM = 4096  # tokens for the longest prompt
 
 
 def questions_of(settings: Settings) -> list[Question]:
@@ -86,11 +92,12 @@ def run_exam(
     """Ask every question that has no reply yet; the folder of the run.
 
     The same settings go on with a run and send nothing when it is finished; others are
-    refused. A server that fails five questions in a row, keeps silent for two, or
-    answers with another model, ends it with an IgakuError; a run of lost replies ends
-    by itself, see `health`. A server that no longer lists the model once all is asked
-    is an IgakuError too: every reply and the status of the run are kept as they are,
-    and the sentence stands in the manifest as its `why`.
+    refused. A server that fails five questions in a row or keeps silent for two
+    ends it with an IgakuError; a run of lost replies ends by itself, see `health`.
+    Another model's reply, or weights that are not the card's, is a WrongModel. So is a
+    server that no longer lists the model, or lists other weights, once all is asked:
+    every reply and the status of the run are kept as they are, and the sentence stands
+    in the manifest as its `why`.
     """
     plan = plan_of(settings, questions)
     answers = settings.folder / ANSWERS
@@ -150,21 +157,26 @@ class Session:
     def __init__(self, plan: Plan, begun: manifest.Manifest, tally: Tally) -> None:
         self.plan, self.manifest, self.tally = plan, begun, tally
         self.settings, self.folder = plan.settings, plan.settings.folder
+        self.raw: object = None  # the last reply's body, which may name its weights
 
     def hold(self, left: Sequence[Item], progress: bool) -> None:
         """Ask what is left, and say in the manifest how that ended."""
         facts = server_facts(self.settings.base_url, self.settings.model)
+        found = identify(self.settings, facts)
         self.manifest = manifest.joined(self.manifest, self.settings, facts)
+        self.manifest["identity"] = found.to_dict()
         manifest.write(self.folder, self.manifest)
         ended, why = "failed", None
         try:
+            if found.status == "wrong_model":
+                raise WrongModel(str(found.why))
             with connect(self.settings.base_url, self.settings.timeout) as client:
-                self._ask(Asker(client, self.settings, facts), left, progress)
+                told_by = self._settle(client, facts, found)
+                asker = Asker(client, self.settings, facts, told_by=told_by)
+                self._ask(asker, left, progress)
                 budget = PROBE_FACTOR * self.settings.max_tokens
-                self._probe(Asker(client, self.settings, facts, budget))
-                listed = listed_again(client, facts)
-            self.manifest["server_after"] = listed
-            ended, why = "finished", self._swapped(listed)
+                self._probe(Asker(client, self.settings, facts, budget, told_by))
+            ended, why = "finished", self._looked_again(facts)
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted"
             raise
@@ -174,11 +186,35 @@ class Session:
         finally:
             self.close(ended, why)
         if why:
-            raise IgakuError(why)
+            raise WrongModel(why)
+
+    def _settle(self, client: OpenAI, facts: Facts, found: Identity) -> str:
+        """How the reasoning effort is told, tried once in the life of a run."""
+        known = self.manifest["effort"]
+        if known is None and self.settings.reasoning_effort is not None:
+            default = found.fingerprint.effort
+            effort, replies = settle(
+                client, self.settings, facts, self.plan.items, default
+            )
+            rewrite(self.folder / EFFORT, replies)
+            known = self.manifest["effort"] = effort.to_dict()
+            manifest.write(self.folder, self.manifest)
+        return known["told_by"] if known else "field"
+
+    def _looked_again(self, before: Facts) -> str | None:
+        """What is wrong with what the server serves, now that all is asked."""
+        facts = server_facts(self.settings.base_url, self.settings.model)
+        self.manifest["server_after"] = facts
+        found = later(
+            identify(self.settings, before, self.raw),
+            identify(self.settings, facts, self.raw),
+        )
+        self.manifest["identity"] = found.to_dict()
+        return found.why if found.status == "wrong_model" else self._swapped(facts)
 
     def _swapped(self, listed: Mapping[str, Any]) -> str | None:
         """The sentence that the model asked for is no longer listed, if it is not."""
-        if not is_missing(self.settings.model, listed):
+        if not is_missing(self.settings, listed):
             return None
         shown = ", ".join(listed_models(listed)[:8])
         return (
@@ -207,6 +243,12 @@ class Session:
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
         self._recognize(row)
+        if self.settings.load and CRASHED.search(row["error"] or ""):
+            raise EngineCrashed(
+                f"The engine of {self.settings.model} crashed at {row['problem_id']} "
+                f"({' '.join(row['error'].split())}): the replies so far are kept in "
+                f"{self.folder}; load the model again and run again."
+            )
         if self.tally.is_dead:
             raise IgakuError(
                 f"{self.tally.failures} questions in a row failed, the last with: "
@@ -219,11 +261,9 @@ class Session:
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""
         if row["outcome"] == "wrong_model":
-            raise IgakuError(
-                f"{self.settings.base_url} answered as {row['served_model']}, not as "
-                f"{self.settings.model}: load the model that was asked for, unload the "
-                "other one, and run again."
-            )
+            self.manifest["identity"] |= {"status": "wrong_model", "why": row["error"]}
+            raise WrongModel(row["error"])
+        self.raw = row["raw"] if row["error"] is None else self.raw
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
@@ -391,50 +431,94 @@ def bar_of(total: int, done: int, progress: bool) -> tqdm[Any]:
 
 
 class Served:
-    """A server as settings name it; the lab's is started when there is work for it."""
+    """A server as settings name it, started or told to load where it has to be."""
 
     def __init__(self, settings: Settings, stack: ExitStack) -> None:
         self._settings, self._stack = settings, stack
+        self._is_ready = False
+        self._loaded: lmstudio.Loaded | None = None
 
     def check(self, questions: Sequence[Question]) -> Check:
         """What is found before the first question, see `preflight.check`."""
         return check(self._ready(questions), questions)
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
-        """Ask every question that has no reply yet; the folder of the run."""
-        return run_exam(self._ready(questions), questions, progress)
+        """Ask every question that has no reply yet; the folder of the run.
+
+        A model that igaku has loaded is loaded again, twice at most, when its engine
+        crashes.
+        """
+        for reloads in range(RELOADS + 1):
+            settings = self._ready(questions)
+            try:
+                return run_exam(settings, questions, progress)
+            except EngineCrashed:
+                if reloads == RELOADS or self._loaded is None:
+                    raise
+                self._load()
+        raise AssertionError("the last crash is raised")
 
     def _ready(self, questions: Sequence[Question]) -> Settings:
-        is_lab = self._settings.base_url == LAB
-        if is_lab and not is_finished(plan_of(self._settings, questions)):
-            from igaku.lab.recipes import model_card
-            from igaku.lab.serve import serving
-
-            server = self._stack.enter_context(serving(self._settings.slug))
-            about = model_card(server.folder)
-            card = {name: about[name] for name in ("size_bytes", "bits_per_weight")}
-            self._settings = replace(
-                self._settings,
-                base_url=server.base_url,
-                card=self._settings.card | card,
-            )
+        """The settings once the server is there; a finished run needs none."""
+        if self._is_ready or is_finished(plan_of(self._settings, questions)):
+            return self._settings
+        self._is_ready = True
+        if self._settings.base_url == LAB:
+            self._serve()
+        elif self._settings.load:
+            self._stack.callback(self._unload)
+            self._load()
+        if self._settings.origin == "lab":
+            self._settings = weighed(self._settings)
         return self._settings
 
+    def _serve(self) -> None:
+        """Start the lab's own engine."""
+        from igaku.lab.serve import serving
 
-def listed_again(client: OpenAI, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server lists now, where it listed models before the run."""
-    import openai
+        server = self._stack.enter_context(serving(self._settings.slug))
+        self._settings = replace(self._settings, base_url=server.base_url)
 
-    base = str(client.base_url).rstrip("/")
-    root = base.removesuffix("/v1")
-    client = client.with_options(timeout=LISTING_PATIENCE)
-    listed = {}
-    for path in facts:
-        if path.endswith("/models"):
-            with suppress(openai.OpenAIError, ValueError):
-                url = f"{base}/models" if path == "/v1/models" else root + path
-                listed[path] = client.get(url, cast_to=object)
-    return listed
+    def _load(self) -> None:
+        """Have LM Studio load the model, in the place of one that igaku has loaded."""
+        settings = self._settings
+        self._unload()
+        self._loaded = lmstudio.load(
+            settings.base_url,
+            settings.model,
+            settings.context_length or room_for(settings),
+            settings.concurrency,
+            f"igaku-{settings.slug}",
+        )
+        self._settings = replace(settings, identifier=self._loaded.instance)
+
+    def _unload(self) -> None:
+        if self._loaded is not None:
+            lmstudio.unload(self._settings.base_url, self._loaded)
+        self._loaded = None
+
+
+def room_for(settings: Settings) -> int:
+    """The context to load a model with: a long prompt and a probe's budget.
+
+    >>> room_for(Settings(model="m", max_tokens=1024))
+    8192
+    """
+    most = settings.card.get("context_length")
+    wanted = ROOM + PROBE_FACTOR * settings.max_tokens
+    return min(wanted, most) if isinstance(most, int) and most > 0 else wanted
+
+
+def weighed(settings: Settings) -> Settings:
+    """Settings of an embedded model, with the sizes that its recipe gives it here."""
+    from igaku.lab.engines import missing_engine
+    from igaku.lab.recipes import model_card, variant
+
+    if missing_engine(settings.slug):  # it is served by a machine that has one
+        return settings
+    about = model_card(variant(settings.slug))
+    sizes = ("size_bytes", "tensor_bytes", "bits_per_weight")
+    return replace(settings, card=settings.card | {name: about[name] for name in sizes})
 
 
 @contextmanager

@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reply",
+    "chat_path",
     "complete",
     "connect",
     "context_length",
+    "defaults_of",
+    "instances_of",
+    "is_crash",
+    "is_lm_studio",
     "is_retryable",
     "listed_models",
+    "listed_rows",
+    "names_of",
     "read_reply",
     "request_body",
     "served_as",
@@ -40,17 +47,40 @@ OVERFLOW = re.compile(
     r"|maximum context|prompt is too long",
     re.IGNORECASE,
 )
+CRASHED = re.compile(r"channel error|has crashed|crashed without", re.IGNORECASE)
 PASSING = re.compile(
     r"channel error|crash|loading|failed to load|no models? loaded|unloaded|overloaded"
     r"|operation cancell?ed|rate.?limit|temporarily|try again|has no choices"
     r"|command buffer|server stopped",
     re.IGNORECASE,
 )
+# What an omitted field would be filled in with differs between servers, and a repeat
+# penalty of 1.1 even between LM Studio's two engines: so each is sent, and off. Servers
+# name the penalty in two ways and ignore the other name.
+SAMPLER = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repeat_penalty": 1.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+# What LM Studio fills in for a field that a request leaves out, by its own sources; the
+# page of openai/gpt-oss-20b adds a top_p of 0.8.
+LM_STUDIO_DEFAULTS = {
+    "temperature": 0.8,
+    "top_k": 40,
+    "top_p": 0.95,
+    "min_p": 0.05,
+    "repeat_penalty": 1.1,
+}
+CHAT, RESPONSES = "/chat/completions", "/responses"
 # LM Studio numbers a second instance, Ollama and OpenRouter tag, OpenAI dates.
 INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 ANY_MODEL = ("", "default", "default_model")
 DOWN = "no answer at all"
+FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 
 
 def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
@@ -83,23 +113,48 @@ def request_body(
     settings: Settings,
     messages: Sequence[Mapping[str, Any]],
     max_tokens: int | None = None,
+    told_by: str = "field",
 ) -> dict[str, Any]:
-    """The body of one request; `extra_body` has the last word, and its null removes."""
-    # Hosted reasoning models refuse the budget's older name.
+    """The body of one request; `extra_body` has the last word, and its null removes.
+
+    `told_by` is the way the reasoning effort is told, see `igaku.effort`.
+    """
+    hosted = _at(settings, *HOSTED)
+    # Hosted reasoning models refuse the budget's older name, and any name they do not
+    # know.
     budget = "max_completion_tokens" if _at(settings, OPENAI) else "max_tokens"
     body: dict[str, Any] = {
-        "model": settings.model,
+        "model": settings.identifier or settings.model,
         "messages": list(messages),
         budget: max_tokens or settings.max_tokens,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "seed": settings.seed,
-        **_effort(settings),
+        **({} if hosted else SAMPLER),
+        **(_effort(settings) if told_by == "field" else {}),
     }
     for key, value in settings.extra_body.items():
         both = isinstance(value, Mapping) and isinstance(body.get(key), dict)
         body[key] = {**body[key], **value} if both else value
-    return {key: value for key, value in body.items() if value is not None}
+    body = {key: value for key, value in body.items() if value is not None}
+    return _told(body, settings.reasoning_effort, told_by)
+
+
+def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, Any]:
+    """The body with the effort where `told_by` puts it."""
+    if told_by == "system":
+        line = f"Reasoning: {effort}"
+        first, *rest = body["messages"]
+        if first["role"] == "system":
+            first = {**first, "content": f"{first['content']}\n\n{line}"}
+            return body | {"messages": [first, *rest]}
+        system = {"role": "system", "content": line}
+        return body | {"messages": [system, first, *rest]}
+    if told_by == "responses":
+        renamed = {"messages": "input", "max_tokens": "max_output_tokens"}
+        body = {renamed.get(key, key): value for key, value in body.items()}
+        return body | {"reasoning": {"effort": effort}, "store": False}
+    return body
 
 
 def _effort(settings: Settings) -> dict[str, Any]:
@@ -125,7 +180,20 @@ def _is_host(base_url: str, *hosts: str) -> bool:
     return any(named == host or named.endswith(f".{host}") for host in hosts)
 
 
-def complete(client: OpenAI, body: Mapping[str, Any]) -> Reply:
+def chat_path(facts: Mapping[str, Any], base_url: str, told_by: str = "field") -> str:
+    """Where this server is asked: LM Studio's older path tells most with each reply.
+
+    >>> chat_path({"/api/v0/models": {"data": []}}, "http://127.0.0.1:1234/v1")
+    'http://127.0.0.1:1234/api/v0/chat/completions'
+    """
+    if told_by == "responses":
+        return RESPONSES
+    root = base_url.rstrip("/").removesuffix("/v1")
+    is_older = is_lm_studio({"/api/v0/models": facts.get("/api/v0/models")})
+    return f"{root}/api/v0{CHAT}" if is_older else CHAT
+
+
+def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Reply:
     """The reply to one request, whatever the server's status and shape of error.
 
     The client parses the JSON but builds no model of it, so the body stays whole.
@@ -133,7 +201,7 @@ def complete(client: OpenAI, body: Mapping[str, Any]) -> Reply:
     import openai
 
     try:
-        answer = client.post("/chat/completions", cast_to=object, body=dict(body))
+        answer = client.post(path, cast_to=object, body=dict(body))
     except openai.APIStatusError as refused:
         reply = read_reply(refused.response.text, refused.status_code)
         return replace(reply, retry_after=_seconds(refused.response.headers))
@@ -187,6 +255,11 @@ def is_retryable(reply: Reply) -> bool:
     return bool(PASSING.search(reply.error))
 
 
+def is_crash(reply: Reply) -> bool:
+    """Whether the engine behind the server died: its model has to be loaded again."""
+    return reply.error is not None and bool(CRASHED.search(reply.error))
+
+
 def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
     """What the server says of itself, each answer whole, by the path that gave it.
 
@@ -194,7 +267,7 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
     """
     base = base_url.rstrip("/")
     root = base.removesuffix("/v1")
-    with connect(base, timeout=5) as client:
+    with connect(base, FACT_PATIENCE) as client:
         listed = _fact(client, f"{base}/models")
         if _is_host(base, *HOSTED):
             # A hosted catalogue is long, and all but one entry beside the point.
@@ -208,6 +281,7 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
                 said = pool.map(lambda path: _fact(client, root + path), paths)
                 facts |= dict(zip(paths, said, strict=True))
         if _tells_version(facts.get("/api/version")) and model:
+            facts["/api/tags"] = _fact(client, f"{root}/api/tags")
             facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
     return {path: said for path, said in facts.items() if _is_fact(said)}
 
@@ -236,9 +310,32 @@ def _is_fact(said: object) -> bool:
     return isinstance(said, dict) and bool(said) and not said.get("error")
 
 
+def is_lm_studio(facts: Mapping[str, Any]) -> bool:
+    """Whether these facts are LM Studio's, by the listings that it alone has."""
+    new, old = facts.get("/api/v1/models") or {}, facts.get("/api/v0/models") or {}
+    return isinstance(new.get("models"), list) or isinstance(old.get("data"), list)
+
+
+def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """What the server fills in for fields that are not sent, and who says so.
+
+    llama.cpp tells it in `/props`, LM Studio only in its documentation.
+    """
+    props = facts.get("/props")
+    defaults = props.get("default_generation_settings") if props else None
+    params = defaults.get("params") if isinstance(defaults, dict) else None
+    if isinstance(params, dict):
+        told = ("seed", "temperature", "top_p", *SAMPLER)
+        return "/props", {name: params[name] for name in told if name in params}
+    if is_lm_studio(facts):
+        return "documentation", dict(LM_STUDIO_DEFAULTS)
+    return None, {}
+
+
 def listed_models(facts: Mapping[str, Any]) -> list[str]:
     """Every name under which the server offers a model, each once, in its order."""
-    return list(dict.fromkeys(name for row in _all_rows(facts) for name in _names(row)))
+    named = (name for row in listed_rows(facts) for name in names_of(row))
+    return list(dict.fromkeys(named))
 
 
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:
@@ -246,31 +343,32 @@ def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     props = facts.get("/props") or {}
     defaults = props.get("default_generation_settings")
     lengths = [defaults.get("n_ctx")] if isinstance(defaults, dict) else []
-    for row in _all_rows(facts):
-        if any(_same_model(model, name) for name in _names(row)):
+    for row in listed_rows(facts):
+        if any(_same_model(model, name) for name in names_of(row)):
             lengths += _row_lengths(row)
     known = [length for length in lengths if isinstance(length, int) and length > 0]
     return min(known, default=None)
 
 
-def _names(row: dict[str, Any]) -> Iterator[str]:
+def names_of(row: dict[str, Any]) -> Iterator[str]:
     """The names one listed model answers to."""
     given = [row.get("id"), row.get("key"), row.get("name"), row.get("model")]
     variants = row.get("variants")
     given += variants if isinstance(variants, list) else []
-    given += [instance.get("id") for instance in _instances(row)]
+    given += [instance.get("id") for instance in instances_of(row)]
     return (name for name in given if isinstance(name, str))
 
 
 def _row_lengths(row: dict[str, Any]) -> Iterator[object]:
     yield row.get("loaded_context_length")
     yield row.get("max_model_len")
-    for instance in _instances(row):
+    for instance in instances_of(row):
         config = instance.get("config")
         yield config.get("context_length") if isinstance(config, dict) else None
 
 
-def _all_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def listed_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every model that any of the server's listings names, as it stands there."""
     for said in facts.values():
         yield from _rows(said)
 
@@ -282,7 +380,8 @@ def _rows(said: object) -> list[dict[str, Any]]:
     return _dicts(said.get("data") or said.get("models"))
 
 
-def _instances(row: dict[str, Any]) -> list[dict[str, Any]]:
+def instances_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The loaded instances of a model that LM Studio lists."""
     return _dicts(row.get("loaded_instances"))
 
 
@@ -306,8 +405,8 @@ def served_as(
     """
     if not served or served == requested or requested in ANY_MODEL:
         return True
-    for row in _all_rows(facts or {}):
-        if served in (row.get("key"), *(i.get("id") for i in _instances(row))):
+    for row in listed_rows(facts or {}):
+        if served in (row.get("key"), *(i.get("id") for i in instances_of(row))):
             return _is_row(requested, row)
     return _same_model(requested, served)
 

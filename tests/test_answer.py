@@ -9,6 +9,7 @@ import pytest
 from igaku.answer import OUTCOMES, Graded, extract_answer, is_correct, outcome_of
 from igaku.exam import Question
 from igaku.reply import Reply
+from igaku.server import served_as
 
 
 def question(answer="c", choices=None, text="正しいのはどれか。"):
@@ -570,7 +571,8 @@ def test_the_case_of_letters_does_not_count():
     ],
 )
 def test_outcome(reply, outcome):
-    graded = outcome_of(reply, ONE, max_tokens=1024, requested="lab/model")
+    is_asked = served_as("lab/model", reply.served_model)
+    graded = outcome_of(reply, ONE, max_tokens=1024, is_asked=is_asked)
     assert graded.outcome == outcome
     assert outcome in OUTCOMES
     assert graded.correct == (outcome == "answered" and "c" in reply.content)

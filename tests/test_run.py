@@ -579,7 +579,7 @@ def test_a_server_that_lists_nothing_or_the_model_raises_no_alarm(listed, ask, p
 
 
 def test_the_last_look_at_the_server_is_short(ask, place, monkeypatch):
-    monkeypatch.setattr(run, "LISTING_PATIENCE", 0.2)
+    monkeypatch.setattr("igaku.server.FACT_PATIENCE", 0.2)
     with StandIn() as server:
 
         def behave(asked, number):
@@ -984,7 +984,7 @@ def lab(tmp_path, monkeypatch):
             yield SimpleNamespace(base_url=server.base_url, folder=tmp_path)
 
     monkeypatch.setattr(serve, "serving", serving)
-    about = {"size_bytes": 9, "bits_per_weight": 4.5, "files": {}}
+    about = {"size_bytes": 9, "bits_per_weight": 4.5, "tensor_bytes": 8}
     monkeypatch.setattr(recipes, "model_card", lambda folder: about)
     return settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path), started
 
@@ -995,7 +995,8 @@ def test_the_lab_is_served_for_one_run_and_only_when_there_is_work(lab, tmp_path
         with run.server_of(settings) as server:
             server.check(QUESTIONS)
             place = server.run_exam(QUESTIONS, progress=False)
-    assert len(started) == 1 and len(started[0].asked) == 21
+    # One trial reply, one question at two efforts (no effect shown), the exam.
+    assert len(started) == 1 and len(started[0].asked) == 1 + 2 + 20
     found = told(place)
     assert (found["status"], found["origin"]) == ("OK", "lab")
     assert (found["card"]["size_bytes"], found["card"]["bits_per_weight"]) == (9, 4.5)

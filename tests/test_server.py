@@ -14,6 +14,7 @@ from igaku.card import Settings
 from igaku.errors import ServerUnreachable
 from igaku.reply import split_channels
 from igaku.server import (
+    SAMPLER,
     Reply,
     complete,
     connect,
@@ -114,6 +115,7 @@ def test_what_is_sent():
         "max_tokens": 1024,
         "temperature": 0.0,
         "top_p": 1.0,
+        **SAMPLER,
     }
     assert request_body(LOCAL, chat, max_tokens=4096)["max_tokens"] == 4096
     assert request_body(settings(seed=0), chat)["seed"] == 0
