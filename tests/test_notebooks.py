@@ -75,7 +75,8 @@ def test_the_parameters_of_a_run_are_its_settings():
 
 def test_every_key_of_a_models_file_is_a_parameter():
     seen = papermill.inspect_notebook(ROOT / "notebooks/run.ipynb")
-    for path in (ROOT / "params").rglob("*.yaml"):
+    params = ROOT / "params"
+    for path in [*params.glob("*.yaml"), *params.glob("lab/*.yaml")]:
         assert set(yaml.safe_load(path.read_text())) <= set(seen), path.name
 
 
