@@ -404,14 +404,14 @@ def _size(card: Mapping[str, Any], said: Fingerprint) -> Compared:
 
 def _wrong(settings: Settings, checks: tuple[Compared, ...]) -> str:
     told = ", ".join(
-        f"{check.what} {_shown(check.what, check.server)} where the card of "
-        f"{settings.slug} has {_shown(check.what, check.card)}"
+        f"{check.what} {_shown(check.what, check.server)}, not "
+        f"{_shown(check.what, check.card)}"
         for check in checks
         if check.agrees is False
     )
     return (
-        f"{settings.base_url} does not serve the weights that were asked for ({told}): "
-        f"load {settings.model}, or correct its card in params/."
+        f"{settings.base_url} does not serve the weights of {settings.slug}'s card "
+        f"({told}): load {settings.model}, or correct the card in params/."
     )
 
 

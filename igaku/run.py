@@ -166,7 +166,7 @@ class Session:
         self.manifest = manifest.joined(self.manifest, self.settings, facts)
         self.manifest["identity"] = found.to_dict()
         manifest.write(self.folder, self.manifest)
-        ended, why = "failed", None
+        ended, why, kind = "failed", None, None
         try:
             if found.status == "wrong_model":
                 raise WrongModel(str(found.why))
@@ -181,10 +181,10 @@ class Session:
             ended, why = "interrupted", "it was interrupted"
             raise
         except IgakuError as trouble:
-            ended, why = "stopped", str(trouble)
+            ended, why, kind = "stopped", str(trouble), trouble.kind
             raise
         finally:
-            self.close(ended, why)
+            self.close(ended, why, kind)
         if why:
             raise WrongModel(why)
 
@@ -282,13 +282,15 @@ class Session:
         with closing(Journal(self.folder / PROBE)) as journal:
             deque(rows_of(asker, items, journal, take), maxlen=0)
 
-    def close(self, ended: str, why: str | None = None) -> None:
+    def close(
+        self, ended: str, why: str | None = None, kind: str | None = None
+    ) -> None:
         """Write how the session ended, and what that makes of the run."""
         end, left = now(), len(self.manifest["questions"]) - self.tally.outcomes.total()
         is_broken = health.is_broken(self.tally.outcomes)
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.tally.requests}
-        told["why"] = why
+        told |= {"why": why, "kind": kind}
         *earlier, last = self.manifest["sessions"] or [{}]
         self.manifest |= {
             "status": status,

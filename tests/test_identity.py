@@ -85,7 +85,7 @@ def test_the_seeds_error_is_seen():
     """Rows 1 and 2 of the seed: the GGUF asked for, the 8-bit MLX loaded."""
     found = identify(settings_from(model="openai-mxfp4-gguf"), listed())
     assert found.status == "wrong_model"
-    assert "22.26 GB where the card of openai-mxfp4-gguf has 12.11 GB" in found.why
+    assert "size 22.26 GB, not 12.11 GB" in found.why
 
 
 @pytest.mark.parametrize("slug", SEED)
@@ -145,7 +145,7 @@ def test_every_reply_can_give_another_model_away():
     told = read_reply(reply(format="mlx", quant="8bit"))
     assert contradiction(settings, told) is None
     told = read_reply(reply(format="gguf", quant="MXFP4"))
-    assert "format gguf where the card" in contradiction(settings, told)
+    assert "format gguf, not safetensors (MLX)" in contradiction(settings, told)
     told = read_reply(reply() | {"model": "google/gemma-3"})
     assert "answered as google/gemma-3" in contradiction(settings, told)
 

@@ -103,7 +103,7 @@ def test_an_engine_that_crashes_again_and_again_is_given_up(sit, place):
 def test_other_weights_are_refused_before_a_question(sit, place):
     """What happened to rows 1 and 2 of the seed."""
     with LMStudio(faults={GGUF: Fault(loads=EIGHT)}) as server:
-        with pytest.raises(WrongModel, match=r"22\.26 GB where the card"):
+        with pytest.raises(WrongModel, match=r"size 22\.26 GB, not 12\.11 GB"):
             sit(server, "openai-mxfp4-gguf")
         assert (server.asked, server.loaded) == ([], [])
     assert not (place / ANSWERS).exists()
