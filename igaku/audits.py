@@ -14,10 +14,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from igaku import scoring
-from igaku.results import Run
+from igaku.results import Run, unmeasured
 from igaku.server import served_as
 from igaku.shown import is_missing, say
 from igaku.study import CONDITION, Study, condition, role, unlike
+from igaku.view import of_check, trials_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,6 +185,8 @@ UNTELLING = (
 def other_model(study: Study) -> Iterator[Alarm]:
     """Runs whose replies came, by name, from a model that was not asked for."""
     for run in study.runs:
+        if _entry(run, "identity").get("status") == "wrong_model":
+            continue  # said already, and in more than a name: see wrong_weights
         wrong = {name: n for name, n in _served(run).items() if not _fits(run, name)}
         if wrong and run.model:
             given = ", ".join(f"{name} ({n})" for name, n in wrong.items())
@@ -197,22 +200,80 @@ def other_model(study: Study) -> Iterator[Alarm]:
             )
 
 
-def unproven_variant(study: Study) -> Iterator[Alarm]:
-    """Runs of a variant, as in `name@8bit`, that no reply and no listing confirms."""
+def wrong_weights(study: Study) -> Iterator[Alarm]:
+    """Runs whose server said of itself that it serves other weights than the card's."""
     for run in study.runs:
-        variant = (run.model or "").partition("@")[2]
-        served = [name for name in _served(run) if _fits(run, name)]
-        if not variant or not served or _says_variant(run, variant, served):
+        told = _entry(run, "identity")
+        if told.get("status") != "wrong_model":
             continue
+        why = _disagreements(told) or str(told.get("why"))
         yield Alarm(
-            "unproven_variant",
+            "wrong_weights",
             (run.name,),
-            f"{_of(study, run, 'ja')}: 指定は{run.model}ですが、記録された名前は"
-            f"{', '.join(served)}だけで、@{variant}が答えた証拠はありません。",
-            f"{_of(study, run, 'en')}: asked for {run.model}, but the name on record "
-            "is "
-            f"only {', '.join(served)}: nothing proves that @{variant} answered.",
+            f"{_of(study, run, 'ja')}: サーバー自身の情報は、指定した重みのもので"
+            f"はありません（{why}）。この行は{run.model}の成績ではありません。",
+            f"{_of(study, run, 'en')}: by the server's own word these are not the "
+            f"weights that were asked for ({why}). This row is no result of "
+            f"{run.model}.",
         )
+
+
+def _disagreements(told: Mapping[str, Any]) -> str:
+    """What the card has and what the server says instead, in numbers and names."""
+    checks = told.get("checks")
+    return ", ".join(
+        f"{check.get('what')} {of_check(check, 'card')} → {of_check(check, 'server')}"
+        for check in (checks if isinstance(checks, list) else [])
+        if isinstance(check, dict) and check.get("agrees") is False
+    )
+
+
+def unverified(study: Study) -> Iterator[Alarm]:
+    """Runs of which no word of a server confirms the weights, all in one alarm."""
+    runs = [run for run in study.runs if run.identity == "unverified"]
+    if runs:
+        names = tuple(run.name for run in runs)
+        ja, en = ("".join(_unverified(study, runs, "ja")),
+                  " ".join(_unverified(study, runs, "en")))  # fmt: skip
+        yield Alarm("unverified", names, ja, en, is_grave=False)
+
+
+def _unverified(study: Study, runs: Sequence[Run], lang: str) -> Iterator[str]:
+    """Runs made here, recorded ones, and the variants that nothing on record names."""
+    recorded = [run.name for run in runs if run.origin == "recorded"]
+    if here := [run.name for run in runs if run.origin != "recorded"]:
+        listed = _listed(study, here, lang)
+        yield say(
+            lang,
+            f"サーバー自身の情報では重みを確認できていない実行（†）: {listed}。",
+            f"Runs whose weights no word of the server's own confirms (†): {listed}.",
+        )
+    if recorded:
+        listed = _listed(study, recorded, lang)
+        yield say(
+            lang,
+            "記録された回答には、サーバーが何を動かしていたかの記録がありません"
+            f"（†）: {listed}。",
+            "The record of these answers does not hold what the server was running "
+            f"(†): {listed}.",
+        )
+    yield from (told for run in runs if (told := _unnamed_variant(study, run, lang)))
+
+
+def _unnamed_variant(study: Study, run: Run, lang: str) -> str:
+    """The sentence that a variant, as in `name@8bit`, is on no record of the run."""
+    variant = (run.model or "").partition("@")[2]
+    served = [name for name in _served(run) if _fits(run, name)]
+    if not variant or not served or _says_variant(run, variant, served):
+        return ""
+    names = ", ".join(served)
+    return say(
+        lang,
+        f"{_of(study, run, 'ja')}は{run.model}を指定していますが、記録された名前は"
+        f"{names}だけで、@{variant}が答えた証拠はありません。",
+        f"{_of(study, run, 'en')} asked for {run.model}, but the name on record is "
+        f"only {names}: nothing proves that @{variant} answered.",
+    )
 
 
 def _served(run: Run) -> dict[str, int]:
@@ -360,6 +421,7 @@ def other_settings(study: Study) -> Iterator[Alarm]:
     for exam in study.exams:
         runs = [run for run in study.variants if str(run.exam) == exam]
         differing = {name for a, b in combinations(runs, 2) for name in unlike(a, b)}
+        differing -= {"reasoning_effort"}  # has an audit of its own, other_effort
         for name in (n for n in CONDITION if n in differing):
             values: dict[str, list[str]] = {}
             for run in runs:
@@ -380,41 +442,128 @@ def _settings_alarm(
             f"{value}: {_listed(study, names, lang)}" for value, names in values.items()
         )
 
-    ja, en = ("。", ".")
-    if name == "reasoning_effort":
-        ja = (
-            "。推論の強さだけで成績は大きく変わるため、量子化の効果とは分けられません。"
-        )
-        en = (
-            ". Effort alone moves scores by far more than the effect under test, so "
-            "the two cannot be told apart."
-        )
     return Alarm(
         "other_settings",
         runs,
-        f"{name}の異なる実行が並んでいます（{told('ja')}）{ja}",
-        f"Runs under different {name} stand side by side ({told('en')}){en}",
+        f"{name}の異なる実行が並んでいます（{told('ja')}）。",
+        f"Runs under different {name} stand side by side ({told('en')}).",
         groups=tuple(tuple(names) for names in values.values()),
     )
 
 
-def unknown_effort(study: Study) -> Iterator[Alarm]:
-    """Runs whose reasoning effort is not on record."""
-    runs = [run for run in study.variants if not run.settings.get("reasoning_effort")]
-    if not runs:
-        return
-    names = tuple(run.name for run in runs)
-    yield Alarm(
-        "unknown_effort",
-        names,
-        f"推論の強さ（reasoning effort）が記録にありません: "
-        f"{_listed(study, names, 'ja')}。既定値はサーバーやダウンロードごとに違い得て、"
-        "量子化と取り違えるおそれがあります。",
-        f"The reasoning effort is not on record: {_listed(study, names, 'en')}. Its "
-        "default can differ between servers and downloads, and can be mistaken for an "
-        "effect of quantization.",
-        is_grave=False,
+def effort_of(run: Run) -> tuple[str | None, str]:
+    """The reasoning effort a run was under, and how that is known.
+
+    That is the effort asked for ("shown" where trials bore it out, else "asked"), or
+    the server's own ("default"); None where no effort is on record.
+    """
+    told = _entry(run, "effort")
+    if asked := told.get("asked") or run.settings.get("reasoning_effort"):
+        return str(asked), "shown" if told.get("shown") else "asked"
+    default = told.get("default") or _default_effort(run)
+    return (str(default), "default") if default else (None, "")
+
+
+def _default_effort(run: Run) -> object:
+    """The server's own effort, where it said so of the weights."""
+    said = _entry(run, "identity").get("fingerprint")
+    return said.get("effort") if isinstance(said, dict) else None
+
+
+KNOWN_BY = {
+    "shown": ("効果を確認", "effect shown"),
+    "asked": ("指定、効果は未確認", "asked for, effect not shown"),
+    "default": ("サーバーの既定値", "the server's own"),
+    "": ("記録なし", "not on record"),
+}
+
+
+def other_effort(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that thought under different efforts.
+
+    What a recorded run does not tell is not known, and no difference.
+    """
+    for exam in study.exams:
+        groups: dict[str, list[str]] = {}
+        for run in study.variants:
+            effort, _ = effort_of(run)
+            if str(run.exam) == exam and (effort or run.origin != "recorded"):
+                groups.setdefault(effort or "–", []).append(run.name)
+        if len(groups) > 1:
+            yield _effort_alarm(study, groups)
+
+
+def _effort_alarm(study: Study, groups: Mapping[str, Sequence[str]]) -> Alarm:
+    def told(lang: str) -> str:
+        parts = []
+        for effort, names in groups.items():
+            ways = dict.fromkeys(effort_of(study.run(name))[1] for name in names)
+            known = ", ".join(say(lang, *KNOWN_BY[way]) for way in ways)
+            parts.append(f"{effort} [{known}]: {_listed(study, names, lang)}")
+        return "; ".join(parts)
+
+    return Alarm(
+        "other_effort",
+        tuple(name for names in groups.values() for name in names),
+        f"推論の強さの異なる実行が並んでいます（{told('ja')}）。推論の強さだけで成績は"
+        "大きく変わるため、量子化の効果とは分けられません。",
+        f"Runs under different reasoning effort stand side by side ({told('en')}). "
+        "Effort alone moves scores by far more than the effect under test, so the two "
+        "cannot be told apart.",
+        groups=tuple(tuple(names) for names in groups.values()),
     )
+
+
+def effort_unshown(study: Study) -> Iterator[Alarm]:
+    """Runs that asked for an effort of which the trials saw no effect."""
+    for run in study.variants:
+        told = _entry(run, "effort")
+        if not told.get("asked") or told.get("shown") is not False:
+            continue
+        asked, contrast = told["asked"], told.get("contrast")
+        ja, en = (trials_words(told, lang) or "–" for lang in ("ja", "en"))
+        yield Alarm(
+            "effort_unshown",
+            (run.name,),
+            f"{_of(study, run, 'ja')}: 推論の強さ{asked}を指定しましたが、"
+            f"試しの質問では{contrast}との違いが見られません（{ja}）。モデルに届いたとは言えません。",
+            f"{_of(study, run, 'en')}: asked for the reasoning effort {asked}, but the "
+            f"trials show no difference from {contrast} ({en}). Nothing shows that the "
+            "model was told.",
+        )
+
+
+def unknown_effort(study: Study) -> Iterator[Alarm]:
+    """Runs whose reasoning effort is not on record, neither asked for nor told."""
+    names = tuple(run.name for run in study.variants if effort_of(run)[0] is None)
+    if names:
+        yield Alarm(
+            "unknown_effort",
+            names,
+            f"推論の強さ（reasoning effort）が記録にありません: "
+            f"{_listed(study, names, 'ja')}。既定値はサーバーやダウンロードごとに違い"
+            "得て、量子化と取り違えるおそれがあります。",
+            f"The reasoning effort is not on record: {_listed(study, names, 'en')}. "
+            "Its default can differ between servers and downloads, and can be mistaken "
+            "for an effect of quantization.",
+            is_grave=False,
+        )
+
+
+# --- what was not measured ------------------------------------------------------------
+
+
+def not_measured(study: Study) -> Iterator[Alarm]:
+    """Runs that a sweep was to make and that failed before their first answer."""
+    for job in unmeasured(study.folder) if study.folder else ():
+        name, why = str(job["run"]), str(job.get("why"))
+        yield Alarm(
+            "not_measured",
+            (name,),
+            f"{name}は測定されていません: {why}",
+            f"{name} was not measured: {why}",
+            is_grave=False,
+        )
 
 
 # --- what could not be read -----------------------------------------------------------
@@ -485,14 +634,18 @@ def ended_oddly(study: Study) -> Iterator[Alarm]:
 AUDITS: dict[str, Callable[[Study], Iterator[Alarm]]] = {
     "identical_replies": identical_replies,
     "other_model": other_model,
-    "unproven_variant": unproven_variant,
+    "wrong_weights": wrong_weights,
     "published_sums": published_sums,
     "published_shares": published_shares,
     "other_settings": other_settings,
+    "other_effort": other_effort,
+    "effort_unshown": effort_unshown,
     "one_name_twice": one_name_twice,
     "unread": unread,
     "ended_oddly": ended_oddly,
     "published_otherwise": published_otherwise,
+    "not_measured": not_measured,
+    "unverified": unverified,
     "unknown_effort": unknown_effort,
     "regraded": regraded,
     "clipped": clipped,
@@ -500,6 +653,12 @@ AUDITS: dict[str, Callable[[Study], Iterator[Alarm]]] = {
 
 
 # --- words ----------------------------------------------------------------------------
+
+
+def _entry(run: Run, name: str) -> dict[str, Any]:
+    """An entry of the manifest that is a mapping, empty where it is none."""
+    told = run.manifest.get(name)
+    return told if isinstance(told, dict) else {}
 
 
 def _of(study: Study, run: Run, lang: str) -> str:

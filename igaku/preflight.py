@@ -48,6 +48,16 @@ class Check:
     said: str | None = None
     identity: Identity | None = None
 
+    @property
+    def weights(self) -> str:
+        """Whether the weights are those of the card: "verified" or "unverified"."""
+        return self.identity.status if self.identity else "unverified"
+
+    @property
+    def source(self) -> str | None:
+        """The server's paths that tell of its weights."""
+        return self.identity.fingerprint.source if self.identity else None
+
     def rows(self) -> list[tuple[str, str]]:
         """The findings as a table: what was looked at, what was found."""
         if self.asked is None:

@@ -15,16 +15,19 @@ from typing import Any
 from igaku import scoring
 from igaku.errors import IgakuError
 from igaku.folder import replace
-from igaku.results import Run, find_runs
+from igaku.results import Run, find_runs, unmeasured
 from igaku.shown import (
     LANGUAGES,
     escaped,
     figure_of,
     is_missing,
     kind_of_number,
+    labelled,
+    mark_words,
     say,
     share,
 )
+from igaku.view import weights_word
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -155,7 +158,8 @@ def write_index(outputs_dir: str | Path, lang: str = "ja") -> Path:
     folder = Path(outputs_dir).expanduser()
     runs = find_runs(folder)
     title = say(lang, "実行の一覧", "Runs")
-    body = f"<h1>{escaped(title)}</h1>{_links(folder)}{_index_table(runs, lang)}"
+    body = f"<h1>{escaped(title)}</h1>{_links(folder)}"
+    body += _index_table(runs, unmeasured(folder), lang)
     target = folder / "index.html"
     _write(target, _head(f"igaku: {title}", lang) + body + FOOT)
     return target
@@ -238,23 +242,26 @@ def _links(folder: Path) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
-def _index_table(runs: list[Run], lang: str) -> str:
-    if not runs:
+def _index_table(runs: list[Run], jobs: list[dict[str, Any]], lang: str) -> str:
+    if not runs and not jobs:
         empty = say(lang, "まだ実行がありません。", "There are no runs yet.")
         return f"<p>{escaped(empty)}</p>"
     names = say(
         lang,
-        "実行|モデル|種別|試験|状態|正答|正答率|空回答|日時 (UTC)",
-        "Run|Model|Kind|Exam|Status|Correct|Accuracy|Blank|Date (UTC)",
+        "実行|モデル|種別|試験|重み|状態|正答|正答率|空回答|日時 (UTC)",
+        "Run|Model|Kind|Exam|Weights|Status|Correct|Accuracy|Blank|Date (UTC)",
     )
     head = "".join(f"<th>{escaped(name)}</th>" for name in names.split("|"))
     body = "".join(
         _index_row(run, row, lang)
         for run, (_, row) in zip(runs, scoring.summary(runs).iterrows(), strict=True)
     )
+    body += "".join(_job_row(job, lang) for job in jobs)
+    note = mark_words((labelled(run.label, run.identity) for run in runs), lang)
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
+        f'<p class="note">{escaped(note)}</p>'
     )
 
 
@@ -264,9 +271,10 @@ def _index_row(run: Run, row: Any, lang: str) -> str:
         name = f'<a href="{_href(run.name)}/run.html">{name}</a>'
     date = None if is_missing(row["started"]) else f"{row['started']:%Y-%m-%d %H:%M}"
     cells = [
-        run.label,
+        labelled(run.label, run.identity),
         kind_of_number(run.origin, lang),
         run.exam,
+        weights_word(run, lang),
         str(scoring.status(run)),
         f"{row['correct']}/{row['asked']}",
         share(row["accuracy"]),
@@ -275,6 +283,18 @@ def _index_row(run: Run, row: Any, lang: str) -> str:
     ]
     shown = "".join(f"<td>{escaped('–' if is_missing(c) else c)}</td>" for c in cells)
     return f'<tr><th scope="row">{name}</th>{shown}</tr>'
+
+
+def _job_row(job: dict[str, Any], lang: str) -> str:
+    """A run that a sweep could not begin: why, where a run has its numbers."""
+    why = say(lang, f"未測定: {job.get('why')}", f"not measured: {job.get('why')}")
+    cells = "".join(
+        f"<td>{escaped(cell)}</td>" for cell in (job.get("model") or "–", "–", "–", "–")
+    )
+    return (
+        f'<tr><th scope="row">{escaped(job["run"])}</th>{cells}'
+        f'<td class="long" colspan="5">{escaped(why)}</td></tr>'
+    )
 
 
 def _href(name: str) -> str:

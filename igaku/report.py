@@ -24,6 +24,7 @@ from igaku.shown import (
     heading,
     joined,
     kind_of_number,
+    mark_words,
     marked,
     say,
     sentence,
@@ -130,7 +131,7 @@ def _facts(study: Study) -> Shown:
         (say(lang, "非劣性マージン", "Non-inferiority margin"),
          say(lang, f"{points}ポイント", f"{points} points")),
     ]  # fmt: skip
-    return table(head, rows, left=(0, 1))
+    return table(head, rows, left=(0, 1), lang=lang)
 
 
 def _groups(study: Study) -> list[tuple[str, list[Run]]]:
@@ -385,7 +386,8 @@ def caption(study: Study, name: str) -> Shown:
             "; pairs that do not fit are in the CSV table",
         )
     ja, en = f"図{number}. {words}。n = {n}。", f"Figure {number}. {words}. n = {n}."
-    return sentence(say(study.lang, ja, en), "note")
+    marks = mark_words((study.label(run.name) for run in study.runs), study.lang)
+    return sentence(f"{say(study.lang, ja, en)} {marks}".strip(), "note")
 
 
 def _numbers(study: Study, name: str) -> set[int]:
@@ -428,7 +430,7 @@ def common_card(study: Study) -> Shown:
     if not rows:
         none = say(study.lang, "共通の項目はありません。", "The cards share nothing.")
         return sentence(none, "note")
-    return table(head, rows, left=(0, 1, 2))
+    return table(head, rows, left=(0, 1, 2), lang=study.lang)
 
 
 def _common_row(

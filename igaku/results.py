@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
@@ -133,6 +134,17 @@ class Run:
         return _origin_of(self.manifest)
 
     @property
+    def identity(self) -> str:
+        """What is on record of the weights: verified, unverified or wrong_model.
+
+        A run without a word of its server's, as every recorded one, is unverified.
+        """
+        told = _mapping(self.manifest.get("identity")).get("status")
+        if told == "wrong_model" or self.rows["outcome"].eq("wrong_model").any():
+            return "wrong_model"
+        return "verified" if told == "verified" else "unverified"
+
+    @property
     def budget(self) -> int | None:
         """The token budget of a reply, where it is known."""
         return _whole(self.settings.get("max_tokens"))
@@ -199,6 +211,22 @@ def find_runs(
     for path in found:
         runs.append(_run(path.parent, raw, texts, runs[-1] if runs else None))
     return _labelled(runs)
+
+
+def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
+    """The jobs of a sweep that failed before their first answer, as recorded there."""
+    found = []
+    for path in sorted(outputs_folder(outputs_dir).glob(f"*/{JOB}")):
+        answers = path.with_name(ANSWERS)
+        try:
+            job = _mapping(json.loads(path.read_bytes()))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if job.get("state") == "failed" and not (
+            answers.is_file() and answers.stat().st_size
+        ):
+            found.append(job | {"run": path.parent.name})
+    return found
 
 
 def combine(runs: Iterable[Run], raw: bool = False, texts: bool = True) -> pd.DataFrame:

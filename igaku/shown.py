@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 LANGUAGES = ("ja", "en")
 MISSING = "–"
 LONG = 40  # columns of a cell above which its line is broken
+# Behind a run's label: what is known of the weights that answered in it.
+MARKS = {
+    "unverified": (
+        "†",
+        "どの重みが答えたかを、サーバー自身の情報で確認できていません。",
+        "No word of the server's own confirms which weights answered.",
+    ),
+    "wrong_model": (
+        "‡",
+        "指定した重みではないものが答えました。",
+        "Weights other than the requested ones answered.",
+    ),
+}
 # JupyterLab typesets TeX in HTML outputs, except below elements with these classes.
 NO_MATH = "tex2jax_ignore mathjax_ignore"
 # Control characters become their visible pictures; a lone surrogate a question mark.
@@ -111,6 +124,28 @@ def marked(value: object) -> str:
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split()))
 
 
+def labelled(label: str, identity: str) -> str:
+    """A run's label with the mark of what is known of its weights, if it needs one.
+
+    >>> labelled("openai @8bit", "unverified")
+    'openai @8bit †'
+    """
+    return f"{label} {MARKS[identity][0]}" if identity in MARKS else label
+
+
+def mark_words(texts: Iterable[object], lang: str = "") -> str:
+    """What the marks in these texts mean, in one line; empty where there is none.
+
+    Without a language it is said in both, so that no table can leave it out.
+    """
+    whole = "\n".join(map(str, texts))
+    met = [words for words in MARKS.values() if f" {words[0]}" in whole]
+    told = [
+        f"{sign} {say(lang, ja, en) if lang else f'{ja} {en}'}" for sign, ja, en in met
+    ]
+    return " ".join(told)
+
+
 def nothing() -> Shown:
     """An empty piece, to add others to."""
     return Shown("", "")
@@ -140,10 +175,12 @@ def table(
     rows: Sequence[Sequence[object]],
     caption: str = "",
     left: Sequence[int] = (0,),
+    lang: str = "",
 ) -> Shown:
     """A table whose first column names the rows, wide ones scrolling inside themselves.
 
-    Columns with an index in `left` hold words; the others hold figures.
+    Columns with an index in `left` hold words; the others hold figures. Below it stands
+    what the marks of the runs' labels mean, in the page's language `lang`.
     """
     cells = [
         [MISSING if is_missing(cell) else str(cell) for cell in row] for row in rows
@@ -158,7 +195,9 @@ def table(
     )
     lines = [" | ".join(line) for line in [list(head), *cells]]
     text = plain("\n".join(([caption] if caption else []) + lines))
-    return Shown(markup, text, _pipes(head, cells, caption, words))
+    drawn = Shown(markup, text, _pipes(head, cells, caption, words))
+    note = mark_words([*head, *(cell for row in cells for cell in row)], lang)
+    return drawn + sentence(note, "note") if note else drawn
 
 
 def written(text: object) -> Shown:

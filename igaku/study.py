@@ -20,7 +20,7 @@ from igaku import scoring
 from igaku.errors import IgakuError
 from igaku.health import FEWEST
 from igaku.results import Run, find_runs, outputs_folder
-from igaku.shown import say
+from igaku.shown import labelled, say
 
 MARGIN = 0.025  # 10 of 400 questions
 CONDITION = (
@@ -84,8 +84,12 @@ class Study:
         return next((f.questions for f in families if pair in f.pairs), None)
 
     def label(self, name: str) -> str:
-        """The display name of a run, in the language of the study."""
-        return label_of(self.run(name), self.lang)
+        """The display name of a run, in the study's language, its weights marked.
+
+        Tables and figures take names from here, so that none is without its mark.
+        """
+        run = self.run(name)
+        return labelled(label_of(run, self.lang), run.identity)
 
     def of_role(self, *roles: str) -> list[Run]:
         """The runs of these roles, in order."""

@@ -33,7 +33,7 @@ def frames(study: Study) -> dict[str, pd.DataFrame]:
     summary["size_gb"] = [size_gb(run) for run in runs]
     verdicts = pd.DataFrame([_verdict(official(run)) for run in runs])
     summary = pd.concat([summary, verdicts], axis=1)
-    return {
+    named = {
         "models": summary,
         "sections": counts,
         "pairs": _pairs(study),
@@ -43,6 +43,19 @@ def frames(study: Study) -> dict[str, pd.DataFrame]:
         "answers": _answers(study),
         **tokens.frames(study),
     }
+    return {name: _identified(study, frame) for name, frame in named.items()}
+
+
+def _identified(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose every column of runs has what is known of their weights beside it.
+
+    Labels carry marks on a page; a column is what a program can filter by.
+    """
+    known = {run.name: run.identity for run in study.runs}
+    for name, told in (("run", "identity"), ("a", "identity_a"), ("b", "identity_b")):
+        if name in frame.columns:
+            frame = frame.assign(**{told: frame[name].map(known)})
+    return frame
 
 
 def _pairs(study: Study) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from igaku import health, paths, plots, scoring
 from igaku.results import Run
 from igaku.shown import (
+    MARKS,
+    MISSING,
     Picture,
     Shown,
     figure_of,
@@ -129,15 +131,16 @@ def check(found: Check, lang: str = "ja") -> Shown:
         return sentence(done, "note")
     names = say(
         lang,
-        "サーバー|指定したモデル|返答したモデル|コンテキスト長"
+        "サーバー|指定したモデル|返答したモデル|重み|コンテキスト長"
         "|最長の問題 + 上限|試しの返答",
-        "Server|Model asked for|Model that answered|Context length"
+        "Server|Model asked for|Model that answered|Weights|Context length"
         "|Longest prompt + budget|Trial reply",
     )
     values = [
         found.base_url,
         found.model,
         found.served_model,
+        word_of_weights(found.weights, found.source, lang),
         figure_of(found.context_length),
         figure_of(found.needed),
         f"{found.said} ({found.asked}, {figure_of(found.seconds, 1)} s)",
@@ -151,7 +154,7 @@ def check(found: Check, lang: str = "ja") -> Shown:
 
 def result(run: Run, lang: str = "ja") -> Shown:
     """The section table of a run, what it says in words, and what it speaks of."""
-    return sections(run, lang) + origin([run], lang)
+    return joined([sections(run, lang), weights_told(run, lang), origin([run], lang)])
 
 
 def sections(run: Run, lang: str = "ja") -> Shown:
@@ -329,6 +332,164 @@ def token_figure(run: Run, lang: str = "ja") -> Picture | Shown:
     return sentence(say(lang, "図にするトークン数がありません。", "No tokens to draw."))
 
 
+# --- which weights answered, and how they were asked to think -------------------------
+
+
+def weights(run: Run, lang: str = "ja") -> Shown:
+    """The card held against the server's word, then effort and sampling, as on record.
+
+    Nothing where neither the server nor a trial is on record.
+    """
+    return _checks(run, lang) + _asked_how(run, lang)
+
+
+def weights_word(run: Run, lang: str) -> str:
+    """What a table of runs says of the weights: by which path, unverified or wrong."""
+    return word_of_weights(run.identity, _entry(run, "identity").get("source"), lang)
+
+
+def word_of_weights(identity: str, source: str | None, lang: str) -> str:
+    """The word for an identity, with the paths that a confirmed one rests on."""
+    path = f"({source})" if source else ""
+    return {
+        "verified": say(lang, f"確認済み {path}", f"verified {path}").strip(),
+        "unverified": say(lang, "未確認", "unverified"),
+        "wrong_model": say(lang, "別の重み", "wrong model"),
+    }[identity]
+
+
+def weights_told(run: Run, lang: str) -> Shown:
+    """Whether the server's own word confirms the weights, and why it does not."""
+    told = _entry(run, "identity")
+    if run.identity == "verified":
+        source = told.get("source") or say(lang, "サーバー", "the server")
+        ja = f"重みはサーバー自身の情報（{source}）で確認済みです。"
+        return sentence(say(lang, ja, f"Weights verified by {source}."))
+    sign, ja, en = MARKS[run.identity]
+    why = f" {told['why']}" if told.get("why") else ""
+    kind = "alarm" if run.identity == "wrong_model" else "note"
+    return sentence(f"{sign} {say(lang, ja, en)}{why}", kind)
+
+
+def _checks(run: Run, lang: str) -> Shown:
+    checks = _entry(run, "identity").get("checks")
+    rows = [
+        [_check_name(check, lang), of_check(check, "card"), of_check(check, "server"),
+         _agreement(check.get("agrees"), lang)]
+        for check in (checks if isinstance(checks, list) else [])
+        if isinstance(check, dict)
+    ]  # fmt: skip
+    if not rows:
+        return nothing()
+    head = say(
+        lang, "重み|カード|サーバー|一致", "Weights|Card|Server|Agreement"
+    ).split("|")
+    return table(head, rows, left=(0, 1, 2, 3))
+
+
+CHECKS = {
+    "name": ("名前", "name"),
+    "variant": ("変種", "variant"),
+    "format": ("フォーマット", "format"),
+    "quantization": ("量子化", "quantization"),
+    "size": ("サイズ", "size"),
+}
+
+
+def _check_name(check: dict[str, Any], lang: str) -> str:
+    what = str(check.get("what"))
+    return say(lang, *CHECKS.get(what, (what, what)))
+
+
+def of_check(check: dict[str, Any], side: str) -> str | None:
+    """One side of a check in words, "card" or "server"; sizes in GB (10⁹ bytes)."""
+    value = check.get(side)
+    if check.get("what") != "size" or not isinstance(value, int | float):
+        return _value(value)
+    return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,.0f} bytes"
+
+
+def _agreement(agrees: object, lang: str) -> str:
+    if agrees is True:
+        return say(lang, "一致", "agrees")
+    if agrees is False:
+        return say(lang, "不一致", "differs")
+    return say(lang, "判断できない", "cannot be told")
+
+
+def _asked_how(run: Run, lang: str) -> Shown:
+    """The reasoning effort with its trials, and the sampling with who set what."""
+    effort, sampling = _entry(run, "effort"), _entry(run, "sampling")
+    rows = [
+        (say(lang, "推論の強さ", "Reasoning effort"), _effort_words(effort, lang)),
+        (say(lang, "サーバーの既定の強さ", "The server's own effort"),
+         _value(effort.get("default"))),
+        (say(lang, "送ったサンプリング", "Sampling that was sent"),
+         _pairs(sampling.get("sent"))),
+        (say(lang, "送らなければ使われた値", "What the server would use otherwise"),
+         _pairs(sampling.get("otherwise"), sampling.get("source"))),
+    ]  # fmt: skip
+    rows = [(name, value) for name, value in rows if value]
+    head = [say(lang, "項目", "Item"), say(lang, "値", "Value")]
+    return table(head, rows, left=(0, 1)) if rows else nothing()
+
+
+TOLD_BY = {
+    "field": ("リクエストの欄", "a field of the request"),
+    "system": ("システムプロンプト", "the system prompt"),
+    "responses": ("/v1/responses", "/v1/responses"),
+}
+
+
+def _effort_words(effort: dict[str, Any], lang: str) -> str | None:
+    """The effort asked for, how the server was told, and whether trials show it."""
+    if not effort.get("asked"):
+        return None
+    by = say(lang, *TOLD_BY.get(str(effort.get("told_by")), ("–", "–")))
+    seen = say(lang, "効果を確認", "effect shown")
+    unseen = say(lang, "効果は見られない", "no effect shown")
+    told = seen if effort.get("shown") else unseen
+    parts = [str(effort["asked"]), by, told, trials_words(effort, lang)]
+    return ", ".join(filter(None, parts))
+
+
+def trials_words(effort: dict[str, Any], lang: str) -> str:
+    """The tokens of the trial questions under the effort asked for and a contrast.
+
+    >>> trial = {"problem_id": "116A1", "told_by": "system"}
+    >>> trial |= {"asked_tokens": 40, "contrast_tokens": 160}
+    >>> trials_words({"asked": "low", "contrast": "high", "trials": [trial]}, "en")
+    '116A1 [system] low 40 / high 160 tokens'
+    """
+    trials = effort.get("trials")
+    asked, contrast = effort.get("asked"), effort.get("contrast")
+    told = [
+        f"{trial.get('problem_id')} [{trial.get('told_by')}] "
+        f"{asked} {_counted(trial.get('asked_tokens'))}"
+        f" / {contrast} {_counted(trial.get('contrast_tokens'))}"
+        for trial in (trials if isinstance(trials, list) else [])
+        if isinstance(trial, dict)
+    ]
+    unit = say(lang, "トークン", "tokens")
+    return f"{'; '.join(told)} {unit}" if told else ""
+
+
+def _counted(tokens: object) -> str:
+    return figure_of(tokens) or MISSING
+
+
+def _pairs(told: object, source: object = None) -> str | None:
+    if not isinstance(told, dict) or not told:
+        return None
+    listed = ", ".join(f"{name} {_value(value)}" for name, value in told.items())
+    return f"{listed} ({source})" if source else listed
+
+
+def _entry(run: Run, name: str) -> dict[str, Any]:
+    told = run.manifest.get(name)
+    return told if isinstance(told, dict) else {}
+
+
 # --- replies, whole -------------------------------------------------------------------
 
 
@@ -437,9 +598,10 @@ def environment(run: Run, lang: str = "ja") -> Shown:
     """What the run was made with: versions, commit, prompt, exam files, the server."""
     facts, large = _split(run.manifest)
     head = [say(lang, "項目", "Item"), say(lang, "値", "Value")]
-    pieces = [table(head, facts, left=(0, 1))] if facts else []
+    pieces = [weights(run, lang)]
+    pieces += [table(head, facts, left=(0, 1))] if facts else []
     pieces += [folded(name, written(text)) for name, text in large]
-    return joined(pieces) if pieces else notes([run])
+    return joined(pieces) if facts or large else notes([run])
 
 
 def _split(
@@ -449,7 +611,7 @@ def _split(
     facts: list[tuple[str, str | None]] = []
     large = []
     for name, value in manifest.items():
-        if name in ("settings", "questions", *CARDS):
+        if name in ("settings", "questions", "effort", "sampling", *CARDS):
             continue
         if name == "packages" and isinstance(value, dict):
             facts.append((name, ", ".join(f"{k} {v}" for k, v in value.items())))

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from runs import planned, replied, sit
 
 from igaku import report
 from igaku.audits import alarms, is_one_measurement, tainting
+from igaku.pages import models
 from igaku.study import open_study
 
 MIXED = [True] * 15 + [False] * 5
@@ -141,7 +144,51 @@ def test_a_model_that_was_not_asked_for_is_named(tmp_path):
     assert "openai/gpt-oss-20b (9)" in alarm.en
 
 
-def test_a_variant_that_no_reply_names_is_unproven(tmp_path):
+def checked(what, card, server, agrees):
+    return {"what": what, "card": card, "server": server, "agrees": agrees}
+
+
+def test_weights_that_the_server_calls_others_are_told_once(tmp_path):
+    rows = [replied(q, served_model="openai/gpt-oss-20b") for q in planned(9)]
+    wrong = {
+        "status": "wrong_model",
+        "why": "other weights",
+        "checks": [
+            checked("format", "GGUF", "mlx", False),
+            checked("size", 12.11e9, None, None),
+        ],
+    }
+    sit(
+        tmp_path, None, "gguf", planned(9), rows=rows, identity=wrong,
+        settings={"model": "mlx-community/gpt-oss-20b-mxfp4-q8"},
+    )  # fmt: skip
+    sit(tmp_path, MIXED, "fine", identity={"status": "verified"})
+    (alarm,) = found(tmp_path, "wrong_weights")
+    assert alarm.runs == ("gguf",) and alarm.is_grave
+    assert "format GGUF → mlx" in alarm.en and "size" not in alarm.en
+    assert not found(tmp_path, "other_model") and not found(tmp_path, "unverified")
+
+
+def test_weights_that_no_check_names_are_told_by_the_sentence(tmp_path):
+    why = "The server changed its mind."
+    sit(tmp_path, MIXED, "odd", identity={"status": "wrong_model", "why": why})
+    (alarm,) = found(tmp_path, "wrong_weights")
+    assert why in alarm.en and why in alarm.ja
+
+
+def test_runs_that_no_word_of_a_server_confirms_are_one_alarm(tmp_path):
+    sit(tmp_path, MIXED, "sure", identity={"status": "verified"})
+    sit(tmp_path, MIXED[::-1], "mute", identity={"status": "unverified"})
+    sit(tmp_path, [True] * 20, "old")
+    sit(tmp_path, [False] * 20, "taken", origin="recorded")
+    (alarm,) = found(tmp_path, "unverified")
+    assert set(alarm.runs) == {"mute", "old", "taken"} and not alarm.is_grave
+    here, recorded = alarm.en.split("The record of these answers")
+    assert "mute" in here and "old" in here and "taken" not in here
+    assert "taken" in recorded and "sure" not in alarm.en
+
+
+def test_a_variant_that_nothing_on_record_names_stays_named(tmp_path):
     rows = [replied(q, served_model="openai/gpt-oss-20b") for q in planned(9)]
     wanted = {"model": "openai/gpt-oss-20b@8bit"}
     sit(tmp_path, None, "bare", planned(9), rows=rows, settings=wanted)
@@ -150,8 +197,10 @@ def test_a_variant_that_no_reply_names_is_unproven(tmp_path):
         tmp_path, None, "told", planned(9), rows=rows, settings=wanted,
         server_before=listed,
     )  # fmt: skip
-    (alarm,) = found(tmp_path, "unproven_variant")
-    assert alarm.runs == ("bare",)
+    (alarm,) = found(tmp_path, "unverified")
+    assert "bare asked for openai/gpt-oss-20b@8bit" in alarm.en
+    assert "nothing proves that @8bit answered" in alarm.en
+    assert "told asked for" not in alarm.en
 
 
 def test_published_totals_must_be_the_sum_of_their_sections(tmp_path):
@@ -171,11 +220,84 @@ def test_different_settings_in_one_comparison_are_an_alarm(tmp_path, name):
     assert set(alarm.runs) == {"a", "b"} and name in alarm.en
 
 
+def tried(asked, shown, tokens=((40, 160), (50, 170)), **more):
+    trials = [
+        {
+            "problem_id": f"116A{i}",
+            "told_by": "field",
+            "asked_tokens": few,
+            "contrast_tokens": many,
+        }
+        for i, (few, many) in enumerate(tokens, 1)
+    ]
+    about = {"asked": asked, "contrast": "high", "told_by": "field", "shown": shown}
+    return about | {"trials": trials, "default": None} | more
+
+
 def test_different_efforts_are_said_to_outweigh_the_effect(tmp_path):
     sit(tmp_path, MIXED, "a", settings={"reasoning_effort": "low"})
     sit(tmp_path, MIXED, "b", settings={"reasoning_effort": "medium"})
-    (alarm,) = found(tmp_path, "other_settings")
+    (alarm,) = found(tmp_path, "other_effort")
+    assert alarm.groups == (("a",), ("b",)) and alarm.is_grave
     assert "cannot be told apart" in alarm.en
+    assert not found(tmp_path, "other_settings")
+
+
+def test_a_servers_own_effort_is_an_effort_like_any_other(tmp_path):
+    own = tried(None, False, (), default="low")
+    sit(tmp_path, MIXED, "hub", effort=own)
+    sit(tmp_path, [True] * 20, "pinned", effort=tried("low", True))
+    assert not found(tmp_path, "other_effort")
+    sit(tmp_path, [False] * 20, "more", effort=tried("medium", True))
+    (alarm,) = found(tmp_path, "other_effort")
+    assert {frozenset(group) for group in alarm.groups} == {
+        frozenset({"hub", "pinned"}),
+        frozenset({"more"}),
+    }
+    assert "the server's own" in alarm.en and "effect shown" in alarm.en
+
+
+def test_a_default_that_the_listing_names_is_known_without_a_trial(tmp_path):
+    said = {"status": "verified", "fingerprint": {"effort": "low"}}
+    sit(tmp_path, MIXED, "hub", identity=said)
+    sit(tmp_path, [True] * 20, "derived")
+    (alarm,) = found(tmp_path, "other_effort")
+    assert "low [the server's own]: hub" in alarm.en
+    assert "– [not on record]: derived" in alarm.en
+    (note,) = found(tmp_path, "unknown_effort")
+    assert note.runs == ("derived",)
+
+
+def test_recorded_runs_are_not_said_to_differ_in_what_they_do_not_tell(tmp_path):
+    sit(tmp_path, MIXED, "a", settings={"reasoning_effort": "low"})
+    sit(tmp_path, [True] * 20, "b", origin="recorded")
+    assert not found(tmp_path, "other_effort")
+
+
+def test_an_effort_without_an_effect_is_an_alarm_with_its_numbers(tmp_path):
+    sit(tmp_path, MIXED, "deaf", effort=tried("low", False, ((40, 41), (50, 49))))
+    sit(tmp_path, [True] * 20, "hears", effort=tried("low", True))
+    (alarm,) = found(tmp_path, "effort_unshown")
+    assert alarm.runs == ("deaf",) and alarm.is_grave
+    assert "116A1 [field] low 40 / high 41" in alarm.en
+
+
+def test_a_run_that_a_sweep_could_not_begin_is_told(tmp_path):
+    sit(tmp_path, MIXED, "a")
+    job = {"state": "failed", "why": "It is not downloaded.", "kind": "not_loaded"}
+    for name, about in (("gone", job), ("busy", job | {"state": "running"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "job.json").write_text(json.dumps(about))
+    (tmp_path / "a/job.json").write_text(json.dumps(job))  # it has answers
+    (alarm,) = found(tmp_path, "not_measured")
+    assert alarm.runs == ("gone",) and "It is not downloaded." in alarm.en
+
+
+def test_a_sweep_that_measured_nothing_says_why(tmp_path):
+    (tmp_path / "gone").mkdir()
+    job = {"state": "failed", "why": "It is not downloaded."}
+    (tmp_path / "gone/job.json").write_text(json.dumps(job))
+    assert "It is not downloaded." in models.audits(open_study(tmp_path)).text
 
 
 def test_other_exams_are_other_comparisons(tmp_path):

@@ -109,7 +109,8 @@ def test_stopped_pairs_show_the_flips_of_their_family_and_what_was_not_run(tmp_p
     alt = plots_pairs.flip_barcode(study, rows).alt
     for _, row in rows.iterrows():
         assert row["n"] == 75
-        assert f"{row['a']} → {row['b']}: A: −{row['only_a']} +{row['only_b']}" in alt
+        names = f"{row['a']} † → {row['b']} †"
+        assert f"{names}: A: −{row['only_a']} +{row['only_b']}" in alt
     assert "B: not run" in alt and "F: not run" in alt
 
 

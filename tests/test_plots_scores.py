@@ -217,8 +217,8 @@ def test_values_with_room_between_them_stay(values):
 def test_kinds_of_number_are_named_only_where_they_meet(make):
     measured, lab = make("a"), make("b", base_url="lab", exam="calibration")
     study = study_of([measured, lab], lang="en")
-    assert plots_study.names(study, [measured]) == ["a"]
-    assert plots_study.names(study, study.runs) == ["a\n[measured]", "b\n[lab]"]
+    assert plots_study.names(study, [measured]) == ["a †"]
+    assert plots_study.names(study, study.runs) == ["a †\n[measured]", "b †\n[lab]"]
 
 
 # --- scores ---------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_chosen_kinki_option_is_counted(make):
 def test_unfinished_runs_are_not_judged_and_are_hollow(make, drawn):
     study = study_of([make("whole"), make("part", asked=100)], lang="en")
     found = draw("pass_lines", study)
-    assert "part 65/100 = 65.0% (55.3–73.6), not judged" in found.alt
+    assert "part † 65/100 = 65.0% (55.3–73.6), not judged" in found.alt
     assert "not finished" in found.alt
     faces = [line.get_markerfacecolor() for line in drawn[0].axes[0].lines]
     assert faces.count("white") == 1
@@ -331,12 +331,12 @@ def test_the_recorded_runs_give_the_numbers_of_the_record(
     )
     study = study_of(results.find_runs(tmp_path), lang="en")
     lines = draw("pass_lines", study).alt
-    assert "openai @8bit 286/400 = 71.5% (66.9–75.7)" in lines
+    assert "openai @8bit † 286/400 = 71.5% (66.9–75.7)" in lines
     assert "compulsory 153/197 5 short, general 211/297 3 short, 禁忌 2" in lines
     assert "17/125 = 13.6%" in lines and lines.count("not judged") == 3
     assert "C not run" in draw("section_heatmap", study).alt
     curves = draw("token_curves", study).alt
-    assert "openai @8bit cut 0/400 = 0.0%" in curves and "seconds" in curves
+    assert "openai @8bit † cut 0/400 = 0.0%" in curves and "seconds" in curves
 
 
 # --- tokens ---------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def test_the_python_range_of_set_up_is_that_of_the_project(set_up, project):
 
 def test_every_locked_engine_is_known_to_set_up(set_up, lock):
     parts = set_up.split_lock(lock)
-    assert set(parts) == {"", *set_up.ENGINES}
+    assert set(parts) == {"", "source", *set_up.ENGINES}
     assert set_up.ENGINES.keys() == set_up.NEEDS.keys() == set_up.MODULES.keys()
     lines = [line for part in parts.values() for line in part]
     assert sorted(lines) == sorted(lock.splitlines())

@@ -6,12 +6,13 @@ import nbformat
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from runs import sit
 
 from igaku import plots, results, shown, view
 from igaku.errors import IgakuError
 from igaku.exam import Question
 from igaku.pages import models
-from igaku.render import render, render_notebook
+from igaku.render import render, render_notebook, write_index
 from igaku.study import study_of
 
 HOSTILE = [
@@ -272,3 +273,83 @@ def test_lab_numbers_speak_of_the_tiny_model(tmp_path):
 def test_missing_values_are_dashes():
     table = shown.table(["a", "b"], [("x", None), ("y", pd.NA), ("z", float("nan"))])
     assert table.text.splitlines()[1:] == ["x | –", "y | –", "z | –"]
+
+
+# --- which weights answered -----------------------------------------------------------
+
+IDENTITY = {
+    "status": "wrong_model",
+    "source": "/api/v1/models",
+    "why": "The server has other weights.",
+    "checks": [
+        {"what": "format", "card": "GGUF", "server": "gguf", "agrees": True},
+        {"what": "size", "card": 22260000000, "server": 12110000000, "agrees": False},
+        {"what": "variant", "card": "8bit", "server": None, "agrees": None},
+    ],
+}
+EFFORT = {
+    "asked": "low", "contrast": "high", "told_by": "system", "shown": True,
+    "default": "medium",
+    "trials": [
+        {"problem_id": "900A1", "told_by": "system", "asked_tokens": 40,
+         "contrast_tokens": None}
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def proven(tmp_path):
+    """Runs of every standing, as an index lists them, and one that never began."""
+    sit(
+        tmp_path,
+        [True],
+        "other",
+        identity=IDENTITY,
+        effort=EFFORT,
+        sampling={"sent": {"top_k": 0}, "otherwise": {"min_p": 0.05}, "source": "doc"},
+    )
+    sit(tmp_path, [False], "mute")
+    sit(tmp_path, [True], "sure", identity={"status": "verified", "source": "/props"})
+    (tmp_path / "gone").mkdir()
+    job = {"state": "failed", "model": "m-8bit", "why": "It is <not> there."}
+    (tmp_path / "gone/job.json").write_text(json.dumps(job))
+    return tmp_path
+
+
+def test_a_runs_page_holds_the_card_against_the_servers_word(proven):
+    shown = view.environment(results.load_run(proven / "other"), "en").text
+    assert "format | GGUF | gguf | agrees" in shown
+    assert "size | 22.26 GB | 12.11 GB | differs" in shown
+    assert "variant | 8bit | – | cannot be told" in shown
+    assert "low, the system prompt, effect shown" in shown
+    assert "900A1 [system] low 40 / high –" in shown
+    assert "The server's own effort | medium" in shown
+    assert "top_k 0" in shown and "min_p 0.05 (doc)" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("other", "‡ Weights other than the requested ones answered."),
+        ("mute", "† No word of the server's own"),
+        ("sure", "Weights verified by /props."),
+    ],
+)
+def test_a_result_says_what_is_known_of_its_weights(proven, name, told):
+    assert told in view.result(results.load_run(proven / name), "en").text
+
+
+def test_the_index_marks_weights_and_lists_what_never_began(proven):
+    page = write_index(proven, "en").read_text(encoding="utf-8")
+    assert "<td>other ‡</td>" in page and "<td>sure</td>" in page
+    assert "verified (/props)" in page and "† No word" in page and "‡ Weights" in page
+    assert "not measured: It is &lt;not&gt; there." in page and "m-8bit" in page
+
+
+def test_a_table_explains_its_marks_in_its_language_or_in_both():
+    rows = [["a †", 1]]
+    assert "サーバー" in shown.table(["", "n"], rows, lang="ja").markdown
+    assert "サーバー" not in shown.table(["", "n"], rows, lang="en").text
+    both = shown.table(["", "n"], rows).html
+    assert "サーバー" in both and "No word of the server" in both
+    assert "†" not in shown.table(["", "n"], [["a", 1]]).text

@@ -9,7 +9,7 @@ import yaml
 from runs import planned, replied, sit
 
 import igaku
-from igaku import report
+from igaku import report, tables
 from igaku.pages import findings, models, pairs, strata, tokens
 from igaku.study import open_study
 
@@ -211,8 +211,8 @@ def test_flips_between_models_are_read_against_those_of_a_repeat(tmp_path):
     sit(tmp_path, [i % 5 > 0 for i in range(40)], "b")
     study = open_study(tmp_path, lang="en")
     told = pairs.noise_floor(study).text
-    assert "Noise floor: a (a1) asked again flips 1 of 40" in told
-    assert "Flips between models: a (a1)/b 14/40" in told
+    assert "Noise floor: a (a1) † asked again flips 1 of 40" in told
+    assert "Flips between models: a (a1) †/b † 14/40" in told
 
 
 def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):
@@ -220,6 +220,65 @@ def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):
     sit(tmp_path, [False] * 20, "b")
     told = pairs.noise_floor(open_study(tmp_path, lang="en")).text
     assert "the noise of the measurement is unknown" in told
+
+
+# --- which weights answered -----------------------------------------------------------
+
+VERIFIED = {"status": "verified", "source": "/api/v1/models", "checks": []}
+WRONG = {"status": "wrong_model", "source": "/api/v1/models", "checks": []}
+
+
+@pytest.fixture
+def of_three_kinds(tmp_path):
+    """A verified run, one that nothing confirms, and one of other weights."""
+    sit(tmp_path, [i % 4 > 0 for i in range(40)], "sure", identity=VERIFIED)
+    sit(tmp_path, [i % 5 > 0 for i in range(40)], "mute")
+    sit(tmp_path, [i % 3 > 0 for i in range(40)], "other", identity=WRONG)
+    return tmp_path
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_every_table_that_names_a_run_says_what_is_known_of_its_weights(
+    of_three_kinds, lang
+):
+    study = open_study(of_three_kinds, lang=lang)
+    tables = report.write(study).markdown.read_text(encoding="utf-8").split("\n\n")
+    naming = [
+        (block, after)
+        for block, after in zip(tables, [*tables[1:], ""], strict=True)
+        if block.startswith("| ") and re.search(r"\| (mute|other)\b", block)
+    ]
+    assert len(naming) > 5
+    for block, after in naming:
+        assert not re.search(r"\b(mute|other)\b(?! [†‡])", block), block
+        assert "†" in after or "‡" in after, block
+        assert bool(JAPANESE.search(after)) == (lang == "ja")
+    assert "sure †" not in "".join(tables) and "sure ‡" not in "".join(tables)
+
+
+def test_the_overview_says_by_which_path_the_weights_are_known(of_three_kinds):
+    told = models.overview(open_study(of_three_kinds, lang="en")).text
+    assert "verified (/api/v1/models)" in told
+    assert "unverified" in told and "wrong model" in told
+
+
+def test_tables_for_programs_have_a_column_instead_of_marks(of_three_kinds):
+    frames = tables.frames(open_study(of_three_kinds, lang="en"))
+    known = {"sure": "verified", "mute": "unverified", "other": "wrong_model"}
+    for name in ("models", "sections", "answers", "strata"):
+        seen = frames[name]
+        assert dict(zip(seen["run"], seen["identity"], strict=True)) == known
+    pair = frames["pairs"].iloc[0]
+    assert pair["identity_a"] == known[pair["a"]]
+    assert pair["identity_b"] == known[pair["b"]]
+    assert not frames["models"]["label"].str.contains("[†‡]").any()
+
+
+def test_figures_say_below_what_the_marks_in_them_mean(of_three_kinds):
+    study = open_study(of_three_kinds, lang="en")
+    assert "mute †" in models.accuracy_figure(study).alt
+    told = report.caption(study, "accuracy").text
+    assert "† " in told and "‡ " in told
 
 
 # --- hostile and degenerate input -----------------------------------------------------

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+from runs import planned, replied, sit
 
 from igaku import results, scoring
 from igaku.errors import IgakuError
@@ -250,3 +251,42 @@ def test_lab_runs_say_so(write):
     about = manifest()
     about["settings"]["base_url"] = "lab"
     assert results.find_runs(write([answer()], about=about))[0].is_lab
+
+
+# --- which weights answered -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ({"status": "verified"}, "verified"),
+        ({"status": "unverified"}, "unverified"),
+        ({"status": "wrong_model"}, "wrong_model"),
+        ({"status": "something new"}, "unverified"),
+        (["odd"], "unverified"),
+        (None, "unverified"),
+    ],
+)
+def test_weights_are_verified_only_where_the_manifest_says_so(tmp_path, told, known):
+    assert sit(tmp_path, [True], identity=told).identity == known
+
+
+def test_one_reply_of_another_model_outweighs_the_listing(tmp_path):
+    rows = [replied(q) for q in planned(3)]
+    rows[2] |= {"outcome": "wrong_model"}
+    run = sit(tmp_path, None, rows=rows, identity={"status": "verified"})
+    assert run.identity == "wrong_model"
+
+
+def test_only_jobs_that_failed_without_an_answer_are_unmeasured(tmp_path):
+    sit(tmp_path, [True], "done")
+    for name, text in {
+        "done": '{"state": "failed"}',
+        "gone": '{"state": "failed", "why": "It is not there.", "run": "x"}',
+        "busy": '{"state": "running"}',
+        "torn": '{"state": ',
+    }.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "job.json").write_text(text)
+    (job,) = results.unmeasured(tmp_path)
+    assert job["run"] == "gone" and job["why"] == "It is not there."

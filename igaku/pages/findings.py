@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku import scoring
-from igaku.audits import alarms, tainting
+from igaku.audits import alarms, effort_of, tainting
 from igaku.card import ROWS
 from igaku.official import official
 from igaku.pages.models import bounds_sentence, size_text
@@ -60,7 +60,7 @@ def findings_table(study: Study) -> Shown:
         (say(lang, "合格線", "Pass lines"), _line_line(study)),
         (say(lang, "メモリ", "Memory"), _memory_line(study)),
     ]
-    return table(head, rows, left=(0, 1))
+    return table(head, rows, left=(0, 1), lang=lang)
 
 
 def _audit_line(study: Study) -> str:
@@ -297,7 +297,11 @@ def formats(study: Study) -> Shown:
     )
     runs = [run for run in study.variants if run.asked]
     rows = [_format_row(study, run) for run in runs]
-    shown = table(head.split("|"), rows, left=(0, 1, 2)) if rows else Shown("", "")
+    shown = (
+        table(head.split("|"), rows, left=(0, 1, 2), lang=lang)
+        if rows
+        else Shown("", "")
+    )
     return joined([shown, _healthy(study), budget_evidence(study)])
 
 
@@ -385,7 +389,7 @@ def non_experts(study: Study) -> Shown:
     return joined(pieces)
 
 
-IDENTITY = ("identical_replies", "other_model", "unproven_variant")
+IDENTITY = ("identical_replies", "other_model", "wrong_weights")
 
 
 def _untested(study: Study, eight: Run, four: Run) -> str:
@@ -428,7 +432,7 @@ def _tainted(study: Study, run: Run) -> str:
 
 def _twin_words(study: Study, eight: Run, four: Run) -> str:
     blank = [f"{int(scoring.blank(r.rows).sum())}/{r.asked}" for r in (eight, four)]
-    efforts = [run.settings.get("reasoning_effort") for run in (eight, four)]
+    efforts = [effort_of(run)[0] for run in (eight, four)]
     if None in efforts:
         effort_ja = "エンジンの版や推論の強さが同じだったかは記録にありません。"
         effort_en = "Whether engine and reasoning effort were alike is not on record."
@@ -466,7 +470,8 @@ def cost(study: Study) -> Shown:
         f"Model|Size|Saved (against {study.label(base.name)})|Accuracy"
         f"|Difference (candidate − reference, points)|95 % Tango|Not worse by {points}",
     )
-    return table(head.split("|"), body, left=(0, 6)) + cost_words(study)
+    shown = table(head.split("|"), body, left=(0, 6), lang=study.lang)
+    return shown + cost_words(study)
 
 
 def cost_words(study: Study) -> Shown:

@@ -29,17 +29,16 @@ from igaku.shown import (
     table,
 )
 from igaku.study import Study, role, size_gb
-from igaku.view import origin, sections
+from igaku.view import origin, sections, weights, weights_told, weights_word
 
 # --- audits ---------------------------------------------------------------------------
 
 
 def audits(study: Study) -> Shown:
     """All alarms, the grave ones first, or the sentence that there is none."""
-    lang = study.lang
-    if not study.runs:
+    lang, found = study.lang, alarms(study)
+    if not study.runs and not found:
         return nothing_to_show(lang)
-    found = alarms(study)
     if not found:
         clear = say(
             lang, "監査で見つかった警告はありません。", "No audit raised an alarm."
@@ -88,17 +87,17 @@ def overview(study: Study, runs: Sequence[Run] | None = None) -> Shown:
         return nothing_to_show(lang)
     head = say(
         lang,
-        "#|モデル|監査|種別|試験|正答|正答率|95 %信頼区間|空回答|APIエラー|状態"
+        "#|モデル|監査|種別|試験|重み|正答|正答率|95 %信頼区間|空回答|APIエラー|状態"
         "|75 %の線|フォーマット|量子化|サイズ|HF DL数",
-        "#|Model|Audits|Kind|Exam|Correct|Accuracy|95 % interval|Blank|API errors"
-        "|Status|75 % line|Format|Quantization|Size|HF downloads",
+        "#|Model|Audits|Kind|Exam|Weights|Correct|Accuracy|95 % interval|Blank"
+        "|API errors|Status|75 % line|Format|Quantization|Size|HF downloads",
     ).split("|")
     rows = [_overview_row(study, run, i) for i, run in enumerate(listed, 1)]
     kept = _known(rows)
-    left = [place for place, i in enumerate(kept) if i in (1, 2, 3, 4, 10, 11, 12, 13)]
-    body = table(
-        [head[i] for i in kept], [[r[i] for i in kept] for r in rows], left=left
-    )
+    words = (1, 2, 3, 4, 5, 11, 12, 13, 14)
+    left = [place for place, i in enumerate(kept) if i in words]
+    cells = [[r[i] for i in kept] for r in rows]
+    body = table([head[i] for i in kept], cells, left=left, lang=lang)
     return joined([body, origin(listed, lang), _one_run(listed, lang)])
 
 
@@ -108,7 +107,7 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
     low, high = share(counts["low"]), share(counts["high"])
     return [
         number, study.label(run.name), _mark(study, run),
-        kind_of_number(run.origin, lang), run.exam,
+        kind_of_number(run.origin, lang), run.exam, weights_word(run, lang),
         f"{counts['correct']}/{asked}", share(counts["accuracy"]),
         f"{low}–{high}" if asked else None, counts["blank"], counts["api_errors"],
         str(scoring.status(run)), counts["verdict"], run.card.get("format"),
@@ -183,7 +182,8 @@ def causes(study: Study) -> Shown:
     head = [say(study.lang, "モデル", "Model"), *outcomes, "not_run"]
     head.append(say(study.lang, "状態", "Status"))
     body = [_cause_row(study, run, outcomes) for run in runs]
-    return table(head, body, left=(0, len(head) - 1)) + _cause_words(study.lang, met)
+    shown = table(head, body, left=(0, len(head) - 1), lang=study.lang)
+    return shown + _cause_words(study.lang, met)
 
 
 def _cause_row(study: Study, run: Run, outcomes: list[str]) -> list[object]:
@@ -245,7 +245,9 @@ def lines_table(study: Study) -> Shown:
         "Model|Correct|75 % line|Short by|95 % interval|Compulsory (必修)"
         "|General, clinical|Prohibited (禁忌)|Official",
     ).split("|")
-    return table(head, [_line_row(study, run) for run in runs], left=(0, 2, 8))
+    return table(
+        head, [_line_row(study, run) for run in runs], left=(0, 2, 8), lang=lang
+    )
 
 
 def _line_row(study: Study, run: Run) -> list[object]:
@@ -425,6 +427,7 @@ def model_body(study: Study, run: Run) -> Shown:
     """What stands below the heading of one model."""
     lang = study.lang
     pieces = [warned(study, run.name), card(run, lang)]
+    pieces += [weights_told(run, lang), weights(run, lang)]
     pieces += [sections(run, lang), _outcome_line(run, lang)]
     if not run.is_lab and role(run) != "follow-up":
         told = line_sentence(study, run) if run.asked else ""
@@ -445,7 +448,7 @@ def card(run: Run, lang: str) -> Shown:
         none = say(lang, "カードはありません。", "There is no card.")
         return sentence(none, "note")
     head = [say(lang, "項目", "Item"), say(lang, "値", "Value")]
-    return table(head, rows, left=(0, 1))
+    return table(head, rows, left=(0, 1), lang=lang)
 
 
 def _outcome_line(run: Run, lang: str) -> Shown:
@@ -472,7 +475,7 @@ def published(run: Run, lang: str) -> Shown:
     ]
     name = say(lang, f"ここで数えた正答（{kind_of_number(run.origin, lang)}）",
                f"Correct as counted here ({run.origin})")  # fmt: skip
-    shown = table(head, [*rows, [name, *here]])
+    shown = table(head, [*rows, [name, *here]], lang=lang)
     words = [
         run.published.get(key) for key in ("verdict", "remark", "failure", "source")
     ]

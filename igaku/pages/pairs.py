@@ -217,7 +217,7 @@ def counts_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1))
+    return table(head.split("|"), body, left=(0, 1), lang=study.lang)
 
 
 def _with_lost(flips: int, lost: int) -> str:
@@ -246,7 +246,7 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1, 8))
+    return table(head.split("|"), body, left=(0, 1, 8), lang=study.lang)
 
 
 def verdict_word(study: Study, row: pd.Series) -> str:
@@ -281,7 +281,7 @@ def power_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1))
+    return table(head.split("|"), body, left=(0, 1), lang=study.lang)
 
 
 # --- sentences ------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def _stratum(
         for level in levels
     ]
     exam = str(runs[0].exam)
-    shown = heading(f"{title} [{exam}]", 4) + table(head, body)
+    shown = heading(f"{title} [{exam}]", 4) + table(head, body, lang=lang)
     return shown + _rare(lang) if stratum == "speciality" else shown
 
 
@@ -123,7 +123,7 @@ def kinki_table(study: Study) -> Shown:
         "モデル|禁忌肢のある問題（聞いた数）|選んだ数|問題",
         "Model|Questions with a 禁忌 option (asked)|Chosen|Questions",
     )
-    return table(head.split("|"), body, left=(0, 3))
+    return table(head.split("|"), body, left=(0, 3), lang=lang)
 
 
 def _kinki_row(study: Study, run: Run) -> list[object]:
@@ -172,7 +172,7 @@ def pattern_table(study: Study) -> Shown:
             [*("✓" if row[run.name] else "✗" for run in runs), row["questions"]]
             for _, row in found.head(PATTERNS).iterrows()
         ]
-        pieces.append(table(head, body, left=range(len(runs))))
+        pieces.append(table(head, body, left=range(len(runs)), lang=study.lang))
         if len(found) > PATTERNS:
             more = len(found) - PATTERNS
             text = say(study.lang, f"ほか{more}通り。", f"{more} more patterns.")

@@ -89,7 +89,7 @@ def token_table(study: Study) -> Shown:
     rows = [_token_row(study, each, reasoning.get(each.run)) for each in found]
     note = say(lang, "n.e. = 推定できない（切れた返答が多い）。",
                "n.e. = cannot be estimated, too many replies being cut.")  # fmt: skip
-    shown = table(head.split("|"), rows, left=(0, 1))
+    shown = table(head.split("|"), rows, left=(0, 1), lang=lang)
     return joined([shown, sentence(note, "note"), stand_in(study)])
 
 
@@ -142,7 +142,7 @@ def logrank_table(study: Study) -> Shown:
     more = len(rows) - len(body)
     rest = say(lang, f"ほか{more}組は表（CSV）にあります。",
                f"{more} more pairs are in the CSV table.")  # fmt: skip
-    shown = table(head.split("|"), body, left=(0, 1))
+    shown = table(head.split("|"), body, left=(0, 1), lang=lang)
     return shown + sentence(rest, "note") if more else shown
 
 
@@ -180,7 +180,7 @@ def right_wrong_table(study: Study) -> Shown:
         "Model|Unit|Right n|Right, median|Not right n|Not right, median|Log-rank p"
         "|p, finished replies only",
     )
-    return table(head.split("|"), body, left=(0, 1))
+    return table(head.split("|"), body, left=(0, 1), lang=lang)
 
 
 def _right_wrong_row(
@@ -220,7 +220,7 @@ def loop_table(study: Study) -> Shown:
         "Model|Replies with reasoning|Looping|Cut replies|Of them looping"
         "|Longest repeated suffix (characters, median)|Distinct 12-grams (median)",
     )
-    return table(head.split("|"), body)
+    return table(head.split("|"), body, lang=lang)
 
 
 @cache
@@ -314,7 +314,7 @@ def rescue_table(study: Study) -> Shown:
     rows = [row for rescue in found for row in _rescue_rows(study, rescue)]
     words = [sentence(rescue_sentence(study, rescue)) for rescue in found]
     title = heading(say(lang, "失った返答を聞き直す", "Lost replies, asked again"), 4)
-    return title + table(head.split("|"), rows, left=(0, 1)) + joined(words)
+    return title + table(head.split("|"), rows, left=(0, 1), lang=lang) + joined(words)
 
 
 def _rescue_rows(study: Study, rescue: Rescue) -> list[list[object]]:
