@@ -4,10 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
 
-.PHONY: help run mechanism test lint lab lock set-up
+SWEEP ?= lab
+
+.PHONY: help run sweep mechanism test lint lab lock set-up
 
 help:
 	@echo "make run        ask the embedded models their exam, analyse and render it"
+	@echo "make sweep      go through a file of params/sweeps: make sweep SWEEP=seed"
 	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"
 	@echo "make test       run the test suite"
 	@echo "make lab        open the notebooks in JupyterLab"
@@ -15,6 +18,9 @@ help:
 
 run: set-up
 	@$(BIN)/igaku demo $(ARGS)
+
+sweep: set-up
+	@$(BIN)/igaku sweep $(SWEEP) $(ARGS)
 
 mechanism: set-up
 	$(BIN)/papermill notebooks/mechanism.ipynb outputs/mechanism.ipynb -k python3 $(ARGS)
@@ -37,6 +43,6 @@ set-up:
 
 # For maintainers: choose the locked versions anew (needs uv on the PATH).
 lock:
-	uv pip compile pyproject.toml --extra lab --extra test -o requirements.lock \
+	uv pip compile pyproject.toml --extra lab --extra sweep --extra test -o requirements.lock \
 	    --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make lock"

@@ -34,6 +34,9 @@ NEEDS = {
     "mlx": "Linux with glibc 2.35 or newer, or macOS 14 or newer on Apple silicon",
     "llama.cpp": "Linux with glibc on x86-64 or arm64, or macOS 13 or newer",
 }
+# Snakemake needs one package that is published as source alone: the lock's setuptools
+# builds it, once the rest is there.
+SOURCE = ("connection-pool",)
 NO_BUILD = "No matching distribution found"
 
 
@@ -138,7 +141,9 @@ def has_pip() -> bool:
 def install_lock() -> None:
     """Install the locked packages, each engine by itself."""
     parts = split_lock((ROOT / "requirements.lock").read_text())
-    if install_part(parts.pop(""))[0]:
+    source = parts.pop("source")
+    built = ("--no-build-isolation", "--no-binary", ",".join(SOURCE))
+    if install_part(parts.pop(""))[0] or install_part(source, *built)[0]:
         fail("the locked packages could not be installed")
     for engine, lines in parts.items():
         status, output = install_part(lines)
@@ -149,9 +154,13 @@ def install_lock() -> None:
 
 
 def split_lock(text: str) -> dict[str, list[str]]:
-    """The lock's lines by engine; the key "" holds what every machine needs."""
-    owner = {name: engine for engine, names in ENGINES.items() for name in names}
-    parts: dict[str, list[str]] = {"": []}
+    """The lock's lines by engine; the key "" holds what every machine needs.
+
+    Another, "source", holds what of that has to be built.
+    """
+    groups = {**ENGINES, "source": SOURCE}
+    owner = {name: group for group, names in groups.items() for name in names}
+    parts: dict[str, list[str]] = {"": [], "source": []}
     part = parts[""]
     for line in text.splitlines():
         if line and line[0] not in " #":
@@ -160,12 +169,12 @@ def split_lock(text: str) -> dict[str, list[str]]:
     return parts
 
 
-def install_part(lines: list[str]) -> tuple[int, str]:
+def install_part(lines: list[str], *options: str) -> tuple[int, str]:
     """Install some entries of the lock, which is complete: nothing is resolved."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "requirements.txt"
         path.write_text("\n".join(lines) + "\n")
-        wheels = ("--only-binary", ":all:")
+        wheels = ("--only-binary", ":all:", *options)
         return pip("--no-deps", "--require-hashes", *wheels, "-r", str(path))
 
 

@@ -111,6 +111,47 @@ def demo(
     run_demo(limit or LIMIT, lang)
 
 
+@app.command()
+def sweep(
+    name: Annotated[
+        str, typer.Argument(help="A file of params/sweeps, by name or by its path.")
+    ],
+    outputs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
+    ] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "ja",
+    only: Annotated[
+        str | None, typer.Option(help="Make this run alone, in one attempt.")
+    ] = None,
+    attempt: Annotated[
+        int, typer.Option(min=1, help="Which attempt that is: some failures last.")
+    ] = 1,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how far it is.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Analyse what there is, and report.")
+    ] = False,
+) -> None:
+    """Go through many runs unattended, one after the other on each server."""
+    import signal
+
+    from igaku import sweep_report, sweeping
+    from igaku.sweep import read_sweep
+
+    # What ends a job on a cluster is to leave it as Ctrl-C does: kept, and told so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = read_sweep(name, outputs)
+    if status:
+        typer.echo(sweep_report.status_text(plan))
+    elif only:
+        sweeping.attempt_one(plan, only, attempt, lang)
+    elif report:
+        typer.echo(sweeping.finish(plan, lang))
+    else:
+        typer.echo(sweeping.sweep(name, outputs, lang))
+
+
 @app.command("import")
 def recorded(
     paths: Annotated[

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import paths
+from igaku import errors, paths
 from igaku.errors import IgakuError
 from igaku.folder import ANSWERS
 
@@ -27,6 +27,8 @@ PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
 # dies (papermill#511). A run resumes, so starting it again costs nothing.
 PORT_RACE = re.compile(r"ZMQError|DeadKernelError|Kernel (died|didn't respond)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+OURS = "|".join(name for name, each in vars(errors).items() if isinstance(each, type))
+FAILURE = re.compile(rf"(?:igaku\.errors\.)?({OURS}): (.+)")
 
 
 def demo(limit: int = LIMIT, lang: str = "ja", outputs_dir: Path | None = None) -> Path:
@@ -136,14 +138,22 @@ def papermill(
     notebook: str, output: Path, options: Sequence[str], watch: Callable[[], object]
 ) -> None:
     """Start papermill with these options; what went wrong is one sentence."""
+    status, log = execution(notebook, output, options, watch)
+    if status:
+        raise IgakuError(last_sentence(log) or f"papermill ended with {status}.")
+
+
+def execution(
+    notebook: str, output: Path, options: Sequence[str], watch: Callable[[], object]
+) -> tuple[int, str]:
+    """Start papermill with these options; its status and what it said."""
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "papermill", str(paths.NOTEBOOKS / notebook)]
     command += [str(output), "-k", "python3", "--no-progress-bar", *options]
     status, log = run(command, watch)
     if status and PORT_RACE.search(log):
         status, log = run(command, watch)
-    if status:
-        raise IgakuError(last_sentence(log) or f"papermill ended with {status}.")
+    return status, log
 
 
 def run(command: Sequence[str], watch: Callable[[], object]) -> tuple[int, str]:
@@ -187,10 +197,18 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 def last_sentence(log: str) -> str:
     """The message of the last error in a log, which is what a user can act on."""
+    if told := failure(log):
+        return told[1]
     lines = [line.strip() for line in COLOURS.sub("", log).splitlines()]
-    told = [line for line in lines if line.startswith("igaku.errors.")]
-    found = (told or [line for line in lines if line] or [""])[-1]
-    return found.partition("Error: ")[2] or found
+    last = ([line for line in lines if line] or [""])[-1]
+    return last.partition("Error: ")[2] or last
+
+
+def failure(log: str) -> tuple[str, str] | None:
+    """The class and the sentence of the last error in a log that is one of igaku's."""
+    lines = map(str.strip, COLOURS.sub("", log).splitlines())
+    told = [found for line in lines if (found := FAILURE.match(line))]
+    return (told[-1][1], told[-1][2]) if told else None
 
 
 def say(sentence: str) -> None:

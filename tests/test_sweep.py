@@ -1,0 +1,505 @@
+"""A sweep: its file, where it stands, and four real servers of the lab at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from runs import planned, replied, sit
+from typer.testing import CliRunner
+
+from igaku import cli, demo, manifest, paths, sweep_report, sweep_status, sweeping
+from igaku.card import settings_from
+from igaku.errors import IgakuError
+from igaku.folder import read_rows
+from igaku.lab.engines import missing_engine
+from igaku.lab.serve import serving
+from igaku.results import find_runs
+from igaku.sweep import read_sweep
+
+LAB = ("lab-gguf-mxfp4", "lab-mlx-8bit", "lab-mxfp4-q8", "lab-mxfp4-q4")
+SHIPPED = sorted(path.stem for path in (paths.PARAMS / "sweeps").glob("*.yaml"))
+HERE, THERE = "http://127.0.0.1:1234/v1", "http://studio.local:1234/v1"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a sweep's file, and reads it."""
+
+    def write(**told):
+        path = tmp_path / "trial.yaml"
+        path.write_text(yaml.safe_dump(told), encoding="utf-8")
+        return read_sweep(str(path), tmp_path / "outputs")
+
+    return write
+
+
+def names(sweep):
+    return [job.run for job in sweep.jobs]
+
+
+# --- the file -------------------------------------------------------------------------
+
+
+def test_a_name_tells_what_its_run_does_not_share_with_the_others(written):
+    told = {"models": ["openai-8bit"], "exams": [2022]}
+    assert names(written(**told)) == ["openai-8bit"]
+    assert names(written(**told, budgets=[4096])) == ["openai-8bit"]
+    assert names(written(**told | {"exams": [2018]})) == ["openai-8bit-2018"]
+    several = written(
+        **told | {"exams": [2022, 2021]},
+        budgets=[1024, 4096],
+        efforts=["low", "high"],
+        suffix="joined",
+        repeats=2,
+    )
+    assert len(set(names(several))) == len(several.jobs) == 16
+    assert names(several)[:2] == [
+        "openai-8bit-1024-low-joined",
+        "openai-8bit-1024-low-joined-r2",
+    ]
+    assert names(several)[-1] == "openai-8bit-2021-4096-high-joined-r2"
+
+
+def test_a_name_does_not_hang_on_the_other_models(written):
+    models = ["openai-8bit", "safeguard-mxfp4", "lab-mxfp4-q4"]
+    there, back = (written(models=m) for m in (models, models[::-1]))
+    assert sorted(names(there)) == sorted(names(back)) == sorted(models)
+
+
+def test_a_prompt_of_ones_own_is_named_by_its_file(written):
+    prompts = ["baseline", "prompts/step-by-step.yaml#short"]
+    assert names(written(models=["openai-8bit"], prompts=prompts)) == [
+        "openai-8bit",
+        "openai-8bit-step-by-step-short",
+    ]
+
+
+def test_models_are_dealt_to_endpoints_and_stay_there(written):
+    own = {"model": "lab-mxfp4-q4", "endpoint": "http://lab.local:8080/v1/"}
+    sweep = written(
+        models=["openai-8bit", own, "safeguard-mxfp4", "openai-mxfp4-gguf"],
+        endpoints=[HERE, THERE],
+        efforts=["low", "high"],
+    )
+    lanes = [{(job.model, job.endpoint) for job in lane} for lane in sweep.lanes]
+    assert lanes == [
+        {("openai-8bit", HERE), ("openai-mxfp4-gguf", HERE)},
+        {("lab-mxfp4-q4", "http://lab.local:8080/v1")},
+        {("safeguard-mxfp4", THERE)},
+    ]
+
+
+def test_without_endpoints_a_model_goes_where_its_file_says(written):
+    sweep = written(models=["openai-8bit", "lab-mxfp4-q4", "lab-mlx-8bit"])
+    assert [job.endpoint for job in sweep.jobs] == [HERE, "lab", "lab"]
+    assert [job.lane for job in sweep.jobs] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({}, "List under `models`"),
+        ({"models": "openai-8bit"}, "`models` must be a list"),
+        ({"models": ["openai-8bits"]}, "did you mean openai-8bit?"),
+        ({"models": ["openai-8bit"], "endpoint": [HERE]}, "did you mean endpoints?"),
+        ({"models": [{"slug": "openai-8bit"}]}, "There is no key of a model slug"),
+        ({"models": ["openai-8bit"] * 2}, "more than one run called openai-8bit"),
+        ({"models": ["openai-8bit"], "endpoints": ["studio"]}, "a server's address"),
+        ({"models": ["openai-8bit"], "efforts": ["lowest"]}, "reasoning_effort is"),
+        ({"models": ["openai-8bit"], "repeats": 0}, "`repeats` must be"),
+        ({"models": ["openai-8bit"], "suffix": "a/b"}, "a plain folder name"),
+        (
+            {"models": ["openai-8bit"], "settings": {"max_tokens": 9}},
+            "list its values under `budgets`",
+        ),
+        (
+            {"models": ["openai-8bit"], "settings": {"concurency": 9}},
+            "did you mean concurrency?",
+        ),
+    ],
+)
+def test_a_slip_in_the_file_is_a_sentence(written, told, sentence):
+    with pytest.raises(IgakuError) as refused:
+        written(**told)
+    assert sentence in str(refused.value)
+    assert "trial.yaml" in str(refused.value)
+
+
+def test_a_sweep_that_is_not_there_is_a_sentence():
+    with pytest.raises(IgakuError, match="There is no sweep sead: did you mean seed"):
+        read_sweep("sead")
+    with pytest.raises(IgakuError, match="There is no file"):
+        read_sweep("nowhere/sead.yaml")
+
+
+def test_shipped_sweeps_share_a_run_only_where_it_is_the_same():
+    asked = {}
+    for name in SHIPPED:
+        for job in read_sweep(name).jobs:
+            settings = settings_from(**job.parameters).to_dict()
+            assert asked.setdefault(job.run, settings) == settings
+    assert {"seed", "larger-budget", "effort", "noise-floor", "vignettes"} < {*SHIPPED}
+    assert "openai-8bit-r2" in asked
+
+
+def test_the_seed_is_swept_under_one_explicit_effort():
+    for job in read_sweep("seed").jobs:
+        settings = settings_from(**job.parameters)
+        assert (settings.reasoning_effort, settings.load) == ("low", True)
+        assert (settings.exam, settings.max_tokens) == (2022, 1024)
+
+
+# --- where it stands ------------------------------------------------------------------
+
+NOON = datetime(2026, 2, 7, 12, tzinfo=UTC)
+
+
+def put(
+    sweep, job, n, total, minutes=None, state="running", outcome="answered", **about
+):
+    """A job's folder with n answers at even pace, in the minutes before noon."""
+    questions = planned(total)
+    rows = [
+        replied(
+            question,
+            outcome=outcome,
+            seconds=1.0,
+            prompt_sha256="0",
+            asked_at=(NOON - timedelta(minutes=minutes or n) * (n - i) / n).isoformat(),
+        )
+        for i, question in enumerate(questions[:n])
+    ]
+    sit(sweep.outputs_dir, None, job.run, questions, rows=rows, **about)
+    sweep_status.write_job(sweep.folder(job), {"state": state, "attempts": 1})
+
+
+@pytest.fixture
+def two_lanes(written):
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    models = ["openai-8bit", "safeguard-mxfp4", own]
+    return written(models=models, exams=[2022])
+
+
+def test_time_left_is_that_of_the_slowest_lane(two_lanes):
+    first, second, other = two_lanes.jobs
+    put(two_lanes, first, n=100, total=100, minutes=10, state="done")
+    put(two_lanes, other, n=5, total=100, minutes=10, state="broken")
+    found = sweep_status.standings(two_lanes)
+    assert [(each.state, each.asked, each.total) for each in found] == [
+        ("done", 100, 100),
+        ("waiting", 0, 100),
+        ("broken", 5, 100),
+    ]
+    told = sweep_status.totals(found, NOON)
+    assert told.per_minute == pytest.approx(10 + 0.5)
+    assert told.left == timedelta(minutes=10)  # the broken one is over
+    assert str(told) == (
+        "1 done, 0 running, 1 broken, 0 failed, 1 waiting, 10.5 questions/min, "
+        "10 min left"
+    )
+    assert second.lane == first.lane
+
+
+def test_only_the_last_ten_minutes_tell_the_pace(two_lanes):
+    put(two_lanes, two_lanes.jobs[0], n=60, total=100, minutes=60)
+    told = sweep_status.totals(sweep_status.standings(two_lanes), NOON)
+    assert told.per_minute == pytest.approx(1, rel=0.1)
+    later = sweep_status.totals(sweep_status.standings(two_lanes), NOON + timedelta(1))
+    assert (later.per_minute, later.left) == (None, None)
+
+
+def test_a_job_whose_process_is_gone_waits_again(two_lanes):
+    job = two_lanes.jobs[0]
+    put(two_lanes, job, n=3, total=9)
+    folder = two_lanes.folder(job)
+    with sweep_status.held(folder) as is_mine:
+        assert is_mine
+        assert sweep_status.standings(two_lanes)[0].state == "running"
+        with sweep_status.held(folder) as twice:
+            assert not twice
+    gone = sweep_status.standings(two_lanes)[0]
+    assert (gone.state, gone.why, gone.left) == ("waiting", "it was interrupted", 6)
+
+
+def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
+    first, second, _ = two_lanes.jobs
+    put(two_lanes, first, n=20, total=40, outcome="truncated", state="broken")
+    two_lanes.folder(second).mkdir()
+    failed = {"state": "failed", "why": "Load it."}
+    sweep_status.write_job(two_lanes.folder(second), failed)
+    words = ["sweep", str(tmp_path / "trial.yaml"), "--status"]
+    words += ["--outputs", str(two_lanes.outputs_dir)]
+    shown = CliRunner().invoke(cli.app, words).output.splitlines()
+    assert shown[1].split() == ["openai-8bit", HERE, "broken", "20/40", "20"]
+    assert shown[2].split()[2:] == ["failed", "0/40", "0", "Load", "it."]
+    assert shown[-1].startswith("0 done, 0 running, 1 broken, 1 failed, 1 waiting")
+    # A folder without answers is no run to an analysis.
+    assert [run.name for run in find_runs(two_lanes.outputs_dir)] == ["openai-8bit"]
+
+
+# --- going through it, papermill's place taken by a stand-in ------------------------
+
+
+@pytest.fixture
+def papermill(monkeypatch):
+    """A stand-in of papermill that ends as a list says, run by run."""
+    ends, started = {}, []
+
+    def execution(notebook, output, options, watch):
+        watch()
+        name = output.parent.name
+        started.append(name)
+        told = ends.get(name) or []
+        end = told.pop(0) if told else (0, "")
+        if not end[0]:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            plain = {"status": "OK", "questions": []}
+            manifest.write(output.parent, plain)
+        return end
+
+    monkeypatch.setattr(demo, "execution", execution)
+    monkeypatch.setattr(sweeping, "PAUSE", 0.0)
+    execution.ends, execution.started = ends, started
+    return execution
+
+
+def state_of(sweep, run):
+    return sweep_status.read_job(sweep.folder(sweep.job(run)))
+
+
+def failing(name, sentence):
+    return 1, f"Traceback\n\x1b[31m{name}\x1b[39m: {sentence}\n\n"
+
+
+def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, written):
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    models = ["openai-8bit", "safeguard-mxfp4", "mlx-community-mxfp4-q4", own]
+    plan = written(models=models)
+    broken = failing("EngineCrashed", "The engine of openai-8bit crashed: see its log.")
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends |= {
+        "openai-8bit": [broken],
+        "safeguard-mxfp4": [failing("WrongModel", "Another model answered: load it.")],
+        "openai-mxfp4-gguf": [gone, gone, gone],
+    }
+    with pytest.raises(IgakuError, match="safeguard-mxfp4 and openai-mxfp4-gguf did"):
+        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+    assert sorted(papermill.started) == sorted(
+        ["openai-8bit"] * 2
+        + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
+        + ["openai-mxfp4-gguf"] * 3
+    )
+    kinds = {run: state_of(plan, run)["kind"] for run in names(plan)}
+    assert list(kinds.values()) == [None, "wrong_model", None, "unreachable"]
+    page = (plan.outputs_dir / "sweep-trial.md").read_text(encoding="utf-8")
+    rows = {
+        line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line
+    }
+    crashed = "クラッシュ: The engine of openai-8bit crashed: see its log、続きから再開"
+    assert crashed in rows["openai-8bit"]
+    assert "別のモデル: Another model answered: load it" in rows["safeguard-mxfp4"]
+    assert "接続できず (3×): No server answers" in rows["openai-mxfp4-gguf"]
+    assert "| 完了 |" in rows["mlx-community-mxfp4-q4"]
+
+
+def test_a_finished_job_is_left_alone_until_its_parameters_change(papermill, written):
+    plan = written(models=["openai-8bit"])
+    file = plan.outputs_dir.parent / "trial.yaml"
+    for _ in range(2):
+        sweeping.sweep(str(file), plan.outputs_dir)
+    assert papermill.started == ["openai-8bit"]
+    written(models=["openai-8bit"], settings={"limit": 40})
+    sweeping.sweep(str(file), plan.outputs_dir)
+    assert len(papermill.started) == 2
+
+
+def test_a_later_attempt_leaves_what_failed_for_good(papermill, written):
+    plan = written(models=["openai-8bit"])
+    sentence = "The server could not load openai-8bit: download it."
+    papermill.ends["openai-8bit"] = [failing("NotLoaded", sentence)]
+    for attempt in (1, 2, 3):
+        with pytest.raises(IgakuError, match=f"openai-8bit: {sentence}"):
+            sweeping.attempt_one(plan, "openai-8bit", attempt, "en")
+    assert len(papermill.started) == 1
+    sweeping.attempt_one(plan, "openai-8bit", 1, "en")  # the next day
+    assert state_of(plan, "openai-8bit")["state"] == "done"
+    assert state_of(plan, "openai-8bit")["attempts"] == 2
+
+
+def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
+    monkeypatch, written
+):
+    def endless(notebook, output, options, watch):
+        while True:
+            watch()
+            time.sleep(0.01)
+
+    def interrupted(plan):
+        raise KeyboardInterrupt
+
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    plan = written(models=["openai-8bit", "safeguard-mxfp4", own])
+    monkeypatch.setattr(demo, "execution", endless)
+    monkeypatch.setattr(sweeping, "standings", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+    found = sweep_status.standings(plan)
+    assert [each.state for each in found] == ["waiting"] * 3
+    assert [each.attempts for each in found] == [1, 0, 1]
+
+
+def test_a_job_that_is_under_way_elsewhere_is_left_to_that(papermill, written):
+    plan = written(models=["openai-8bit"])
+    folder = plan.folder(plan.jobs[0])
+    with sweep_status.held(folder):
+        sweep_status.write_job(folder, {"state": "running", "pid": 7, "host": "far"})
+        with pytest.raises(IgakuError, match="under way in process 7 of far"):
+            sweeping.sit(plan, plan.jobs[0], "en")
+    assert not papermill.started
+
+
+def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
+    plan = written(models=["openai-8bit"], settings={"load": True})
+    job = plan.jobs[0]
+    crash = {
+        "ended": "stopped",
+        "end": (NOON - timedelta(minutes=17, seconds=30)).isoformat(),
+        "why": "The engine of openai-8bit crashed: load it again.",
+    }
+    done = {"ended": "finished", "end": NOON.isoformat(), "why": None}
+    put(plan, job, 40, 40, state="done", sessions=[crash, done], status="OK")
+    page = sweep_report.report(plan, sweep_status.standings(plan), "en").markdown
+    assert (
+        "stopped after 23 questions (The engine of openai-8bit crashed: load it "
+        "again); loaded again, finished"
+    ) in page
+
+
+# --- four real servers at once --------------------------------------------------------
+
+LIMIT = 20
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """The file of a sweep over four servers that are up: two engines, four models."""
+    for slug in LAB:
+        if reason := missing_engine(slug):
+            pytest.skip(f"{slug} cannot be served here: {reason}")
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(slug)) for slug in LAB]
+        entries = [
+            {"model": slug, "endpoint": server.base_url}
+            for slug, server in zip(LAB, servers, strict=True)
+        ]
+        file = tmp_path_factory.mktemp("four") / "four.yaml"
+        told = {"models": entries, "settings": {"limit": LIMIT, "concurrency": 1}}
+        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        yield file
+
+
+def answers(outputs):
+    """What was answered in every run, question by question."""
+    kept = ("content", "outcome", "finish_reason", "prompt_tokens", "completion_tokens")
+    return {
+        path.parent.name: {
+            row["problem_id"]: [row[name] for name in kept] for row in read_rows(path)
+        }
+        for path in outputs.glob("*/answers.jsonl")
+    }
+
+
+def snakemake(file, outputs, folder):
+    """Snakemake at work on a sweep, in a process group of its own."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "4"]
+    command += [
+        "--snakefile",
+        str(paths.ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    command += ["--config", f"sweep={file}", f"outputs={outputs}", "lang=en"]
+    log = (folder / "snakemake.log").open("ab")
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def killed_in_mid_run(process, outputs, more_than):
+    """Kill all of Snakemake once a run is in its middle; the answers there are."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it could be killed"
+        counts = [len(rows) for rows in answers(outputs).values()]
+        if sum(counts) > more_than and any(2 < n < LIMIT - 6 for n in counts):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return sum(counts)
+        time.sleep(0.05)
+    raise AssertionError("no run was in its middle")
+
+
+@pytest.mark.timeout(600)  # four engines and four notebooks, five times over
+def test_a_sweep_killed_twice_ends_in_the_answers_of_one_that_was_not(four, tmp_path):
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    sweeping.sweep(str(four), whole, "en", analyse=False)
+    expected = answers(whole)
+    assert {run: len(rows) for run, rows in expected.items()} == dict.fromkeys(
+        LAB, LIMIT
+    )
+    n = 0
+    for _ in range(2):
+        n = killed_in_mid_run(snakemake(four, torn, tmp_path), torn, n + 4)
+    standing = sweep_status.standings(read_sweep(str(four), torn))
+    assert not all(each.state == "done" for each in standing)
+    assert snakemake(four, torn, tmp_path).wait() == 0, (
+        tmp_path / "snakemake.log"
+    ).read_text()
+    assert answers(torn) == expected
+    done = json.loads((torn / LAB[1] / "job.json").read_text())
+    assert (done["state"], done["attempts"] > 1) == ("done", True)
+    assert "4 runs: done 4." in (torn / "sweep-four.md").read_text(encoding="utf-8")
+
+
+def test_the_runs_of_one_server_wait_for_each_other(four, tmp_path):
+    told = yaml.safe_load(four.read_text())
+    told |= {"models": told["models"][:1], "repeats": 2, "settings": {"limit": 4}}
+    file = tmp_path / "twice.yaml"
+    file.write_text(yaml.safe_dump(told))
+    process = snakemake(file, tmp_path / "out", tmp_path)
+    assert process.wait() == 0, (tmp_path / "snakemake.log").read_text()
+    spans = sorted(
+        (job["started"], job["ended"])
+        for path in (tmp_path / "out").glob("*/job.json")
+        for job in [json.loads(path.read_text())]
+    )
+    assert len(spans) == 2
+    assert spans[0][1] <= spans[1][0]
+
+
+def test_a_model_that_is_not_there_does_not_hold_up_the_next(four, tmp_path):
+    served = yaml.safe_load(four.read_text())["models"][0]["endpoint"]
+    models = [{"model": slug, "endpoint": served} for slug in LAB[1::-1]]
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump({"models": models, "settings": {"limit": 6}}))
+    with pytest.raises(IgakuError, match=f"^{LAB[1]} did not finish: see .*html"):
+        sweeping.sweep(str(file), tmp_path / "out", "en", analyse=False)
+    missing, made = sweep_status.standings(read_sweep(str(file), tmp_path / "out"))
+    assert (missing.state, missing.attempts, missing.asked) == ("failed", 1, 0)
+    assert missing.record["kind"] in sweeping.FINAL
+    assert (made.state, made.asked) == ("done", 6)
+    page = (tmp_path / "out" / "sweep-two.md").read_text(encoding="utf-8")
+    assert "2 runs: failed 1, done 1." in page
+    assert f"has no model {LAB[1]}, but {LAB[0]}" in page
+
+
+def test_snakemake_reads_its_own_profile():
+    """Its options stand in a file, so that a bare `snakemake --cores 4` is enough."""
+    told = yaml.safe_load(Path(paths.ROOT / "profiles/default/config.yaml").read_text())
+    assert told == {"keep-going": True, "rerun-incomplete": True, "nolock": True}
