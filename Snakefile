@@ -14,6 +14,7 @@ IGAKU = shlex.join(
     [sys.executable, "-m", "igaku.cli", "sweep", SWEEP]
     + ["--outputs", OUTPUTS, "--lang", LANG]
 )
+REPORT = IGAKU + " --report" + ("" if config.get("analyse", True) else " --no-analyse")
 LANES = {f"lane{number}": number for number in range(len(PLAN.lanes))}
 
 # One run at a time on each server, however many cores or jobs Snakemake is given.
@@ -51,8 +52,8 @@ rule run:
 
 
 onsuccess:
-    shell(IGAKU + " --report")
+    shell(REPORT)
 
 
 onerror:
-    shell(IGAKU + " --report")
+    shell(REPORT)

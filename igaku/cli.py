@@ -132,6 +132,9 @@ def sweep(
     report: Annotated[
         bool, typer.Option("--report", help="Analyse what there is, and report.")
     ] = False,
+    analyse: Annotated[
+        bool, typer.Option(help="Compare all runs in the end, and render.")
+    ] = True,
 ) -> None:
     """Go through many runs unattended, one after the other on each server."""
     import signal
@@ -147,9 +150,9 @@ def sweep(
     elif only:
         sweeping.attempt_one(plan, only, attempt, lang)
     elif report:
-        typer.echo(sweeping.finish(plan, lang))
+        typer.echo(sweeping.finish(plan, lang, analyse))
     else:
-        typer.echo(sweeping.sweep(name, outputs, lang))
+        typer.echo(sweeping.sweep(name, outputs, lang, analyse))
 
 
 @app.command("import")
