@@ -126,9 +126,7 @@ def sweep(
     attempt: Annotated[
         int, typer.Option(min=1, help="Which attempt that is: some failures last.")
     ] = 1,
-    status: Annotated[
-        bool, typer.Option("--status", help="Say how far it is.")
-    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say where it is.")] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Analyse what there is, and report.")
     ] = False,
