@@ -104,19 +104,19 @@ def report(sweep: Sweep, found: Sequence[Standing], lang: str) -> Shown:
     title = say(lang, f"スイープ {sweep.name}", f"Sweep {sweep.name}")
     names = say(
         lang,
-        "実行|レーン|状態|質問|失われた返答|問/分|試行|何が起きたか",
-        "Run|Lane|State|Asked|Lost|Questions/min|Attempts|What happened",
+        "実行|状態|何が起きたか|質問|失われた返答|問/分|試行|レーン",
+        "Run|State|What happened|Asked|Lost|Questions/min|Attempts|Lane",
     ).split("|")
     rows = [
         [
             each.job.run,
-            each.job.endpoint,
             say(lang, *STATES[each.state]),
+            story(each, lang),
             asked_of(each),
             each.lost,
             figure_of(speed(each), 1),
             each.attempts,
-            story(each, lang),
+            each.job.endpoint,
         ]
         for each in found
     ]
@@ -126,8 +126,19 @@ def report(sweep: Sweep, found: Sequence[Standing], lang: str) -> Shown:
             sentence(_outcome(found, lang)),
             sentence(_span(sweep, found, lang)),
             table(names, rows, left=(0, 1, 2, 7)),
+            *_reasons(found, lang),
         ]
     )
+
+
+def _reasons(found: Sequence[Standing], lang: str) -> Iterator[Shown]:
+    """Every sentence that a run ended with, under the run's name."""
+    told = [(each, list(_runs_of(list(troubles_of(each))))) for each in found]
+    if any(troubles for _, troubles in told):
+        yield heading(say(lang, "理由", "Reasons"), 2)
+    for each, troubles in told:
+        for trouble, _ in troubles:
+            yield sentence(f"{each.job.run}: {trouble.why}")
 
 
 def _outcome(found: Sequence[Standing], lang: str) -> str:
@@ -177,7 +188,7 @@ def speed(each: Standing) -> float | None:
 
 
 def story(each: Standing, lang: str) -> str:
-    """What happened to a job, in a sentence; "–" where all went by itself."""
+    """What happened to a job, in a few words; "–" where all went by itself."""
     troubles = list(troubles_of(each))
     last = troubles[-1] if troubles and each.state == "failed" else None
     told = [_told(trouble, n, lang) for trouble, n in _runs_of(troubles)]
@@ -210,14 +221,13 @@ def _broken(each: Standing, lang: str) -> str:
 def _told(trouble: Trouble, times: int, lang: str) -> str:
     word = say(lang, *KINDS.get(trouble.kind or "", STOPPED))
     count = f" ({times}×)" if times > 1 else ""
-    why = trouble.why.rstrip(".。")
-    if not trouble.asked:
-        return f"{word}{count}: {why}"
     n = trouble.asked
+    if not n:
+        return f"{word}{count}"
     return say(
         lang,
-        f"{n}問のあと{word}{count} ({why})",
-        f"{word}{count} after {counted(n, 'question')} ({why})",
+        f"{n}問のあと{word}{count}",
+        f"{word}{count} after {counted(n, 'question')}",
     )
 
 
