@@ -74,6 +74,7 @@ class Attempt:
     reply: Reply
     seconds: float
     again: bool
+    is_late: bool = False
 
 
 def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
@@ -177,10 +178,8 @@ class Asker:
 
     def ask(self, item: Item) -> Row | None:
         """The row of one question; None when stopped between two attempts."""
-        body = request_body(self.settings, item.chat, self.budget, self.told_by)
-        attempts: list[Attempt] = []
         asked_at = now()
-        self._patiently(self._attempt, body, attempts)
+        attempts = self.attempts(item)
         last = attempts[-1]
         if last.again and self.stop.is_set():
             return None
@@ -189,18 +188,25 @@ class Asker:
         why = other if graded.outcome == "wrong_model" else last.reply.error
         return _row(item, last, graded, len(attempts), asked_at) | {"error": why}
 
+    def attempts(self, item: Item) -> list[Attempt]:
+        """Every attempt at one question, the last of which counts."""
+        body = request_body(self.settings, item.chat, self.budget, self.told_by)
+        attempts: list[Attempt] = []
+        self._patiently(self._attempt, body, attempts)
+        return attempts
+
     def _attempt(self, body: Mapping[str, Any], attempts: list[Attempt]) -> Attempt:
         """Send one request; a reply that the budget cut is never worth another."""
-        began = time.perf_counter()
+        began, late = time.perf_counter(), False
         try:
             reply = complete(self.client, body, self.path)
             again = is_retryable(reply) and not self.is_down(reply)
         except ServerUnreachable as broken:
-            reply = Reply(error=str(broken))
+            reply, late = Reply(error=str(broken)), was_too_slow(broken)
             # Who was too slow once would be too slow again: the same budget, the same
             # time.
-            again = not was_too_slow(broken)
-        attempts.append(Attempt(reply, time.perf_counter() - began, again))
+            again = not late
+        attempts.append(Attempt(reply, time.perf_counter() - began, again, late))
         return attempts[-1]
 
     def is_down(self, reply: Reply) -> bool:

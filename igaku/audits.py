@@ -514,6 +514,45 @@ def _effort_alarm(study: Study, groups: Mapping[str, Sequence[str]]) -> Alarm:
     )
 
 
+def told_otherwise(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that were told the same effort in different ways."""
+    for exam in study.exams:
+        groups: dict[str, list[str]] = {}
+        for run in study.variants:
+            way = _entry(run, "effort").get("told_by")
+            if str(run.exam) == exam and way:
+                groups.setdefault(str(way), []).append(run.name)
+        if len(groups) > 1:
+            yield _way_alarm(study, groups)
+
+
+WAYS = {
+    "field": ("要求の項目", "a field of the request"),
+    "system": ("システムメッセージの一行", "a line of the system message"),
+    "responses": ("/v1/responses", "/v1/responses"),
+}
+
+
+def _way_alarm(study: Study, groups: Mapping[str, Sequence[str]]) -> Alarm:
+    ja, en = (
+        "; ".join(
+            f"{say(lang, *WAYS.get(way, (way, way)))}: {_listed(study, names, lang)}"
+            for way, names in groups.items()
+        )
+        for lang in ("ja", "en")
+    )
+    return Alarm(
+        "told_otherwise",
+        tuple(name for names in groups.values() for name in names),
+        f"推論の強さの伝え方が実行により違います（{ja}）。送った文面が一行ぶん違うため、"
+        "量子化だけの比較ではありません。",
+        f"The effort was told in different ways ({en}): the words sent differ by that "
+        "line, so the comparison is not of quantization alone.",
+        is_grave=False,
+        groups=tuple(tuple(names) for names in groups.values()),
+    )
+
+
 def effort_unshown(study: Study) -> Iterator[Alarm]:
     """Runs that asked for an effort of which the trials saw no effect."""
     for run in study.variants:
@@ -639,6 +678,7 @@ AUDITS: dict[str, Callable[[Study], Iterator[Alarm]]] = {
     "published_shares": published_shares,
     "other_settings": other_settings,
     "other_effort": other_effort,
+    "told_otherwise": told_otherwise,
     "effort_unshown": effort_unshown,
     "one_name_twice": one_name_twice,
     "unread": unread,

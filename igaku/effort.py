@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from igaku.server import chat_path, complete, is_lm_studio, request_body
+from igaku.asking import Asker, Item
+from igaku.errors import EngineCrashed, ServerUnreachable, WrongModel
+from igaku.identity import contradiction
+from igaku.server import is_crash, is_lm_studio
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-    from igaku.asking import Item
     from igaku.card import Settings
     from igaku.reply import Reply
 
@@ -86,20 +88,21 @@ def settle(
     """The effort of a run, by the first way that shows an effect; and all replies.
 
     Where none shows one it is told by a line of the system message on LM Studio, which
-    reaches every prompt, and by the field elsewhere.
+    reaches every prompt, and by the field elsewhere. A server that is gone or crashes
+    raises: that is no sign of anything.
     """
     asked = str(settings.reasoning_effort)
     contrast, tried, kept = contrast_of(asked), list[Trial](), list[dict[str, Any]]()
     possible = ways(settings, facts)
     for way in possible:
-        shown = True
+        shown = bool(items)
         for trial, replies in _trials(client, settings, facts, items, way):
             tried.append(trial)
             kept += replies
             shown = is_shown(trial, asked, contrast)
             if not shown:
                 break
-        if shown and items:
+        if shown:
             effort = Effort(asked, contrast, way, True, tuple(tried), default)
             return effort, kept
     last = "system" if "system" in possible else "field"
@@ -125,21 +128,42 @@ def _trials(
     way: str,
 ) -> Iterator[tuple[Trial, list[dict[str, Any]]]]:
     """Each question at both efforts, told in one way."""
-    path = chat_path(facts, settings.base_url, way)
     asked = str(settings.reasoning_effort)
     for item in _chosen(items):
         name = item.question.problem_id
         replies = {}
         for effort in (asked, contrast_of(asked)):
             chosen = replace(settings, reasoning_effort=effort)
-            body = request_body(chosen, item.chat, told_by=way)
-            replies[effort] = complete(client, body, path)
+            asker = Asker(client, chosen, facts, told_by=way)
+            replies[effort] = _sound(asker, item)
         counted = [_tokens(reply) for reply in replies.values()]
         rows = [
             {"problem_id": name, "told_by": way, "effort": effort, "raw": reply.raw}
             for effort, reply in replies.items()
         ]
         yield Trial(name, way, *counted), rows
+
+
+def _sound(asker: Asker, item: Item) -> Reply:
+    """One reply, or the error of a server that was gone, crashed or another model's."""
+    last = asker.attempts(item)[-1]
+    reply, about = (
+        last.reply,
+        f"{asker.settings.model}, asked {item.question.problem_id}",
+    )
+    if other := contradiction(asker.settings, reply, asker.facts):
+        raise WrongModel(other)
+    if is_crash(reply):
+        raise EngineCrashed(
+            f"The engine of {about} for its effort, crashed ({reply.error}): load the "
+            "model again and run again."
+        )
+    if last.again or last.is_late or (reply.error and reply.status is None):
+        raise ServerUnreachable(
+            f"{about} for its effort, failed with: {str(reply.error).rstrip('.')}. See "
+            "to the server and run again."
+        )
+    return reply
 
 
 def _chosen(items: Sequence[Item]) -> list[Item]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from igaku.card import Settings
     from igaku.reply import Reply
 
+MOST = 10**18  # no size, length or count of a server's is larger
 TOLERANCE = 0.01  # of the size; two recipes of one model can be 0.5 % apart
 SIZES = ("size_bytes", "tensor_bytes", "size_gb")  # GB are 10⁹ bytes
 V0_CHAT = "/api/v0/chat/completions"
@@ -37,7 +38,9 @@ class Fingerprint:
     """What a server says of the weights it serves; None is what it does not say.
 
     `source` names the paths that said it. Sizes are bytes; `context_length` is tokens;
-    `effort` is the reasoning effort that the server uses where none is asked for.
+    `effort` is the reasoning effort that the server uses where none is asked for. A
+    listing that tells of the variant chosen for a model, and not of the loaded one, has
+    `is_choice`: it can raise a doubt and settle none.
     """
 
     source: str | None = None
@@ -53,6 +56,7 @@ class Fingerprint:
     parallel: int | None = None
     runtime: str | None = None
     effort: str | None = None
+    is_choice: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Identity:
 
     def to_dict(self) -> dict[str, Any]:
         """The identity as the manifest holds it."""
-        said = {n: v for n, v in asdict(self.fingerprint).items() if v is not None}
+        told = asdict(self.fingerprint).items()
+        said = {name: value for name, value in told if value not in (None, False)}
         return {
             "status": self.status,
             "source": self.fingerprint.source,
@@ -96,20 +101,64 @@ class Identity:
 
 
 def identify(
-    settings: Settings, facts: Mapping[str, Any], raw: object = None
+    settings: Settings,
+    facts: Mapping[str, Any],
+    raw: object = None,
+    doubt: bool = True,
 ) -> Identity:
-    """The identity of what a server serves, by its listings and one reply's body."""
-    said = fingerprint(facts, settings.model, settings.identifier)
-    said = _filled(said, _of_reply(raw))
-    checks = tuple(_checks(settings, said))
+    """The identity of what a server serves, by its listings and one reply's body.
+
+    Every source is held against the card by itself, and one that disagrees outweighs
+    all that agree. `doubt=False` leaves out what a reply may yet clear up.
+    """
+    listed = fingerprints(facts, settings.model, settings.identifier)
+    replied = _of_reply(raw)
+    sources = [*listed, *([replied] if replied.source else [])]
+    merged = _merged(sources)
+    held = list(_weighty(settings, sources, doubt))
+    checks = tuple(_checks(settings, held))
     agreed = {check.what: check.agrees for check in checks}
     if False in agreed.values():
-        return Identity("wrong_model", checks, _wrong(settings, checks), said)
-    if agreed.get("size") or all(
-        agreed.get(n) for n in ("format", "quantization", "variant")
-    ):
-        return Identity("verified", checks, None, said)
-    return Identity("unverified", checks, _unknown(settings, said), said)
+        return Identity("wrong_model", checks, _wrong(settings, checks), merged)
+    by_reply = "variant" in agreed and _is_of_reply(settings, replied)
+    if agreed.get("size") or by_reply:
+        return Identity("verified", checks, None, merged)
+    return Identity("unverified", checks, _unknown(settings, merged), merged)
+
+
+def _weighty(
+    settings: Settings, sources: list[Fingerprint], doubt: bool
+) -> Iterator[Fingerprint]:
+    """The sources that count: a mere choice only where nothing better is known.
+
+    One that chose the variant asked for lends its size to a reply that agrees, and by
+    itself confirms nothing; one that chose another accuses, unless a reply acquits.
+    """
+    better = [s for s in sources if not s.is_choice and (s.format or s.quantization)]
+    for said in sources:
+        if not said.is_choice:
+            yield said
+        elif said.variant == _variant(settings.model):
+            yield replace(said, is_choice=not better)
+        elif doubt and not better:
+            yield said
+        else:
+            yield replace(said, variant=None, **NOTHING)
+
+
+# What a listing of another variant than the loaded one does not tell.
+NOTHING: dict[str, Any] = {
+    "format": None,
+    "quantization": None,
+    "bits_per_weight": None,
+    "size_bytes": None,
+}
+
+
+def _is_of_reply(settings: Settings, replied: Fingerprint) -> bool:
+    """Whether a reply names both format and quantization of the card's weights."""
+    checks = (_format(settings.card, replied), _quantization(settings.card, replied))
+    return all(check.agrees for check in checks)
 
 
 def later(before: Identity, after: Identity) -> Identity:
@@ -122,14 +171,24 @@ def later(before: Identity, after: Identity) -> Identity:
     return before if silent or worst is before else after
 
 
+def rank(identity: Mapping[str, Any]) -> int:
+    """How good an identity of the manifest is: 0 for the wrong model."""
+    status = identity.get("status")
+    return STATUSES.index(status) if status in STATUSES else 1
+
+
+def names_weights(raw: object) -> bool:
+    """Whether a reply's body says of which weights it is."""
+    return _of_reply(raw).source is not None
+
+
 def contradiction(
     settings: Settings, reply: Reply, facts: Mapping[str, Any] | None = None
 ) -> str | None:
     """The sentence that another model gave this reply; None where nothing says so."""
     served = reply.served_model
-    listed = any(
-        served == i.get("id") for r in listed_rows(facts or {}) for i in instances_of(r)
-    )
+    rows = listed_rows(facts or {})
+    listed = any(served == i.get("id") for row in rows for i in instances_of(row))
     is_own = served == settings.identifier and not listed
     if not is_own and not served_as(settings.model, served, facts):
         return (
@@ -137,9 +196,9 @@ def contradiction(
             "the model that was asked for, unload the other one, and run again."
         )
     said = _of_reply(reply.raw)
-    checks = [_format(settings.card, said), _quantization(settings.card, said)]
+    checks = (_format(settings.card, said), _quantization(settings.card, said))
     if any(check.agrees is False for check in checks):
-        return _wrong(settings, tuple(checks))
+        return _wrong(settings, checks)
     return None
 
 
@@ -149,23 +208,35 @@ def contradiction(
 def fingerprint(
     facts: Mapping[str, Any], model: str, identifier: str | None = None
 ) -> Fingerprint:
-    """What the answers to `server_facts` say of one model.
+    """What the answers to `server_facts` say of one model, the first word counting.
 
     >>> listed = {"data": [{"id": "m", "meta": {"size": 856112}}]}
     >>> fingerprint({"/v1/models": listed}, "m").size_bytes
     856112
     """
-    found = Fingerprint()
+    return _merged(fingerprints(facts, model, identifier))
+
+
+def fingerprints(
+    facts: Mapping[str, Any], model: str, identifier: str | None = None
+) -> list[Fingerprint]:
+    """What each path says of one model, in the order of how much it tells."""
+    found = []
     for path, read in READERS:
         said = facts.get(path)
-        row = (
-            _row(said, model, identifier)
-            if path.endswith(("/models", "/tags"))
-            else said
-        )
+        is_list = path.endswith(("/models", "/tags"))
+        row = _row(said, model, identifier) if is_list else said
         if isinstance(row, dict) and (told := read(row, model, identifier)):
-            named = replace(told, source=path)
-            found = _filled(found, named) if found.source else named
+            found.append(replace(told, source=path))
+    return found
+
+
+def _merged(sources: list[Fingerprint]) -> Fingerprint:
+    if not sources:
+        return Fingerprint()
+    found, *others = sources
+    for said in others:
+        found = _filled(found, said)
     return found
 
 
@@ -182,34 +253,40 @@ def _row(said: object, model: str, identifier: str | None) -> dict[str, Any] | N
 
 
 def _lm_studio(row: dict[str, Any], model: str, identifier: str | None) -> Fingerprint:
-    """A row of LM Studio's own listing; what it says is of the selected variant."""
+    """A row of LM Studio's own listing.
+
+    Of a model with several variants it tells what is chosen in LM Studio, which is what
+    is loaded as a rule, and need not be: only an instance named by its variant says.
+    """
     loaded = instances_of(row)
     chosen = next((i for i in loaded if i.get("id") == (identifier or model)), None)
     instance = chosen or (loaded[0] if loaded else {})
     config = instance.get("config")
     config = config if isinstance(config, dict) else {}
-    selected = _variant(row.get("selected_variant"))
-    variant = _variant(instance.get("id")) or selected
-    about = Fingerprint(
-        name=_text(row.get("key")),
-        instance=_text(instance.get("id")),
-        variant=variant,
-        context_length=_whole(config.get("context_length")),
-        parallel=_whole(config.get("parallel")),
-        effort=_default_effort(row),
+    named, selected = (
+        _variant(instance.get("id")),
+        _variant(row.get("selected_variant")),
     )
-    if selected and variant != selected:  # size and format are another variant's
-        return about
     quantization = row.get("quantization")
     quantization = quantization if isinstance(quantization, dict) else {}
     bits = quantization.get("bits_per_weight")
-    return replace(
-        about,
+    about = Fingerprint(
+        name=_text(row.get("key")),
+        instance=_text(instance.get("id")),
+        variant=named or selected,
         format=_text(row.get("format")),
         quantization=_text(quantization.get("name")),
-        bits_per_weight=float(bits) if isinstance(bits, int | float) else None,
+        bits_per_weight=_number(bits),
         size_bytes=_whole(row.get("size_bytes")),
+        context_length=_whole(config.get("context_length")),
+        parallel=_whole(config.get("parallel")),
+        effort=_default_effort(row),
+        is_choice=selected is not None and named is None,
     )
+    if not loaded and selected:  # nothing is in memory yet that could be told of
+        return replace(about, variant=None, **NOTHING)
+    # Size and format are the chosen variant's, which is not the one in memory.
+    return replace(about, **NOTHING) if named not in (None, selected) else about
 
 
 def _lm_studio_v0(row: dict[str, Any], *_: object) -> Fingerprint:
@@ -301,6 +378,12 @@ READERS = (
 )
 
 
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < MOST else None
+
+
 def _filled(first: Fingerprint, other: Fingerprint) -> Fingerprint:
     """The first fingerprint with what only the other says."""
     told = {
@@ -328,24 +411,48 @@ def _text(value: object) -> str | None:
 
 
 def _whole(value: object) -> int | None:
-    is_whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return value if is_whole and isinstance(value, int) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 < value < MOST else None
 
 
 # --- held against the card ------------------------------------------------------------
 
 
-def _checks(settings: Settings, said: Fingerprint) -> Iterator[Compared]:
-    asked = settings.model
-    if said.name:
-        agrees = said.name == settings.identifier or served_as(asked, said.name)
-        yield Compared("name", asked, said.name, agrees)
-    if wanted := _variant(asked):
-        agrees_too = None if said.variant is None else said.variant == wanted
-        yield Compared("variant", wanted, said.variant, agrees_too)
-    yield _format(settings.card, said)
-    yield _quantization(settings.card, said)
-    yield _size(settings.card, said)
+def _checks(settings: Settings, sources: list[Fingerprint]) -> Iterator[Compared]:
+    """Each thing of the card beside what the sources say of it."""
+    wanted = _variant(settings.model)
+    named = [said for said in sources if said.name]
+    if named:
+        yield _worst([_name(settings, said) for said in named])
+    if wanted:
+        told = [_its_variant(wanted, said) for said in sources]
+        yield _worst([Compared("variant", wanted, None, None), *told])
+    for check in (_format, _quantization, _size):
+        silent = check(settings.card, Fingerprint())
+        told = [_weighed(check(settings.card, said), said) for said in sources]
+        yield _worst([silent, *told])
+
+
+def _worst(checks: list[Compared]) -> Compared:
+    """The check that counts: one that disagrees, else one that agrees, else any."""
+    ranks = (False, True, None)
+    return min(checks, key=lambda check: ranks.index(check.agrees))
+
+
+def _name(settings: Settings, said: Fingerprint) -> Compared:
+    agrees = said.name == settings.identifier or served_as(settings.model, said.name)
+    return Compared("name", settings.model, said.name, agrees)
+
+
+def _its_variant(wanted: str, said: Fingerprint) -> Compared:
+    agrees = None if said.variant is None else said.variant == wanted
+    return _weighed(Compared("variant", wanted, said.variant, agrees), said)
+
+
+def _weighed(check: Compared, said: Fingerprint) -> Compared:
+    """A check by its source: that a variant is chosen is no proof that it is loaded."""
+    return replace(check, agrees=None) if said.is_choice and check.agrees else check
 
 
 def _format(card: Mapping[str, Any], said: Fingerprint) -> Compared:
@@ -420,6 +527,11 @@ def _unknown(settings: Settings, said: Fingerprint) -> str:
         return f"The card of {settings.slug} has no size to compare the server's with."
     if said.size_bytes is None and said.format is None and said.quantization is None:
         return f"{settings.base_url} says nothing of the weights it serves."
+    if said.is_choice:
+        return (
+            f"{settings.base_url} says which variant of {said.name} is chosen, not "
+            "which one is loaded."
+        )
     return f"{settings.base_url} does not say enough to tell the weights from others."
 
 

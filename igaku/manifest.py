@@ -14,7 +14,7 @@ from typing import Any
 from igaku import paths
 from igaku.asking import Item, Plan
 from igaku.card import Settings
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, WrongModel
 from igaku.folder import MANIFEST, Row, now, replace
 from igaku.server import defaults_of, request_body
 
@@ -108,6 +108,13 @@ def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> No
     else:
         changed = differences(found["condition"], condition(plan))
         changed = changed or reworded(plan, rows)
+    identity = (found or {}).get("identity") or {}
+    if not changed and identity.get("status") == "wrong_model":
+        raise WrongModel(
+            f"The run {settings.run} holds replies of other weights "
+            f"({identity['why']}): give `run` another name, or delete "
+            f"{settings.folder}."
+        )
     if changed:
         raise IgakuError(
             f"The run {settings.run} was made under other settings: "
@@ -181,18 +188,22 @@ def _planned(item: Item) -> dict[str, Any]:
     }
 
 
-def joined(manifest: Manifest, settings: Settings, server: Manifest) -> Manifest:
+def joined(
+    manifest: Manifest,
+    settings: Settings,
+    server: Mapping[str, Any],
+    loaded: Mapping[str, Any] | None = None,
+) -> Manifest:
     """The manifest with a new session at its end, which is under way."""
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
     session |= {name: told[name] for name in PER_SESSION}
-    session |= {"git_commit": versions["git_commit"]}
+    session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     if manifest["server_before"] not in (None, server):
         session["server_before"] = server
     cards = ("card", "published")
     return manifest | {
-        "sampling": sampling(settings, server),
         "status": "INCOMPLETE",
         "end": None,
         "settings": {name: told[name] for name in told if name not in cards},
@@ -203,13 +214,16 @@ def joined(manifest: Manifest, settings: Settings, server: Manifest) -> Manifest
     }
 
 
-def sampling(settings: Settings, server: Manifest) -> Manifest:
+def sampling(
+    settings: Settings, server: Mapping[str, Any], told_by: str = "field"
+) -> Manifest:
     """Every field of a request but its messages, and what would fill in the others.
 
     `otherwise` is the server's own word where it has one, else what is documented.
     """
-    sent = request_body(settings, [])
-    del sent["messages"]
+    message = {"role": "user", "content": ""}
+    sent = request_body(settings, [message], told_by=told_by)
+    sent = {n: v for n, v in sent.items() if n not in ("messages", "input")}
     source, otherwise = defaults_of(server)
     return {"sent": sent, "otherwise": otherwise, "source": source}
 

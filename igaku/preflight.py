@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from igaku.asking import Item, is_finished, plan_of, was_too_slow
+from igaku.asking import Asker, Attempt, Item, is_finished, plan_of
 from igaku.card import Settings
-from igaku.errors import IgakuError, ServerUnreachable, WrongModel
+from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam import Question
 from igaku.fields import LAB
 from igaku.identity import Identity, contradiction, identify
 from igaku.reply import Reply
 from igaku.server import (
-    chat_path,
-    complete,
     connect,
     context_length,
+    instances_of,
+    is_crash,
+    is_lm_studio,
     listed_models,
-    request_body,
+    listed_rows,
     served_as,
     server_facts,
 )
@@ -89,8 +89,11 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
         )
     facts = _facts(settings)
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
-    _recognize(identify(settings, facts))
-    reply, seconds = _one_reply(settings, item, chat_path(facts, settings.base_url))
+    _recognize(identify(settings, facts, doubt=False))
+    last = _one_reply(settings, item, facts)
+    reply = last.reply
+    if not loaded_in(facts):  # the trial may have loaded it
+        facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = _recognize(identify(settings, facts, reply.raw))
     window = context_length(facts, settings.model)
@@ -104,7 +107,7 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
         context_length=window,
         longest_prompt=reply.prompt_tokens,
         needed=needed,
-        seconds=seconds,
+        seconds=last.seconds,
         said=_shortened(reply.content or f"reasoning: {reply.reasoning}"),
         identity=identity,
     )
@@ -139,22 +142,31 @@ def _recognize(found: Identity) -> Identity:
     return found
 
 
-def _one_reply(settings: Settings, item: Item, path: str) -> tuple[Reply, float]:
+def _one_reply(settings: Settings, item: Item, facts: Mapping[str, Any]) -> Attempt:
+    """The last attempt at a short reply; what may pass is tried again before."""
     budget = min(settings.max_tokens, CHECK_TOKENS)
     patience = min(settings.timeout, PATIENCE)
-    began = time.perf_counter()
     with connect(settings.base_url, patience) as client:
-        try:
-            reply = complete(client, request_body(settings, item.chat, budget), path)
-        except ServerUnreachable as broken:
-            if not was_too_slow(broken):
-                raise
-            raise IgakuError(
-                f"{settings.base_url}, asked {item.question.problem_id}, sent no reply "
-                f"within {patience:g} s: see that {settings.model} is loaded and "
-                "replies in the server's own chat, then run again."
-            ) from broken
-    return reply, time.perf_counter() - began
+        last = Asker(client, settings, facts, budget).attempts(item)[-1]
+    asked = f"{settings.base_url}, asked {item.question.problem_id},"
+    told = str(last.reply.error).rstrip(".")
+    if last.is_late:
+        raise ServerUnreachable(
+            f"{asked} sent no reply within {patience:g} s: see that {settings.model} "
+            "is loaded and replies in the server's own chat, then run again."
+        )
+    if last.reply.error and last.reply.status is None:
+        raise ServerUnreachable(last.reply.error)
+    if is_crash(last.reply):
+        raise EngineCrashed(
+            f"{asked} crashed ({told}): load the model again and run again."
+        )
+    if last.again:
+        raise ServerUnreachable(
+            f"{asked} failed again and again, the last time with: {told}. See to the "
+            "server and run again."
+        )
+    return last
 
 
 def _check_reply(
@@ -173,6 +185,11 @@ def _check_reply(
             f"{asked} sent neither text nor reasoning: try the model in the server's "
             "own chat, and load it again."
         )
+
+
+def loaded_in(facts: Mapping[str, Any]) -> bool:
+    """Whether LM Studio has any model in memory; other servers have theirs."""
+    return not is_lm_studio(facts) or any(map(instances_of, listed_rows(facts)))
 
 
 def _needed(settings: Settings, reply: Reply, window: int | None) -> int | None:

@@ -12,10 +12,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from igaku import health, lmstudio, manifest
 from igaku.asking import (
@@ -34,7 +34,13 @@ from igaku.asking import (
 )
 from igaku.card import Settings
 from igaku.effort import settle
-from igaku.errors import EngineCrashed, IgakuError, WrongModel
+from igaku.errors import (
+    EngineCrashed,
+    IgakuError,
+    NotLoaded,
+    ServerUnreachable,
+    WrongModel,
+)
 from igaku.exam import Question, load_exam, stratified
 from igaku.fields import LAB
 from igaku.folder import (
@@ -50,7 +56,14 @@ from igaku.folder import (
     rewrite,
     set_aside,
 )
-from igaku.identity import Identity, identify, later
+from igaku.identity import (
+    Identity,
+    fingerprint,
+    identify,
+    later,
+    names_weights,
+    rank,
+)
 from igaku.preflight import Check, check, is_missing
 from igaku.rescue import lost_questions
 from igaku.server import CRASHED, connect, listed_models, server_facts
@@ -60,11 +73,13 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 Facts = Mapping[str, Any]
+T = TypeVar("T")
 
 __all__ = ["Check", "check", "questions_of", "run_exam", "server_of"]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
+RELOAD_PAUSE = 3.0  # seconds
 RELOADS = 2  # of a model whose engine crashed, before the run is given up
 ROOM = 4096  # tokens for the longest prompt
 
@@ -87,7 +102,10 @@ def questions_of(settings: Settings) -> list[Question]:
 
 
 def run_exam(
-    settings: Settings, questions: Sequence[Question], progress: bool = True
+    settings: Settings,
+    questions: Sequence[Question],
+    progress: bool = True,
+    loaded: Facts | None = None,
 ) -> Path:
     """Ask every question that has no reply yet; the folder of the run.
 
@@ -97,7 +115,7 @@ def run_exam(
     Another model's reply, or weights that are not the card's, is a WrongModel. So is a
     server that no longer lists the model, or lists other weights, once all is asked:
     every reply and the status of the run are kept as they are, and the sentence stands
-    in the manifest as its `why`.
+    in the manifest as its `why`. `loaded` is what is put on record of the loading.
     """
     plan = plan_of(settings, questions)
     answers = settings.folder / ANSWERS
@@ -111,7 +129,7 @@ def run_exam(
             rows = set_aside(settings.folder, rows, is_reply)
         session = Session(plan, begun, Tally.of(rows))
         if left or left_to_probe(plan, rows):
-            session.hold(left, progress)
+            session.hold(left, progress, loaded)
         elif begun["end"] is None:  # killed between its last reply and its last word
             session.close("finished")
     return settings.folder
@@ -157,26 +175,31 @@ class Session:
     def __init__(self, plan: Plan, begun: manifest.Manifest, tally: Tally) -> None:
         self.plan, self.manifest, self.tally = plan, begun, tally
         self.settings, self.folder = plan.settings, plan.settings.folder
-        self.raw: object = None  # the last reply's body, which may name its weights
+        self.facts: Facts = {}
+        self.identity: Identity | None = None
+        self.raw: object = None  # a body that names its weights, or any
+        self.earlier, self.replies = tally.outcomes.total(), 0
 
-    def hold(self, left: Sequence[Item], progress: bool) -> None:
+    def hold(
+        self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
+    ) -> None:
         """Ask what is left, and say in the manifest how that ended."""
-        facts = server_facts(self.settings.base_url, self.settings.model)
-        found = identify(self.settings, facts)
-        self.manifest = manifest.joined(self.manifest, self.settings, facts)
-        self.manifest["identity"] = found.to_dict()
+        self.facts = server_facts(self.settings.base_url, self.settings.model)
+        self.identity = identify(self.settings, self.facts, doubt=False)
+        self.manifest = manifest.joined(
+            self.manifest, self.settings, self.facts, loaded
+        )
         manifest.write(self.folder, self.manifest)
         ended, why, kind = "failed", None, None
         try:
-            if found.status == "wrong_model":
-                raise WrongModel(str(found.why))
+            self._accept(self.identity)
             with connect(self.settings.base_url, self.settings.timeout) as client:
-                told_by = self._settle(client, facts, found)
-                asker = Asker(client, self.settings, facts, told_by=told_by)
+                told_by = self._settle(client)
+                asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
                 budget = PROBE_FACTOR * self.settings.max_tokens
-                self._probe(Asker(client, self.settings, facts, budget, told_by))
-            ended, why = "finished", self._looked_again(facts)
+                self._probe(Asker(client, self.settings, self.facts, budget, told_by))
+            ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted"
             raise
@@ -188,29 +211,48 @@ class Session:
         if why:
             raise WrongModel(why)
 
-    def _settle(self, client: OpenAI, facts: Facts, found: Identity) -> str:
-        """How the reasoning effort is told, tried once in the life of a run."""
-        known = self.manifest["effort"]
-        if known is None and self.settings.reasoning_effort is not None:
-            default = found.fingerprint.effort
-            effort, replies = settle(
-                client, self.settings, facts, self.plan.items, default
-            )
-            rewrite(self.folder / EFFORT, replies)
-            known = self.manifest["effort"] = effort.to_dict()
-            manifest.write(self.folder, self.manifest)
-        return known["told_by"] if known else "field"
+    def _accept(self, found: Identity) -> None:
+        self.identity = found
+        if found.status == "wrong_model":
+            raise WrongModel(str(found.why))
 
-    def _looked_again(self, before: Facts) -> str | None:
+    def _settle(self, client: OpenAI) -> str:
+        """How the reasoning effort is told: tried once in a run, on each server."""
+        settings, known = self.settings, self.manifest["effort"]
+        is_tried = known is not None and known.get("base_url") == settings.base_url
+        if not is_tried and settings.reasoning_effort is not None:
+            default = fingerprint(
+                self.facts, settings.model, settings.identifier
+            ).effort
+            effort, replies = settle(
+                client, settings, self.facts, self.plan.items, default
+            )
+            for reply in replies:
+                self._take_note(reply["raw"])
+            rewrite(self.folder / EFFORT, replies)
+            shown = effort.shown and (known is None or known["shown"])
+            told = {"base_url": settings.base_url, "shown": shown}
+            known = self.manifest["effort"] = effort.to_dict() | told
+        told_by = known["told_by"] if known else "field"
+        self.manifest["sampling"] = manifest.sampling(settings, self.facts, told_by)
+        manifest.write(self.folder, self.manifest)
+        return str(told_by)
+
+    def _looked_again(self) -> str | None:
         """What is wrong with what the server serves, now that all is asked."""
         facts = server_facts(self.settings.base_url, self.settings.model)
         self.manifest["server_after"] = facts
-        found = later(
-            identify(self.settings, before, self.raw),
-            identify(self.settings, facts, self.raw),
-        )
-        self.manifest["identity"] = found.to_dict()
+        after = identify(self.settings, facts, self.raw)
+        found = self.identity = later(self._by_replies(), after)
         return found.why if found.status == "wrong_model" else self._swapped(facts)
+
+    def _by_replies(self) -> Identity:
+        return identify(self.settings, self.facts, self.raw, self.raw is not None)
+
+    def _take_note(self, raw: object) -> None:
+        """Keep a body as evidence of whose weights reply, the one that tells most."""
+        if names_weights(raw) or self.raw is None:
+            self.raw = raw
 
     def _swapped(self, listed: Mapping[str, Any]) -> str | None:
         """The sentence that the model asked for is no longer listed, if it is not."""
@@ -250,7 +292,8 @@ class Session:
                 f"{self.folder}; load the model again and run again."
             )
         if self.tally.is_dead:
-            raise IgakuError(
+            is_gone = row["raw"] is None
+            raise (ServerUnreachable if is_gone else IgakuError)(
                 f"{self.tally.failures} questions in a row failed, the last with: "
                 f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
                 f"{self.folder}; see to the server and run again."
@@ -261,9 +304,12 @@ class Session:
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""
         if row["outcome"] == "wrong_model":
-            self.manifest["identity"] |= {"status": "wrong_model", "why": row["error"]}
             raise WrongModel(row["error"])
-        self.raw = row["raw"] if row["error"] is None else self.raw
+        if row["error"] is None:
+            self.replies += 1
+            self._take_note(row["raw"])
+            if self.replies == 1:  # the first one clears up what a listing left open
+                self._accept(self._by_replies())
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
@@ -291,6 +337,7 @@ class Session:
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.tally.requests}
         told |= {"why": why, "kind": kind}
+        self._identify()
         *earlier, last = self.manifest["sessions"] or [{}]
         self.manifest |= {
             "status": status,
@@ -303,6 +350,17 @@ class Session:
             "sessions": [*earlier, last | told],
         }
         manifest.write(self.folder, self.manifest)
+
+    def _identify(self) -> None:
+        """Put on record whose weights replied: the worst of all sittings that asked."""
+        if self.identity is None or not self.replies:
+            return
+        if self.identity.status != "wrong_model" and self.raw is not None:
+            self.identity = later(self._by_replies(), self.identity)
+        found, before = self.identity.to_dict(), self.manifest["identity"]
+        is_worse = before is None or rank(found) <= rank(before)
+        if is_worse or not self.earlier:
+            self.manifest["identity"] = found
 
     def _cause(self) -> str | None:
         """The cause of the losses, with what a larger budget showed of empty replies.
@@ -442,23 +500,37 @@ class Served:
 
     def check(self, questions: Sequence[Question]) -> Check:
         """What is found before the first question, see `preflight.check`."""
-        return check(self._ready(questions), questions)
+        return self._persistently(lambda: check(self._ready(questions), questions))
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
-        """Ask every question that has no reply yet; the folder of the run.
+        """Ask every question that has no reply yet; the folder of the run."""
 
-        A model that igaku has loaded is loaded again, twice at most, when its engine
-        crashes.
-        """
-        for reloads in range(RELOADS + 1):
+        def ask() -> Path:
             settings = self._ready(questions)
+            loaded = asdict(self._loaded) if self._loaded else None
+            return run_exam(settings, questions, progress, loaded)
+
+        return self._persistently(ask)
+
+    def _persistently(self, work: Callable[[], T]) -> T:
+        """What work gives; a model that igaku has loaded is loaded again when it
+        crashes, twice at most.
+        """
+        for _ in range(RELOADS):
             try:
-                return run_exam(settings, questions, progress)
-            except EngineCrashed:
-                if reloads == RELOADS or self._loaded is None:
+                return work()
+            except EngineCrashed as crash:
+                if self._loaded is None:
                     raise
-                self._load()
-        raise AssertionError("the last crash is raised")
+                self._reload(crash)
+        return work()
+
+    def _reload(self, crash: EngineCrashed) -> None:
+        time.sleep(RELOAD_PAUSE)  # for the memory of the dead engine to come back
+        try:
+            self._load()
+        except NotLoaded as again:
+            raise EngineCrashed(f"{crash} Loading it again failed: {again}") from again
 
     def _ready(self, questions: Sequence[Question]) -> Settings:
         """The settings once the server is there; a finished run needs none."""
@@ -516,9 +588,11 @@ def weighed(settings: Settings) -> Settings:
     from igaku.lab.engines import missing_engine
     from igaku.lab.recipes import model_card, variant
 
-    if missing_engine(settings.slug):  # it is served by a machine that has one
+    recipe = settings.card.get("recipe")
+    # Without an engine here it is served by a machine that has one.
+    if recipe is None or missing_engine(settings.slug):
         return settings
-    about = model_card(variant(settings.slug))
+    about = model_card(variant(str(recipe)))
     sizes = ("size_bytes", "tensor_bytes", "bits_per_weight")
     return replace(settings, card=settings.card | {name: about[name] for name in sizes})
 

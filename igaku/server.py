@@ -86,8 +86,9 @@ FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
     """The client of one server; it is safe to share between threads.
 
-    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY
-    (sent over https only) and LM_API_TOKEN. Retries belong to the run: it makes none.
+    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY and
+    LM_API_TOKEN over https, and of LM_API_TOKEN and IGAKU_API_KEY without it. Retries
+    belong to the run: it makes none.
     """
     import openai
 
@@ -103,9 +104,10 @@ def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> 
 
 
 def _api_key(base_url: str) -> str:
-    names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
-    if not base_url.startswith("https:"):
-        names.remove("OPENAI_API_KEY")
+    # Anybody on the way may read what is sent without https: no hosted key goes there.
+    names = ["LM_API_TOKEN", "IGAKU_API_KEY"]
+    if urlsplit(base_url).scheme == "https":
+        names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
     return next(filter(None, map(os.environ.get, names)), "not-needed")
 
 
@@ -394,9 +396,8 @@ def served_as(
 ) -> bool:
     """Whether the model that answered is the one that was asked for.
 
-    A server that names no model cannot be caught: only a wrong name is a no. A name
-    without the `@` of the requested variant is settled by what the server says it has
-    selected, where it says so.
+    A server that names no model cannot be caught: only a wrong name is a no. Which
+    variant of a model is loaded is for `igaku.identity` to find out.
 
     >>> served_as("openai/gpt-oss-20b", "openai/gpt-oss-20b:2")
     True
@@ -406,15 +407,15 @@ def served_as(
     if not served or served == requested or requested in ANY_MODEL:
         return True
     for row in listed_rows(facts or {}):
-        if served in (row.get("key"), *(i.get("id") for i in instances_of(row))):
-            return _is_row(requested, row)
+        if any(served == instance.get("id") for instance in instances_of(row)):
+            return _same_model(requested, _named(row, served))
     return _same_model(requested, served)
 
 
-def _is_row(requested: str, row: dict[str, Any]) -> bool:
-    """Whether a loaded model is the requested one, down to its variant."""
-    selected = row.get("selected_variant") if "@" in requested else None
-    return _same_model(requested, str(selected or row.get("key")))
+def _named(row: Mapping[str, Any], instance: str) -> str:
+    """The name of a loaded model, down to the variant where its instance names one."""
+    variant = instance.partition("@")[2]
+    return f"{row.get('key')}@{variant}" if variant else str(row.get("key"))
 
 
 def _same_model(requested: str, served: str) -> bool:

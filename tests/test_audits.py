@@ -282,6 +282,18 @@ def test_an_effort_without_an_effect_is_an_alarm_with_its_numbers(tmp_path):
     assert "116A1 [field] low 40 / high 41" in alarm.en
 
 
+def test_an_effort_told_in_other_words_is_noted(tmp_path):
+    by_line = tried("low", True) | {"told_by": "system"}
+    sit(tmp_path, MIXED, "hub", effort=tried("low", True) | {"told_by": "field"})
+    sit(tmp_path, [True] * 20, "derived", effort=by_line)
+    (alarm,) = found(tmp_path, "told_otherwise")
+    assert alarm.groups == (("derived",), ("hub",))
+    assert "a line of the system message: derived" in alarm.en and not alarm.is_grave
+    sit(tmp_path / "alike", MIXED, "one", effort=by_line)
+    sit(tmp_path / "alike", [True] * 20, "two", effort=by_line)
+    assert not found(tmp_path / "alike", "told_otherwise")
+
+
 def test_a_run_that_a_sweep_could_not_begin_is_told(tmp_path):
     sit(tmp_path, MIXED, "a")
     job = {"state": "failed", "why": "It is not downloaded.", "kind": "not_loaded"}

@@ -22,6 +22,7 @@ SEED = (
     "safeguard-mxfp4",
 )
 HUB = "openai/gpt-oss-20b"
+Q8 = "mlx-community/gpt-oss-20b-mxfp4-q8"
 
 
 def listed(key=HUB, size=22_256_000_000, loaded=None, **changes):
@@ -51,17 +52,55 @@ def reply(**info):
     return {"model": HUB, "choices": [message], "model_info": info}
 
 
+OWN = reply(format="mlx", quant="8bit", context_length=8192)
+GGUF = reply(format="gguf", quant="MXFP4", context_length=8192)
+
+
 # --- LM Studio ------------------------------------------------------------------------
 
 
 def test_lm_studio_says_enough_to_verify_a_variant():
-    found = identify(settings_from(model="openai-8bit"), listed())
+    found = identify(settings_from(model="openai-8bit"), listed(), OWN)
     assert (found.status, found.why) == ("verified", None)
     said = found.fingerprint
     assert said.source == "/api/v1/models"
     assert (said.variant, said.format, said.bits_per_weight) == ("8bit", "mlx", 8)
     assert (said.context_length, said.parallel, said.effort) == (8192, 1, "low")
     assert all(check.agrees for check in found.checks)
+
+
+def test_a_chosen_variant_is_no_proof_that_it_is_loaded():
+    """The listing tells what is chosen under My Models; no reply has told yet."""
+    found = identify(settings_from(model="openai-8bit"), listed())
+    assert found.status == "unverified" and "is chosen, not which" in found.why
+    other = identify(settings_from(model="openai-8bit"), listed(), GGUF)
+    assert other.status == "wrong_model"
+
+
+def test_a_reply_acquits_a_variant_that_is_not_the_chosen_one():
+    """Both variants can be in memory, and the choice stays what it was."""
+    settings = settings_from(model="openai-mxfp4-gguf")
+    assert identify(settings, listed(), GGUF).status == "verified"
+    assert identify(settings, listed(), doubt=False).status == "unverified"
+    assert identify(settings, listed()).status == "wrong_model"
+    assert identify(settings, listed(), OWN).status == "wrong_model"
+
+
+def test_nothing_in_memory_is_no_wrong_model():
+    facts = listed(loaded_instances=[])
+    settings = settings_from(model="openai-mxfp4-gguf")
+    assert identify(settings, facts).status == "unverified"
+    assert identify(settings, facts, GGUF).status == "verified"
+
+
+def test_sources_that_contradict_each_other_prove_nothing():
+    row = {"id": Q8, "compatibility_type": "gguf", "state": "loaded"}
+    facts = listed(key=Q8, size=12_100_000_000, variants=[], selected_variant=None)
+    facts["/api/v1/models"]["models"][0]["quantization"] = {"name": "MXFP4"}
+    settings = settings_from(model="mlx-community-mxfp4-q8")
+    assert identify(settings, facts).status == "verified"
+    found = identify(settings, facts | {"/api/v0/models": {"data": [row]}})
+    assert found.status == "wrong_model" and "format gguf" in found.why
 
 
 @pytest.mark.parametrize(
@@ -92,12 +131,14 @@ def test_the_seeds_error_is_seen():
 @pytest.mark.parametrize("other", SEED)
 def test_of_the_six_each_card_fits_its_own_weights_alone(slug, other):
     """Sizes half a per cent apart are told apart by name, and by format or bits."""
-    card = settings_from(model=slug, identifier="loaded")
     served = settings_from(model=other)
+    variant = served.model.partition("@")[2]
+    instance = f"loaded@{variant}" if variant else "loaded"
+    card = settings_from(model=slug, identifier=instance)
     key, _, variant = served.model.partition("@")
     facts = listed(
         key=key,
-        loaded="loaded",
+        loaded=instance,
         size=round(served.card["size_gb"] * 1e9),
         format="gguf" if "GGUF" in served.card["format"] else "mlx",
         quantization={"name": served.card["quantization"]},
@@ -110,7 +151,7 @@ def test_of_the_six_each_card_fits_its_own_weights_alone(slug, other):
 
 def test_an_instance_is_found_by_its_identifier():
     settings = settings_from(model="openai-8bit", identifier="mine")
-    assert identify(settings, listed(loaded="mine")).status == "verified"
+    assert identify(settings, listed(loaded="mine"), OWN).status == "verified"
     other = listed(key="google/gemma-3", variants=[], loaded="mine")
     assert identify(settings, other).status == "wrong_model"
 
@@ -213,7 +254,7 @@ def test_vllm_names_itself_and_no_weights():
 
 def test_what_comes_later_counts_where_it_says_something():
     settings = settings_from(model="openai-8bit")
-    right, silent = identify(settings, listed()), identify(settings, {})
+    right, silent = identify(settings, listed(), OWN), identify(settings, {})
     wrong = identify(settings, listed(size=12_110_000_000))
     assert later(right, silent) == right
     assert later(right, wrong) == wrong

@@ -4,11 +4,13 @@ import json
 
 import pytest
 from lm_studio import CRASH, TOO_BIG, Fault, LMStudio
+from stand_in import StandIn
 
 from igaku import manifest, run
 from igaku.card import settings_from
 from igaku.errors import EngineCrashed, IgakuError, NotLoaded, WrongModel
 from igaku.folder import ANSWERS, read_rows
+from igaku.results import load_run
 
 EIGHT, GGUF = "openai/gpt-oss-20b@8bit", "openai/gpt-oss-20b@mxfp4"
 Q8 = "mlx-community/gpt-oss-20b-mxfp4-q8"
@@ -21,6 +23,7 @@ def no_program(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("igaku.asking.BACKOFF", 0.01)
+    monkeypatch.setattr("igaku.run.RELOAD_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_an_engine_that_crashes_again_and_again_is_given_up(sit, place):
 def test_other_weights_are_refused_before_a_question(sit, place):
     """What happened to rows 1 and 2 of the seed."""
     with LMStudio(faults={GGUF: Fault(loads=EIGHT)}) as server:
-        with pytest.raises(WrongModel, match=r"size 22\.26 GB, not 12\.11 GB"):
+        with pytest.raises(WrongModel, match="format mlx, not GGUF"):
             sit(server, "openai-mxfp4-gguf")
         assert (server.asked, server.loaded) == ([], [])
     assert not (place / ANSWERS).exists()
@@ -121,13 +124,74 @@ def test_weights_that_change_in_the_middle_end_the_run(sit, place):
         server.answer = answer
         with pytest.raises(WrongModel, match="does not serve the weights"):
             sit(server)
+    assert load_run(place).identity == "wrong_model"
     found = manifest.read(place)
-    assert found["identity"]["status"] == "wrong_model"
     assert (found["status"], found["sessions"][0]["ended"]) == ("INCOMPLETE", "stopped")
     *kept, last = read_rows(place / ANSWERS)
     assert last["outcome"] == "wrong_model" and last["correct"] is None
     assert "format gguf" in last["error"]
     assert kept and all(row["outcome"] == "answered" for row in kept)
+    with LMStudio() as server:  # what was not its own reply is asked again
+        sit(server)
+    assert load_run(place).identity == "verified"
+    assert len(read_rows(place / ANSWERS)) == N
+
+
+def test_a_run_of_other_weights_is_not_gone_on_with(sit, place):
+    """The right model afterwards makes the replies of the wrong one no better."""
+    with LMStudio() as server:
+
+        told = server.told
+
+        def swapped(door, body, key):
+            # A trial reply, six at two efforts, the exam: the last look is to come.
+            if door.startswith("GET") and len(server.asked) == 1 + 6 + N:
+                held = server.instances[0]
+                held.weights = next(w for w in server.catalogue if w.name == GGUF)
+            return told(door, body, key)
+
+        server.told = swapped
+        with pytest.raises(WrongModel):
+            sit(server)
+    found = manifest.read(place)
+    assert (found["status"], found["identity"]["status"]) == ("OK", "wrong_model")
+    with LMStudio() as server, pytest.raises(WrongModel):
+        sit(server, limit=N + 6)
+    assert manifest.read(place)["identity"] == found["identity"]
+
+
+def test_a_silent_server_leaves_its_mark_on_the_whole_run(sit, place):
+    with StandIn(models=None) as silent:
+        sit(silent, load=False)
+    with LMStudio() as server:
+        sit(server, limit=2 * N)
+    found = manifest.read(place)
+    assert found["identity"]["status"] == "unverified"
+    assert len(read_rows(place / ANSWERS)) == 2 * N
+    # The effort is tried on each server.
+    assert found["effort"]["base_url"] == server.base_url
+    assert (found["effort"]["told_by"], found["effort"]["shown"]) == ("system", False)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 5])
+def test_a_crash_before_the_first_question_is_loaded_again_too(sit, place, after):
+    """In the trial reply, or while two questions are asked at two efforts."""
+    with LMStudio(faults={EIGHT: Fault(crashes_after=after)}) as server:
+        sit(server)
+        assert len(server.loads) == 2
+    found = manifest.read(place)
+    assert (found["status"], found["effort"]["shown"]) == ("OK", True)
+
+
+def test_what_is_on_record_as_sent_is_what_was_sent(sit, place):
+    with LMStudio() as server:
+        sit(server)
+        last = server.asked[-1][1]
+    found = manifest.read(place)
+    del last["messages"]
+    assert found["sampling"]["sent"] == last
+    assert "reasoning_effort" not in last and found["effort"]["told_by"] == "system"
+    assert found["sessions"][-1]["loaded"]["by"] == "rest"
 
 
 def test_another_name_in_memory_is_no_answer(sit):

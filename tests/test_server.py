@@ -252,6 +252,9 @@ def test_a_proxy_is_not_asked_for_a_local_server(told, monkeypatch):
         ({"OPENAI_API_KEY": "oa", "LM_API_TOKEN": "lm"}, "https://x/v1", "oa"),
         ({"OPENAI_API_KEY": "oa"}, "http://x/v1", "not-needed"),
         ({"IGAKU_API_KEY": "ig", "OPENAI_API_KEY": "oa"}, "https://x/v1", "ig"),
+        ({"IGAKU_API_KEY": "ig", "LM_API_TOKEN": "lm"}, "https://x/v1", "ig"),
+        ({"IGAKU_API_KEY": "ig", "LM_API_TOKEN": "lm"}, "http://x/v1", "lm"),
+        ({"IGAKU_API_KEY": "ig", "OPENAI_API_KEY": "oa"}, "http://x/v1", "ig"),
     ],
 )
 def test_the_key(environment, url, key, monkeypatch):
@@ -447,13 +450,13 @@ def test_names_of_one_model(requested, served, same):
     ("requested", "served", "same"),
     [
         ("openai/gpt-oss-20b@8bit", "openai/gpt-oss-20b", True),
-        ("openai/gpt-oss-20b@mxfp4", "openai/gpt-oss-20b", False),
+        ("openai/gpt-oss-20b@mxfp4", "openai/gpt-oss-20b", True),  # no name tells
         ("mlx-community/gpt-oss-20b-mxfp4-q4", "renamed", True),
         ("openai/gpt-oss-20b", "renamed", False),
         ("renamed", "renamed", True),
     ],
 )
-def test_what_the_server_says_settles_the_variant(requested, served, same):
+def test_an_instances_own_name_settles_the_variant(requested, served, same):
     assert served_as(requested, served, {"/api/v1/models": LM_STUDIO}) is same
 
 
