@@ -6,12 +6,13 @@ STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.la
 
 SWEEP ?= lab
 
-.PHONY: help run sweep mechanism test lint lab lock set-up
+.PHONY: help run sweep mechanism examples test lint lab lock set-up
 
 help:
 	@echo "make run        ask the embedded models their exam, analyse and render it"
 	@echo "make sweep      go through a file of params/sweeps: make sweep SWEEP=seed"
 	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"
+	@echo "make examples   execute each notebook on the lab into outputs/examples"
 	@echo "make test       run the test suite"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make lint       check style, types and that notebooks carry no output"
@@ -26,6 +27,9 @@ mechanism: set-up
 	$(BIN)/papermill notebooks/mechanism.ipynb outputs/mechanism.ipynb -k python3 $(ARGS)
 	$(BIN)/igaku render
 
+examples: set-up
+	@$(BIN)/python -m igaku.examples
+
 test: set-up
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -36,7 +40,7 @@ lint: set-up
 	$(BIN)/nbstripout --verify $(STRIPPED) notebooks/*.ipynb
 
 lab: set-up
-	@$(BIN)/jupyter lab notebooks
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks $(ARGS)
 
 set-up:
 	@$(PYTHON) set_up.py

@@ -26,6 +26,7 @@ from igaku.shown import (
     kind_of_number,
     mark_words,
     marked,
+    nothing,
     say,
     sentence,
     table,
@@ -373,10 +374,15 @@ CAPTIONS = {
 
 
 def caption(study: Study, name: str) -> Shown:
-    """The caption of a figure, with its number and the n of the runs it shows."""
+    """The caption of a figure, with its number and the n of the runs it shows.
+
+    A figure that has nothing to show is not drawn, and has no caption.
+    """
     number = list(CAPTIONS).index(name) + 1
     words = say(study.lang, *CAPTIONS[name])
-    numbers = sorted(_numbers(study, name)) or [0]
+    numbers = sorted(_numbers(study, name))
+    if not numbers:
+        return nothing()
     first, last = numbers[0], numbers[-1]
     n = f"{first}" if first == last else f"{first}–{last}"
     if name == "forest" and len(pairs.forest_pairs(study)) < pairs.conclusive(study):

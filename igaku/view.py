@@ -46,6 +46,50 @@ SAMPLES = {  # the outcomes behind each kind of reply a reader should see
 }
 
 
+# --- words ----------------------------------------------------------------------------
+
+# The files of a run keep the machine's word, so a Japanese page shows both.
+WORDS = {
+    "answered": "回答あり",
+    "wrong_cardinality": "選択数の違い",
+    "unparsable": "読み取れず",
+    "refused": "回答拒否",
+    "truncated": "上限切れ",
+    "empty": "原因不明の空",
+    "api_error": "サーバー失敗",
+    "wrong_model": "別のモデル",
+    "not_run": "未実施",
+    "calibration": "較正試験",
+    "OK": "完了",
+    "INCOMPLETE": "途中",
+    "BROKEN": "破綻",
+    "PASS": "到達",
+    "FAIL": "未到達",
+}
+CAUSES = {"budget": "上限", "api": "サーバー", "output": "空の返答"}
+
+
+def word(name: object, lang: str) -> str:
+    """A word of the record in the reader's language, the record's own beside it.
+
+    >>> word("truncated", "ja"), word("truncated", "en"), word(2022, "ja")
+    ('上限切れ（truncated）', 'truncated', '2022')
+    """
+    known = WORDS.get(str(name))
+    return say(lang, f"{known}（{name}）" if known else str(name), str(name))
+
+
+def status_word(state: scoring.Status, lang: str) -> str:
+    """A status with its cause.
+
+    >>> status_word(scoring.Status("BROKEN", "budget"), "ja")
+    '破綻（BROKEN、上限 budget）'
+    """
+    known, cause = WORDS.get(state.name, state.name), state.cause
+    why = f"、{CAUSES.get(cause, '')} {cause}" if cause else ""
+    return say(lang, f"{known}（{state.name}{why}）", str(state))
+
+
 # --- the model and its settings -------------------------------------------------------
 
 
@@ -161,8 +205,15 @@ def sections(run: Run, lang: str = "ja") -> Shown:
     """The section table of a run, its score with an interval, and its status."""
     counts = scoring.section_table(run, lang).reset_index()
     rows = counts.to_numpy().tolist()
-    pieces = [notes([run]), table(list(counts.columns), rows)]
+    head = [_column_word(str(name), lang) for name in counts.columns]
+    pieces = [notes([run]), table(head, rows)]
     return joined([*pieces, _score(run, lang), _standing(run, lang)])
+
+
+def _column_word(name: str, lang: str) -> str:
+    """A heading of the section table, whose letters are the same in any language."""
+    ja = name.replace("Section", "区分").replace(scoring.TOTAL, "合計")
+    return say(lang, ja, name)
 
 
 def _score(run: Run, lang: str) -> Shown:
@@ -200,7 +251,7 @@ def _verdict(run: Run, given: str, lang: str) -> str:
     short = scoring.points_short(run)
     rest = say(lang, f"、あと{short}問", f", {short} questions short") if short else ""
     return say(
-        lang, f"状態 OK。{mark}の合格線: {given}{rest}。",
+        lang, f"状態 完了（OK）。{mark}の合格線: {word(given, 'ja')}{rest}。",
         f"Status OK. The {mark} line: {given}{rest}.",
     )  # fmt: skip
 
@@ -209,7 +260,7 @@ def _no_verdict(lang: str) -> str:
     mark = f"{scoring.PASS_MARK:.0%}"
     return say(
         lang,
-        f"状態 OK。{mark}の合格線で判定するのは、"
+        f"状態 完了（OK）。{mark}の合格線で判定するのは、"
         "医師国家試験の全問を解いた実行だけです。",
         f"Status OK. Only runs of the whole medical exam get a verdict at the {mark} "
         "line.",
@@ -220,7 +271,7 @@ def _incomplete(run: Run, lang: str) -> str:
     planned = say(lang, "不明", "unknown") if run.planned is None else run.planned
     return say(
         lang,
-        f"状態 INCOMPLETE。{planned}問中{run.asked}問の返答があります。"
+        f"状態 途中（INCOMPLETE）。{planned}問中{run.asked}問の返答があります。"
         "同じ設定でもう一度実行すると続きから始まります。",
         f"Status INCOMPLETE: {run.asked} of {planned} questions have a reply. "
         "Run it again with the same settings to ask the rest.",
@@ -240,7 +291,7 @@ def _broken(run: Run, state: scoring.Status, lang: str) -> str:
     lost_of = f"{lost}/{run.asked}"
     return say(
         lang,
-        f"状態 BROKEN（{state.cause}）。{lost_of}の返答が失われました。"
+        f"状態 {status_word(state, 'ja')}。{lost_of}の返答が失われました。"
         f"主な原因: {cause}。"
         "この正答率はモデルの実力を示しません。",
         f"Status BROKEN ({state.cause}): {lost_of} replies were lost, mostly because "
@@ -291,8 +342,15 @@ def tokens(run: Run, lang: str = "ja") -> Shown:
         "Outcome|Replies|Counted|Median|90th pct.|Max|At the cap|Reasoning, median"
         "|Seconds, median|Tokens/s",
     )
-    rows = [(outcome, *_token_cells(row)) for outcome, row in use.iterrows()]
+    rows = [
+        (_total_or_word(str(outcome), lang), *_token_cells(row))
+        for outcome, row in use.iterrows()
+    ]
     return table(head.split("|"), rows) + _budget_sentence(run, use, lang)
+
+
+def _total_or_word(name: str, lang: str) -> str:
+    return say(lang, "合計", name) if name == scoring.TOTAL else word(name, lang)
 
 
 def _token_cells(row: pd.Series) -> list[str | None]:
@@ -571,7 +629,7 @@ def _sample(row: pd.Series, question: Question | None, lang: str) -> Shown:
 
 
 def _facts(row: pd.Series, lang: str) -> str:
-    facts = [str(row["outcome"])]
+    facts = [word(row["outcome"], lang)]
     facts.append(f"{say(lang, '回答', 'answer')} {_letters(row['answer'])}")
     facts.append(f"{say(lang, '正解', 'gold')} {_letters(row['gold'])}")
     if not is_missing(row["completion_tokens"]):

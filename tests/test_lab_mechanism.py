@@ -61,7 +61,7 @@ def test_no_loss_is_reported_as_not_shown_and_never_as_the_same():
         [replies("reference", None, 60), *(replies(kind, 2, 60) for kind in kinds)]
     )
     found = mechanism.effects(quiet, BUDGET)
-    text = mechanism_page.findings(quiet, found, BUDGET, "en").text
+    text = mechanism_page.part_findings(quiet, found, BUDGET, "en").text
     assert "matters more is not shown" in text
     assert "shown for none" in text
     assert "negligible" not in text
@@ -73,7 +73,8 @@ def test_every_piece_of_the_page_can_be_shown(measured, lang):
     pieces = (
         mechanism_page.reference_line(measured, BUDGET, lang),
         mechanism_page.effect_table(found, lang),
-        mechanism_page.findings(measured, found, BUDGET, lang),
+        mechanism_page.part_findings(measured, found, BUDGET, lang),
+        mechanism_page.blank_findings(found, BUDGET, lang),
         mechanism_page.recipe_findings(found, lang),
         mechanism_page.effort_table(measured.assign(effort="low"), BUDGET, lang),
         mechanism_page.sample(measured, found, lang),
@@ -85,6 +86,36 @@ def test_every_piece_of_the_page_can_be_shown(measured, lang):
         mechanism_page.budget_figure(measured, found, BUDGET, lang),
     )
     assert all(figure.png.startswith(b"\x89PNG") for figure in figures)
+
+
+LENGTHS = {"low": 30, "medium": 60, "high": 150}
+
+
+def at_every_effort():
+    return pd.concat(
+        [replies("reference", None, n).assign(effort=e) for e, n in LENGTHS.items()]
+    )
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_what_was_found_stands_in_one_table(measured, lang):
+    made = mechanism_page.Experiment(
+        measured, measured, at_every_effort(), BUDGET, lang
+    )
+    text = mechanism_page.findings_table(made).text
+    answers = [line.split(" | ")[1] for line in text.splitlines() if " | " in line]
+    assert len(answers) == 8  # a heading and seven questions
+    worst = {"ja": "100 点", "en": "100 points"}[lang]
+    assert worst in text  # the loss of attention at 2 bits, computed
+    assert ("n=40" in text) and ("20B" in text)
+
+
+def test_a_broken_reply_is_held_against_the_reference_letter_by_letter(measured):
+    found = mechanism.effects(measured, BUDGET)
+    measured.loc[measured["component"] == "attention", "text"] = "<|channel|>ana?"
+    text = mechanism_page.sample(measured, found, "en").text
+    assert f"for {len('<|channel|>ana')} of its" in text
+    assert "within the 300 tokens" in text
 
 
 def test_effects_need_a_reference():
@@ -105,11 +136,7 @@ def test_efforts_are_compared_for_the_worst_case_beside_its_experts(measured):
 
 @pytest.mark.parametrize("lang", ["ja", "en"])
 def test_what_effort_does_is_a_computed_sentence(lang):
-    lengths = {"low": 30, "medium": 60, "high": 150}
-    by_effort = pd.concat(
-        [replies("reference", None, n).assign(effort=e) for e, n in lengths.items()]
-    )
-    text = mechanism_page.effort_finding(by_effort, BUDGET, lang).text
+    text = mechanism_page.effort_finding(at_every_effort(), BUDGET, lang).text
     assert "120" in text
     assert "high 40" in text
     assert ("is shown" in text) == (lang == "en")

@@ -108,6 +108,87 @@ def test_no_number_is_typed_into_prose(name):
             assert not re.search(r"\d", prose), prose
 
 
+each_page = pytest.mark.parametrize("name", ["analysis", "mechanism"])
+HIRAGANA = re.compile("[ぁ-ん]")
+
+
+def prose(cell):
+    """The blocks of a cell's text below its heading, code left out."""
+    text = re.sub(r"```.*?```", "", cell.source, flags=re.S)
+    return [b for b in re.split(r"\n\s*\n", text) if b.strip() and b[0] != "#"]
+
+
+@each_page
+def test_a_section_is_a_question_and_a_call(name):
+    cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4).cells
+    sections = [i for i, c in enumerate(cells) if c.source.startswith("## ")]
+    assert len(sections) >= 6
+    for i in sections:
+        heading = cells[i].source.splitlines()[0]
+        japanese, english = re.fullmatch(r"## (.+) · (.+)", heading).groups()
+        assert re.search("か(（.+）)?$", japanese) and english.endswith("?"), heading
+        assert cells[i + 1].cell_type == "code"
+
+
+@each_notebook
+def test_prose_says_the_same_in_both_languages(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            japanese = [bool(HIRAGANA.search(block)) for block in prose(cell)]
+            # A page of one language leaves out the blocks of the other.
+            assert 2 * sum(japanese) == len(japanese) > 0, cell.source
+            assert japanese[0] and not japanese[-1], cell.source
+
+
+TERMS = {
+    "analysis": {
+        "何が分かったか ": ("†", "‡", "unverified", "verified", "Holm", "非劣性",
+                            "マージン", "Non-inferior", "margin", "失った返答",
+                            "Lost replies"),
+        "先に知るべき": ("effort", "Effort", "⚠"),
+        "どのモデルが": ("Wilson", "空回答", "blank reply"),
+        "返答はどうなったか": ("上限", "budget"),
+        "合格線に届くか": ("必修", "禁忌", "compulsory", "prohibited"),
+        "何を何と比べるか": ("族", "family", "Cochran"),
+        "何問が入れ替わったか": ("入れ替わり", "flip", "不一致対", "discordant pair",
+                                 "McNemar", "mid-p", "Mid-p"),
+        "この問題数で": ("検出力", "Power"),
+        "返答はどれだけ長いか": ("打ち切り", "censored", "Kaplan–Meier"),
+    },
+    "mechanism": {
+        "何が分かったか ": ("上限", "budget", "空白", "blank", "effort", "ルーター",
+                            "router"),
+        "六つのレシピ": ("MXFP4", "アフィン", "Affine", "Q8"),
+        "どの部位が": ("Tango", "ブートストラップ", "bootstrap"),
+    },
+}  # fmt: skip
+
+
+@each_page
+def test_terms_are_explained_where_they_first_stand(name):
+    cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4).cells
+    for start, terms in TERMS[name].items():
+        (cell,) = [c for c in cells if c.source.startswith(f"## {start}")]
+        assert all(term in cell.source for term in terms), start
+
+
+def test_what_was_found_stands_before_everything_else():
+    for name in ("analysis", "mechanism"):
+        cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4).cells
+        first = next(c for c in cells if c.source.startswith("## "))
+        assert first.source.startswith("## 何が分かったか · ")
+        assert "findings_table(" in cells[cells.index(first) + 1].source
+
+
+@each_page
+def test_there_are_about_ten_words_to_a_line_of_code(name):
+    cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4).cells
+    texts = [b for c in cells if c.cell_type == "markdown" for b in prose(c)]
+    words = sum(len(b.split()) for b in texts if not HIRAGANA.search(b))
+    rows = [c for c in cells if c.cell_type == "code" and not c.metadata.get("tags")]
+    assert 8 <= words / sum(len(lines(c)) for c in rows) <= 30
+
+
 # --- as they are executed -------------------------------------------------------------
 
 

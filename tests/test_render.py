@@ -1,6 +1,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import nbformat
 import pandas as pd
@@ -12,7 +13,7 @@ from igaku import plots, results, shown, view
 from igaku.errors import IgakuError
 from igaku.exam import Question
 from igaku.pages import models
-from igaku.render import render, render_notebook, write_index
+from igaku.render import in_language, page_of, render, render_notebook, write_index
 from igaku.study import study_of
 
 HOSTILE = [
@@ -161,6 +162,92 @@ def test_code_is_folded_and_not_left_out(tmp_path):
     assert not Elements(page).of("details")[0].get("open")
 
 
+# --- one language, and the way through a page ----------------------------------------
+
+
+KANA = re.compile("[ぁ-ゖ]")
+
+
+def prose(page):
+    """The headings and paragraphs of a page as text, each with its element."""
+    found = re.findall(r"<(h[1-6]|p)(?: [^>]*)?>(.*?)</\1>", page, re.S)
+    return [(tag, re.sub(r"<code>.*?</code>|<[^>]*>", "", text)) for tag, text in found]
+
+
+@pytest.mark.parametrize("name", ["run", "analysis", "mechanism"])
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_a_page_of_a_notebook_is_in_one_language(tmp_path, checkout, name, lang):
+    path = checkout / f"notebooks/{name}.ipynb"
+    page = render_notebook(path, tmp_path / "page.html", lang).read_text("utf-8")
+    told = prose(page)
+    assert len(told) > 10
+    assert not any(" · " in words for _, words in told)
+    if lang == "en":
+        assert not any(KANA.search(words) for _, words in told)
+    else:
+        assert all(KANA.search(words) for tag, words in told if tag == "p")
+    for cell in nbformat.read(path, 4).cells:
+        for fence in re.findall(r"^```\w*\n(.*?)\n```", cell.source, re.S | re.M):
+            words = re.sub(r"<[^>]*>", "", page)
+            assert fence.split()[-1] in words
+
+
+@pytest.mark.parametrize(
+    ("markdown", "ja", "en"),
+    [
+        ("# 題 · Title\n\nこれ。\n\nThis.", "# 題 · Title\n\nこれ。",
+         "# 題 · Title\n\nThis."),
+        ("これ。\n\nThis (禁忌) one.", "これ。", "This (禁忌) one."),
+        ("これ。\n```sh\nls\n\ncd x\n```\nThis.", "これ。\n\n```sh\nls\n\ncd x\n```",
+         "```sh\nls\n\ncd x\n```\n\nThis."),
+        ("A note of one's own.", "A note of one's own.", "A note of one's own."),
+        ("これ。\n\n![a plan](plan.png)\n\nThis.", "これ。\n\n![a plan](plan.png)",
+         "![a plan](plan.png)\n\nThis."),
+        ("これ。\n\n`code`\n\n```\nnot closed", "これ。\n\n`code`\n\n```\nnot closed",
+         "これ。\n\n`code`\n\n```\nnot closed"),
+    ],
+)  # fmt: skip
+def test_a_cell_keeps_what_is_in_its_language_or_in_none(markdown, ja, en):
+    assert in_language(markdown, "ja") == ja
+    assert in_language(markdown, "en") == en
+
+
+def test_the_language_is_that_of_the_parameters_where_papermill_says_none(tmp_path):
+    cell = new_code_cell(
+        'lang = "en"  # of this page', metadata={"tags": ["parameters"]}
+    )
+    page = render_notebook(notebook(tmp_path / "run.ipynb", cell)).read_text()
+    assert '<html lang="en">' in page
+
+
+def test_the_contents_list_headings_of_words_and_of_outputs(tmp_path):
+    cells = [
+        new_markdown_cell("# 題 · Title\n\n## 一 · One"),
+        displayed("<h3>Same</h3><h4>deeper</h4>"),
+        new_markdown_cell("## 二 · Two & `three`"),
+        displayed("<h3>Same</h3><h2>a &lt;b&gt;</h2>"),
+    ]
+    path = notebook(tmp_path / "run.ipynb", *cells, lang="en")
+    page = render_notebook(path).read_text("utf-8")
+    column = page.partition('<div class="column">')[2].partition("</nav>")[0]
+    links = re.findall(r'<a href="#([^"]*)">(.*?)</a>', column)
+    assert [words for _, words in links] == [
+        "One", "Same", "Two &amp; three", "Same", "a &lt;b&gt;",
+    ]  # fmt: skip
+    ids = {given["id"] for _, given in Elements(page).found if "id" in given}
+    assert all(unquote(anchor) in ids for anchor, _ in links)
+    assert links[1][0] == "Same" and links[3][0] == "Same-2"
+    assert unquote(links[0][0]) == "一-·-One"  # the same in every language
+    assert column.count("<ul>") == 3  # each h3 inside its h2
+
+
+def test_a_page_without_sections_has_no_contents():
+    assert "<nav" not in page_of("t", "<h1>t</h1><h2>only</h2>", "en")
+
+
+# --- what notebooks put out -----------------------------------------------------------
+
+
 def test_a_picture_carries_its_text(tmp_path):
     run = sitting(tmp_path / "run", ["a"] * 5, completion_tokens=30)
     data, about = view.token_figure(run)._repr_mimebundle_()
@@ -202,10 +289,23 @@ def test_render_makes_every_page_and_an_index(tmp_path):
     index = pages[-1].read_text()
     links = [given["href"] for given in Elements(index).of("a")]
     assert links == ["analysis.html", "a%20run/run.html"]
+    assert "All models side by side" in index
     assert "2026-02-07" in index
     assert "OK" in index
     assert "&lt;b&gt;Emm" in index
     assert '<html lang="en">' in index
+
+
+def test_the_index_says_how_many_were_right_and_blank_and_which_have_no_page(tmp_path):
+    sitting(tmp_path / "read", ["x", "", ""], "empty")
+    for name in ("report", "sweep-night", "notes"):
+        (tmp_path / f"{name}.html").write_text("")
+    index = write_index(tmp_path, "en").read_text()
+    assert "0.0% (0/3)" in index and "66.7% (2/3)" in index
+    assert "no page" in index and "The comparison as a document" in index
+    assert "Sweep night" in index and ">notes</a>" in index
+    japanese = write_index(tmp_path, "ja").read_text("utf-8")
+    assert "ページなし" in japanese and "スイープ night" in japanese
 
 
 def test_an_empty_folder_has_an_index_that_says_so(tmp_path):

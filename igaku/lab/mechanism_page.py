@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from igaku.lab.ablation import Ablation
+from igaku.exam import Question
+from igaku.lab.ablation import RECIPE_GRID, Ablation
 from igaku.lab.exam import EFFORTS
 from igaku.lab.mechanism import (
     REFERENCE,
     Effect,
+    ask,
+    ask_efforts,
     blank_difference,
+    effects,
     experts_against_rest,
     replies_of,
     right_within,
@@ -59,21 +65,23 @@ LOOK: dict[str, tuple[str, str, Any]] = {  # colour, marker and line of each com
 
 def reference_line(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
     """What the unablated model does, with which everything else is compared."""
+    return sentence(_reference(replies, budget, lang))
+
+
+def _reference(replies: pd.DataFrame, budget: int, lang: str) -> str:
     rows = replies_of(replies, REFERENCE)
     right = int(right_within(rows, budget).sum())
     accuracy = proportion(right, len(rows))
     longest, mean = int(rows["tokens"].max()), rows["tokens"].mean()
-    return sentence(
-        say(
-            lang,
-            f"基準（float32）: 上限 {budget} トークンで {len(rows)} 問中 {right} 問正答"
-            f"（{accuracy.estimate:.1%}、95 % 区間 {accuracy.low:.1%}〜"
-            f"{accuracy.high:.1%}）。返答は平均 {mean:.1f}、最長 {longest} トークン。",
-            f"Reference (float32): {right} of {len(rows)} right at the budget of "
-            f"{budget} tokens ({accuracy.estimate:.1%}, 95 % interval "
-            f"{accuracy.low:.1%} to {accuracy.high:.1%}). Replies take {mean:.1f} "
-            f"tokens on average, {longest} at most.",
-        )
+    return say(
+        lang,
+        f"基準（float32）: 上限 {budget} トークンで {len(rows)} 問中 {right} 問正答"
+        f"（{accuracy.estimate:.1%}、95 % 区間 {accuracy.low:.1%}〜"
+        f"{accuracy.high:.1%}）。返答は平均 {mean:.1f}、最長 {longest} トークン。",
+        f"Reference (float32): {right} of {len(rows)} right at the budget of "
+        f"{budget} tokens ({accuracy.estimate:.1%}, 95 % interval "
+        f"{accuracy.low:.1%} to {accuracy.high:.1%}). Replies take {mean:.1f} "
+        f"tokens on average, {longest} at most.",
     )
 
 
@@ -127,20 +135,79 @@ def _named(found: Sequence[Effect], lang: str) -> str:
     return say(lang, "、", ", ").join(parts)
 
 
-def findings(
+@dataclass(frozen=True)
+class Experiment:
+    """All replies of the notebook and what follows from them, under one budget.
+
+    `recipes` are of whole models, `parts` of one part made coarse at a time, `efforts`
+    of the case that lost most, at every reasoning effort.
+    """
+
+    recipes: pd.DataFrame
+    parts: pd.DataFrame
+    efforts: pd.DataFrame
+    budget: int
+    lang: str
+
+    @cached_property
+    def recipe_effects(self) -> list[Effect]:
+        """What the six recipes do."""
+        return effects(self.recipes, self.budget)
+
+    @cached_property
+    def part_effects(self) -> list[Effect]:
+        """What each part made coarse does."""
+        return effects(self.parts, self.budget)
+
+
+def experiment(
+    questions: Sequence[Question], cap: int, effort: str, budget: int, lang: str
+) -> Experiment:
+    """Every question asked of every recipe, every part and every effort."""
+    recipes = ask(questions, cap, effort, RECIPE_GRID)
+    parts = ask(questions, cap, effort)
+    chosen = worst_cases(effects(parts, budget))
+    return Experiment(recipes, parts, ask_efforts(questions, cap, chosen), budget, lang)
+
+
+def findings_table(made: Experiment) -> Shown:
+    """What was found, a line for each question of the notebook, to be read first."""
+    lang, budget, parts = made.lang, made.budget, made.part_effects
+    head = [say(lang, "問い", "Question"), say(lang, "答え", "Answer")]
+    rows = [
+        (say(lang, "基準", "Reference"), _reference(made.recipes, budget, lang)),
+        (say(lang, "六つのレシピ", "Recipes"), _breaking(made.recipe_effects, lang)),
+        (say(lang, "壊す部位", "What breaks"), _breaking(parts, lang)),
+        (say(lang, "長くする部位", "What lengthens"), _lengthening(parts, lang)),
+        (
+            say(lang, "エキスパートとそれ以外", "Experts and the rest"),
+            _experts_against_rest(made.parts, parts, budget, lang),
+        ),
+        (say(lang, "上限と空白", "Budget and blanks"), _blanking(parts, budget, lang)),
+        (
+            say(lang, "推論の強さ", "Effort"),
+            _effort_words(made.efforts, budget, lang),
+        ),
+    ]
+    return table(head, rows, left=(0, 1)) + sentence(limits(parts, lang), "note")
+
+
+def part_findings(
     replies: pd.DataFrame, found: Sequence[Effect], budget: int, lang: str
 ) -> Shown:
-    """What the effects say: what breaks the chain, what lengthens it, what is blank."""
-    return joined(
-        sentence(text)
-        for text in (
-            _breaking(found, lang),
-            _lengthening(found, lang),
-            _blanking(found, budget, lang),
-            _experts_against_rest(replies, found, budget, lang),
-            limits(found, lang),
-        )
+    """What each part does to accuracy and length, and the experts against the rest."""
+    texts = (
+        _breaking(found, lang),
+        _lengthening(found, lang),
+        _experts_against_rest(replies, found, budget, lang),
+        limits(found, lang),
     )
+    return joined(map(sentence, texts))
+
+
+def blank_findings(found: Sequence[Effect], budget: int, lang: str) -> Shown:
+    """Which case leaves most blanks, and what a larger budget would bring back."""
+    return sentence(_blanking(found, budget, lang))
 
 
 def recipe_findings(found: Sequence[Effect], lang: str) -> Shown:
@@ -299,6 +366,10 @@ def broken_recipes() -> set[str]:
 
 def effort_finding(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
     """What more effort does to the unquantized model's length and blanks."""
+    return sentence(_effort_words(replies, budget, lang))
+
+
+def _effort_words(replies: pd.DataFrame, budget: int, lang: str) -> str:
     rows = replies[replies["component"] == REFERENCE]
     by = {e: rows[rows["effort"] == e].set_index("problem_id") for e in EFFORTS}
     low, high = by["low"], by["high"].loc[by["low"].index]
@@ -312,19 +383,17 @@ def effort_finding(replies: pd.DataFrame, budget: int, lang: str) -> Shown:
         else say(lang, "示されていません", "is not shown")
     )
     listed = say(lang, "、", ", ").join(f"{e} {k}" for e, k in blank.items())
-    return sentence(
-        say(
-            lang,
-            f"量子化しないモデルでも、low から high にすると返答は平均 {longer:.0f} "
-            f"トークン長くなり、上限 {budget} での空白（n = {len(low)}）は {listed} 問"
-            f"でした。差は {points:+.0f} 点（95 % 区間 {ends[0]:+.0f}〜{ends[1]:+.0f}）"
-            f"で、推論の強さだけで空白が増えることは{verdict}。",
-            f"Unquantized, going from low to high effort makes replies {longer:.0f} "
-            f"tokens longer on average; blank at the budget of {budget} (n = "
-            f"{len(low)}): {listed}. The difference is {points:+.0f} points (95 % "
-            f"interval {ends[0]:+.0f} to {ends[1]:+.0f}): that effort alone makes "
-            f"blanks {verdict}.",
-        )
+    return say(
+        lang,
+        f"量子化しないモデルでも、low から high にすると返答は平均 {longer:.0f} "
+        f"トークン長くなり、上限 {budget} での空白（n = {len(low)}）は {listed} 問"
+        f"でした。差は {points:+.0f} 点（95 % 区間 {ends[0]:+.0f}〜{ends[1]:+.0f}）"
+        f"で、推論の強さだけで空白が増えることは{verdict}。",
+        f"Unquantized, going from low to high effort makes replies {longer:.0f} "
+        f"tokens longer on average; blank at the budget of {budget} (n = "
+        f"{len(low)}): {listed}. The difference is {points:+.0f} points (95 % "
+        f"interval {ends[0]:+.0f} to {ends[1]:+.0f}): that effort alone makes "
+        f"blanks {verdict}.",
     )
 
 
@@ -501,13 +570,31 @@ def sample(replies: pd.DataFrame, found: Sequence[Effect], lang: str) -> Shown:
         return sentence(
             say(lang, "答えのない返答はありません。", "Every reply states an answer.")
         )
-    problem_id = str(lost.index[0])
-    before = replies_of(replies, REFERENCE).loc[problem_id, "text"]
+    problem_id, broken = str(lost.index[0]), str(lost.iloc[0]["text"])
+    before = str(replies_of(replies, REFERENCE).loc[problem_id, "text"])
     return joined(
         (
             sentence(f"{problem_id}: {_name(REFERENCE, lang)}"),
             written(before),
             sentence(f"{problem_id}: {_named([worst], lang)}"),
-            written(lost.iloc[0]["text"]),
+            written(broken),
+            sentence(_parting(before, broken, lost.iloc[0]["tokens"], lang)),
         )
+    )
+
+
+def _parting(before: str, broken: str, tokens: int, lang: str) -> str:
+    """Where a broken reply leaves the reference's, and how long it goes on."""
+    apart = (
+        i
+        for i, pair in enumerate(zip(before, broken, strict=False))
+        if len(set(pair)) > 1
+    )
+    shared = next(apart, min(len(before), len(broken)))
+    return say(
+        lang,
+        f"基準の返答 {len(before)} 字のうち最初の {shared} 字まで同じで、そこで分かれ、"
+        f"{tokens} トークンを生成しても答えに達しませんでした。",
+        f"It is the reference's reply for {shared} of its {len(before)} characters, "
+        f"parts there, and states no answer within the {tokens} tokens it generated.",
     )

@@ -6,13 +6,14 @@ Each is computed; where the numbers do not support a claim, the sentence says so
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from igaku import scoring
 from igaku.audits import alarms, effort_of, tainting
 from igaku.card import ROWS
 from igaku.official import official
-from igaku.pages.models import bounds_sentence, size_text
+from igaku.pages.models import ALARMS, bounds_sentence, size_text
 from igaku.pages.pairs import (
     CONCLUSIVE,
     LEVEL,
@@ -26,11 +27,13 @@ from igaku.pages.pairs import (
     reading,
     verdict_word,
 )
+from igaku.pages.titles import titled
 from igaku.pages.tokens import budget_evidence
 from igaku.pairs import SMALL, with_power
 from igaku.results import Run
 from igaku.shown import (
     Shown,
+    escaped,
     figure_of,
     heading,
     is_missing,
@@ -41,6 +44,7 @@ from igaku.shown import (
     table,
 )
 from igaku.study import Study, role, size_gb
+from igaku.view import status_word, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +55,7 @@ def findings_table(study: Study) -> Shown:
     lang = study.lang
     if not study.variants:
         return Shown("", "")
+    first = _announced(study)
     head = [say(lang, "問い", "Question"), say(lang, "答え", "Answer")]
     rows = [
         (say(lang, "監査", "Audits"), _audit_line(study)),
@@ -60,7 +65,41 @@ def findings_table(study: Study) -> Shown:
         (say(lang, "合格線", "Pass lines"), _line_line(study)),
         (say(lang, "メモリ", "Memory"), _memory_line(study)),
     ]
-    return table(head, rows, left=(0, 1), lang=lang)
+    return first + table(head, rows, titled(lang, "findings"), (0, 1), lang)
+
+
+def _announced(study: Study) -> Shown:
+    """The grave alarms, announced above the findings that they taint, with a link."""
+    grave = sum(alarm.is_grave for alarm in alarms(study))
+    told = sentence(
+        say(
+            study.lang,
+            f"重大な警告が{grave}件あります。",
+            f"Grave alarms: {grave}.",
+        ),
+        "alarm" if grave else "note",
+    )
+    words = escaped(say(study.lang, "警告の一覧へ", "See the alarms"))
+    link = f' <a href="#{ALARMS}">{words}</a></p>'
+    return replace(told, html=told.html.removesuffix("</p>") + link)
+
+
+def score_reading(study: Study) -> Shown:
+    """How far apart the finished runs are, and which runs have no place among them."""
+    words = _ranges(study)
+    if left := study.of_role("stopped"):
+        names = ", ".join(
+            f"{study.label(run.name)} {_lost(run)}/{run.asked}" for run in left
+        )
+        words.append(
+            say(
+                study.lang,
+                f"終わっていない、または破綻した実行は順位に入れません（失った返答）: "
+                f"{names}。",
+                f"Unfinished and broken runs have no rank (replies lost): {names}.",
+            )
+        )
+    return joined(map(sentence, words))
 
 
 def _audit_line(study: Study) -> str:
@@ -126,7 +165,7 @@ def _difference_words(
 
 def _stopped_line(study: Study) -> str:
     shown = [
-        f"{study.label(run.name)} {scoring.status(run)}, "
+        f"{study.label(run.name)} {status_word(scoring.status(run), study.lang)}, "
         + say(study.lang, "失った返答", "lost")
         + f" {_lost(run)}/{run.asked}"
         for run in study.of_role("stopped")
@@ -260,7 +299,7 @@ def _ranges(study: Study) -> list[str]:
         words.append(
             say(
                 study.lang,
-                f"[{kind}] {kind_name('finished', 'ja')}（試験 {family.exam}）: "
+                f"[{kind}] {kind_name('finished', 'ja')}、{word(family.exam, 'ja')}: "
                 f"{len(runs)}件の"
                 f"正答率は{low:.1%}〜{high:.1%}（最大差{100 * (high - low):.1f}ポ"
                 "イント）。",
@@ -470,7 +509,8 @@ def cost(study: Study) -> Shown:
         f"Model|Size|Saved (against {study.label(base.name)})|Accuracy"
         f"|Difference (candidate − reference, points)|95 % Tango|Not worse by {points}",
     )
-    shown = table(head.split("|"), body, left=(0, 6), lang=study.lang)
+    title = titled(study.lang, "cost")
+    shown = table(head.split("|"), body, title, (0, 6), study.lang)
     return shown + cost_words(study)
 
 

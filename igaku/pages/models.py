@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from igaku import health, plots, plots_scores, scoring
 from igaku.audits import alarms, tainting
 from igaku.card import card_rows
 from igaku.official import MOST_KINKI, Official, bounds, official
+from igaku.pages.titles import titled
 from igaku.plots_study import looks
 from igaku.results import Run
 from igaku.shown import (
@@ -29,7 +31,15 @@ from igaku.shown import (
     table,
 )
 from igaku.study import Study, role, size_gb
-from igaku.view import origin, sections, weights, weights_told, weights_word
+from igaku.view import (
+    origin,
+    sections,
+    status_word,
+    weights,
+    weights_told,
+    weights_word,
+    word,
+)
 
 # --- audits ---------------------------------------------------------------------------
 
@@ -43,11 +53,21 @@ def audits(study: Study) -> Shown:
         clear = say(
             lang, "監査で見つかった警告はありません。", "No audit raised an alarm."
         )
-        return sentence(clear, "note")
-    return joined(
-        sentence(alarm.text(lang), "alarm" if alarm.is_grave else "note")
-        for alarm in found
+        return _linked(sentence(clear, "note"))
+    return _linked(
+        joined(
+            sentence(alarm.text(lang), "alarm" if alarm.is_grave else "note")
+            for alarm in found
+        )
     )
+
+
+def _linked(alarms: Shown) -> Shown:
+    """The alarms as a place that the findings link to."""
+    return replace(alarms, html=f'<div id="{ALARMS}">{alarms.html}</div>')
+
+
+ALARMS = "igaku-alarms"
 
 
 PUBLISHED = ("published_sums", "published_shares", "published_otherwise")
@@ -97,7 +117,8 @@ def overview(study: Study, runs: Sequence[Run] | None = None) -> Shown:
     words = (1, 2, 3, 4, 5, 11, 12, 13, 14)
     left = [place for place, i in enumerate(kept) if i in words]
     cells = [[r[i] for i in kept] for r in rows]
-    body = table([head[i] for i in kept], cells, left=left, lang=lang)
+    title = titled(lang, "overview") if runs is None else ""
+    body = table([head[i] for i in kept], cells, title, left, lang)
     return joined([body, origin(listed, lang), _one_run(listed, lang)])
 
 
@@ -107,14 +128,19 @@ def _overview_row(study: Study, run: Run, number: int) -> list[object]:
     low, high = share(counts["low"]), share(counts["high"])
     return [
         number, study.label(run.name), _mark(study, run),
-        kind_of_number(run.origin, lang), run.exam, weights_word(run, lang),
+        kind_of_number(run.origin, lang), word(run.exam, lang),
+        weights_word(run, lang),
         f"{counts['correct']}/{asked}", share(counts["accuracy"]),
         f"{low}–{high}" if asked else None, counts["blank"], counts["api_errors"],
-        str(scoring.status(run)), counts["verdict"], run.card.get("format"),
-        run.card.get("quantization"),
+        status_word(scoring.status(run), lang), _line_word(counts["verdict"], lang),
+        run.card.get("format"), run.card.get("quantization"),
         size_text(run),
         figure_of(counts["hf_downloads"]),
     ]  # fmt: skip
+
+
+def _line_word(verdict: str | None, lang: str) -> str | None:
+    return None if is_missing(verdict) else word(verdict, lang)
 
 
 def size_text(run: Run) -> str | None:
@@ -179,10 +205,11 @@ def causes(study: Study) -> Shown:
     met = set().union(*(run.rows["outcome"] for run in runs))
     outcomes = [name for name in plots.OUTCOMES if name in met]
     outcomes += sorted(met - set(outcomes))
-    head = [say(study.lang, "モデル", "Model"), *outcomes, "not_run"]
-    head.append(say(study.lang, "状態", "Status"))
+    first, last = say(study.lang, "モデル|状態", "Model|Status").split("|")
+    head = [first, *(word(name, study.lang) for name in [*outcomes, "not_run"]), last]
     body = [_cause_row(study, run, outcomes) for run in runs]
-    shown = table(head, body, left=(0, len(head) - 1), lang=study.lang)
+    title = titled(study.lang, "causes")
+    shown = table(head, body, title, (0, len(head) - 1), study.lang)
     return shown + _cause_words(study.lang, met)
 
 
@@ -190,7 +217,8 @@ def _cause_row(study: Study, run: Run, outcomes: list[str]) -> list[object]:
     found = Counter(run.rows["outcome"])
     left = None if run.planned is None else run.planned - run.asked
     numbers = [found[name] for name in outcomes]
-    return [study.label(run.name), *numbers, left, scoring.status(run)]
+    state = status_word(scoring.status(run), study.lang)
+    return [study.label(run.name), *numbers, left, state]
 
 
 def _cause_words(lang: str, met: set[str]) -> Shown:
@@ -211,14 +239,74 @@ def _cause_words(lang: str, met: set[str]) -> Shown:
     return sentence(
         say(
             lang,
-            f"{ja}。not_run = 聞いていない（誤答ではない）。BROKEN = 失われた返答"
-            f"（truncated, empty, api_error）が確実に{health.BROKEN_SHARE:.0%}を"
-            "超える。",
+            f"{ja}。未実施（not_run）= 聞いていない（誤答ではない）。"
+            "破綻（BROKEN）= 失った返答（truncated, empty, api_error）が確実に"
+            f"{health.BROKEN_SHARE:.0%}を超える。",
             f"{en}; not_run = never asked, which is not wrong. BROKEN: lost replies "
             "(truncated, empty, api_error) are surely more than "
             f"{health.BROKEN_SHARE:.0%}.",
         ),
         "note",
+    )
+
+
+def lost_reading(study: Study) -> Shown:
+    """How many replies were lost, and by which run most of them."""
+    runs = [run for run in study.variants if run.asked]
+    if not runs:
+        return nothing()
+    lost = {run: int(scoring.is_lost(run.rows).sum()) for run in runs}
+    worst = max(runs, key=lambda run: lost[run] / run.asked)
+    total = f"{sum(lost.values())}/{sum(run.asked for run in runs)}"
+    alike = [r for r in runs if lost[r] * worst.asked == lost[worst] * r.asked]
+    names = ", ".join(study.label(run.name) for run in alike)
+    if not lost[worst]:
+        return sentence(
+            say(
+                study.lang,
+                f"失った返答は{total}で、記録のどの実行にもありません。",
+                f"Lost replies: {total}; no run on record has one.",
+            )
+        )
+    whole = sum(not n for n in lost.values())
+    told = _share_of(lost[worst], worst.asked)
+    return sentence(
+        say(
+            study.lang,
+            f"失った返答は計{total}。割合が最も高いのは{names}の{told}、"
+            f"一つも失っていない実行は{len(runs)}件中{whole}件です。",
+            f"Lost replies: {total} in all, the largest share by {names} with {told}. "
+            f"Runs without a lost reply: {whole} of {len(runs)}.",
+        )
+    )
+
+
+def _share_of(k: int, n: int) -> str:
+    """A share with its counts and its Wilson interval."""
+    low, high = scoring.interval(k, n)
+    return f"{k}/{n} = {k / n:.1%} ({low:.1%}–{high:.1%})"
+
+
+def section_reading(study: Study) -> Shown:
+    """The section in which the fewest questions were right, over all runs."""
+    cells = [
+        (row["correct"] / row["asked"], study.label(run.name), str(name), row)
+        for run in study.variants
+        for name, row in scoring.section_counts(run).iterrows()
+        if name != scoring.TOTAL and row["asked"]
+    ]
+    if not cells:
+        return nothing()
+    _, label, name, row = min(cells, key=lambda cell: cell[:3])
+    told = _share_of(int(row["correct"]), int(row["asked"]))
+    return sentence(
+        say(
+            study.lang,
+            f"正答の割合が最も低い区分は{label}の{name}で、{told}。"
+            "最も低いものを選んだ値なので、区分の差の検定にはなりません。",
+            f"The lowest section is {name} of {label}: {told}. It was picked for being "
+            "the lowest, so it is no test of a difference between sections.",
+        )
     )
 
 
@@ -245,9 +333,8 @@ def lines_table(study: Study) -> Shown:
         "Model|Correct|75 % line|Short by|95 % interval|Compulsory (必修)"
         "|General, clinical|Prohibited (禁忌)|Official",
     ).split("|")
-    return table(
-        head, [_line_row(study, run) for run in runs], left=(0, 2, 8), lang=lang
-    )
+    body = [_line_row(study, run) for run in runs]
+    return table(head, body, titled(lang, "lines"), (0, 2, 8), lang)
 
 
 def _line_row(study: Study, run: Run) -> list[object]:
@@ -256,7 +343,8 @@ def _line_row(study: Study, run: Run) -> list[object]:
     low, high = share(counts["low"]), share(counts["high"])
     return [
         study.label(run.name), f"{counts['correct']}/{counts['asked']}",
-        counts["verdict"] or say(study.lang, "判定なし", "not judged"),
+        _line_word(counts["verdict"], study.lang)
+        or say(study.lang, "判定なし", "not judged"),
         figure_of(counts["short"]), f"{low}–{high}",
         *(_part_cells(found) if found else [None, None, None]),
         _official_word(found, study.lang),
@@ -453,7 +541,7 @@ def card(run: Run, lang: str) -> Shown:
 
 def _outcome_line(run: Run, lang: str) -> Shown:
     found = Counter(run.rows["outcome"])
-    told = ", ".join(f"{name} {n}" for name, n in found.most_common())
+    told = ", ".join(f"{word(name, lang)} {n}" for name, n in found.most_common())
     return sentence(say(lang, f"返答の内訳: {told}。", f"Outcomes: {told}."))
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from igaku import plots_pairs
 from igaku.audits import is_one_measurement
 from igaku.pages.models import PUBLISHED, warned
-from igaku.pairs import gates, pair_table, patterns, with_power
+from igaku.pages.titles import titled
+from igaku.pairs import SMALL, gates, pair_table, patterns, with_power
 from igaku.shown import (
     Picture,
     Shown,
@@ -32,6 +33,7 @@ from igaku.shown import (
 )
 from igaku.statistics import proportion
 from igaku.study import Family, Study
+from igaku.view import word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +89,7 @@ def _declared(study: Study, family: Family) -> str:
     on = len(family.questions) if family.questions else None
     return say(
         study.lang,
-        f"{kind}（試験 {family.exam}、{n}組）: {names}。"
+        f"{kind}、{word(family.exam, 'ja')}、{n}組: {names}。"
         + (f"全員が聞かれた{on}問の上で比べます。" if on else ""),
         f"{kind} (exam {family.exam}, {n} {'pair' if n == 1 else 'pairs'}): {names}."
         + (f" Compared on the {on} questions that all were asked." if on else ""),
@@ -133,14 +135,22 @@ def gate(study: Study) -> Shown:
             say(
                 study.lang,
                 f"CochranのQ（{kind}、{k}件、共通{each.n}問）: Q = {value}、"
-                f"自由度{q.df}、{p_of(q.pvalue)}。",
+                f"自由度{q.df}、{p_of(q.pvalue)}。"
+                f"どれかが異なることは{_differs(q.pvalue, 'ja')}。",
                 f"Cochran's Q ({kind}, {k} runs, {each.n} common questions): "
-                f"Q = {value}, {q.df} df, {p_of(q.pvalue)}.",
+                f"Q = {value}, {q.df} df, {p_of(q.pvalue)}. That any of them differs "
+                f"is {_differs(q.pvalue, 'en')}.",
             )
         )
     doubled = [row for _, row in pairs_of(study).iterrows() if _is_doubled(study, row)]
     note = sentence(_doubled_words(study), "note") if doubled else nothing()
     return joined(map(sentence, words)) + note
+
+
+def _differs(pvalue: float, lang: str) -> str:
+    if pvalue < LEVEL:
+        return say(lang, "示されました", "shown")
+    return say(lang, "示されていません", "not shown")
 
 
 def _is_doubled(study: Study, row: pd.Series) -> bool:
@@ -171,7 +181,8 @@ def pair_tables(study: Study) -> Shown:
 
 def _title(study: Study, family: Family) -> str:
     kind = kinds_of(study, family.runs)
-    return f"{kind_name(family.kind, study.lang)} [{family.exam}, {kind}]"
+    exam = word(family.exam, study.lang)
+    return f"{kind_name(family.kind, study.lang)} [{exam}, {kind}]"
 
 
 def kinds_of(study: Study, names: Sequence[str]) -> str:
@@ -217,7 +228,8 @@ def counts_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1), lang=study.lang)
+    title = titled(study.lang, "counts")
+    return table(head.split("|"), body, title, (0, 1), study.lang)
 
 
 def _with_lost(flips: int, lost: int) -> str:
@@ -246,7 +258,8 @@ def tests_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1, 8), lang=study.lang)
+    title = titled(study.lang, "tests")
+    return table(head.split("|"), body, title, (0, 1, 8), study.lang)
 
 
 def verdict_word(study: Study, row: pd.Series) -> str:
@@ -281,7 +294,8 @@ def power_table(study: Study, rows: pd.DataFrame) -> Shown:
         ]
         for _, row in rows.iterrows()
     ]  # fmt: skip
-    return table(head.split("|"), body, left=(0, 1), lang=study.lang)
+    title = titled(study.lang, "power")
+    return table(head.split("|"), body, title, (0, 1), study.lang)
 
 
 # --- sentences ------------------------------------------------------------------------
@@ -378,6 +392,73 @@ def _sight(row: pd.Series, lang: str) -> str:
         else f"With this many questions a difference is seen with 80 % power from "
         f"{_unsigned(row['detectable'])} points on.",
     )
+
+
+def flip_reading(study: Study) -> Shown:
+    """How many answers flip between the pairs that are drawn, and where most do."""
+    rows = drawn(study)
+    if not len(rows):
+        return nothing()
+    most = rows.iloc[int((rows["flips"] / rows["n"]).to_numpy().argmax())]
+    least, quiet = rows["flips"].min(), int((rows["flips"] == 0).sum())
+    a, b = study.label(most["a"]), study.label(most["b"])
+    kind = kinds_of(study, [*rows["a"], *rows["b"]])
+    flips = f"{most['flips']}/{most['n']} ({share(most['flips'] / most['n'])})"
+    return sentence(
+        say(
+            study.lang,
+            f"[{kind}] {len(rows)}組で入れ替わりは{least}問から{most['flips']}問。"
+            f"最も多いのは{a} → {b}の{flips}で、失った{most['only_a']}、"
+            f"得た{most['only_b']}。入れ替わりのない組は{quiet}組です。",
+            f"[{kind}] Over {len(rows)} pairs the flips range from {least} to "
+            f"{most['flips']}. {a} → {b} has most, {flips}: lost {most['only_a']}, "
+            f"gained {most['only_b']}. {quiet} pairs have none.",
+        )
+    )
+
+
+def power_reading(study: Study) -> Shown:
+    """Which differences the pairs could have shown, and what a small one would take."""
+    rows = drawn(study)
+    rows = with_power(rows[rows["flips"] > 0], study.margin)
+    seen, needed = rows["detectable"].dropna(), rows["needed"].dropna()
+    if not len(seen):
+        return sentence(
+            say(
+                study.lang,
+                "入れ替わりが少なすぎて検出力を計算できないため、"
+                "どの大きさの差なら見えたかは分かりません。",
+                "There are too few flips to compute power from, so what difference "
+                "could have been seen is unknown.",
+            ),
+            "note",
+        )
+    within = int((rows["flips"] <= rows["flip_budget"].fillna(-1)).sum())
+    low, high, points = _unsigned(seen.min()), _unsigned(seen.max()), _small()
+    more = figure_of(needed.min()) if len(needed) else None
+    ja = f"{points}ポイントの差を論じるには{more}問以上が要ります。" if more else ""
+    en = f" To speak of {points} points takes {more} questions." if more else ""
+    return sentence(
+        say(
+            study.lang,
+            f"検出力80 %で見える差は、{len(seen)}組で最小{low}〜{high}ポイント"
+            f"（n = {_span(rows['n'])}）。{ja}非劣性を示せる入れ替わりの許容数に"
+            f"収まるのは{len(rows)}組中{within}組です。",
+            f"With 80 % power the smallest difference seen is {low} to {high} points "
+            f"over {len(seen)} pairs (n = {_span(rows['n'])}).{en} {within} of "
+            f"{len(rows)} pairs stay within the flips that still let non-inferiority "
+            "be shown.",
+        )
+    )
+
+
+def _small() -> str:
+    return f"{100 * SMALL:g}"
+
+
+def _span(numbers: pd.Series) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return f"{low}" if low == high else f"{low}–{high}"
 
 
 def noise_floor(study: Study) -> Shown:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from igaku import plots_scores
 from igaku.official import kinki_choices
 from igaku.pages.models import nothing_to_show
+from igaku.pages.titles import titled
 from igaku.pairs import patterns
 from igaku.results import Run
 from igaku.shown import (
@@ -24,6 +25,7 @@ from igaku.shown import (
 )
 from igaku.strata import level_name, stratum_name, stratum_table
 from igaku.study import Study, role
+from igaku.view import word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,48 @@ def strata_tables(study: Study) -> Shown:
         if len(runs) > WIDE:
             pieces.append(sentence(_left_out(study, runs[WIDE:]), "note"))
     return joined(pieces)
+
+
+def strata_reading(study: Study) -> Shown:
+    """Where the first run of each exam does worst and best, by every stratum."""
+    rows, words = strata_of(study), []
+    for exam in study.exams:
+        runs = [r for r in study.variants if str(r.exam) == exam and r.asked]
+        for name in _met(rows, runs[:1]) if runs else []:
+            own = rows[(rows["run"] == runs[0].name) & (rows["stratum"] == name)]
+            own = own[own["n"] >= FEWEST]
+            if own["accuracy"].nunique() > 1:
+                words.append(_extremes(study, runs[0], name, own))
+    if not words:
+        return sentence(
+            say(
+                study.lang,
+                f"{FEWEST}問以上の層の間に、正答率の開きは記録されていません。検定は"
+                "していません。",
+                f"On record no strata of {FEWEST} questions or more are apart in "
+                "accuracy. Nothing was tested.",
+            ),
+            "note",
+        )
+    note = say(study.lang, "層の差は記述だけで、検定していません。",
+               "Strata are described, and not tested.")  # fmt: skip
+    return joined(map(sentence, words)) + sentence(note, "note")
+
+
+def _extremes(study: Study, run: Run, stratum: str, rows: pd.DataFrame) -> str:
+    lang = study.lang
+    ordered = rows.sort_values("accuracy", kind="stable")
+    ends = [
+        f"{level_name(stratum, row['level'], lang)} {row['right']}/{row['n']} "
+        f"({share(row['accuracy'], 0)})"
+        for row in (ordered.iloc[0], ordered.iloc[-1])
+    ]
+    label, title = study.label(run.name), stratum_name(stratum, lang)
+    return say(
+        lang,
+        f"{label}、{title}: 最低は{ends[0]}、最高は{ends[1]}。",
+        f"{label}, {title}: lowest {ends[0]}, highest {ends[1]}.",
+    )
 
 
 def _left_out(study: Study, runs: Sequence[Run]) -> str:
@@ -86,7 +130,7 @@ def _stratum(
         [level_name(stratum, level, lang), *(_cell(own, level, n) for n in names)]
         for level in levels
     ]
-    exam = str(runs[0].exam)
+    exam = word(runs[0].exam, lang)
     shown = heading(f"{title} [{exam}]", 4) + table(head, body, lang=lang)
     return shown + _rare(lang) if stratum == "speciality" else shown
 
@@ -123,7 +167,7 @@ def kinki_table(study: Study) -> Shown:
         "モデル|禁忌肢のある問題（聞いた数）|選んだ数|問題",
         "Model|Questions with a 禁忌 option (asked)|Chosen|Questions",
     )
-    return table(head.split("|"), body, left=(0, 3), lang=lang)
+    return table(head.split("|"), body, titled(lang, "kinki"), (0, 3), lang)
 
 
 def _kinki_row(study: Study, run: Run) -> list[object]:
@@ -172,12 +216,37 @@ def pattern_table(study: Study) -> Shown:
             [*("✓" if row[run.name] else "✗" for run in runs), row["questions"]]
             for _, row in found.head(PATTERNS).iterrows()
         ]
-        pieces.append(table(head, body, left=range(len(runs)), lang=study.lang))
+        title = titled(study.lang, "patterns")
+        pieces.append(table(head, body, title, range(len(runs)), study.lang))
         if len(found) > PATTERNS:
             more = len(found) - PATTERNS
             text = say(study.lang, f"ほか{more}通り。", f"{more} more patterns.")
             pieces.append(sentence(text, "note"))
     return joined(pieces)
+
+
+def pattern_reading(study: Study) -> Shown:
+    """How many questions all, none and some of the runs of a main family got right."""
+    words = []
+    for family in study.of_kind("finished"):
+        runs = [study.run(name) for name in family.runs]
+        found = patterns(runs)
+        names = [run.name for run in runs]
+        right = found[names].sum(axis=1)
+        n, asked = found["questions"], int(found["questions"].sum())
+        every, none = int(n[right == len(names)].sum()), int(n[right == 0].sum())
+        words.append(
+            say(
+                study.lang,
+                f"{word(family.exam, 'ja')}の{asked}問のうち、{len(names)}件すべてが"
+                f"正答した問題は{every}問、どれも正答しなかった問題は{none}問、"
+                f"分かれた問題は{asked - every - none}問です。",
+                f"Of {asked} questions ({family.exam}) all {len(names)} runs got "
+                f"{every} right, none of them got {none}, and they part on "
+                f"{asked - every - none}.",
+            )
+        )
+    return joined(map(sentence, words))
 
 
 @cache

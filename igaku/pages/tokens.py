@@ -6,12 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from igaku import plots_tokens, tokens
+from igaku.pages.titles import titled
 from igaku.results import Run
 from igaku.shown import (
     Picture,
     Shown,
     figure_of,
-    heading,
     is_missing,
     joined,
     nothing,
@@ -28,6 +28,7 @@ from igaku.tokens import Counts, Rescue, Spending
 if TYPE_CHECKING:
     import pandas as pd
 
+LEVEL = 0.05
 LOSS = 0.01  # of accuracy, within which a smaller budget is said to suffice
 
 
@@ -89,7 +90,7 @@ def token_table(study: Study) -> Shown:
     rows = [_token_row(study, each, reasoning.get(each.run)) for each in found]
     note = say(lang, "n.e. = 推定できない（切れた返答が多い）。",
                "n.e. = cannot be estimated, too many replies being cut.")  # fmt: skip
-    shown = table(head.split("|"), rows, left=(0, 1), lang=lang)
+    shown = table(head.split("|"), rows, titled(lang, "lengths"), (0, 1), lang)
     return joined([shown, sentence(note, "note"), stand_in(study)])
 
 
@@ -122,6 +123,49 @@ def _median(curve: tokens.Curve, unit: str) -> str | None:
     return f"{figure_of(middle, digits)} ({told})"
 
 
+def length_reading(study: Study) -> Shown:
+    """How long the replies are, how many were cut, and whether the runs differ."""
+    groups: dict[str, list[Spending]] = {}
+    for each in spendings(study):
+        groups.setdefault(each.unit, []).append(each)
+    words = [_length_words(study, unit, found) for unit, found in groups.items()]
+    return joined(map(sentence, [*words, *_logrank_words(study)]))
+
+
+def _length_words(study: Study, unit: str, found: list[Spending]) -> str:
+    curves = [tokens.survival(each) for each in found]
+    known = [curve.median[0] for curve in curves if curve.median]
+    middles = [middle for middle in known if not is_missing(middle)]
+    n = sum(len(each.rows) for each in found)
+    cut = n - sum(curve.finished for curve in curves)
+    digits, name = (0 if unit == "tokens" else 2), unit_word(unit, study.lang)
+    ends = [figure_of(f(middles), digits) for f in (min, max)] if middles else ["–"]
+    span = "–".join(dict.fromkeys(map(str, ends)))
+    return say(
+        study.lang,
+        f"{len(found)}件の実行で返答の長さの中央値は{span}{name}、"
+        f"打ち切りは計{cut}/{n}。",
+        f"Over {len(found)} runs the median reply takes {span} {name}; {cut} of {n} "
+        "replies are censored.",
+    )
+
+
+def _logrank_words(study: Study) -> list[str]:
+    rows = logranks(study)
+    if not len(rows):
+        return []
+    shown = int((rows["holm"] < LEVEL).sum())
+    return [
+        say(
+            study.lang,
+            f"長さが異なることは、{len(rows)}組のうち{shown}組で示されました"
+            "（ログランク検定、Holm）。残りの組が同じ長さだとは言えません。",
+            f"That lengths differ is shown for {shown} of {len(rows)} pairs (log-rank, "
+            "Holm); of the others it does not follow that they are alike.",
+        )
+    ]
+
+
 def logrank_table(study: Study) -> Shown:
     """Log-rank tests between runs of one exam that spent in the same unit."""
     lang, rows = study.lang, logranks(study)
@@ -142,7 +186,7 @@ def logrank_table(study: Study) -> Shown:
     more = len(rows) - len(body)
     rest = say(lang, f"ほか{more}組は表（CSV）にあります。",
                f"{more} more pairs are in the CSV table.")  # fmt: skip
-    shown = table(head.split("|"), body, left=(0, 1), lang=lang)
+    shown = table(head.split("|"), body, titled(lang, "logrank"), (0, 1), lang)
     return shown + sentence(rest, "note") if more else shown
 
 
@@ -180,7 +224,7 @@ def right_wrong_table(study: Study) -> Shown:
         "Model|Unit|Right n|Right, median|Not right n|Not right, median|Log-rank p"
         "|p, finished replies only",
     )
-    return table(head.split("|"), body, left=(0, 1), lang=lang)
+    return table(head.split("|"), body, titled(lang, "right_wrong"), (0, 1), lang)
 
 
 def _right_wrong_row(
@@ -220,7 +264,7 @@ def loop_table(study: Study) -> Shown:
         "Model|Replies with reasoning|Looping|Cut replies|Of them looping"
         "|Longest repeated suffix (characters, median)|Distinct 12-grams (median)",
     )
-    return table(head.split("|"), body, lang=lang)
+    return table(head.split("|"), body, titled(lang, "loops"), lang=lang)
 
 
 @cache
@@ -313,8 +357,8 @@ def rescue_table(study: Study) -> Shown:
     )
     rows = [row for rescue in found for row in _rescue_rows(study, rescue)]
     words = [sentence(rescue_sentence(study, rescue)) for rescue in found]
-    title = heading(say(lang, "失った返答を聞き直す", "Lost replies, asked again"), 4)
-    return title + table(head.split("|"), rows, left=(0, 1), lang=lang) + joined(words)
+    title = titled(lang, "rescue")
+    return table(head.split("|"), rows, title, (0, 1), lang) + joined(words)
 
 
 def _rescue_rows(study: Study, rescue: Rescue) -> list[list[object]]:

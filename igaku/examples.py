@@ -1,0 +1,126 @@
+"""`make examples`: the notebooks executed on the lab, to be read without running them.
+
+They are committed, so they hold nothing of the machine that made them, pictures are
+light, and what a viewer would drop (progress bars over progress bars) is gone already.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from igaku import paths
+from igaku.demo import LIMIT, execute, lab_settings, say
+from igaku.folder import replace
+
+FOLDER = paths.OUTPUTS / "examples"
+MODEL = "lab-mxfp4-q4"  # whose run is shown, and whose lost questions are asked again
+EFFORT = "high"  # at which the lab's budget cuts some replies, and not all
+LEVELS = 10  # steps of a colour: a picture of lines and letters needs no more
+KEPT = {"kernelspec", "language_info"}  # of a notebook's metadata
+
+
+def examples(folder: Path = FOLDER) -> list[Path]:
+    """Execute run, analysis and mechanism on the embedded models; the files to read."""
+    with TemporaryDirectory() as place:
+        executed = _executed(Path(place))
+        made = [_written(path, folder, Path(place)) for path in executed]
+    return made
+
+
+def _executed(runs: Path) -> list[Path]:
+    """The notebooks as papermill leaves them, in the folder of their runs."""
+    from igaku.rescue import rescue
+
+    place = {"outputs_dir": str(runs)}
+    for settings in lab_settings(**place):
+        say(f"Asking {settings.slug}.")
+        asked = {"model": settings.slug, "limit": LIMIT, "reasoning_effort": EFFORT}
+        execute("run.ipynb", settings.folder / "run.ipynb", {**asked, **place})
+    say(f"Asking again what {MODEL} lost, then analysing.")
+    list(rescue(MODEL, outputs_dir=runs))
+    execute("analysis.ipynb", runs / "analysis.ipynb", place)
+    say("Taking the recipes apart.")
+    execute("mechanism.ipynb", runs / "mechanism.ipynb", {})
+    names = (f"{MODEL}/run.ipynb", "analysis.ipynb", "mechanism.ipynb")
+    return [runs / name for name in names]
+
+
+def _written(executed: Path, folder: Path, runs: Path) -> Path:
+    text = executed.read_text("utf-8").replace(str(runs), paths.OUTPUTS.name)
+    shown = presentable(json.loads(text))
+    target = folder / executed.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+    replace(target, written.encode())
+    return target
+
+
+def presentable(notebook: dict[str, Any]) -> dict[str, Any]:
+    """An executed notebook without its machine, with bars at their end, light."""
+    about = {k: v for k, v in notebook["metadata"].items() if k in KEPT}
+    cells = [_presentable(cell) for cell in notebook["cells"]]
+    about["language_info"] = {"name": "python"}
+    return {**notebook, "metadata": about, "cells": cells}
+
+
+def _presentable(cell: dict[str, Any]) -> dict[str, Any]:
+    tags = cell["metadata"].get("tags", [])
+    shown = {**cell, "metadata": {"tags": tags} if tags else {}}
+    if "injected-parameters" in tags:
+        # papermill draws another name each time, and ends in an empty line.
+        shown |= {"id": "injected", "source": "".join(cell["source"]).strip()}
+    if "outputs" in cell:
+        shown["outputs"] = [_lightened(output) for output in _joined(cell["outputs"])]
+    return shown
+
+
+def _joined(outputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Outputs of which no two streams of one name follow each other."""
+    kept: list[dict[str, Any]] = []
+    for output in outputs:
+        if kept and output.get("name") and output["name"] == kept[-1].get("name"):
+            text = "".join(kept[-1]["text"]) + "".join(output["text"])
+            kept[-1] = {**output, "text": text}
+        else:
+            kept.append(output)
+    return kept
+
+
+def _lightened(output: dict[str, Any]) -> dict[str, Any]:
+    """A bar without the trace of its drawing, and a picture in fewer colours."""
+    if output["output_type"] == "stream":
+        text = re.sub(r"[^\n]*\r", "", "".join(output["text"]))
+        return {**output, "text": text}
+    data = output.get("data", {})
+    if png := data.get("image/png"):
+        light = base64.b64encode(_light("".join(png))).decode()
+        return {**output, "data": {**data, "image/png": light}}
+    return output
+
+
+def _light(png: str) -> bytes:
+    """A picture, base64, in few colours: half the size, and as sharp."""
+    import numpy as np
+    from matplotlib.image import imread, imsave
+
+    drawn = imread(io.BytesIO(base64.b64decode(png)))[..., :3]
+    light = io.BytesIO()
+    imsave(
+        light,
+        np.round(drawn * LEVELS) / LEVELS,
+        format="png",
+        pil_kwargs={"optimize": True},
+    )
+    return light.getvalue()
+
+
+if __name__ == "__main__":
+    for path in examples():
+        print(path.relative_to(paths.ROOT))
