@@ -290,6 +290,9 @@ def _lm_studio(row: dict[str, Any], model: str, identifier: str | None) -> Finge
 
 
 def _lm_studio_v0(row: dict[str, Any], *_: object) -> Fingerprint:
+    """A row of LM Studio's older listing, which tells only of what is in memory."""
+    if row.get("state") == "not-loaded":
+        return Fingerprint(name=_text(row.get("id")))
     return Fingerprint(
         name=_text(row.get("id")),
         format=_text(row.get("compatibility_type")),

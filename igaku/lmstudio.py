@@ -11,20 +11,23 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.reply import read_reply
-from igaku.server import LOOPBACK, connect
+from igaku.server import LOOPBACK, connect, instances_of, is_lm_studio, listed_rows
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
 LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
 PAUSE = 0.5  # seconds between two looks at the listing
 BRIEF = 30.0  # seconds for whatever loads nothing
+LINGER = 10.0  # seconds, after an interrupted load, for the model to turn up
+OURS = "igaku-"  # the start of every identifier that a run asks for
+LARGEST = 10**15  # bytes: a size beyond it is no size
 SHOWN = 8  # names of other models in a sentence
 NOT_FOUND = ("", dict[str, Any]())  # the load request knows no model of that name
 LMS_FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
@@ -37,7 +40,8 @@ TOO_BIG = re.compile(
     r"|out ?of ?memory|unable to allocate|failed to allocate",
     re.IGNORECASE,
 )
-CRASHED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
+# While a model is being loaded, more words tell of a crash than in a reply.
+DIED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -65,7 +69,7 @@ class _Order:
     deadline: float
     size_bytes: int | None
     key: str  # the model without its variant
-    is_selected: bool  # whether the key alone means the variant asked for
+    names: tuple[str, ...]  # what the load request may know it by
 
     @property
     def left(self) -> float:
@@ -76,23 +80,6 @@ class _Order:
     def is_over(self) -> bool:
         """Whether the patience is at its end."""
         return time.monotonic() >= self.deadline
-
-
-@contextmanager
-def loaded(
-    base_url: str,
-    model: str,
-    context_length: int,
-    parallel: int,
-    identifier: str,
-    patience: float = 900,
-) -> Iterator[Loaded]:
-    """A model, loaded for the time of a `with`."""
-    it = load(base_url, model, context_length, parallel, identifier, patience)
-    try:
-        yield it
-    finally:
-        unload(base_url, it)
 
 
 def load(
@@ -110,7 +97,10 @@ def load(
     """
     began = time.monotonic()
     base_url = base_url.rstrip("/")
+    _clear(base_url)
     row = _row(base_url, model)
+    key = row["key"] if _is_name(row.get("key")) else model.partition("@")[0]
+    is_selected = row.get("selected_variant") == model  # then the key alone means it
     order = _Order(
         base_url=base_url,
         model=model,
@@ -120,12 +110,10 @@ def load(
         patience=patience,
         deadline=began + patience,
         size_bytes=_size(row, model),
-        key=str(row.get("key")),
-        is_selected=row.get("selected_variant") == model,
+        key=key,
+        names=(model, key) if is_selected and key != model else (model,),
     )
-    for instance in _instances(row):
-        _drop(base_url, str(instance.get("id")))
-    by, name, config = _brought(order)
+    by, name, config = _freshly(order, row)
     return Loaded(name, model, by, time.monotonic() - began, config)
 
 
@@ -135,14 +123,55 @@ def unload(base_url: str, loaded: Loaded) -> None:
         _drop(base_url.rstrip("/"), loaded.instance)
 
 
-def _models(facts: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The models in LM Studio's word, as 0.4 lists them; None for another server."""
-    new, old = facts.get(LISTING), facts.get(OLDER_LISTING)
-    if isinstance(new, Mapping) and isinstance(new.get("models"), list):
-        return [row for row in new["models"] if isinstance(row, dict)]
-    if isinstance(old, Mapping) and isinstance(old.get("data"), list):
-        return [_as_new(row) for row in old["data"] if isinstance(row, dict)]
-    return None
+def withdraw(
+    base_url: str, model: str, identifier: str, patience: float = LINGER
+) -> None:
+    """Unload whatever there is of a model, waiting a while for it to turn up.
+
+    It is for a load that was broken off, of which nobody knows how far it came.
+    """
+    until = time.monotonic() + patience
+    with suppress(IgakuError):
+        while not _dropped(base_url.rstrip("/"), model, identifier):
+            if time.monotonic() >= until:
+                return
+            time.sleep(PAUSE)
+
+
+def _dropped(base_url: str, model: str, identifier: str) -> bool:
+    """Whether something of a model was in memory, and was unloaded."""
+    found = [
+        instance
+        for row in _listed(base_url, LINGER) or []
+        for instance in _ids(row)
+        if instance == identifier or _is_of(model, row)
+    ]
+    for instance in found:
+        _drop(base_url, instance, LINGER)
+    return bool(found)
+
+
+def _clear(base_url: str) -> None:
+    """Unload what a run that was killed has left in memory."""
+    for row in _listed(base_url) or []:
+        for instance in _ids(row):
+            if instance.startswith(OURS):
+                with suppress(NotLoaded):  # there may be room beside it
+                    _drop(base_url, instance)
+
+
+def _freshly(order: _Order, row: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """As `_brought`, in the place of what was loaded; broken off, it leaves nothing."""
+    try:
+        for instance in _ids(row):
+            _drop(order.base_url, instance)
+        return _brought(order)
+    except BaseException as broken:
+        # The server goes on loading for somebody who has gone.
+        is_coming = order.is_over or not isinstance(broken, Exception)
+        patience = LINGER if is_coming else 0.0
+        withdraw(order.base_url, order.model, order.identifier, patience)
+        raise
 
 
 def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,12 +183,14 @@ def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"key": row.get("id"), "type": row.get("type"), "loaded_instances": held}
 
 
-def _listed(base_url: str) -> list[dict[str, Any]] | None:
+def _listed(base_url: str, patience: float = BRIEF) -> list[dict[str, Any]] | None:
+    """The models as LM Studio 0.4 lists them; None for another server."""
     for path in (LISTING, OLDER_LISTING):
-        status, said = _asked(base_url, path)
-        rows = _models({path: said}) if status == 200 else None
-        if rows is not None:
-            return rows
+        status, said = _asked(base_url, path, patience=patience)
+        facts = {path: said} if status == 200 and isinstance(said, dict) else {}
+        if is_lm_studio(facts):
+            rows = listed_rows(facts)
+            return list(rows) if path == LISTING else [_as_new(row) for row in rows]
     return None
 
 
@@ -181,8 +212,8 @@ def _row(base_url: str, model: str) -> dict[str, Any]:
 
 
 def _is_of(model: str, row: Mapping[str, Any]) -> bool:
-    variants = row.get("variants")
-    if model == row.get("key") or model in (variants or []):
+    variants = _variants(row)
+    if model == row.get("key") or model in variants:
         return True
     # A listing that keeps its variants to itself leaves the word to the loading.
     return not variants and model.partition("@")[0] == row.get("key")
@@ -193,7 +224,7 @@ def _others(rows: list[dict[str, Any]]) -> str:
     names: list[str] = []
     for row in rows:
         if not str(row.get("type")).startswith("embedding"):
-            names += row.get("variants") or [str(row.get("key"))]
+            names += _variants(row) or filter(_is_name, [row.get("key")])
     if not names:
         return " nor any other model"
     more = " ..." if len(names) > SHOWN else ""
@@ -204,30 +235,68 @@ def _size(row: Mapping[str, Any], model: str) -> int | None:
     """The bytes of the model's weights, unless the row tells of another variant."""
     size = row.get("size_bytes")
     is_it = row.get("selected_variant") in (None, model) or model == row.get("key")
-    return size if is_it and isinstance(size, int) else None
+    is_size = isinstance(size, int) and 0 < size < LARGEST
+    return size if is_it and is_size else None
 
 
-def _instances(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    held = row.get("loaded_instances")
-    return [i for i in held if isinstance(i, dict)] if isinstance(held, list) else []
+def _variants(row: Mapping[str, Any]) -> list[str]:
+    told = row.get("variants")
+    return list(filter(_is_name, told)) if isinstance(told, list) else []
+
+
+def _ids(row: Mapping[str, Any]) -> Iterator[str]:
+    """The names of a model's loaded instances."""
+    return filter(_is_name, (held.get("id") for held in instances_of(row)))
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    """Whether it can name a model in a request and in a sentence."""
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
 
 
 def _brought(order: _Order) -> tuple[str, str, dict[str, Any]]:
     """Who loaded the model, the instance it became, and its settings."""
-    rest = _by_rest(order, order.model)
-    if rest == NOT_FOUND and order.is_selected:  # then the key alone means it
-        rest = _by_rest(order, order.key)
-    if rest == NOT_FOUND:
-        return _by_request(order)
-    if rest is not None:
-        instance, echoed = rest
-        config = echoed | _awaited(order, instance)
-        is_right = config.get("parallel") in (None, order.parallel)
-        if is_right or _lms(order.base_url) is None:
-            return "rest", instance, config
+    for name in order.names:
+        rest = _by_rest(order, name)
+        if rest is None:
+            return "lms", order.identifier, _by_lms(order, order.model)
+        if rest != NOT_FOUND:
+            return _paralleled(order, name, *rest)
+    return _by_request(order)
+
+
+def _paralleled(
+    order: _Order, name: str, instance: str, echoed: dict[str, Any]
+) -> tuple[str, str, dict[str, Any]]:
+    """What REST loaded; loaded again by `lms` where it has another parallelism.
+
+    If that fails, the other parallelism it is: a reload takes no model away.
+    """
+    config = echoed | _awaited(order, instance)
+    is_right = config.get("parallel") in (None, order.parallel)
+    if is_right or _lms(order.base_url) is None:
+        return "rest", instance, config
+    try:
         _drop(order.base_url, instance)
-    config = _by_lms(order)
-    return "lms", order.identifier, config
+    except NotLoaded:
+        return "rest", instance, config
+    try:
+        order = _anew(order)
+        return "lms", order.identifier, _by_lms(order, name)
+    except NotLoaded as failed:
+        # It may have loaded it all the same.
+        withdraw(order.base_url, order.model, order.identifier, patience=0.0)
+        order = _anew(order)
+        rest = _by_rest(order, name)
+        if rest is None or rest == NOT_FOUND:
+            raise failed from None
+        instance, echoed = rest
+        return "rest", instance, echoed | _awaited(order, instance)
+
+
+def _anew(order: _Order) -> _Order:
+    """The order with all of its patience: what follows loads the model once more."""
+    return replace(order, deadline=time.monotonic() + order.patience)
 
 
 def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
@@ -237,10 +306,7 @@ def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
         "context_length": order.context_length,
         "echo_load_config": True,
     }
-    try:
-        status, said = _asked(order.base_url, LOAD, body, order.left)
-    except ServerUnreachable as silent:
-        raise (_too_slow(order) if order.is_over else silent) from silent
+    status, said = _asked_to_load(order, LOAD, body)
     if _is_unknown_path(status, said):
         return None
     refused = _refusal(status, said)
@@ -248,10 +314,10 @@ def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
         return NOT_FOUND
     if refused:
         raise _not_loaded(order, refused)
-    if not said.get("instance_id"):
+    if not _is_name(said.get("instance_id")):
         raise _not_loaded(order, "the reply names no instance")
     config = said.get("load_config")
-    return str(said["instance_id"]), config if isinstance(config, dict) else {}
+    return said["instance_id"], config if isinstance(config, dict) else {}
 
 
 def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
@@ -259,17 +325,26 @@ def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
     chat = [{"role": "user", "content": "1"}]
     body = {"model": order.model, "messages": chat, "max_tokens": 1}
     # LM Studio finds no variant by a load request, see lmstudio-bug-tracker#1462.
-    _asked(order.base_url, "/v1/chat/completions", body, order.left)
-    held = [i for i in _instances(_row(order.base_url, order.model)) if i.get("id")]
-    if not held:
-        raise NotLoaded(
-            f"{order.base_url} lists {order.model} and does not load it by that name: "
-            f"choose this variant of {order.key} under My Models in LM Studio, and run "
-            "again."
-        )
-    config = held[0].get("config")
-    found = dict(config) if isinstance(config, dict) else {}
-    return "request", str(held[0]["id"]), found
+    status, said = _asked_to_load(order, "/v1/chat/completions", body)
+    held = next(_ids(_row(order.base_url, order.model)), None)
+    if held is not None:
+        return "request", held, _shown(order.base_url, held) or {}
+    refused = _refusal(status, said) or ""
+    if TOO_BIG.search(refused) or DIED.search(refused):
+        raise _not_loaded(order, refused)
+    raise NotLoaded(
+        f"{order.base_url} lists {order.model} and does not load it by that name: "
+        f"choose this variant of {order.key} under My Models in LM Studio, and run "
+        "again."
+    )
+
+
+def _asked_to_load(order: _Order, path: str, body: object) -> tuple[int, Any]:
+    """As `_asked`, with the patience that loading takes."""
+    try:
+        return _asked(order.base_url, path, body, order.left)
+    except ServerUnreachable as silent:
+        raise (_too_slow(order) if order.is_over else silent) from silent
 
 
 def _awaited(
@@ -282,6 +357,8 @@ def _awaited(
         if shown is not None or told is not None:
             return (told or {}) | (shown or {})
         if order.is_over:
+            with suppress(IgakuError):
+                _drop(order.base_url, instance)
             raise NotLoaded(
                 f"{order.base_url} says that it loaded {order.model} as {instance}, "
                 f"but does not list it after {order.patience:g} s: see in LM Studio "
@@ -293,21 +370,21 @@ def _awaited(
 def _shown(base_url: str, instance: str) -> dict[str, Any] | None:
     """The settings of a listed instance, None where it is not listed."""
     for row in _listed(base_url) or []:
-        for held in _instances(row):
+        for held in instances_of(row):
             if held.get("id") == instance:
                 config = held.get("config")
                 return dict(config) if isinstance(config, dict) else {}
     return None
 
 
-def _drop(base_url: str, instance: str) -> None:
+def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
     """Unload an instance; one that stays all the same raises."""
-    status, said = _asked(base_url, UNLOAD, {"instance_id": instance}, BRIEF)
+    status, said = _asked(base_url, UNLOAD, {"instance_id": instance}, patience)
     refused = _refusal(status, said)
     if _is_unknown_path(status, said):
         program = _lms(base_url)
         if program:
-            refused = _ran(program, BRIEF, "unload", instance)
+            refused = _ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
         raise NotLoaded(
             f"{base_url} does not unload {instance} ({_brief(refused)}): unload it in "
@@ -333,14 +410,15 @@ def _asked(
             return refused.status_code, refused.response.text
         except openai.APIConnectionError as broken:
             raise ServerUnreachable(_silence(base_url, broken, patience)) from broken
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or JSON without an end
             return 200, None
 
 
 def _no_token(base_url: str) -> str:
     return (
         f"{base_url} wants an API token other than the one it was sent, if any: make "
-        "one in LM Studio's server settings and set LM_API_TOKEN to it."
+        "one in LM Studio's server settings and set LM_API_TOKEN to it, or "
+        "IGAKU_API_KEY, which goes first over https."
     )
 
 
@@ -385,7 +463,7 @@ def _not_loaded(order: _Order, text: str) -> NotLoaded:
             f"({order.context_length:,} now), or loosen the guardrails in LM Studio's "
             "settings."
         )
-    if CRASHED.search(text):
+    if DIED.search(text):
         return NotLoaded(
             f"The engine of {order.base_url} crashed while it loaded {order.model} "
             f"({told}): update the runtime in LM Studio, and load the model there by "
@@ -409,7 +487,7 @@ def _brief(text: str, length: int = 300) -> str:
     return line if len(line) <= length else f"{line[:length]}…"
 
 
-def _by_lms(order: _Order) -> dict[str, Any]:
+def _by_lms(order: _Order, name: str) -> dict[str, Any]:
     """Load the model with the `lms` program; its settings, once the server shows it."""
     program = _lms(order.base_url)
     if program is None:
@@ -420,7 +498,7 @@ def _by_lms(order: _Order) -> dict[str, Any]:
         )
     settings = ["--context-length", str(order.context_length)]
     settings += ["--parallel", str(order.parallel), "--identifier", order.identifier]
-    refused = _ran(program, order.left, "load", order.model, *settings, "-y")
+    refused = _ran(program, order.left, "load", name, *settings, "-y")
     if refused:
         raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
     return _awaited(order, order.identifier, program)
@@ -458,7 +536,7 @@ def _json(program: str, *words: str) -> Any:
     """What `lms` prints as JSON, None where it prints something else."""
     try:
         return json.loads(_run(program, BRIEF, *words).stdout)
-    except (ValueError, OSError, subprocess.TimeoutExpired):
+    except (ValueError, RecursionError, OSError, subprocess.TimeoutExpired):
         return None
 
 

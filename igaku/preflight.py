@@ -198,10 +198,13 @@ def _needed(settings: Settings, reply: Reply, window: int | None) -> int | None:
         return None
     needed = reply.prompt_tokens + settings.max_tokens
     if window is not None and window < needed:
+        fix = "load it with a longer context"
+        if settings.load:  # the server knew better, and has a setting for it
+            fix = f"set its default under My Models in LM Studio to {needed:,} or more"
         raise IgakuError(
             f"{settings.model} is loaded with a context of {window:,} tokens, but the "
             f"longest prompt ({reply.prompt_tokens:,}) and max_tokens "
-            f"({settings.max_tokens:,}) need {needed:,}: load it with a longer context."
+            f"({settings.max_tokens:,}) need {needed:,}: {fix}."
         )
     return needed
 

@@ -3,7 +3,7 @@
 No model runs here. It loads and unloads names, replies what a test tells it to, and
 thinks for as long as the reasoning effort that really reaches a model would have it.
 `lms_program` writes a stand-in of its `lms` program. Numbers in brackets are issues of
-LM Studio's tracker.
+LM Studio's tracker, or of `lms` where it is named.
 """
 
 from __future__ import annotations
@@ -138,12 +138,16 @@ class LMStudio:
         unknown_path: int = 200,  # (1.14)
         token: str | None = None,
         variants: bool = True,  # False: the load request finds none by name (#1462)
+        lms_variants: bool = True,  # False: nor does `lms load` (#1462, lms#588)
+        variant_ids: bool = False,  # True: an instance is named after its variant
+        selected: str | None = None,  # under My Models: listed whatever is loaded
         v0: bool = True,
         v1: bool = True,  # False: an LM Studio before 0.4
     ):
         self.answer, self.faults, self.catalogue = answer, dict(faults or {}), catalogue
         self.jit, self.jit_delay, self.pause = jit, jit_delay, pause
-        self.variants = variants
+        self.variants, self.lms_variants = variants, lms_variants
+        self.variant_ids, self.selected = variant_ids, selected
         self.overflow, self.unknown_path, self.token = overflow, unknown_path, token
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.loads: list[tuple[str, dict[str, Any]]] = []  # by a request: without body
@@ -211,9 +215,22 @@ class LMStudio:
         return list(dict.fromkeys(weights.key for weights in self.catalogue))
 
     def _selected(self, key: str) -> Weights:
-        """The variant that a listing describes: the loaded one, else the first."""
+        """The variant that a listing describes: the chosen one (lms#352), if any.
+
+        Without a choice it is the loaded one, else the first.
+        """
         held = self._listed(key)
-        return held[0].weights if held else _found(self.catalogue, key)
+        is_open = held and self._chosen(key) is None
+        return held[0].weights if is_open else self._found(key)
+
+    def _chosen(self, key: str) -> str | None:
+        """The name of the variant chosen under My Models."""
+        is_its = self.selected and self.selected.partition("@")[0] == key
+        return self.selected if is_its else None
+
+    def _found(self, name: str) -> Any:
+        """The weights of a name; a key alone means the chosen variant."""
+        return _found(self.catalogue, self._chosen(name) or name)
 
     def _openai_models(self, _: Any) -> dict[str, Any]:
         downloaded = self._keys() if self.jit else []
@@ -278,7 +295,7 @@ class LMStudio:
     ) -> Instance:
         with self._turn:
             self.loads.append((name, body))
-            weights = _found(self.catalogue, name)
+            weights = self._found(name)
             if weights is None:
                 told = {"type": "model_not_found", "message": f"{name} is not here."}
                 raise _Refused(404, told)
@@ -291,7 +308,8 @@ class LMStudio:
             self._down.discard(weights.name)
             config = {"context_length": context, "flash_attention": True}
             config["parallel"] = how.get("parallel", PARALLEL)
-            id = self._free(how.get("identifier") or weights.key)
+            own = weights.name if self.variant_ids else weights.key
+            id = self._free(how.get("identifier") or own)
             listed, is_jit = time.monotonic() + fault.lag, how.get("is_jit", False)
             held = Instance(id, name, weights, config, listed, is_jit)
             self.instances.append(held)
@@ -309,7 +327,7 @@ class LMStudio:
             for held in self.instances:
                 if name in (held.id, held.asked, held.weights.name):
                     return held
-            weights = _found(self.catalogue, name)
+            weights = self._found(name)
             # A crashed model is not loaded by the next request (#1730).
             if weights and self.jit and weights.name not in self._down:
                 self.instances = [it for it in self.instances if not it.is_jit]
@@ -404,6 +422,8 @@ class LMStudio:
         if verb == "unload":
             self._v1_unload({"instance_id": words[0]})
             return ""
+        if "@" in words[0] and not self.lms_variants:
+            raise _Refused(404, {"message": "Model not found"})
         flags = dict(zip(words[1:-1:2], words[2:-1:2], strict=True))
         name, parallel = flags["--identifier"], int(flags["--parallel"])
         length = int(flags["--context-length"])
@@ -529,7 +549,8 @@ def _handler(stand_in: LMStudio) -> type[BaseHTTPRequestHandler]:
         def _answer(self, body: dict[str, Any]) -> None:
             key = self.headers.get("Authorization", "")
             status, said = stand_in.told(f"{self.command} {self.path}", body, key)
-            sent = json.dumps(said, ensure_ascii=False).encode()
+            is_text = isinstance(said, str)  # of a test, and no JSON
+            sent = (said if is_text else json.dumps(said, ensure_ascii=False)).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(sent)))

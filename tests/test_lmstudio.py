@@ -1,14 +1,20 @@
 """Loading and unloading in LM Studio, against a stand-in that speaks its dialect."""
 
+import copy
+import signal
 import socket
+import threading
+import time
 
+import hypothesis
 import pytest
 import yaml
+from hypothesis import strategies as st
 from lm_studio import CRASH, SEED, TOO_BIG, Fault, LMStudio, lms_program
 
 from igaku import lmstudio
-from igaku.errors import NotLoaded, ServerUnreachable
-from igaku.lmstudio import load, loaded, unload
+from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
+from igaku.lmstudio import load, unload
 from igaku.server import (
     complete,
     connect,
@@ -35,11 +41,19 @@ def programs(tmp_path, monkeypatch):
     monkeypatch.delenv("IGAKU_API_KEY", raising=False)
     monkeypatch.delenv("LM_API_TOKEN", raising=False)
     monkeypatch.setattr(lmstudio, "PAUSE", 0.05)
+    monkeypatch.setattr(lmstudio, "LINGER", 5.0)
     return folder
 
 
 def loading(server, model=Q8, parallel=4, patience=20.0):
     return load(server.base_url, model, 8192, parallel, "igaku", patience)
+
+
+def listed(server, model, path="/api/v1/models"):
+    """What a listing of the server says of a model."""
+    told = server_facts(server.base_url)[path]
+    rows = told.get("models") or told.get("data")
+    return next(row for row in rows if model in (row.get("key"), row.get("id")))
 
 
 def refusal(server, model=Q8, patience=20.0):
@@ -99,15 +113,18 @@ def test_a_listing_that_lags_is_waited_for():
     assert it.instance == Q8 and it.seconds >= 0.4
 
 
-def test_an_instance_that_is_never_listed_ends_the_patience():
+def test_an_instance_that_is_never_listed_ends_the_patience(monkeypatch):
+    monkeypatch.setattr(lmstudio, "LINGER", 0.1)
     with LMStudio(faults={Q8: Fault(lag=99)}) as server:
         told = refusal(server, patience=0.3)
+        assert server.unloads == [Q8]
     assert f"loaded {Q8} as {Q8}" in told and "0.3 s" in told
 
 
 def test_a_load_that_takes_too_long_is_not_called_a_dead_server():
     with LMStudio(faults={Q8: Fault(takes=1.5)}) as server:
         told = refusal(server, patience=0.2)
+        assert server.unloads == [Q8]  # it arrived afterwards
     assert f"did not load {Q8} within 0.2 s" in told
 
 
@@ -123,10 +140,52 @@ def test_other_weights_show_in_the_listing_and_in_the_reply():
 def test_another_variant_shows_only_in_the_listing():
     with LMStudio(faults={MLX: Fault(loads=GGUF)}) as server:
         it = loading(server, MLX)
-        told = reply(server, it.instance)
-        facts = server_facts(server.base_url)
-    assert told.served_model == HUB and served_as(MLX, HUB)
-    assert not served_as(MLX, told.served_model, facts)
+        assert reply(server, it.instance).served_model == HUB
+        assert listed(server, HUB)["selected_variant"] == GGUF
+
+
+# What was left behind
+
+
+def test_what_a_killed_run_left_goes_first(programs):
+    with LMStudio() as server:
+        lms_program(programs, server)
+        kept = load(server.base_url, SAFEGUARD, 8192, 1, "mine")
+        left = load(server.base_url, Q4, 8192, 1, "igaku-q4")
+        assert (kept.instance, left.instance) == ("mine", "igaku-q4")
+        loading(server)
+        assert server.loaded == [SAFEGUARD, Q8] and server.unloads[-1] == "igaku-q4"
+
+
+def test_what_a_killed_run_left_hides_no_model_of_an_older_lm_studio(programs):
+    with LMStudio(v1=False) as server:
+        lms_program(programs, server)
+        for _ in range(2):  # that listing names a loaded model by its identifier only
+            load(server.base_url, GGUF, 8192, 1, "igaku-gguf")
+        assert server.loaded == [GGUF] and server.unloads == ["igaku-gguf"]
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="Windows sends no Ctrl-C to a thread"
+)
+@pytest.mark.parametrize("takes", [0.6, 0.0])
+def test_a_load_that_is_interrupted_leaves_nothing_in_memory(takes):
+    """Ctrl-C before the model is in memory, and while its listing is waited for."""
+    fault = Fault(takes=takes, lag=0.0 if takes else 0.8)
+    with LMStudio(faults={Q8: fault}) as server:
+        loading(server, Q4)
+        main = threading.get_ident()
+
+        def interrupted():
+            while len(server.loads) < 2:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        threading.Thread(target=interrupted).start()
+        with pytest.raises(KeyboardInterrupt):
+            loading(server)
+        assert server.loaded == [Q4] and server.unloads == [Q8]
 
 
 # Sentences
@@ -191,11 +250,13 @@ def test_a_model_that_goes_missing_is_no_old_server(status):
 
 def test_a_token_is_sent_and_its_absence_is_told(monkeypatch):
     with LMStudio(token="secret") as server:
-        assert "LM_API_TOKEN" in refusal(server)
+        told = refusal(server)
+        assert "LM_API_TOKEN" in told and "IGAKU_API_KEY" in told
         monkeypatch.setenv("LM_API_TOKEN", "wrong-one")
         told = refusal(server)
         assert "LM_API_TOKEN" in told and "wrong-one" not in told
         monkeypatch.setenv("LM_API_TOKEN", "secret")
+        monkeypatch.setenv("IGAKU_API_KEY", "of-another-service")
         assert loading(server).instance == Q8
 
 
@@ -208,17 +269,6 @@ def test_no_server_is_told_as_such():
 
 
 # Unloading
-
-
-def test_a_with_unloads_even_after_an_error():
-    with LMStudio() as server:
-        with (
-            pytest.raises(KeyboardInterrupt),
-            loaded(server.base_url, Q8, 8192, 4, "igaku") as it,
-        ):
-            assert server.loaded == [it.model]
-            raise KeyboardInterrupt
-        assert server.loaded == []
 
 
 def test_unloading_what_has_gone_is_quiet():
@@ -311,6 +361,55 @@ def test_only_a_server_on_this_machine_is_steered_by_the_program(programs):
         port = server.base_url.rpartition(":")[2]
         assert lmstudio._lms(server.base_url) == str(programs / "lms")
         assert lmstudio._lms(f"http://studio.local:{port}") is None
+
+
+# Parallelism never costs a model
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+def test_the_program_is_given_the_name_that_rest_took(programs, is_fixed):
+    selected = MLX if is_fixed else None
+    with LMStudio(variants=False, lms_variants=False, selected=selected) as server:
+        lms_program(programs, server)
+        it = loading(server, MLX, parallel=1)
+        assert (it.by, it.config["parallel"], server.loaded) == ("lms", 1, [MLX])
+        loads = [words[1] for words in server.commands if words[0] == "load"]
+        assert loads == [HUB]
+
+
+def test_a_program_that_fails_leaves_what_rest_loaded(programs):
+    with LMStudio(lms_variants=False) as server:
+        lms_program(programs, server)
+        it = loading(server, GGUF, parallel=1)
+        assert (it.by, it.instance, server.loaded) == ("rest", HUB, [GGUF])
+        assert it.config["parallel"] == 4 and it.config["context_length"] == 8192
+        assert ["load", GGUF] in [words[:2] for words in server.commands]
+
+
+def test_a_program_that_loads_and_fails_leaves_one_instance(programs):
+    with LMStudio() as server:
+        program = lms_program(programs, server)
+        text = program.read_text("utf-8")
+        fails = 'sys.exit(done["code"] or "load" in sys.argv)'
+        program.write_text(text.replace('sys.exit(done["code"])', fails), "utf-8")
+        it = loading(server, parallel=1)
+        assert (it.by, it.config["parallel"], server.loaded) == ("rest", 4, [Q8])
+        assert server.unloads == [Q8, "igaku"]
+
+
+def test_an_instance_that_will_not_go_is_used_as_it_is(programs, monkeypatch):
+    with LMStudio() as server:
+        lms_program(programs, server)
+        stuck, told = {"error": "The instance is busy."}, server.told
+        monkeypatch.setattr(
+            server,
+            "told",
+            lambda door, body, key: (
+                (500, stuck) if door.endswith("/unload") else told(door, body, key)
+            ),
+        )
+        it = loading(server, parallel=1)
+        assert (it.by, it.config["parallel"], server.loaded) == ("rest", 4, [Q8])
 
 
 # LM Studio among servers
@@ -448,3 +547,153 @@ def test_a_variant_that_nothing_loads_is_to_be_chosen_in_lm_studio():
     with LMStudio(variants=False, jit=False) as server:
         told = refusal(server, GGUF)
         assert f"choose this variant of {HUB} under My Models" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(TOO_BIG, "is too big for the memory"), (CRASH, "crashed while it loaded")],
+)
+def test_what_stops_a_load_by_request_is_told(text, sentence):
+    fault = Fault(refuses=text, status=400)
+    with LMStudio(faults={GGUF: fault}, variants=False) as server:
+        assert sentence in refusal(server, GGUF)
+
+
+def test_a_load_by_request_that_takes_too_long_is_told(monkeypatch):
+    with LMStudio(faults={GGUF: Fault(takes=1.5)}, variants=False) as server:
+        told = refusal(server, GGUF, patience=0.2)
+        assert server.unloads == [HUB]
+    assert f"did not load {GGUF} within 0.2 s" in told
+
+
+# A listing that tells of the variant chosen under My Models, whatever is loaded
+
+
+@pytest.mark.parametrize("chosen", [MLX, GGUF])
+@pytest.mark.parametrize("variant", [MLX, GGUF])
+@pytest.mark.parametrize("variants", [True, False])
+def test_a_variant_is_loaded_whichever_is_chosen(chosen, variant, variants):
+    with LMStudio(selected=chosen, variants=variants) as server:
+        it = loading(server, variant)
+        assert server.loaded == [variant]
+        assert it.by == ("rest" if variants or variant == chosen else "request")
+        assert reply(server, it.instance).served_model == HUB
+
+
+def test_the_stand_in_keeps_to_the_choice_in_its_newer_listing_only():
+    with LMStudio(selected=MLX) as server:
+        loading(server, GGUF)
+        row = listed(server, HUB)
+        assert row["selected_variant"] == MLX and row["format"] == "mlx"
+        assert row["quantization"]["name"] == "8bit"
+        assert row["size_bytes"] == 22_260_000_000
+        assert [held["id"] for held in row["loaded_instances"]] == [HUB]
+        older = listed(server, HUB, "/api/v0/models")
+        assert older["compatibility_type"] == "gguf" and older["state"] == "loaded"
+
+
+@pytest.mark.parametrize("selected", [None, MLX])
+def test_the_stand_in_can_name_an_instance_after_its_variant(selected):
+    with LMStudio(selected=selected, variant_ids=True) as server:
+        assert loading(server, GGUF).instance == GGUF
+        assert loading(server, MLX).instance == MLX and server.loaded == [MLX]
+        assert reply(server, MLX).served_model == MLX
+
+
+# Odd listings
+
+LISTING = {
+    "models": [
+        {
+            "type": "llm",
+            "key": HUB,
+            "size_bytes": 22_260_000_000,
+            "loaded_instances": [{"id": HUB, "config": {"context_length": 8192}}],
+            "variants": [MLX, GGUF],
+            "selected_variant": MLX,
+        },
+        {"type": "llm", "key": Q8, "size_bytes": 1, "loaded_instances": []},
+    ]
+}
+OLDER = {"data": [{"id": HUB, "state": "loaded", "loaded_context_length": 8192}]}
+DONE = {"instance_id": HUB, "status": "loaded", "load_config": {"parallel": 1}}
+REFUSED = {"error": {"type": "model_not_found", "message": TOO_BIG}}
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, float("inf"), float("nan"), "\ud800", "igaku-\0"])
+    | st.floats()
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["id", "key", "error"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@st.composite
+def odd(draw, told):
+    """An answer of the server, odd in one to three places."""
+    told = {"": copy.deepcopy(told)}
+    for _ in range(draw(st.integers(1, 3))):
+        holder, place = draw(st.sampled_from(list(places(told))))
+        holder[place] = draw(ODD)
+    return told[""]
+
+
+def places(node):
+    """Every place in a JSON value that something else could stand in."""
+    inner = node if isinstance(node, dict) else range(len(node))
+    for place in list(inner):
+        yield node, place
+        if isinstance(node[place], dict | list):
+            yield from places(node[place])
+
+
+ANSWERS = {
+    "/api/v1/models": odd(LISTING),
+    "/api/v0/models": odd(OLDER),
+    "/api/v1/models/load": st.sampled_from([DONE, REFUSED]) | odd(DONE) | odd(REFUSED),
+    "/api/v1/models/unload": st.just({"instance_id": HUB}) | odd(REFUSED),
+    "/v1/chat/completions": odd(REFUSED),
+}
+
+
+@hypothesis.given(
+    answers=st.fixed_dictionaries(ANSWERS),
+    status=st.sampled_from([200, 404, 500]),
+    model=st.sampled_from([HUB, MLX, GGUF, Q8]),
+)
+@hypothesis.settings(
+    max_examples=200,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_whatever_is_listed_is_loaded_or_refused_with_a_sentence(
+    answers, status, model, monkeypatch
+):
+    """What a stand-in answers in place of LM Studio; no LM Studio is that odd."""
+
+    def asked(base_url, path, body=None, patience=1.0):
+        is_listing = body is None
+        return 200 if is_listing else status, answers[path]
+
+    monkeypatch.setattr(lmstudio, "_asked", asked)
+    monkeypatch.setattr(lmstudio, "PAUSE", 0.0)
+    monkeypatch.setattr(lmstudio, "LINGER", 0.0)
+    sentence = instance = ""
+    try:
+        it = load("http://127.0.0.1:1/v1", model, 8192, 1, "igaku-x", patience=0.01)
+        instance = it.instance
+    except IgakuError as refused:
+        sentence = str(refused)
+    assert (sentence or instance).encode()  # half a character would not be printed
+
+
+@pytest.mark.parametrize("listing", ["[" * 100_000, "1" * 5000, '{"models": ', ""])
+def test_a_listing_that_is_no_json_is_no_lm_studio(listing, monkeypatch):
+    with LMStudio() as server:
+        monkeypatch.setattr(server, "told", lambda *_: (200, listing))
+        told = refusal(server)
+    assert "is not LM Studio" in told

@@ -140,7 +140,6 @@ def test_weights_that_change_in_the_middle_end_the_run(sit, place):
 def test_a_run_of_other_weights_is_not_gone_on_with(sit, place):
     """The right model afterwards makes the replies of the wrong one no better."""
     with LMStudio() as server:
-
         told = server.told
 
         def swapped(door, body, key):
@@ -249,6 +248,25 @@ def test_a_model_that_is_loaded_by_its_first_request_is_waited_for(sit, place):
         sit(server, load=False)
     found = manifest.read(place)
     assert (found["status"], found["identity"]["status"]) == ("OK", "verified")
+
+
+def test_a_variant_that_is_not_the_chosen_one_is_asked_all_the_same(sit, place):
+    """8bit stays the choice under My Models; the listing tells of that one only."""
+    with LMStudio(selected=EIGHT) as server:
+        sit(server, "openai-mxfp4-gguf", load=False)
+        assert server.loaded == [GGUF]
+    found = manifest.read(place)
+    assert (found["status"], found["identity"]["status"]) == ("OK", "verified")
+    with LMStudio(selected=EIGHT, v0=False) as server, pytest.raises(WrongModel):
+        sit(server, "openai-mxfp4-gguf", load=False, run="s")
+
+
+def test_a_context_that_lm_studio_chose_is_to_be_set_there(sit):
+    with (
+        LMStudio(selected=EIGHT, variants=False) as server,
+        pytest.raises(IgakuError, match="default under My Models in LM Studio to 5,"),
+    ):
+        sit(server, "openai-mxfp4-gguf", max_tokens=5000)
 
 
 def test_the_token_is_sent_and_never_kept(sit, place, monkeypatch):
