@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LIMIT = 60
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
+HEARD = 6  # seconds in which it does so by itself, where it was signalled too
 
 # Two kernels that start at the same moment can draw the same port, and one of them
 # dies (papermill#511). A run resumes, so starting it again costs nothing.
@@ -144,20 +146,30 @@ def papermill(
 
 
 def execution(
-    notebook: str, output: Path, options: Sequence[str], watch: Callable[[], object]
+    notebook: str,
+    output: Path,
+    options: Sequence[str],
+    watch: Callable[[], object],
+    keep: Sequence[int] = (),
 ) -> tuple[int, str]:
     """Start papermill with these options; its status and what it said."""
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "papermill", str(paths.NOTEBOOKS / notebook)]
     command += [str(output), "-k", "python3", "--no-progress-bar", *options]
-    status, log = run(command, watch)
+    status, log = run(command, watch, keep)
     if status and PORT_RACE.search(log):
-        status, log = run(command, watch)
+        status, log = run(command, watch, keep)
     return status, log
 
 
-def run(command: Sequence[str], watch: Callable[[], object]) -> tuple[int, str]:
-    """Run a command, calling `watch` twice a second; its status and what it said."""
+def run(
+    command: Sequence[str], watch: Callable[[], object], keep: Sequence[int] = ()
+) -> tuple[int, str]:
+    """Run a command, calling `watch` twice a second; its status and what it said.
+
+    The files of `keep` stay open in it, and with them their locks, even when this
+    process is killed. What the command starts in its turn does not get them.
+    """
     # The kernel of this environment, whatever kernels the user has in the home folder.
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
     with ended(
@@ -168,6 +180,7 @@ def run(command: Sequence[str], watch: Callable[[], object]) -> tuple[int, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=keep,
         )
     ) as process:
         while True:
@@ -182,17 +195,25 @@ def run(command: Sequence[str], watch: Callable[[], object]) -> tuple[int, str]:
 
 @contextmanager
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that has ended when the block is left, also by Ctrl-C.
+    """A process that has ended when the block is left, also by a signal.
 
-    Ctrl-C reaches papermill too, which is given the time to stop its kernel.
+    Ctrl-C in a terminal reaches papermill too, and a second one would disturb the
+    kernel while it unloads a model; a signal to igaku alone is passed on to it.
     """
     try:
         yield process
     finally:
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if not _has_ended(process, HEARD):
+            process.send_signal(signal.SIGINT)
+            if not _has_ended(process, PATIENCE):
+                process.kill()
+
+
+def _has_ended(process: subprocess.Popen[str], patience: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    return process.returncode is not None
 
 
 def last_sentence(log: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from igaku import paths
 from igaku.card import (
@@ -26,7 +28,8 @@ from igaku.card import (
     slugs,
 )
 from igaku.errors import IgakuError
-from igaku.fields import RULES, reject_unknown
+from igaku.fields import LAB, RULES, reject_unknown
+from igaku.prompt import load_prompt
 
 # The lists of a sweep, and the parameter of a run that takes one value of each.
 AXES = {
@@ -88,7 +91,7 @@ def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
     try:
         jobs = tuple(_jobs(told))
         for job in jobs:
-            settings_of(job)
+            _check_job(job)
     except IgakuError as wrong:
         raise IgakuError(f"{path.name}: {wrong}") from wrong
     twice = [run for run, n in Counter(job.run for job in jobs).items() if n > 1]
@@ -101,9 +104,41 @@ def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
     return Sweep(path.stem, jobs, folder.absolute())
 
 
-def settings_of(job: Job) -> Settings:
-    """The settings that run.ipynb will make of a job."""
-    return settings_from(**job.parameters)
+def _check_job(job: Job) -> None:
+    """Refuse now what run.ipynb would refuse in the night."""
+    settings = settings_from(**job.parameters)
+    load_prompt(settings.prompt, settings.language)
+    if settings.base_url == LAB and settings.origin != "lab":
+        raise IgakuError(
+            f"{job.model} is not an embedded model, so the endpoint {LAB} cannot serve "
+            "it: give it the address of a server."
+        )
+
+
+def server_of(endpoint: str) -> str:
+    """The server behind an address, one and the same however that is spelled.
+
+    >>> server_of("http://LOCALHOST:1234/v1/"), server_of("http://[::1]:1234")
+    ('localhost:1234', 'localhost:1234')
+    """
+    parts = urlsplit(endpoint.strip().lower())
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # no number: the request will say so
+        return endpoint
+    host = parts.hostname or endpoint
+    if host == "localhost" or _is_of_this_machine(host):
+        host = "localhost"
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return f"{host}:{port}{path}" if port else host
+
+
+def _is_of_this_machine(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def _file_of(name: str) -> Path:
@@ -142,7 +177,7 @@ def _jobs(told: Mapping[str, Any]) -> Iterator[Job]:
     suffix = RULES["run"]("suffix", told.get("suffix") or "")
     lanes: dict[str, int] = {}
     for model, endpoint in _served(told):
-        lane = lanes.setdefault(endpoint, len(lanes))
+        lane = lanes.setdefault(server_of(endpoint), len(lanes))
         for values in product(*axes.values()):
             chosen = dict(zip(AXES.values(), values, strict=True))
             given = {name: v for name, v in chosen.items() if v is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,16 @@ def asked_of(each: Standing) -> str:
     return f"{each.asked}/{each.total or MISSING}"
 
 
-def write_report(sweep: Sweep, lang: str = "ja") -> Path:
-    """Write `sweep-<name>.md` and its page into the folder of the runs; the page."""
+def write_report(
+    sweep: Sweep, lang: str = "ja", failed: Mapping[str, str] | None = None
+) -> Path:
+    """Write `sweep-<name>.md` and its page into the folder of the runs; the page.
+
+    `failed` holds the reasons of runs that their own folders may not tell.
+    """
     from igaku.render import page_of
 
-    found = standings(sweep)
+    found = [_as_told(each, failed or {}) for each in standings(sweep)]
     body = report(sweep, found, lang)
     page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
     sweep.outputs_dir.mkdir(parents=True, exist_ok=True)
@@ -97,6 +103,17 @@ def write_report(sweep: Sweep, lang: str = "ja") -> Path:
     html = page_of(f"igaku: sweep {sweep.name}", body.html, lang)
     replace(page, html.encode())
     return page
+
+
+def _as_told(each: Standing, failed: Mapping[str, str]) -> Standing:
+    """A job as its sweep saw it end, where its folder could not take that down."""
+    why = failed.get(each.job.run)
+    if why is None or each.state == "failed":
+        return each
+    past = {"kind": "other", "moment": "", "asked": each.asked, "why": why}
+    history = [*(each.record.get("history") or []), past]
+    record = each.record | {"why": why, "history": history}
+    return dataclasses.replace(each, state="failed", record=record)
 
 
 def report(sweep: Sweep, found: Sequence[Standing], lang: str) -> Shown:
@@ -192,8 +209,8 @@ def story(each: Standing, lang: str) -> str:
     troubles = list(troubles_of(each))
     last = troubles[-1] if troubles and each.state == "failed" else None
     told = [_told(trouble, n, lang) for trouble, n in _runs_of(troubles)]
-    if each.state == "done" and told:
-        told.append(_resumed(each, lang))
+    if each.state == "done" and troubles and _went_on(each, troubles[-1]):
+        told.append(_resumed(each, troubles[-1], lang))
     if each.state == "broken" or (each.damage and last is None):
         told.append(_broken(each, lang))
     if each.state == "waiting" and each.why:
@@ -201,10 +218,21 @@ def story(each: Standing, lang: str) -> str:
     return say(lang, "、", "; ").join(told) or MISSING
 
 
-def _resumed(each: Standing, lang: str) -> str:
-    again = each.job.parameters.get("load")
-    ja = "再読み込み、完了" if again else "続きから再開、完了"
-    return say(lang, ja, f"{'loaded again' if again else 'resumed'}, finished")
+def _went_on(each: Standing, trouble: Trouble) -> bool:
+    """Whether a session that was begun after a trouble has finished the run."""
+    return any(
+        session.get("ended") == "finished"
+        and str(session.get("start", "")) >= trouble.moment
+        for session in each.manifest.get("sessions") or []
+    )
+
+
+def _resumed(each: Standing, trouble: Trouble, lang: str) -> str:
+    if trouble.kind == "crashed" and each.job.parameters.get("load"):
+        return say(lang, "再読み込み、完了", "loaded again, finished")
+    if trouble.asked:
+        return say(lang, "続きから再開、完了", "resumed, finished")
+    return say(lang, "その後完了", "then finished")
 
 
 def _broken(each: Standing, lang: str) -> str:

@@ -1,26 +1,30 @@
 """Where a sweep stands, read from the folders of its runs and from nothing else.
 
 So it can be asked from another terminal, of a sweep on other machines, or of one that
-was killed: a job is under way only while its process holds the lock of `job.json`.
+was killed: a job is under way only while a process holds the lock of `job.json`, which
+may be a papermill that outlived its sweep.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
+import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from igaku import health, manifest
+from igaku import health, manifest, paths
 from igaku.errors import IgakuError
+from igaku.fields import LAB
 from igaku.folder import ANSWERS, Row, read_rows, replace
 from igaku.results import JOB
-from igaku.sweep import Job, Sweep
+from igaku.sweep import Job, Sweep, server_of
 
 JOB_LOCK = ".job.lock"
 STATES = ("done", "running", "broken", "failed", "waiting")
@@ -83,12 +87,16 @@ def standings(sweep: Sweep) -> list[Standing]:
 
 def _standing(sweep: Sweep, job: Job) -> Standing:
     folder = sweep.folder(job)
-    record, told = read_job(folder), manifest.read(folder) or {}
+    record, told = read_job(folder), read_manifest(folder)
     rows, damage = _rows_of(folder)
     total = len(told.get("questions") or ()) or None
     state = str(record.get("state", "waiting"))
-    if state == "running" and not is_held(folder):
+    if is_held(folder / JOB_LOCK):
+        state = "running"
+    elif state == "running":
         state, record = "waiting", record | {"why": "it was interrupted"}
+    if state == "waiting" and (other := _busy_with(sweep, job)):
+        record |= {"why": f"its server is at work on {other}"}
     return Standing(job, state, record, told, rows, total, damage)
 
 
@@ -105,9 +113,21 @@ def _extent(job: Job) -> tuple[Any, ...]:
 
 def _rows_of(folder: Path) -> tuple[list[Row], str | None]:
     try:
+        if folder.is_file():
+            return [], f"{folder} is a file where a folder belongs: move it away."
         return read_rows(folder / ANSWERS), None
     except IgakuError as damaged:
         return [], str(damaged)
+    except OSError as refused:
+        return [], f"{folder} cannot be read: {refused.strerror}."
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a job's run; empty where there is none to read."""
+    try:
+        return manifest.read(folder) or {}
+    except OSError:
+        return {}
 
 
 # --- the file of a job ----------------------------------------------------------------
@@ -117,7 +137,7 @@ def read_job(folder: Path) -> Record:
     """What is on record of a job; empty when it never began."""
     try:
         found = json.loads((folder / JOB).read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -128,34 +148,71 @@ def write_job(folder: Path, record: Record) -> None:
     replace(folder / JOB, text.encode("utf-8", "replace"))
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """The lock of a job for the time of a `with`: whether it could be had.
+# --- locks ----------------------------------------------------------------------------
 
-    The system frees it even when the process is killed.
+
+def lane_lock(endpoint: str) -> Path | None:
+    """The file whose lock a run holds for as long as it keeps a server busy.
+
+    It lies in the cache, as two sweeps may have two output folders. The lab has none:
+    each of its runs starts an engine of its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / JOB_LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        except OSError:  # a disk without locks, which run.ipynb refuses in a sentence
-            yield True
-        else:
-            yield True
+    if endpoint == LAB:
+        return None
+    server = server_of(endpoint)
+    if server.startswith("localhost:"):  # a cache may be shared by several machines
+        server = f"{platform.node()} {server}"
+    name = hashlib.sha256(server.encode()).hexdigest()[:16]
+    return paths.cache_dir() / "lanes" / f"{name}.lock"
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process that is alive works on this job."""
+@contextmanager
+def held(path: Path, told: str, wait: Callable[[], object]) -> Iterator[int]:
+    """A lock for the time of a `with`, and what is told of its holder: its descriptor.
+
+    `wait` is called for as long as another has it. The system frees it once every
+    process that was given the descriptor is gone, killed or not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        while not _has_locked(file, fcntl.LOCK_EX):
+            wait()
+        file.truncate(0)
+        file.write(told)
+        file.flush()
+        yield file.fileno()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process that is alive holds a lock."""
     try:
-        with (folder / JOB_LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        with path.open("rb") as file:
+            return not _has_locked(file, fcntl.LOCK_SH)
     except OSError:
         return False
-    return False
+
+
+def _has_locked(file: IO[Any], how: int) -> bool:
+    """Whether the lock of a file could be had at once."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without locks, which run.ipynb refuses in a sentence
+        return True
+    return True
+
+
+def _busy_with(sweep: Sweep, job: Job) -> str | None:
+    """The run of another sweep that keeps a job's server busy."""
+    lock = lane_lock(job.endpoint)
+    if lock is None or not is_held(lock):
+        return None
+    with suppress(OSError, ValueError):
+        told = lock.read_text(encoding="utf-8")
+        own = [str(sweep.folder(each)) for each in sweep.jobs]
+        return None if told.partition(" (")[0] in own else told
+    return None
 
 
 # --- pace -----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Going through a sweep: papermill for every job, one lane beside the other.
 
 What may pass is tried again; what will not is left with a sentence, and the next job is
-begun. The state of a job is on disk, so the same command goes on after any end.
+begun. A server does one run at a time, whoever asks. The state of a job is on disk, so
+the same command goes on after any end.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from igaku import demo, manifest, sweep_report
+from igaku import demo, errors, lmstudio, sweep_report
+from igaku.card import settings_from
 from igaku.errors import IgakuError
-from igaku.folder import ANSWERS, locked, now
+from igaku.folder import locked, now
 from igaku.sweep import Job, Sweep, read_sweep
 from igaku.sweep_status import (
+    JOB_LOCK,
     Record,
     held,
+    is_held,
+    lane_lock,
     read_job,
+    read_manifest,
     standings,
     totals,
     write_job,
@@ -35,17 +42,21 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 PAUSE = 5.0  # seconds before another attempt, for a server to come back in
+LONGEST_PAUSE = 60.0  # to which it doubles while no server answers
+PATIENCE = 15 * 60.0  # seconds in which a server may restart, or a Mac wake up
+POLL = 1.0  # seconds between two looks at a lock that another process has
 LOG_LINES = 20
-ORPHAN_PATIENCE = 15.0  # seconds that the kernel of a killed papermill may live on
+WITHDRAWAL = 3.0  # seconds for a load that was broken off to turn up
 
-# An exception of a run, and the kind of failure it stands for; any other is "other".
+# What the classes of errors are called in a record; a class not among them is "other".
 KINDS = {
-    "WrongModel": "wrong_model",
-    "NotLoaded": "not_loaded",
-    "EngineCrashed": "crashed",
-    "ServerUnreachable": "unreachable",
+    name: each.kind
+    for name, each in vars(errors).items()
+    if isinstance(each, type) and issubclass(each, IgakuError)
 }
 FINAL = ("wrong_model", "not_loaded", "refused")  # trying again would end alike
+WRITTEN = "is being written by process"  # of a folder that was free a moment before
+INTERRUPTED = {"state": "waiting", "why": "it was interrupted"}
 # tqdm's own time left knows nothing of lanes.
 BAR = "{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 FINISHED = {"OK": "done", "BROKEN": "broken"}
@@ -68,7 +79,7 @@ def sweep(
     """
     plan = read_sweep(name, outputs_dir)
     failed = _all_lanes(plan, lang)
-    page = finish(plan, lang, analyse)
+    page = finish(plan, lang, analyse, failed)
     if failed:
         raise IgakuError(
             f"{' and '.join(failed)} did not finish: see {page}, and run the same "
@@ -77,11 +88,18 @@ def sweep(
     return page
 
 
-def finish(plan: Sweep, lang: str, analyse: bool = True) -> Path:
-    """Analyse and render the runs there are, and write the report; its page."""
-    answered = any((plan.folder(job) / ANSWERS).is_file() for job in plan.jobs)
-    page = sweep_report.write_report(plan, lang)
-    if analyse and answered:
+def finish(
+    plan: Sweep,
+    lang: str,
+    analyse: bool = True,
+    failed: Mapping[str, str] | None = None,
+) -> Path:
+    """Analyse and render the runs there are, and write the report; its page.
+
+    `failed` holds the reasons of runs whose folders may not be able to tell them.
+    """
+    page = sweep_report.write_report(plan, lang, failed)
+    if analyse and any(each.rows for each in standings(plan)):
         try:
             place = {"lang": lang, "outputs_dir": str(plan.outputs_dir)}
             print(demo.write_report(plan.outputs_dir, place))
@@ -93,10 +111,11 @@ def finish(plan: Sweep, lang: str, analyse: bool = True) -> Path:
 def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
     """One attempt at one job; what failed for good is not tried in a later attempt."""
     job = plan.job(run)
-    record = read_job(plan.folder(job))
-    if attempt == 1 or record.get("kind") not in FINAL:
-        time.sleep(PAUSE if attempt > 1 else 0)
-        record = sit(plan, job, lang)
+    record = read_job(plan.folder(job)) if attempt > 1 else {}
+    if record.get("kind") not in FINAL:
+        if record.get("kind"):
+            time.sleep(PAUSE)
+        record = sit(plan, job, lang, is_patient=record.get("kind") != "unreachable")
     if record["state"] == "failed":
         raise IgakuError(f"{run}: {record['why']}")
     demo.say(_ending(job, record))
@@ -105,8 +124,8 @@ def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
 # --- lanes ----------------------------------------------------------------------------
 
 
-def _all_lanes(plan: Sweep, lang: str) -> list[str]:
-    """Go through all lanes at once; the runs that failed, in the order of the file."""
+def _all_lanes(plan: Sweep, lang: str) -> dict[str, str]:
+    """Go through all lanes at once; the runs that failed, in the file's order."""
     from tqdm import tqdm
 
     stop = Event()
@@ -122,11 +141,13 @@ def _all_lanes(plan: Sweep, lang: str) -> list[str]:
             _watch(plan, lanes, bar, pace)
         finally:  # a lane that breaks down, or Ctrl-C, ends the others too
             stop.set()
-        failed = {run for lane in lanes for run in lane.result()}
-    return [job.run for job in plan.jobs if job.run in failed]
+        failed = {run: why for lane in lanes for run, why in lane.result().items()}
+    return {job.run: failed[job.run] for job in plan.jobs if job.run in failed}
 
 
-def _watch(plan: Sweep, lanes: list[Future[list[str]]], bar: Bar, pace: float) -> None:
+def _watch(
+    plan: Sweep, lanes: list[Future[dict[str, str]]], bar: Bar, pace: float
+) -> None:
     """Keep the bar at what the folders say until every lane has ended."""
     left, seen = set(lanes), 0.0
     while left:
@@ -142,19 +163,26 @@ def _watch(plan: Sweep, lanes: list[Future[list[str]]], bar: Bar, pace: float) -
 
 def _one_lane(
     plan: Sweep, lane: tuple[Job, ...], lang: str, stop: Event, bar: Bar
-) -> list[str]:
-    """Make the runs of one lane, one after the other; those that failed."""
-    failed: list[str] = []
-    for job in lane:
-        try:
-            record = _persistently(plan, job, lang, stop)
-        except Stopped:
-            return failed
-        except IgakuError as problem:
-            record = {"state": "failed", "why": str(problem)}
-        bar.write(_ending(job, record), file=sys.stderr)
-        if record["state"] == "failed":
-            failed.append(job.run)
+) -> dict[str, str]:
+    """Make the runs of one lane, one after the other; those that failed, and why.
+
+    What may have passed in the meantime is tried once more in the end.
+    """
+    failed: dict[str, str] = {}
+    for attempt in (_persistently, _once_more):
+        for job in lane:
+            try:
+                record = attempt(plan, job, lang, stop)
+            except Stopped:
+                return failed
+            except IgakuError as problem:
+                record = {"state": "failed", "why": str(problem)}
+            if record.get("state") == "failed":
+                failed[job.run] = str(record["why"])
+            elif record:
+                failed.pop(job.run, None)
+            if record:
+                bar.write(_ending(job, record), file=sys.stderr)
     return failed
 
 
@@ -162,11 +190,21 @@ def _persistently(plan: Sweep, job: Job, lang: str, stop: Event) -> Record:
     """Attempt a job until it is finished, will never be, or was tried often enough."""
     for _ in range(ATTEMPTS - 1):
         record = sit(plan, job, lang, stop)
-        if record["state"] != "failed" or record["kind"] in FINAL:
+        # With a server that is gone `sit` has already been patient.
+        is_over = record.get("kind") in (*FINAL, "unreachable")
+        if record["state"] != "failed" or is_over:
             return record
         if stop.wait(PAUSE):
             raise Stopped
     return sit(plan, job, lang, stop)
+
+
+def _once_more(plan: Sweep, job: Job, lang: str, stop: Event) -> Record:
+    """Attempt a job that may have failed by chance; empty where it did not."""
+    record = read_job(plan.folder(job))
+    if record.get("state") != "failed" or record.get("kind") in FINAL:
+        return {}
+    return sit(plan, job, lang, stop, is_patient=False)
 
 
 def _ending(job: Job, record: Mapping[str, Any]) -> str:
@@ -174,38 +212,156 @@ def _ending(job: Job, record: Mapping[str, Any]) -> str:
     return f"{job.run}: {record['state']}{why}"
 
 
-# --- one attempt ----------------------------------------------------------------------
+# --- one job --------------------------------------------------------------------------
 
 
-def sit(plan: Sweep, job: Job, lang: str, stop: Event | None = None) -> Record:
-    """Attempt a job once, unless it is finished; what is on record of it afterwards."""
-    folder = plan.folder(job)
-    with held(folder) as is_mine:
-        record = read_job(folder)
-        if not is_mine:
-            raise IgakuError(
-                f"{job.run} is under way in process {record.get('pid', '?')} of "
-                f"{record.get('host', '?')}: let it finish, or end it first."
-            )
-        if is_finished(job, record, folder):
-            return record
-        record = _begun(plan, job, record)
-        write_job(folder, record)
-        try:
-            record |= _execute(plan, job, lang, stop or Event())
-        except (KeyboardInterrupt, Stopped):
-            record |= {"state": "waiting", "why": "it was interrupted"}
-            raise
-        finally:
-            write_job(folder, record | {"ended": now()})
-    return read_job(folder)
+def sit(
+    plan: Sweep,
+    job: Job,
+    lang: str,
+    stop: Event | None = None,
+    is_patient: bool = True,
+) -> Record:
+    """Make the run of a job, unless it is finished; what is on record of it afterwards.
+
+    A job or a server that another process is at work on is waited for, and so, with
+    patience, is a server that does not answer.
+    """
+    folder, stop = plan.folder(job), stop or Event()
+    if is_finished(job, read_job(folder), folder):  # that waits for no server
+        return read_job(folder)
+    try:
+        with _turn(plan, job, stop) as locks:
+            if is_finished(job, read_job(folder), folder):
+                return read_job(folder)
+            try:
+                attempt = Attempt(plan, job, lang, stop, locks)
+                return _patiently(attempt) if is_patient else attempt.make()
+            except (KeyboardInterrupt, Stopped):
+                write_job(folder, read_job(folder) | INTERRUPTED | {"ended": now()})
+                _withdraw(job)
+                raise
+    except OSError as refused:
+        path = refused.filename2 or refused.filename or folder
+        raise IgakuError(
+            f"{path} cannot be used ({refused.strerror}): see what is in its place, "
+            "whether you may write there and whether the disk is full, then run the "
+            "same command again."
+        ) from refused
+
+
+@contextmanager
+def _turn(plan: Sweep, job: Job, stop: Event) -> Iterator[tuple[int, ...]]:
+    """The turn of a job, once its server and its folder are free: the locks of both.
+
+    Every process takes the server's first, so no two wait for each other.
+    """
+    folder, lane = plan.folder(job), lane_lock(job.endpoint)
+    told = f"{folder} (process {os.getpid()} of {platform.node()})"
+
+    def taken(lock: Path) -> AbstractContextManager[int]:
+        if is_held(lock):
+            demo.say(f"{job.run} waits for {lock.read_text(encoding='utf-8')}")
+        return held(lock, told, lambda: _pause(stop, POLL))
+
+    with ExitStack() as stack:
+        locks = []
+        if lane:
+            with suppress(OSError):  # a cache that cannot be written locks nothing
+                locks.append(stack.enter_context(taken(lane)))
+        locks.append(stack.enter_context(taken(folder / JOB_LOCK)))
+        yield tuple(locks)
+
+
+def _pause(stop: Event, seconds: float) -> None:
+    if stop.wait(seconds):
+        raise Stopped
+
+
+def _withdraw(job: Job) -> None:
+    """Leave nothing in LM Studio's memory of a load whose notebook has ended."""
+    if job.parameters.get("load"):
+        settings = settings_from(**job.parameters)
+        identifier = f"igaku-{settings.slug}"
+        lmstudio.withdraw(settings.base_url, settings.model, identifier, WITHDRAWAL)
 
 
 def is_finished(job: Job, record: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a run is on record as finished with just these parameters."""
-    status = str((manifest.read(folder) or {}).get("status"))
+    """Whether a run is on record as finished with just these parameters.
+
+    Whatever other weights have answered is never a finished run.
+    """
+    told = read_manifest(folder)
     same = record.get("parameters") == dict(job.parameters)
-    return same and record.get("state") == FINISHED.get(status, "")
+    state = FINISHED.get(str(told.get("status")), "")
+    return same and record.get("state") == state and not _wrong(told)
+
+
+def _wrong(told: Mapping[str, Any]) -> str | None:
+    """Why the weights of a run are the wrong ones, where its manifest says so."""
+    identity = told.get("identity") or {}
+    is_wrong = identity.get("status") == "wrong_model"
+    return str(identity.get("why")) if is_wrong else None
+
+
+def _patiently(attempt: Attempt) -> Record:
+    """Attempt a job, again and again for as long as its server may come back."""
+    folder, pause, asked, since = attempt.folder, PAUSE, -1, 0.0
+    while True:
+        record = attempt.make()
+        if record["kind"] != "unreachable":
+            return record
+        if demo.replies(folder) > asked:  # it came back, and is gone again
+            pause, asked, since = PAUSE, demo.replies(folder), time.monotonic()
+        if time.monotonic() - since >= PATIENCE:
+            return record
+        why = f"waiting for the server: {record['why']}"
+        write_job(folder, record | {"state": "running", "why": why})
+        _pause(attempt.stop, pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution of run.ipynb for a job, by a process that holds its locks."""
+
+    plan: Sweep
+    job: Job
+    lang: str
+    stop: Event
+    locks: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.plan.folder(self.job)
+
+    def make(self) -> Record:
+        """Execute run.ipynb; what is on record of the job afterwards."""
+        record = _begun(self.plan, self.job, read_job(self.folder))
+        write_job(self.folder, record)
+        _await_folder(self.folder, record, self.stop)
+        write_job(self.folder, record)
+        record |= self._execute() | {"ended": now()}
+        write_job(self.folder, record)
+        return record
+
+    def _execute(self) -> Record:
+        import yaml
+
+        began = now()
+        place = {"outputs_dir": str(self.plan.outputs_dir), "lang": self.lang}
+        # Not -p: papermill makes text of False and numbers of some texts.
+        given = yaml.safe_dump({**self.job.parameters, **place}, allow_unicode=True)
+        status, log = demo.execution(
+            "run.ipynb",
+            self.folder / "run.ipynb",
+            ["-y", given],
+            lambda: _pause(self.stop, 0),
+            self.locks,
+        )
+        lines = demo.COLOURS.sub("", log).splitlines()[-LOG_LINES:]
+        return _outcome(self.folder, status, log, began) | {"log": lines}
 
 
 def _begun(plan: Sweep, job: Job, record: Record) -> Record:
@@ -228,49 +384,41 @@ def _begun(plan: Sweep, job: Job, record: Record) -> Record:
     }
 
 
-def _execute(plan: Sweep, job: Job, lang: str, stop: Event) -> Record:
-    """Execute run.ipynb for a job; what that makes of its record."""
-    import yaml
+def _await_folder(folder: Path, record: Record, stop: Event) -> None:
+    """Wait while a process writes the run: a notebook, or the kernel of one killed.
 
-    def watch() -> None:
-        if stop.is_set():
-            raise Stopped
-
-    folder, began = plan.folder(job), now()
-    _await_orphan(folder, stop)
-    place = {"outputs_dir": str(plan.outputs_dir), "lang": lang}
-    # Not -p: papermill makes text of False and numbers of some texts.
-    given = yaml.safe_dump({**job.parameters, **place}, allow_unicode=True)
-    notebook = folder / "run.ipynb"
-    status, log = demo.execution("run.ipynb", notebook, ["-y", given], watch)
-    lines = demo.COLOURS.sub("", log).splitlines()[-LOG_LINES:]
-    return _outcome(folder, status, log, began) | {"log": lines}
-
-
-def _await_orphan(folder: Path, stop: Event) -> None:
-    """Wait until the kernel of a killed papermill has gone too, which takes a second.
-
-    Whatever else holds the run's lock is for run.ipynb to refuse.
+    Whatever else is wrong with the folder is for run.ipynb to refuse.
     """
-    deadline = time.monotonic() + ORPHAN_PATIENCE
-    while time.monotonic() < deadline:
-        with suppress(IgakuError), locked(folder):
-            return
-        if stop.wait(0.2):
-            raise Stopped
+    is_told = False
+    while True:
+        try:
+            with locked(folder):
+                return
+        except IgakuError as refused:
+            if not isinstance(refused.__cause__, BlockingIOError):
+                return
+            if not is_told:
+                write_job(folder, record | {"why": str(refused)})
+        is_told = True
+        _pause(stop, POLL)
 
 
 def _outcome(folder: Path, status: int, log: str, began: str) -> Record:
     """State, kind and reason after an execution that ended with this status."""
-    told = manifest.read(folder) or {}
+    told = read_manifest(folder)
     if not status:
+        if why := _wrong(told):
+            return _failed(folder, "wrong_model", why)
         state = FINISHED.get(str(told.get("status")), "done")
         return {"state": state, "why": told.get("why")}
     name, why = demo.failure(log) or ("", demo.last_sentence(log))
     kind = KINDS.get(name, "other")
-    if name == "IgakuError" and not _has_asked(told, began):
+    if name == "IgakuError" and not (_has_asked(told, began) or WRITTEN in why):
         kind = "refused"  # a sentence before the first question is the user's to solve
-    why = why or f"papermill ended with {status}."
+    return _failed(folder, kind, why or f"papermill ended with {status}.")
+
+
+def _failed(folder: Path, kind: str, why: str) -> Record:
     past = {"kind": kind, "why": why, "asked": demo.replies(folder), "moment": now()}
     earlier = read_job(folder).get("history", [])
     failed = {"state": "failed", "kind": kind, "why": why}

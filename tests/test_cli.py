@@ -55,7 +55,7 @@ def papermill(monkeypatch):
     """papermill's place taken by a list of what it would have ended with."""
     taken = SimpleNamespace(ends=[], commands=[])
 
-    def run(command, watch):
+    def run(command, watch, keep=()):
         taken.commands.append(command)
         watch()
         return taken.ends.pop(0) if taken.ends else (0, "")

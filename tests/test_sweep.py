@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import yaml
@@ -27,11 +27,13 @@ from igaku import (
 )
 from igaku.card import settings_from
 from igaku.errors import IgakuError
-from igaku.folder import read_rows
+from igaku.folder import locked, read_rows
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
+from igaku.prompt import SHIPPED as SHIPPED_PROMPTS
 from igaku.results import find_runs
 from igaku.sweep import read_sweep
+from igaku.sweep_status import JOB_LOCK, held, is_held, lane_lock
 
 LAB = ("lab-gguf-mxfp4", "lab-mlx-8bit", "lab-mxfp4-q8", "lab-mxfp4-q4")
 SHIPPED = sorted(path.stem for path in (paths.PARAMS / "sweeps").glob("*.yaml"))
@@ -83,11 +85,16 @@ def test_a_name_does_not_hang_on_the_other_models(written):
     assert sorted(names(there)) == sorted(names(back)) == sorted(models)
 
 
-def test_a_prompt_of_ones_own_is_named_by_its_file(written):
-    prompts = ["baseline", "prompts/step-by-step.yaml#short"]
+def test_a_prompt_of_ones_own_is_named_by_its_file(written, tmp_path):
+    own = tmp_path / "step-by-step.yaml"
+    own.write_bytes((SHIPPED_PROMPTS / "baseline.ja.yaml").read_bytes())
+    recorded = tmp_path / "old.json"
+    recorded.write_text(json.dumps({"prompts": {"short": "Be brief."}, "details": []}))
+    prompts = ["baseline", str(own), f"{recorded}#short"]
     assert names(written(models=["openai-8bit"], prompts=prompts)) == [
         "openai-8bit",
-        "openai-8bit-step-by-step-short",
+        "openai-8bit-step-by-step",
+        "openai-8bit-old-short",
     ]
 
 
@@ -104,6 +111,15 @@ def test_models_are_dealt_to_endpoints_and_stay_there(written):
         {("lab-mxfp4-q4", "http://lab.local:8080/v1")},
         {("safeguard-mxfp4", THERE)},
     ]
+
+
+def test_a_server_is_one_lane_however_its_address_is_spelled(written):
+    here = ["http://LOCALHOST:1234/v1", "http://[::1]:1234/v1/", HERE]
+    others = ["http://localhost:1235/v1", THERE, THERE.replace("studio", "Studio")]
+    models = [f"lab-{name}" for name in ("mlx-8bit", "gguf-mxfp4", "mxfp4-q8")]
+    models += ["openai-8bit", "openai-mxfp4-gguf", "safeguard-mxfp4"]
+    jobs = written(models=models, endpoints=here + others).jobs
+    assert [job.lane for job in jobs] == [0, 0, 0, 1, 2, 2]
 
 
 def test_without_endpoints_a_model_goes_where_its_file_says(written):
@@ -133,6 +149,14 @@ def test_without_endpoints_a_model_goes_where_its_file_says(written):
             {"models": ["openai-8bit"], "settings": {"concurency": 9}},
             "did you mean concurrency?",
         ),
+        (
+            {"models": ["openai-8bit"], "prompts": ["prompts/nowhere.yaml"]},
+            "There is no prompt",
+        ),
+        (
+            {"models": ["lab-mxfp4-q4", "openai-8bit"], "endpoints": ["lab"]},
+            "openai-8bit is not an embedded model",
+        ),
     ],
 )
 def test_a_slip_in_the_file_is_a_sentence(written, told, sentence):
@@ -155,6 +179,12 @@ def test_shipped_sweeps_share_a_run_only_where_it_is_the_same():
         for job in read_sweep(name).jobs:
             settings = settings_from(**job.parameters).to_dict()
             assert asked.setdefault(job.run, settings) == settings
+    conditions = [  # nor is any asked twice under two names, unless as a repeat
+        json.dumps(settings | {"run": ""}, sort_keys=True)
+        for run, settings in asked.items()
+        if not run.endswith("-r2")
+    ]
+    assert len(set(conditions)) == len(conditions)
     assert {"seed", "larger-budget", "effort", "noise-floor", "vignettes"} < {*SHIPPED}
     assert "openai-8bit-r2" in asked
 
@@ -225,17 +255,51 @@ def test_only_the_last_ten_minutes_tell_the_pace(two_lanes):
     assert (later.per_minute, later.left) == (None, None)
 
 
+def never():
+    raise AssertionError("the lock is free, and still it was waited for")
+
+
 def test_a_job_whose_process_is_gone_waits_again(two_lanes):
     job = two_lanes.jobs[0]
     put(two_lanes, job, n=3, total=9)
-    folder = two_lanes.folder(job)
-    with sweep_status.held(folder) as is_mine:
-        assert is_mine
+    with held(two_lanes.folder(job) / JOB_LOCK, "me", never):
         assert sweep_status.standings(two_lanes)[0].state == "running"
-        with sweep_status.held(folder) as twice:
-            assert not twice
     gone = sweep_status.standings(two_lanes)[0]
     assert (gone.state, gone.why, gone.left) == ("waiting", "it was interrupted", 6)
+
+
+def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path):
+    """papermill and its kernel are two stand-ins, one started by the other."""
+    lock, kernel = tmp_path / JOB_LOCK, "import time; time.sleep(60)"
+    papermill = (
+        "import subprocess, sys, time; "
+        f"print(subprocess.Popen([sys.executable, '-c', '{kernel}']).pid, flush=True,"
+        f"file=open({str(tmp_path / 'kernel')!r}, 'w')); time.sleep(2)"
+    )
+    code = (
+        "import sys; from pathlib import Path; "
+        "from igaku import demo; from igaku.sweep_status import held\n"
+        f"with held(Path({str(lock)!r}), 'me', print) as file:\n"
+        f"    demo.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
+    )
+    igaku = subprocess.Popen([sys.executable, "-c", code], cwd=paths.ROOT)
+    until(lambda: (tmp_path / "kernel").is_file() and read(tmp_path / "kernel"))
+    igaku.kill()
+    igaku.wait()
+    assert is_held(lock)
+    until(lambda: not is_held(lock))
+    os.kill(int(read(tmp_path / "kernel")), signal.SIGKILL)  # it outlived papermill
+
+
+def read(path):
+    return path.read_text(encoding="utf-8").strip()
+
+
+def until(happens, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
 
 
 def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
@@ -258,25 +322,28 @@ def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
 
 
 @pytest.fixture
-def papermill(monkeypatch):
+def papermill(monkeypatch, tmp_path):
     """A stand-in of papermill that ends as a list says, run by run."""
     ends, started = {}, []
 
-    def execution(notebook, output, options, watch):
+    def execution(notebook, output, options, watch, keep):
         watch()
         name = output.parent.name
         started.append(name)
         told = ends.get(name) or []
         end = told.pop(0) if told else (0, "")
         if not end[0]:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            plain = {"status": "OK", "questions": []}
-            manifest.write(output.parent, plain)
+            session = {"start": sweeping.now(), "ended": "finished"}
+            told = {"status": "OK", "questions": [], "sessions": [session]}
+            manifest.write(output.parent, told | execution.about)
         return end
 
     monkeypatch.setattr(demo, "execution", execution)
+    monkeypatch.setenv("IGAKU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sweeping, "PAUSE", 0.0)
-    execution.ends, execution.started = ends, started
+    monkeypatch.setattr(sweeping, "POLL", 0.02)
+    monkeypatch.setattr(sweeping, "PATIENCE", 0.0)
+    execution.ends, execution.started, execution.about = ends, started, {}
     return execution
 
 
@@ -304,7 +371,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
     assert sorted(papermill.started) == sorted(
         ["openai-8bit"] * 2
         + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
-        + ["openai-mxfp4-gguf"] * 3
+        + ["openai-mxfp4-gguf"] * 2  # and once more after its lane
     )
     kinds = {run: state_of(plan, run)["kind"] for run in names(plan)}
     assert list(kinds.values()) == [None, "wrong_model", None, "unreachable"]
@@ -312,9 +379,9 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
     rows = {
         line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line
     }
-    assert "| クラッシュ、続きから再開、完了 |" in rows["openai-8bit"]
+    assert "| クラッシュ、その後完了 |" in rows["openai-8bit"]
     assert "| 失敗 | 別のモデル |" in rows["safeguard-mxfp4"]
-    assert "| 失敗 | 接続できず (3×) |" in rows["openai-mxfp4-gguf"]
+    assert "| 失敗 | 接続できず (2×) |" in rows["openai-mxfp4-gguf"]
     assert "openai-8bit: The engine of openai-8bit crashed: see its log." in page
     assert "safeguard-mxfp4: Another model answered: load it." in page
     assert page.count("openai-mxfp4-gguf: No server answers.") == 1
@@ -327,6 +394,8 @@ def test_a_finished_job_is_left_alone_until_its_parameters_change(papermill, wri
     for _ in range(2):
         sweeping.sweep(str(file), plan.outputs_dir)
     assert papermill.started == ["openai-8bit"]
+    with held(lane_lock(HERE), "somebody", never):  # nor is its server waited for
+        assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
     written(models=["openai-8bit"], settings={"limit": 40})
     sweeping.sweep(str(file), plan.outputs_dir)
     assert len(papermill.started) == 2
@@ -348,7 +417,7 @@ def test_a_later_attempt_leaves_what_failed_for_good(papermill, written):
 def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
     monkeypatch, written
 ):
-    def endless(notebook, output, options, watch):
+    def endless(notebook, output, options, watch, keep):
         while True:
             watch()
             time.sleep(0.01)
@@ -367,14 +436,161 @@ def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
     assert [each.attempts for each in found] == [1, 0, 1]
 
 
-def test_a_job_that_is_under_way_elsewhere_is_left_to_that(papermill, written):
+def test_a_run_of_other_weights_is_never_finished(papermill, written):
+    plan = written(models=["openai-8bit"])
+    why = "After the last question the weights are others: load the right ones."
+    papermill.about = {"identity": {"status": "wrong_model", "why": why}}
+    for attempt in (1, 2):
+        with pytest.raises(IgakuError, match="openai-8bit did not finish"):
+            sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+        assert len(papermill.started) == attempt
+    record = state_of(plan, "openai-8bit")
+    assert [record[name] for name in ("kind", "why")] == ["wrong_model", why]
+    page = read(plan.outputs_dir / "sweep-trial.md")
+    assert "wrong model (2×)" in page and "finished" not in page
+
+
+def file_of(plan):
+    return plan.outputs_dir.parent / "trial.yaml"
+
+
+def test_a_server_that_comes_back_is_waited_for(papermill, monkeypatch, written):
+    plan = written(models=["openai-8bit"])
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends["openai-8bit"] = [gone] * 5
+    monkeypatch.setattr(sweeping, "PATIENCE", 60.0)
+    pauses, told = [], []
+
+    def pause(stop, seconds):
+        if seconds:
+            pauses.append(seconds)
+            told.extend((each.state, each.why) for each in sweep_status.standings(plan))
+
+    monkeypatch.setattr(sweeping, "PAUSE", 5.0)
+    monkeypatch.setattr(sweeping, "_pause", pause)
+    assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
+    assert pauses == [5, 10, 20, 40, 60]
+    assert {*told} == {("running", "waiting for the server: No server answers.")}
+    assert state_of(plan, "openai-8bit")["attempts"] == 6
+
+
+def test_what_failed_by_chance_is_tried_once_more_after_the_others(papermill, written):
+    plan = written(models=["openai-8bit", "safeguard-mxfp4"])
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends |= {"openai-8bit": [gone], "safeguard-mxfp4": [(1, "odd")] * 4}
+    with pytest.raises(IgakuError, match="^safeguard-mxfp4 did not finish"):
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir)
+    eight, other = "openai-8bit", "safeguard-mxfp4"
+    assert papermill.started == [eight, other, other, other, eight, other]
+
+
+def test_what_the_user_must_solve_is_not_tried_again(papermill, written):
+    plan = written(models=["openai-8bit"])
+    refused = failing("IgakuError", "The context is too short: load it with a longer.")
+    papermill.ends["openai-8bit"] = [refused]
+    assert (
+        sweeping._persistently(plan, plan.jobs[0], "en", threading.Event()).items()
+        >= {"state": "failed", "kind": "refused", "attempts": 1}.items()
+    )
+
+
+@contextmanager
+def at_work(plan, job):
+    """A thread that makes the run of a job, for the time of a `with`, and its end."""
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(sweeping.sit(plan, job, "en")), daemon=True
+    )
+    thread.start()
+    yield found
+    thread.join(20)
+    assert found[0]["state"] == "done"
+
+
+def test_a_server_that_another_sweep_uses_is_waited_for(papermill, written, capsys):
+    plan = written(models=["openai-8bit"])
+    lock = lane_lock("http://localhost:1234/v1/")
+    with ExitStack() as stack, held(lock, "/else/where (process 7 of far)", never):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: "waits for /else/where" in capsys.readouterr().err)
+        each = sweep_status.standings(plan)[0]
+        assert (each.state, papermill.started) == ("waiting", [])
+        assert each.why == ("its server is at work on /else/where (process 7 of far)")
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_a_job_that_is_under_way_elsewhere_is_waited_for(papermill, written, capsys):
+    plan = written(models=["openai-8bit"])
+    lock = plan.folder(plan.jobs[0]) / JOB_LOCK
+    with ExitStack() as stack, held(lock, "process 7 of far", never):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: "waits for process 7 of far" in capsys.readouterr().err)
+        assert sweep_status.standings(plan)[0].state == "running"
+        assert not papermill.started
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_a_run_that_a_notebook_writes_is_waited_for(papermill, written):
+    plan = written(models=["openai-8bit"])
+    with ExitStack() as stack, locked(plan.folder(plan.jobs[0])):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: state_of(plan, "openai-8bit").get("why"))
+        each = sweep_status.standings(plan)[0]
+        assert each.state == "running"
+        assert f"is being written by process {os.getpid()}" in each.why
+        assert not papermill.started
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
+    models = ["openai-8bit", "safeguard-mxfp4", "openai-mxfp4-gguf"]
+    plan = written(models=models)
+    plan.outputs_dir.mkdir()
+    in_the_way = plan.folder(plan.jobs[0])
+    in_the_way.touch()
+    (plan.folder(plan.jobs[1]) / "job.json").mkdir(parents=True)
+    with pytest.raises(IgakuError, match="^openai-8bit and safeguard-mxfp4 did not"):
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+    assert papermill.started == ["openai-mxfp4-gguf"]
+    page = read(plan.outputs_dir / "sweep-trial.md").replace("\\", "")
+    assert "3 runs: failed 2, done 1." in page
+    assert f"openai-8bit: {in_the_way} cannot be used" in page
+    text = sweep_report.status_text(plan)
+    assert "is a file where a folder belongs: move it away." in text
+    assert "1 done, 0 running" in text
+
+
+def test_a_record_that_is_not_readable_is_as_none(papermill, written):
     plan = written(models=["openai-8bit"])
     folder = plan.folder(plan.jobs[0])
-    with sweep_status.held(folder):
-        sweep_status.write_job(folder, {"state": "running", "pid": 7, "host": "far"})
-        with pytest.raises(IgakuError, match="under way in process 7 of far"):
-            sweeping.sit(plan, plan.jobs[0], "en")
-    assert not papermill.started
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_bytes(b"\xff\xfe{")
+    assert sweep_status.standings(plan)[0].state == "waiting"
+    assert sweeping.sit(plan, plan.jobs[0], "en")["attempts"] == 1
+
+
+def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
+    """The command stands in for papermill, and tells what has reached it."""
+
+    def interrupt():
+        if (tmp_path / "up").exists():
+            raise KeyboardInterrupt
+
+    code = (
+        "import time, pathlib as p\n"
+        f"p.Path({str(tmp_path / 'up')!r}).touch()\n"
+        "try: time.sleep(60)\n"
+        f"except KeyboardInterrupt: p.Path({str(tmp_path / 'told')!r}).touch()"
+    )
+    monkeypatch.setattr(demo, "HEARD", 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run([sys.executable, "-c", code], interrupt)
+    assert (tmp_path / "told").exists()
+
+
+def test_every_kind_of_error_has_a_word_in_the_report():
+    kinds = {*sweeping.KINDS.values(), *sweeping.FINAL}
+    assert kinds == {*sweep_report.KINDS}
 
 
 def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
@@ -382,14 +598,36 @@ def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
     job = plan.jobs[0]
     crash = {
         "ended": "stopped",
+        "kind": "crashed",
         "end": (NOON - timedelta(minutes=17, seconds=30)).isoformat(),
         "why": "The engine of openai-8bit crashed: load it again.",
     }
-    done = {"ended": "finished", "end": NOON.isoformat(), "why": None}
+    start, end = (NOON - timedelta(minutes=m) for m in (17, 0))
+    done = {"ended": "finished", "start": start.isoformat(), "end": end.isoformat()}
     put(plan, job, 40, 40, state="done", sessions=[crash, done], status="OK")
     page = sweep_report.report(plan, sweep_status.standings(plan), "en").markdown
-    assert "stopped after 23 questions; loaded again, finished" in page
+    assert "crashed after 23 questions; loaded again, finished" in page
     assert "openai-8bit: The engine of openai-8bit crashed: load it again." in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "load", "told"),
+    [
+        ("crashed", True, "crashed after 5 questions; loaded again, finished"),
+        ("crashed", False, "crashed after 5 questions; resumed, finished"),
+        ("other", True, "failed after 5 questions; resumed, finished"),
+    ],
+)
+def test_only_what_was_loaded_again_is_said_to_be(written, kind, load, told):
+    plan = written(models=["openai-8bit"], settings={"load": load})
+    stop = {"ended": "stopped", "kind": kind, "why": "It crashed."}
+    stop["end"] = (NOON - timedelta(minutes=4, seconds=30)).isoformat()
+    done = {"ended": "finished", "start": (NOON - timedelta(minutes=4)).isoformat()}
+    put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop, done])
+    assert sweep_report.story(sweep_status.standings(plan)[0], "en") == told
+    plan = written(models=["safeguard-mxfp4"], settings={"load": load})
+    put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop])
+    assert "finished" not in sweep_report.story(sweep_status.standings(plan)[0], "en")
 
 
 # --- four real servers at once --------------------------------------------------------
@@ -484,18 +722,22 @@ def test_a_sweep_killed_twice_ends_in_the_answers_of_one_that_was_not(four, tmp_
 
 
 def test_the_runs_of_one_server_wait_for_each_other(four, tmp_path):
+    """Nor does a run that fails on another server hold them up, as the profile says."""
     told = yaml.safe_load(four.read_text())
-    told |= {"models": told["models"][:1], "repeats": 2, "settings": {"limit": 4}}
+    told |= {"models": told["models"][:2], "repeats": 2, "settings": {"limit": 4}}
     file = tmp_path / "twice.yaml"
     file.write_text(yaml.safe_dump(told))
+    bad, good = ([slug, f"{slug}-r2"] for slug in LAB[1::-1])
+    for name in bad:  # a folder lies where its record belongs
+        (tmp_path / "out" / name / "job.json").mkdir(parents=True)
     process = snakemake(file, tmp_path / "out", tmp_path)
-    assert process.wait() == 0, (tmp_path / "snakemake.log").read_text()
-    spans = sorted(
-        (job["started"], job["ended"])
-        for path in (tmp_path / "out").glob("*/job.json")
-        for job in [json.loads(path.read_text())]
-    )
-    assert len(spans) == 2
+    log = tmp_path / "snakemake.log"
+    assert process.wait() == 1, read(log)
+    assert all(f"{name}/job.json cannot be used" in read(log) for name in bad)
+    records = [
+        json.loads((tmp_path / "out" / name / "job.json").read_text()) for name in good
+    ]
+    spans = sorted((record["started"], record["ended"]) for record in records)
     assert spans[0][1] <= spans[1][0]
 
 
@@ -513,9 +755,3 @@ def test_a_model_that_is_not_there_does_not_hold_up_the_next(four, tmp_path):
     page = (tmp_path / "out" / "sweep-two.md").read_text(encoding="utf-8")
     assert "2 runs: failed 1, done 1." in page
     assert f"has no model {LAB[1]}, but {LAB[0]}" in page
-
-
-def test_snakemake_reads_its_own_profile():
-    """Its options stand in a file, so that a bare `snakemake --cores 4` is enough."""
-    told = yaml.safe_load(Path(paths.ROOT / "profiles/default/config.yaml").read_text())
-    assert told == {"keep-going": True, "rerun-incomplete": True, "nolock": True}
