@@ -31,7 +31,7 @@ examples: set-up
 	@$(BIN)/python -m igaku.examples
 
 test: set-up
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: set-up
 	$(BIN)/ruff check .

@@ -14,6 +14,19 @@ hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
 
 
+# Files whose tests take longest: begun first, so that no worker waits for one at the end.
+LONGEST = (
+    *("test_sweep", "test_sweep_lm_studio", "test_browser", "test_jupyterlab"),
+    *("test_notebooks", "test_report", "test_run_crash", "test_rescue", "test_pairs"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The root of this repository."""

@@ -262,6 +262,7 @@ def most_likely(b, c, n, delta):
 # --- families and clusters ------------------------------------------------------------
 
 
+@settings(max_examples=25)  # the library takes its time
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_steps_down(pvalues):
     adjusted = holm(pvalues)
