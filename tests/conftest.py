@@ -14,7 +14,7 @@ hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
 
 
-# Files whose tests take longest: begun first, so that no worker waits for one at the end.
+# Files whose tests take longest: begun first, so that none is left for the end.
 LONGEST = (
     *("test_sweep", "test_sweep_lm_studio", "test_browser", "test_jupyterlab"),
     *("test_notebooks", "test_report", "test_run_crash", "test_rescue", "test_pairs"),
