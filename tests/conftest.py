@@ -16,8 +16,9 @@ hypothesis.settings.load_profile("igaku")
 
 # Files whose tests take longest: begun first, so that none is left for the end.
 LONGEST = (
-    *("test_sweep", "test_sweep_lm_studio", "test_browser", "test_jupyterlab"),
-    *("test_notebooks", "test_report", "test_run_crash", "test_rescue", "test_pairs"),
+    *("test_sweep", "test_run", "test_sweep_lm_studio", "test_browser"),
+    *("test_jupyterlab", "test_notebooks", "test_report", "test_run_crash"),
+    *("test_rescue", "test_pairs", "test_run_lm_studio", "test_lmstudio"),
 )
 
 
