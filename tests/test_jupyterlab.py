@@ -102,7 +102,7 @@ def recipe():
     """The line that `make lab` runs once the environment is there."""
     if not shutil.which("make"):
         pytest.skip("make is not here: install it to run this test")
-    asked = ["make", "-n", "lab"]
+    asked = ["make", "-n", "lab", "ARGS="]
     clean = {k: v for k, v in os.environ.items() if k != "MAKEFLAGS"}  # of make test
     printed = subprocess.run(asked, cwd=ROOT, env=clean, capture_output=True, text=True)
     (line,) = [x for x in printed.stdout.splitlines() if "jupyter lab" in x]
