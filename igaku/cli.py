@@ -208,7 +208,7 @@ def render(
         typer.Argument(help="Executed notebooks, or folders of them; else outputs/."),
     ] = None,
     lang: Annotated[
-        Language | None, typer.Option(help="The notebook's own unless told.")
+        Language | None, typer.Option(help="Of the index; a page has its notebook's.")
     ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""

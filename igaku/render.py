@@ -161,7 +161,7 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
     """Pages for every executed notebook under a folder, and an index of its runs.
 
     Each page is written beside its notebook; the index comes last. `lang` is the
-    language each notebook was executed in unless told.
+    language of the index, by default that of the analysis.
     """
     folder = Path(outputs_dir).expanduser()
     if not folder.is_dir():
@@ -178,10 +178,14 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
 def render_notebook(
     notebook: str | Path, page: str | Path | None = None, lang: str | None = None
 ) -> Path:
-    """The page of one executed notebook, beside it unless told; returns its path."""
+    """The page of one executed notebook, beside it unless told; returns its path.
+
+    It is in the language the notebook was executed in: a page whose words were in
+    another one would mix them. `lang` is for notebooks that do not tell theirs.
+    """
     source = Path(notebook).expanduser()
     target = Path(page).expanduser() if page else source.with_suffix(".html")
-    _write(target, _exported(source, lang or _language(source)))
+    _write(target, _exported(source, _language(source) or lang or "ja"))
     return target
 
 
@@ -296,19 +300,21 @@ def _link(entry: Entry) -> str:
 # --- one notebook ---------------------------------------------------------------------
 
 
-def _language(notebook: Path) -> str:
+def _language(notebook: Path) -> str | None:
     """The language a notebook was executed in, as papermill or its cells say."""
     try:
         content = json.loads(notebook.read_bytes())
         about = content["metadata"].get("papermill", {}).get("parameters", {})
-        given = about.get("lang") or _parameter(content["cells"])
+        is_executed = any(cell.get("outputs") for cell in content["cells"])
+        own = _parameter(content["cells"]) if is_executed else None
+        given = about.get("lang") or own
     except FileNotFoundError:
         raise IgakuError(
             f"There is no notebook {notebook}: execute it first, with papermill."
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
         raise _damaged(notebook) from broken
-    return given if given in LANGUAGES else "ja"
+    return given if given in LANGUAGES else None
 
 
 def _parameter(cells: list[dict[str, Any]]) -> str | None:
@@ -401,7 +407,7 @@ def _index_language(notebooks: list[Path]) -> str:
     if not notebooks:
         return "ja"
     analyses = [path for path in notebooks if path.stem == "analysis"]
-    return _language((analyses or notebooks)[-1])
+    return _language((analyses or notebooks)[-1]) or "ja"
 
 
 def _write(target: Path, text: str) -> None:

@@ -216,8 +216,16 @@ def test_the_language_is_that_of_the_parameters_where_papermill_says_none(tmp_pa
     cell = new_code_cell(
         'lang = "en"  # of this page', metadata={"tags": ["parameters"]}
     )
-    page = render_notebook(notebook(tmp_path / "run.ipynb", cell)).read_text()
+    said = new_code_cell("1", outputs=[new_output("stream", text="1")])
+    page = render_notebook(notebook(tmp_path / "run.ipynb", cell, said)).read_text()
     assert '<html lang="en">' in page
+
+
+def test_a_page_is_never_in_another_language_than_its_outputs(tmp_path):
+    title = new_markdown_cell("# 題 · Title")
+    told = notebook(tmp_path / "run.ipynb", title, lang="ja")
+    page = render_notebook(told, lang="en").read_text("utf-8")
+    assert '<html lang="ja">' in page and "Title</h1>" not in page
 
 
 def test_the_contents_list_headings_of_words_and_of_outputs(tmp_path):
