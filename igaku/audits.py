@@ -134,10 +134,9 @@ def _hash_of_nothing() -> str:
 
 def _identical(study: Study, group: Sequence[Run]) -> Alarm:
     names = tuple(run.name for run in group)
-    first, other = group[0].rows, group[1].rows
-    replied = set(other["problem_id"][other["outcome"] != "api_error"])
-    common = first[first["problem_id"].isin(replied)]
-    common = common[common["outcome"] != "api_error"]
+    replied = [r.rows["problem_id"][r.rows["outcome"] != "api_error"] for r in group]
+    shared = set.intersection(*map(set, replied))
+    common = group[0].rows[group[0].rows["problem_id"].isin(shared)]
     told_of = common[~scoring.blank(common)]  # silence is alike in any two models
     n, wrong = len(common), len(told_of) - scoring.correct(told_of)
     models = {run.settings.get("slug") or run.model for run in group}
@@ -148,9 +147,10 @@ def _identical(study: Study, group: Sequence[Run]) -> Alarm:
         "identical_replies",
         names,
         f"{_listed(study, names, 'ja')}: 共通の{n}問への返答が一字一句同じです"
-        f"（うち正答でないもの{wrong}問）。{ja}",
+        f"（本文のある{len(told_of)}件のうち、正答でないもの{wrong}件）。{ja}",
         f"{_listed(study, names, 'en')}: their replies to all {n} common questions are "
-        f"the same, character for character ({wrong} of them not right). {en}",
+        f"the same, character for character (of {len(told_of)} with text, {wrong} are "
+        f"not right). {en}",
         is_grave=told is TELLING,
     )
 

@@ -48,8 +48,9 @@ def demo(limit: int = LIMIT, lang: str = "ja", outputs_dir: Path | None = None) 
         )
     failed = ask_all(sittings, {"limit": limit, "lang": lang, **place})
     page = write_report(sittings[0].outputs_dir, {"lang": lang, **place})
-    say(f"Every reply is kept under {page.parent}, and the comparison of all runs is:")
+    say(f"Every reply is kept under {page.parent}; the comparison, and all pages:")
     print(page)
+    print(page.with_name("index.html"))
     if failed:
         raise IgakuError(f"{' and '.join(failed)} did not finish: see above.")
     return page

@@ -61,7 +61,7 @@ class Check:
     def rows(self) -> list[tuple[str, str]]:
         """The findings as a table: what was looked at, what was found."""
         if self.asked is None:
-            return [("run", "finished: nothing is left to ask")]
+            return [("run", "finished: nothing is left to ask, no server was asked")]
         return [
             ("server", self.base_url),
             ("model asked for", self.model),

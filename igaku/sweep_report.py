@@ -30,7 +30,7 @@ KINDS = {
     "not_loaded": ("読み込めず", "not loaded"),
     "crashed": ("クラッシュ", "crashed"),
     "unreachable": ("接続できず", "unreachable"),
-    "refused": ("拒否", "refused"),
+    "refused": ("始められず", "could not begin"),
     "other": ("失敗", "failed"),
 }
 STOPPED = ("停止", "stopped")

@@ -22,7 +22,10 @@ def test_identical_replies_name_both_runs_and_what_it_means(tmp_path):
     (alarm,) = found(tmp_path, "identical_replies")
     assert alarm.runs == ("one", "two") and alarm.is_grave
     assert "one" in alarm.en and "two" in alarm.en
-    assert "all 20 common questions" in alarm.en and "5 of them not right" in alarm.en
+    assert (
+        "all 20 common questions" in alarm.en
+        and "of 20 with text, 5 are not right" in alarm.en
+    )
     assert "one model measured twice" in alarm.en
     assert "二度測った" in alarm.ja
 
@@ -68,7 +71,7 @@ def test_failures_and_silence_are_no_shared_errors(tmp_path):
             rows[19] |= {"outcome": "api_error", "correct": None, "content": None}
         sit(tmp_path, None, name, planned(20), rows=rows)
     (alarm,) = found(tmp_path, "identical_replies")
-    assert "all 19 common questions" in alarm.en and "(0 of them" in alarm.en
+    assert "all 19 common questions" in alarm.en and ", 0 are not right" in alarm.en
     assert not alarm.is_grave
 
 

@@ -178,8 +178,8 @@ def _line_line(study: Study) -> str:
     if not judged:
         return say(
             study.lang,
-            "医師国家試験を全問解いた実行はありません。",
-            "no run sat the whole medical exam.",
+            "比較するモデルに、医師国家試験を全問解いたものはありません。",
+            "none of the models under comparison sat the whole medical exam.",
         )
     mark = f"{scoring.PASS_MARK:.0%}"
     passed = sum(scoring.verdict(run) == "PASS" for run in judged)
@@ -555,7 +555,7 @@ def _cost_row(study: Study, base: Run, run: Run, pair: Any) -> list[object]:
     verdict = verdict_word(study, pair)
     return [
         *cells,
-        f"{-100 * pair['difference']:+.1f}",
+        f"{round(-100 * pair['difference'], 1) + 0.0:+.1f}",  # -0.0 is a zero
         f"{low:+.1f}…{high:+.1f}",
         verdict,
     ]
@@ -584,8 +584,9 @@ def verdicts(study: Study) -> Shown:
         return sentence(
             say(
                 study.lang,
-                "医師国家試験を受けた実行がないため、合格線では判定しません。",
-                "No run sat the medical exam, so no line is applied.",
+                "比較するモデルに医師国家試験を受けたものはなく、合格線で判定しません。",
+                "None of the models under comparison sat the medical exam, so no line "
+                "is applied to them.",
             ),
             "note",
         )
