@@ -4,7 +4,7 @@
 import shlex
 import sys
 
-from igaku.sweep import read_sweep
+from igaku.sweep.sweep import read_sweep
 
 SWEEP = str(config.get("sweep", "lab"))
 OUTPUTS = str(config.get("outputs", "outputs"))

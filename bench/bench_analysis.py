@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from igaku.folder import ANSWERS, MANIFEST, encoded
+from igaku.ask.folder import ANSWERS, MANIFEST, encoded
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS, MEGABYTES = 60, 2000
@@ -40,9 +40,9 @@ ANALYSE = """
 import json, sys, time
 began = time.perf_counter()
 import pandas, scipy.stats, statsmodels.stats.multitest
-from igaku.pairs import gates, pair_table
-from igaku.results import find_runs
-from igaku.study import study_of
+from igaku.study.pairs import gates, pair_table
+from igaku.study.results import find_runs
+from igaku.study.study import study_of
 imported = time.perf_counter()
 study = study_of(find_runs(sys.argv[1], texts=False))
 loaded = time.perf_counter()

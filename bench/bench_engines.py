@@ -15,11 +15,11 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from igaku.exam import load_exam, stratified
+from igaku.ask.prompt import load_prompt, messages
+from igaku.exam.questions import load_exam, stratified
 from igaku.lab.engines import missing_engine
 from igaku.lab.recipes import RECIPES
 from igaku.lab.serve import Server, serving
-from igaku.prompt import load_prompt, messages
 
 SLUGS = [f"lab-{recipe}" for recipe in RECIPES if recipe != "float32"]
 CONCURRENCY = (1, 8)

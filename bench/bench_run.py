@@ -32,8 +32,8 @@ BASELINE = "import pandas\nimport seaborn\nimport scipy.stats\n"
 
 ASK = """
 import sys
-from igaku.card import settings_from
-from igaku.run import questions_of, run_exam
+from igaku.params.settings import settings_from
+from igaku.ask.run import questions_of, run_exam
 url, out, concurrency, data = sys.argv[1:]
 where = {"data_dir": data} if data else {"exam": "calibration"}
 settings = settings_from(

@@ -4,21 +4,34 @@ Names are looked up on first use, so that `import igaku` loads neither pandas no
 the OpenAI client.
 """
 
-import warnings
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import warnings as _warnings
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-if TYPE_CHECKING:
-    from igaku.answer import extract_answer, is_correct
+if _TYPE_CHECKING:
     from igaku.errors import IgakuError
-    from igaku.exam import Question, load_exam
-    from igaku.recorded import import_recorded
-    from igaku.results import load_runs
+    from igaku.exam.questions import Question, load_exam
+    from igaku.reading.answer import extract_answer, is_correct, outcome_of
+    from igaku.server.reply import read_reply
+    from igaku.study.recorded import import_recorded
+    from igaku.study.results import load_runs
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
 # igaku draws plain bars, because only those survive papermill.
-warnings.filterwarnings("ignore", message="IProgress not found")
+_warnings.filterwarnings("ignore", message="IProgress not found")
 
+_HOMES = {
+    "IgakuError": "igaku.errors",
+    "Question": "igaku.exam.questions",
+    "extract_answer": "igaku.reading.answer",
+    "import_recorded": "igaku.study.recorded",
+    "is_correct": "igaku.reading.answer",
+    "load_exam": "igaku.exam.questions",
+    "load_runs": "igaku.study.results",
+    "outcome_of": "igaku.reading.answer",
+    "read_reply": "igaku.server.reply",
+}
 __all__ = [
     "IgakuError",
     "Question",
@@ -27,25 +40,17 @@ __all__ = [
     "is_correct",
     "load_exam",
     "load_runs",
+    "outcome_of",
+    "read_reply",
 ]
 
-HOMES = {
-    "IgakuError": "igaku.errors",
-    "Question": "igaku.exam",
-    "extract_answer": "igaku.answer",
-    "import_recorded": "igaku.recorded",
-    "is_correct": "igaku.answer",
-    "load_exam": "igaku.exam",
-    "load_runs": "igaku.results",
-}
 
-
-def __getattr__(name: str) -> Any:
-    """A public name from the module that owns it, or a module of the package."""
-    if name in HOMES:
-        return getattr(import_module(HOMES[name]), name)
+def __getattr__(name: str) -> _Any:
+    """A public name from the module that owns it, or a room of the package."""
+    if name in _HOMES:
+        return getattr(_import_module(_HOMES[name]), name)
     try:
-        return import_module(f"igaku.{name}")
+        return _import_module(f"igaku.{name}")
     except ModuleNotFoundError as missing:
         if missing.name != f"igaku.{name}":
             raise
@@ -54,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, for completion in a notebook."""
-    return [*globals(), *__all__]
+    return [*__all__]

@@ -39,7 +39,7 @@ def data(
     ] = None,
 ) -> None:
     """Download the questions of an exam into the cache, and check them."""
-    from igaku.igakuqa import fetch_exam
+    from igaku.exam.igakuqa import fetch_exam
 
     for one in year or [2022]:
         typer.echo(fetch_exam(one))
@@ -55,10 +55,10 @@ def check(
     ] = None,
 ) -> None:
     """See in seconds whether a model can be asked: server, model, context, a reply."""
-    from igaku.card import settings_from
-    from igaku.fields import LAB
-    from igaku.run import questions_of, server_of
-    from igaku.server import reach
+    from igaku.ask.run import questions_of, server_of
+    from igaku.params.fields import LAB
+    from igaku.params.settings import settings_from
+    from igaku.server.client import reach
 
     settings = settings_from(model=model, base_url=base_url)
     if settings.base_url != LAB:  # a missing server is told before an exam is fetched
@@ -137,8 +137,8 @@ def sweep(
     """Go through many runs unattended, one after the other on each server."""
     import signal
 
-    from igaku import sweep_report, sweeping
-    from igaku.sweep import read_sweep
+    from igaku.sweep import sweep_report, sweeping
+    from igaku.sweep.sweep import read_sweep
 
     # What ends a job on a cluster is to leave it as Ctrl-C does: kept, and told so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -172,7 +172,7 @@ def recorded(
     ] = None,
 ) -> None:
     """Take in results recorded elsewhere, each model's files as one run."""
-    from igaku.recorded import import_folder
+    from igaku.study.recorded import import_folder
 
     imported = import_folder(paths, outputs, slug, year, data)
     for run in imported:
@@ -212,9 +212,9 @@ def render(
     ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""
+    from igaku.pages.render import render as render_folder
+    from igaku.pages.render import render_notebook
     from igaku.paths import OUTPUTS
-    from igaku.render import render as render_folder
-    from igaku.render import render_notebook
 
     for path in paths or [OUTPUTS]:
         if path.suffix == ".ipynb":

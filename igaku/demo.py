@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import errors, paths
+from igaku.ask.folder import ANSWERS
 from igaku.errors import IgakuError
-from igaku.folder import ANSWERS
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
 
-    from igaku.card import Settings
+    from igaku.params.settings import Settings
 
 LIMIT = 60
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
@@ -58,7 +58,7 @@ def demo(limit: int = LIMIT, lang: str = "ja", outputs_dir: Path | None = None) 
 
 def lab_settings(**given: Any) -> list[Settings]:
     """The settings of the embedded models, one for each file in `params/lab`."""
-    from igaku.card import settings_from
+    from igaku.params.settings import settings_from
 
     slugs = sorted(path.stem for path in (paths.PARAMS / "lab").glob("*.yaml"))
     return [settings_from(model=slug, **given) for slug in slugs]
@@ -114,7 +114,7 @@ def replies(folder: Path) -> int:
 
 def write_report(folder: Path, parameters: Mapping[str, Any]) -> Path:
     """Execute analysis.ipynb and render every notebook; the page of the analysis."""
-    from igaku.render import render
+    from igaku.pages.render import render
 
     output = folder / "analysis.ipynb"
     say("Analysing and rendering.")

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from igaku import paths
+from igaku.ask.folder import replace
 from igaku.demo import LIMIT, execute, lab_settings, say
-from igaku.folder import replace
 
 FOLDER = paths.OUTPUTS / "examples"
 MODEL = "lab-mxfp4-q4"  # whose run is shown, and whose lost questions are asked again

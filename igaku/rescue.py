@@ -13,14 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from igaku import manifest, paths
-from igaku.asking import plan_of
-from igaku.card import Settings, settings_from
+from igaku import paths
+from igaku.ask import manifest
+from igaku.ask.asking import plan_of
+from igaku.ask.folder import ANSWERS, Row, read_rows
+from igaku.ask.manifest import Manifest
 from igaku.errors import IgakuError
-from igaku.exam import Question
-from igaku.fields import LAB, RULES
-from igaku.folder import ANSWERS, Row, read_rows
-from igaku.manifest import Manifest
+from igaku.exam.questions import Question
+from igaku.params.fields import LAB, RULES
+from igaku.params.settings import Settings, settings_from
 
 LOST = ("truncated", "empty")  # a failed request is asked again by the run itself
 FACTOR = 4  # times the budget, as the probe of a broken run has it
@@ -131,7 +132,7 @@ def rescue(
     Without `max_tokens` the larger budget is four times the run's. What cannot work is
     refused before anything is asked.
     """
-    from igaku.run import questions_of
+    from igaku.ask.run import questions_of
 
     outputs_dir = (outputs_dir or paths.OUTPUTS).absolute()
     base = base_of(RULES["lost_of"]("the run", run), outputs_dir)

@@ -2,7 +2,7 @@
 
 from itertools import combinations
 
-from igaku.plots import WIDTH
+from igaku.figures.plots import WIDTH
 
 
 def check_legible(figure):

@@ -2,7 +2,7 @@
 
 import json
 
-from igaku import results
+from igaku.study import results
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
 

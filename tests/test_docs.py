@@ -16,16 +16,16 @@ import yaml
 from typer.main import get_command
 
 from igaku import paths
-from igaku.card import FIELDS, settings_from
+from igaku.ask.prompt import load_prompt
+from igaku.ask.run import questions_of, server_of
 from igaku.cli import app
 from igaku.errors import ServerUnreachable, WrongModel
 from igaku.lab.engines import missing_engine
 from igaku.lab.recipes import find_recipe, quantize
 from igaku.lab.serve import serving
-from igaku.prompt import load_prompt
-from igaku.run import questions_of, server_of
-from igaku.server import reach, read_reply
-from igaku.sweep import read_sweep
+from igaku.params.settings import FIELDS, settings_from
+from igaku.server.client import reach, read_reply
+from igaku.sweep.sweep import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

@@ -20,9 +20,9 @@ from packaging.version import Version
 
 import igaku
 from igaku import cli
-from igaku.answer import OUTCOMES
-from igaku.card import FIELDS
-from igaku.results import COLUMNS, FROM_PLAN, FROM_RUN
+from igaku.params.settings import FIELDS
+from igaku.reading.answer import OUTCOMES
+from igaku.study.results import COLUMNS, FROM_PLAN, FROM_RUN
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "igaku"

@@ -16,17 +16,18 @@ from hypothesis import strategies as st
 from stand_in import Answer, StandIn, cut
 from typer.testing import CliRunner
 
-from igaku import cli, demo, manifest, run
-from igaku.answer import OUTCOMES
-from igaku.asking import plan_of
-from igaku.card import settings_from
+from igaku import cli, demo
+from igaku.ask import manifest, run
+from igaku.ask.asking import plan_of
+from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.pages.tokens import rescue_table, rescues_of
-from igaku.prompt import load_prompt
+from igaku.params.settings import settings_from
+from igaku.reading.answer import OUTCOMES
 from igaku.rescue import base_of, parameters, rescue
-from igaku.study import open_study
+from igaku.study.study import open_study
 
 CHECKOUT = Path(__file__).parents[1]
 ENGINES = {"lab-gguf-mxfp4": 18, "lab-mxfp4-q4": 6}  # and how many questions
@@ -115,9 +116,9 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from igaku import run
-from igaku.card import settings_from
-from igaku.folder import Journal
+from igaku.ask import run
+from igaku.params.settings import settings_from
+from igaku.ask.folder import Journal
 
 append, left = Journal.append, [3]
 

@@ -9,10 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from igaku import scoring
-from igaku.audits import alarms, effort_of, tainting
-from igaku.card import ROWS
-from igaku.official import official
 from igaku.pages.models import ALARMS, bounds_sentence, size_text
 from igaku.pages.pairs import (
     CONCLUSIVE,
@@ -29,8 +25,8 @@ from igaku.pages.pairs import (
 )
 from igaku.pages.titles import titled
 from igaku.pages.tokens import budget_evidence
-from igaku.pairs import SMALL, with_power
-from igaku.results import Run
+from igaku.pages.view import status_word, word
+from igaku.params.settings import ROWS
 from igaku.shown import (
     Shown,
     escaped,
@@ -43,8 +39,12 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study import Study, role, size_gb
-from igaku.view import status_word, word
+from igaku.study import scoring
+from igaku.study.audits import alarms, effort_of, tainting
+from igaku.study.official import official
+from igaku.study.pairs import SMALL, with_power
+from igaku.study.results import Run
+from igaku.study.study import Study, role, size_gb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -638,7 +638,7 @@ def _published_references(study: Study) -> list[str]:
 
 def references() -> Sequence[dict[str, Any]]:
     """The models of `params/` that are references and have published figures only."""
-    from igaku.card import find_card, slugs
+    from igaku.params.settings import find_card, slugs
 
     cards = [model for slug in slugs() if (model := find_card(slug))]
     return [

@@ -8,13 +8,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from igaku import health, plots, plots_scores, scoring
-from igaku.audits import alarms, tainting
-from igaku.card import card_rows
-from igaku.official import MOST_KINKI, Official, bounds, official
+from igaku.ask import health
+from igaku.figures import plots, plots_scores
+from igaku.figures.plots_study import looks
 from igaku.pages.titles import titled
-from igaku.plots_study import looks
-from igaku.results import Run
+from igaku.pages.view import (
+    origin,
+    sections,
+    status_word,
+    weights,
+    weights_told,
+    weights_word,
+    word,
+)
+from igaku.params.settings import card_rows
 from igaku.shown import (
     Picture,
     Shown,
@@ -30,16 +37,11 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study import Study, role, size_gb
-from igaku.view import (
-    origin,
-    sections,
-    status_word,
-    weights,
-    weights_told,
-    weights_word,
-    word,
-)
+from igaku.study import scoring
+from igaku.study.audits import alarms, tainting
+from igaku.study.official import MOST_KINKI, Official, bounds, official
+from igaku.study.results import Run
+from igaku.study.study import Study, role, size_gb
 
 # --- audits ---------------------------------------------------------------------------
 

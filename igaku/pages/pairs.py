@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from igaku import plots_pairs
-from igaku.audits import is_one_measurement
+from igaku.figures import plots_pairs
 from igaku.pages.models import PUBLISHED, warned
 from igaku.pages.titles import titled
-from igaku.pairs import SMALL, gates, pair_table, patterns, with_power
+from igaku.pages.view import word
 from igaku.shown import (
     Picture,
     Shown,
@@ -32,8 +31,9 @@ from igaku.shown import (
     table,
 )
 from igaku.statistics import proportion
-from igaku.study import Family, Study
-from igaku.view import word
+from igaku.study.audits import is_one_measurement
+from igaku.study.pairs import SMALL, gates, pair_table, patterns, with_power
+from igaku.study.study import Family, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ CONCLUSIVE = ("finished", "stopped", "mixed")  # the kinds that claims are made 
 
 @cache
 def pairs_of(study: Study) -> pd.DataFrame:
-    """All pairs of a study, see `igaku.pairs.pair_table`."""
+    """All pairs of a study, see `igaku.study.pairs.pair_table`."""
     return pair_table(study)
 
 

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from igaku import plots_scores
-from igaku.official import kinki_choices
+from igaku.figures import plots_scores
 from igaku.pages.models import nothing_to_show
 from igaku.pages.titles import titled
-from igaku.pairs import patterns
-from igaku.results import Run
+from igaku.pages.view import word
 from igaku.shown import (
     Picture,
     Shown,
@@ -23,9 +21,11 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.strata import level_name, stratum_name, stratum_table
-from igaku.study import Study, role
-from igaku.view import word
+from igaku.study.official import kinki_choices
+from igaku.study.pairs import patterns
+from igaku.study.results import Run
+from igaku.study.strata import level_name, stratum_name, stratum_table
+from igaku.study.study import Study, role
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from igaku import plots_tokens, tokens
+from igaku.figures import plots_tokens
 from igaku.pages.titles import titled
-from igaku.results import Run
 from igaku.shown import (
     Picture,
     Shown,
@@ -22,8 +21,10 @@ from igaku.shown import (
     table,
 )
 from igaku.statistics import proportion
-from igaku.study import Study, role
-from igaku.tokens import Counts, Rescue, Spending
+from igaku.study import tokens
+from igaku.study.results import Run
+from igaku.study.study import Study, role
+from igaku.study.tokens import Counts, Rescue, Spending
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""One sitting of an exam, and the files it leaves."""

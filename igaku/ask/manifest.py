@@ -1,0 +1,259 @@
+"""The manifest of a run: under which condition, with what, when, and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from igaku import paths
+from igaku.ask.asking import Item, Plan
+from igaku.ask.folder import MANIFEST, Row, now, replace
+from igaku.errors import IgakuError, WrongModel
+from igaku.params.settings import Settings
+from igaku.server.client import defaults_of, request_body
+
+FORMAT = 1
+
+# What a reply depends on, and whose lost questions alone are asked. `sections` and
+# `limit` only say how many questions are asked, so a run may grow; the rest says where
+# and how patiently, and each session records it.
+CONDITION = (
+    "model", "exam", "shots", "language", "serial_context", "max_tokens", "temperature",
+    "top_p", "seed", "reasoning_effort", "extra_body", "lost_of",
+)  # fmt: skip
+PER_SESSION = (
+    "base_url", "load", "identifier", "context_length", "sections", "limit",
+    "concurrency", "timeout", "stop_when_broken",
+)  # fmt: skip
+PACKAGES = (
+    "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
+    "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
+)  # fmt: skip
+
+Manifest = dict[str, Any]
+
+
+def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
+    """The manifest of a run that these rows belong to, with the plan taken in.
+
+    Rows that were asked under another condition are never added to.
+    """
+    found = read(plan.settings.folder)
+    if not rows:
+        found = None
+    else:
+        _refuse_other(plan, found, rows)
+    manifest = found or _begun(plan)
+    known = {question["problem_id"] for question in manifest["questions"]}
+    new = [_planned(i) for i in plan.items if i.question.problem_id not in known]
+    files = manifest["exam"]["files"] | plan.exam_files
+    return manifest | {
+        "exam": {"name": plan.settings.exam, "files": files},
+        "questions": [*manifest["questions"], *new],
+    }
+
+
+def condition(plan: Plan) -> Manifest:
+    """What two sessions must share to be one run; questions carry their own hashes."""
+    told = plan.settings.to_dict()
+    shared = {name: told[name] for name in CONDITION}
+    return shared | {"prompt_sha256": plan.prompt_sha256}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two conditions, in words, the settings by their names.
+
+    >>> differences({"max_tokens": 1024, "shots": 2}, {"max_tokens": 4096, "shots": 2})
+    ['max_tokens (1024, now 4096)']
+    """
+    named = [name for name in CONDITION if old.get(name) != new.get(name)]
+    if named:
+        return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]
+    same = old.get("prompt_sha256") == new.get("prompt_sha256")
+    return [] if same else ["the wording of the prompt"]
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Put a manifest in the place of the old one, its many questions a line each."""
+    rest = {name: value for name, value in manifest.items() if name != "questions"}
+    head = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
+    lines = [json.dumps(q, ensure_ascii=False) for q in manifest["questions"]]
+    text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+    replace(folder / MANIFEST, text.encode("utf-8", "replace"))
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest of a run's folder; None where there is none to read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> None:
+    settings = plan.settings
+    if found is None:
+        changed = ["its manifest.json is missing or unreadable"]
+    elif not isinstance(found.get("condition"), dict):
+        changed = ["it was imported, not asked here"]
+    elif lacking := _begun(plan).keys() - found.keys():
+        changed = [f"its manifest.json lacks {', '.join(sorted(lacking))}"]
+    else:
+        changed = differences(found["condition"], condition(plan))
+        changed = changed or reworded(plan, rows)
+    identity = (found or {}).get("identity") or {}
+    if not changed and identity.get("status") == "wrong_model":
+        raise WrongModel(
+            f"The run {settings.run} holds replies of other weights "
+            f"({identity['why']}): give `run` another name, or delete "
+            f"{settings.folder}."
+        )
+    if changed:
+        raise IgakuError(
+            f"The run {settings.run} was made under other settings: "
+            f"{'; '.join(changed)}. To ask under the new ones, give `run` another "
+            f"name, or delete {settings.folder}."
+        )
+
+
+def reworded(plan: Plan, rows: Sequence[Row]) -> list[str]:
+    """The questions that would be put in other words now than they were."""
+    hashes = {item.question.problem_id: item.prompt_sha256 for item in plan.items}
+    now_other = [
+        row["problem_id"]
+        for row in rows
+        if hashes.get(row["problem_id"], row["prompt_sha256"]) != row["prompt_sha256"]
+    ]
+    if not now_other:
+        return []
+    return [f"the wording of {len(now_other)} questions, such as {now_other[0]}"]
+
+
+def _begun(plan: Plan) -> Manifest:
+    """The manifest of a run that has not asked anything yet."""
+    asked_under = condition(plan)
+    dumped = json.dumps(asked_under, sort_keys=True, ensure_ascii=False)
+    return {
+        "format": FORMAT,
+        "run": plan.settings.run,
+        "origin": plan.settings.origin,
+        "status": "INCOMPLETE",
+        "cause": None,
+        "why": None,
+        "start": now(),
+        "end": None,
+        "outcomes": {},
+        "correct": 0,
+        "early_stop": None,
+        "exam": {"name": plan.settings.exam, "files": {}},
+        "prompt_sha256": plan.prompt_sha256,
+        "condition": asked_under,
+        "condition_sha256": hashlib.sha256(dumped.encode()).hexdigest(),
+        "settings": {},
+        "card": {},
+        "published": {},
+        "sessions": [],
+        "server_before": None,
+        "server_after": None,
+        "identity": None,
+        "effort": None,
+        "sampling": {},
+        "questions": [],
+    }
+
+
+def _planned(item: Item) -> dict[str, Any]:
+    """What an analysis must know of a question, also of one that was never asked."""
+    question = item.question
+    return {
+        "problem_id": question.problem_id,
+        "section": question.section,
+        "kind": question.kind,
+        "gold": list(question.answer),
+        "accepted": [list(answer) for answer in question.accepted],
+        "points": question.points,
+        "text_only": question.text_only,
+        "stem": question.stem,
+        "category": question.category,
+        "kinki": list(question.kinki),
+        "human_accuracy": question.human_accuracy,
+        "prompt_sha256": item.prompt_sha256,
+    }
+
+
+def joined(
+    manifest: Manifest,
+    settings: Settings,
+    server: Mapping[str, Any],
+    loaded: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """The manifest with a new session at its end, which is under way."""
+    told = settings.to_dict()
+    versions = environment()
+    session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
+    session |= {name: told[name] for name in PER_SESSION}
+    session |= {"git_commit": versions["git_commit"], "loaded": loaded}
+    if manifest["server_before"] not in (None, server):
+        session["server_before"] = server
+    cards = ("card", "published")
+    return manifest | {
+        "status": "INCOMPLETE",
+        "end": None,
+        "settings": {name: told[name] for name in told if name not in cards},
+        **{name: told[name] for name in cards},
+        **versions,
+        "server_before": manifest["server_before"] or server,
+        "sessions": [*manifest["sessions"], session],
+    }
+
+
+def sampling(
+    settings: Settings, server: Mapping[str, Any], told_by: str = "field"
+) -> Manifest:
+    """Every field of a request but its messages, and what would fill in the others.
+
+    `otherwise` is the server's own word where it has one, else what is documented.
+    """
+    message = {"role": "user", "content": ""}
+    sent = request_body(settings, [message], told_by=told_by)
+    sent = {n: v for n, v in sent.items() if n not in ("messages", "input")}
+    source, otherwise = defaults_of(server)
+    return {"sent": sent, "otherwise": otherwise, "source": source}
+
+
+def environment() -> Manifest:
+    """The versions of Python, of the packages and of this checkout."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "git_commit": git_commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """The commit of this checkout, marked -dirty when files differ from it."""
+    if not (paths.ROOT / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        told = subprocess.run(
+            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None

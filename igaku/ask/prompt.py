@@ -1,0 +1,207 @@
+"""The prompt: a system line, worked examples and a question become chat messages.
+
+A prompt is a small YAML file, so that a study can bring its own wording. Whatever the
+question, the messages before the last one are the same, and servers reuse their cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from igaku.errors import IgakuError
+from igaku.exam.questions import Question
+
+SHIPPED = Path(__file__).parent / "prompts"
+
+Message = dict[str, str]  # keys: role, content
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The wording of a prompt: a system line, and templates for the rest.
+
+    `question` and `numeric_question` are filled with text, choices and instruction;
+    `choice` with label and choice; `choose_one`, `choose_many` and `number` are the
+    instructions, with the number of answers n and the last label.
+    """
+
+    name: str
+    language: str
+    system: str
+    question: str
+    numeric_question: str
+    choice: str
+    choose_one: str
+    choose_many: str
+    number: str
+
+
+def load_prompt(name: str | Path = "baseline", language: str = "ja") -> Prompt:
+    """The prompt called `name`, or the one in the YAML file at that path.
+
+    The path of a recorded results file, `results.json` or `results.json#key`, takes the
+    system line that was recorded there.
+    """
+    recorded, json_name, key = str(name).rpartition(".json")
+    if json_name and key[:1] in ("", "#"):
+        return prompt_from_recorded(f"{recorded}.json", key[1:] or None, language)
+    path = _prompt_path(str(name), language)
+    prompt = _read(path)
+    if prompt.language != language:
+        raise IgakuError(
+            f"{path} is written for language {prompt.language!r}, but {language!r} was "
+            f"asked for: pass the language of the file, or another file."
+        )
+    return prompt
+
+
+def prompt_from_recorded(
+    path: str | Path, key: str | None = None, language: str = "ja"
+) -> Prompt:
+    """The prompt whose system line a recorded results file used, for an exact re-run.
+
+    The file keeps its system lines under `prompts`, one per key. Without `key`, the one
+    its answers (`details`) were given to is taken. Such files do not record how a
+    question was laid out, so that is the baseline's; a YAML file can bring its own.
+    """
+    lines, used = _recorded_lines(Path(path).expanduser())
+    if key is None and len(used) == 1:
+        key = used[0]
+    if key is None or key not in lines:
+        raise IgakuError(
+            f"{path} has no prompt {key!r}: give one of {', '.join(lines)} as key "
+            f"(in a run, prompt: {path}#{next(iter(lines))})."
+        )
+    words = {"name": f"recorded:{key}", "system": lines[key]}
+    return replace(load_prompt("baseline", language), **words)
+
+
+def messages(
+    prompt: Prompt, question: Question, examples: Sequence[Question] = ()
+) -> list[Message]:
+    """Chat messages that ask one question after the worked examples.
+
+    >>> row = {"problem_id": "116A1", "problem_text": "?", "answer": ["21"]}
+    >>> question = Question.from_record(row)
+    >>> [m["role"] for m in messages(load_prompt(), question, [question])]
+    ['system', 'user', 'assistant', 'user']
+    """
+    return [*shared_prefix(prompt, examples), _user(prompt, question)]
+
+
+def shared_prefix(prompt: Prompt, examples: Sequence[Question] = ()) -> list[Message]:
+    """The messages that all questions of a run begin with."""
+    turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    for example in examples:
+        turns.append(_user(prompt, example))
+        turns.append({"role": "assistant", "content": ",".join(example.answer)})
+    return turns
+
+
+def prompt_sha256(chat: Sequence[Message]) -> str:
+    """The hash that says two questions were put in exactly the same words."""
+    text = json.dumps(list(chat), ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _user(prompt: Prompt, question: Question) -> Message:
+    choices = "\n".join(
+        prompt.choice.format(label=label, choice=choice)
+        for label, choice in zip(question.labels, question.choices, strict=True)
+    )
+    layout = prompt.question if choices else prompt.numeric_question
+    content = layout.format(
+        text=question.prompt_text,
+        choices=choices,
+        instruction=_instruction(prompt, question),
+    )
+    return {"role": "user", "content": content}
+
+
+def _instruction(prompt: Prompt, question: Question) -> str:
+    if question.kind == "numeric":
+        return prompt.number
+    n = max(1, len(question.answer))  # a struck question may have no gold
+    line = prompt.choose_one if n == 1 else prompt.choose_many
+    return line.format(last=question.labels[-1], n=n)
+
+
+def _prompt_path(name: str, language: str) -> Path:
+    shipped = SHIPPED / f"{name}.{language}.yaml"
+    if shipped.is_file():
+        return shipped
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    known = sorted({p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml")})
+    if not known:
+        raise IgakuError(f"There is no prompt in language {language!r}: use ja or en.")
+    raise IgakuError(
+        f"There is no prompt {name!r} in language {language!r}: give one of "
+        f"{', '.join(known)}, or the path of a YAML file."
+    )
+
+
+def _read(path: Path) -> Prompt:
+    import yaml
+
+    try:
+        words = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as broken:
+        mark = getattr(broken, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise IgakuError(
+            f"{path} is not readable as YAML{where}: correct it."
+        ) from broken
+    wanted = {field.name for field in fields(Prompt)}
+    given = set(words) if isinstance(words, dict) else set()
+    if given != wanted or not all(isinstance(w, str) for w in words.values()):
+        odd = ", ".join(sorted(map(str, given ^ wanted))) or "a value that is not text"
+        raise IgakuError(
+            f"{path} must have the text keys {', '.join(sorted(wanted))}; "
+            f"missing or unknown: {odd}."
+        )
+    prompt = Prompt(**words)
+    _try_out(prompt, path)
+    return prompt
+
+
+def _try_out(prompt: Prompt, path: Path) -> None:
+    """Ask made-up questions, so that a template's slip shows before the run."""
+    text, choices = "\ue000text", ["\ue001first", "\ue002second"]
+    for offered, answer in ((choices, ["a", "b"]), (choices, ["a"]), ([], ["1"])):
+        row = {"problem_id": "0A1", "problem_text": text, "choices": offered}
+        try:
+            asked = _user(prompt, Question.from_record(row | {"answer": answer}))
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as slip:
+            raise IgakuError(
+                f"{path} has a placeholder that igaku does not fill ({slip}): correct "
+                "it, and write literal braces as {{ and }}."
+            ) from slip
+        lost = [part for part in (text, *offered) if part not in asked["content"]]
+        if lost:
+            place = "{text}" if text in lost else "{choices} or, in `choice`, {choice}"
+            raise IgakuError(f"{path} never shows {place}: add it to the template.")
+
+
+def _recorded_lines(path: Path) -> tuple[dict[str, str], list[str]]:
+    """The system lines a results file keeps, and the keys of those it used."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as broken:
+        raise IgakuError(
+            f"{path} cannot be read as a results file: check the path."
+        ) from broken
+    lines = body.get("prompts") if isinstance(body, dict) else None
+    if not isinstance(lines, dict) or not lines:
+        raise IgakuError(
+            f"{path} keeps no `prompts`: take a results file that does, or write a "
+            "prompt as YAML."
+        )
+    details = body.get("details")
+    used = list(details if isinstance(details, dict) else lines)
+    return {str(key): str(line) for key, line in lines.items()}, used

@@ -1,0 +1,1 @@
+"""A frame drawn on a matplotlib Axes."""

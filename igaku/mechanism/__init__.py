@@ -1,0 +1,1 @@
+"""Taking recipes apart on the embedded model."""

@@ -1,0 +1,311 @@
+"""Models as files: `params/<slug>.yaml` holds how to ask a model and its card.
+
+A file serves `papermill -f params/<slug>.yaml` and `-p model <slug>` alike: its keys
+are the parameters of `run.ipynb`, and all of them end in one validated `Settings`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from igaku import paths
+from igaku.errors import IgakuError
+from igaku.params.fields import RULES, reject_unknown
+
+EXAM = 2022  # the exam of the seed, the 116th
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run depends on, validated; `settings_from` fills it in."""
+
+    model: str
+    slug: str = ""
+    run: str = ""
+    base_url: str = "http://127.0.0.1:1234/v1"
+    load: bool = False
+    identifier: str | None = None
+    context_length: int | None = None
+    exam: int | str = EXAM
+    sections: str = "ABCDEF"
+    limit: int | None = None
+    lost_of: str | None = None
+    shots: int = 2
+    prompt: str = "baseline"
+    language: str = "ja"
+    serial_context: str = "as_released"
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    reasoning_effort: str | None = None
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = 1
+    timeout: float = 600.0
+    stop_when_broken: bool = True
+    outputs_dir: Path = field(default_factory=lambda: paths.OUTPUTS)
+    data_dir: Path | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, rule in RULES.items():
+            object.__setattr__(self, name, rule(name, getattr(self, name)))
+        if not self.slug:
+            object.__setattr__(self, "slug", slugified(self.model))
+        if not self.run:
+            object.__setattr__(self, "run", run_name(self.slug, self.exam))
+        if self.lost_of is not None:  # that all is lost again is what it may find
+            object.__setattr__(self, "stop_when_broken", False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.outputs_dir / self.run
+
+    @property
+    def label(self) -> str:
+        """The model's display name."""
+        return str(self.card.get("label") or self.slug)
+
+    @property
+    def origin(self) -> str:
+        """The kind of number a run with these settings makes: measured, or lab."""
+        return "lab" if self.card.get("origin") == "lab" else "measured"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON would hold them."""
+        plain = {name: deepcopy(getattr(self, name)) for name in FIELDS}
+        return {n: str(v) if isinstance(v, Path) else v for n, v in plain.items()}
+
+
+FIELDS = tuple(field.name for field in fields(Settings))
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of `params/`: the slug is its name, the values are its keys."""
+
+    slug: str
+    values: dict[str, Any]
+
+    @property
+    def names(self) -> set[str]:
+        """What the model is called: slug, LM Studio's names and Hugging Face id."""
+        card = self.values.get("card") or {}
+        names = [self.slug, self.values.get("model")]
+        names += [card.get("lm_studio_name"), card.get("huggingface_id")]
+        return {_folded(name) for name in names if isinstance(name, str)}
+
+
+# --- finding and filling in -----------------------------------------------------------
+
+
+def settings_from(**given: Any) -> Settings:
+    """The settings of a run: what is given, then the model's file, then the defaults.
+
+    None means that a parameter was not given, so a notebook passes all of its own. A
+    run with `lost_of` is called after that run and its own budget, unless told.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = _filled_in(given)
+    if settings.lost_of is None or "run" in given:
+        return settings
+    from igaku.rescue import run_name_of
+
+    return replace(settings, run=run_name_of(settings))
+
+
+def _filled_in(given: dict[str, Any]) -> Settings:
+    """What is given, then what the model's file says, then the defaults."""
+    reject_unknown(given, FIELDS, "parameter")
+    if "model" not in given:
+        raise IgakuError(
+            "No model is named: pass -p model with a slug of params/ "
+            f"({', '.join(slugs())}) or the name your server knows."
+        )
+    known = find_card(str(given.get("slug") or given["model"]))
+    if known is None:
+        return Settings(**given)
+    merged = {"slug": known.slug, **known.values, **given}
+    if "slug" not in given:  # else the name is the one this server knows it by
+        merged["model"] = known.values["model"]
+    own_exam = known.values.get("exam", EXAM)
+    merged.setdefault(
+        "run", run_name(merged["slug"], merged.get("exam", EXAM), own_exam)
+    )
+    return Settings(**merged)
+
+
+def find_card(model: str) -> ModelFile | None:
+    """The file of a model, by slug, LM Studio name or Hugging Face id, in any case.
+
+    >>> find_card("OpenAI/gpt-oss-20b @8bit").slug
+    'openai-8bit'
+    """
+    files = {path.stem: path for path in _files()}
+    if exact := files.get(model.strip()):
+        return read_file(exact)
+    wanted = _folded(model)
+    known = [read_file(path) for path in files.values()]
+    found = [m for m in known if wanted in m.names] or [
+        m for m in known if wanted in {name.partition("@")[0] for name in m.names}
+    ]
+    if len(found) > 1:
+        raise IgakuError(
+            f"{model!r} is the name of more than one model: write "
+            f"{' or '.join(m.slug for m in found)}, or pass one of them as `slug` "
+            "beside the name that your server knows."
+        )
+    return found[0] if found else None
+
+
+def slugs() -> list[str]:
+    """The slugs of `params/`, those of the lab last."""
+    return [path.stem for path in _files()]
+
+
+def read_file(path: Path) -> ModelFile:
+    """One file of `params/`, with every key of it known."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as broken:
+        where = f" (line {m.line + 1})" if (m := _mark(broken)) else ""
+        raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
+    if not isinstance(values, dict) or not isinstance(values.get("model"), str):
+        raise IgakuError(f"{path} must be a mapping with the text key `model`.")
+    reject_unknown(values, FIELDS, f"key of {path.name}")
+    for name in ("card", "published"):
+        RULES[name](f"{path.name}: {name}", values.get(name) or {})
+    return ModelFile(path.stem, values)
+
+
+def run_name(slug: str, exam: int | str, own_exam: int | str = EXAM) -> str:
+    """The folder of a run: the slug, with the exam where it is not the model's own."""
+    return slug if str(exam) == str(own_exam) else f"{slug}-{exam}"
+
+
+def slugified(model: str) -> str:
+    """A model's name as the name of a folder.
+
+    >>> slugified("Qwen/Qwen3-30B @q4_K_M")
+    'qwen-qwen3-30b-q4_k_m'
+    """
+    return re.sub(r"[^a-z0-9._]+", "-", model.lower()).strip("-.") or "model"
+
+
+def check_parameter_names(cells: Iterable[str]) -> None:
+    """Refuse a parameter that papermill injected but the notebook does not read.
+
+    papermill only warns of such a typo and goes on with the default. `cells` are the
+    notebook's inputs, `In`. A cell of papermill's has the first line "# Parameters";
+    the notebook's own cell of defaults begins with the same word and says more.
+    """
+    own: list[str] = []
+    injected: list[str] = []
+    for cell in cells:
+        first_line = cell.lstrip().partition("\n")[0].rstrip()
+        if first_line == "# Parameters":
+            injected += _assigned(cell)
+        elif first_line.startswith("# Parameters"):
+            own += _assigned(cell)
+    names = [name for name in injected if not name.startswith("PAPERMILL_")]
+    reject_unknown(names, own or FIELDS, "parameter")
+
+
+def _files() -> list[Path]:
+    own = sorted(paths.PARAMS.glob("*.yaml"))
+    return own + sorted((paths.PARAMS / "lab").glob("*.yaml"))
+
+
+def _folded(name: str) -> str:
+    return "".join(name.split()).casefold()
+
+
+def _mark(broken: Exception) -> Any:
+    return getattr(broken, "problem_mark", None)
+
+
+def _assigned(cell: str) -> Iterator[str]:
+    try:
+        tree = ast.parse(cell)
+    except SyntaxError:  # a cell with a magic; papermill writes none
+        return
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            targets: Sequence[ast.expr] = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        else:
+            continue
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+# --- the card as the seed prints it ---------------------------------------------------
+
+ROWS = (
+    ("lm_studio_name", "LM Studio表示名", "LM Studio name"),
+    ("huggingface_id", "HuggingFace ID", "Hugging Face id"),
+    ("base_model", "ベースモデル", "Base model"),
+    ("format", "フォーマット", "Format"),
+    ("quantization", "量子化", "Quantization"),
+    ("recipe", "量子化レシピ", "Recipe"),
+    ("study", "同じレシピのモデル", "Model of the same recipe"),
+    ("engine", "エンジン", "Engine"),
+    ("file_name", "ファイル名", "File"),
+    ("size_gb", "サイズ", "Size"),
+    ("size_bytes", "サイズ (bytes)", "Size in bytes"),
+    ("tensor_bytes", "テンソル (bytes)", "Tensors in bytes"),
+    ("bits_per_weight", "ビット/重み", "Bits per weight"),
+    ("parameters", "パラメータ数", "Parameters"),
+    ("architecture", "アーキテクチャ", "Architecture"),
+    ("context_length", "コンテキスト長", "Context length"),
+    ("vision", "Vision", "Vision"),
+    ("tool_use", "Tool Use", "Tool use"),
+    ("reasoning_efforts", "推論 (Reasoning)", "Reasoning"),
+    ("tokenizer", "トークナイザ", "Tokenizer"),
+    ("license", "ライセンス", "Licence"),
+    ("knowledge_cutoff", "知識カットオフ", "Knowledge cutoff"),
+    ("downloads", "HF Downloads", "HF downloads"),
+    ("released", "公開日", "Released"),
+    ("note", "備考", "Note"),
+)
+
+
+def card_rows(card: Mapping[str, Any], language: str = "ja") -> list[tuple[str, str]]:
+    """A card as a table of headings and values, the way the seed prints its models.
+
+    >>> card_rows({"size_gb": 22.26, "vision": False}, "en")
+    [('Size', '22.26 GB'), ('Vision', 'No')]
+    """
+    rows = []
+    for key, ja, en in ROWS:
+        value = (
+            card.get(f"{key}_en", card.get(key)) if language == "en" else card.get(key)
+        )
+        if value is not None:
+            rows.append((ja if language == "ja" else en, _as_printed(key, value, card)))
+    return rows
+
+
+def _as_printed(key: str, value: Any, card: Mapping[str, Any]) -> str:
+    if key == "size_gb" and isinstance(value, int | float):
+        return f"{value:.2f} GB"
+    if key == "tool_use" and value and card.get("tools"):
+        return f"Yes ({', '.join(card['tools'])})"
+    if key == "reasoning_efforts":
+        return f"Yes (reasoning effort: {'/'.join(value)})"
+    if key == "tokenizer":
+        return ", ".join(f"{name.upper()}: {token}" for name, token in value.items())
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,1 @@
+"""A reply's text, its letters or digits, and the outcome."""

@@ -1,0 +1,1 @@
+"""One HTTP server: what it replies, and what it says it serves."""

@@ -1,0 +1,442 @@
+"""The server: asking it one chat completion, and what it says it is serving."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from igaku.errors import ServerUnreachable
+from igaku.server.reply import Reply, read_reply
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+    from igaku.params.settings import Settings
+
+__all__ = [
+    "Reply",
+    "chat_path",
+    "complete",
+    "connect",
+    "context_length",
+    "defaults_of",
+    "instances_of",
+    "is_crash",
+    "is_lm_studio",
+    "is_retryable",
+    "listed_models",
+    "listed_rows",
+    "names_of",
+    "read_reply",
+    "request_body",
+    "served_as",
+    "server_facts",
+]
+
+OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
+HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+OVERFLOW = re.compile(
+    r"context (?:length|size|window|overflow)|context the overflows|exceed_context"
+    r"|maximum context|prompt is too long",
+    re.IGNORECASE,
+)
+CRASHED = re.compile(r"channel error|has crashed|crashed without", re.IGNORECASE)
+PASSING = re.compile(
+    r"channel error|crash|loading|failed to load|no models? loaded|unloaded|overloaded"
+    r"|operation cancell?ed|rate.?limit|temporarily|try again|has no choices"
+    r"|command buffer|server stopped",
+    re.IGNORECASE,
+)
+# What an omitted field would be filled in with differs between servers, and a repeat
+# penalty of 1.1 even between LM Studio's two engines: so each is sent, and off. Servers
+# name the penalty in two ways and ignore the other name.
+SAMPLER = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repeat_penalty": 1.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+# What LM Studio fills in for a field that a request leaves out, by its own sources; the
+# page of openai/gpt-oss-20b adds a top_p of 0.8.
+LM_STUDIO_DEFAULTS = {
+    "temperature": 0.8,
+    "top_k": 40,
+    "top_p": 0.95,
+    "min_p": 0.05,
+    "repeat_penalty": 1.1,
+}
+CHAT, RESPONSES = "/chat/completions", "/responses"
+# LM Studio numbers a second instance, Ollama and OpenRouter tag, OpenAI dates.
+INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
+SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+ANY_MODEL = ("", "default", "default_model")
+DOWN = "no answer at all"
+FACT_PATIENCE = 5.0  # seconds for what a server says of itself
+
+
+def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
+    """The client of one server; it is safe to share between threads.
+
+    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY and
+    LM_API_TOKEN over https, and of LM_API_TOKEN and IGAKU_API_KEY without it. Retries
+    belong to the run: it makes none.
+    """
+    import openai
+
+    # A proxy for the outer world must not be asked for a server on this machine.
+    outside = urlsplit(base_url).hostname not in LOOPBACK
+    return openai.OpenAI(
+        base_url=base_url,
+        api_key=api_key or _api_key(base_url),
+        timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=outside),
+    )
+
+
+def _api_key(base_url: str) -> str:
+    # Anybody on the way may read what is sent without https: no hosted key goes there.
+    names = ["LM_API_TOKEN", "IGAKU_API_KEY"]
+    if urlsplit(base_url).scheme == "https":
+        names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
+    return next(filter(None, map(os.environ.get, names)), "not-needed")
+
+
+def request_body(
+    settings: Settings,
+    messages: Sequence[Mapping[str, Any]],
+    max_tokens: int | None = None,
+    told_by: str = "field",
+) -> dict[str, Any]:
+    """The body of one request; `extra_body` has the last word, and its null removes.
+
+    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`.
+    """
+    hosted = _at(settings, *HOSTED)
+    # Hosted reasoning models refuse the budget's older name, and any name they do not
+    # know.
+    budget = "max_completion_tokens" if _at(settings, OPENAI) else "max_tokens"
+    body: dict[str, Any] = {
+        "model": settings.identifier or settings.model,
+        "messages": list(messages),
+        budget: max_tokens or settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "seed": settings.seed,
+        **({} if hosted else SAMPLER),
+        **(_effort(settings) if told_by == "field" else {}),
+    }
+    for key, value in settings.extra_body.items():
+        both = isinstance(value, Mapping) and isinstance(body.get(key), dict)
+        body[key] = {**body[key], **value} if both else value
+    body = {key: value for key, value in body.items() if value is not None}
+    return _told(body, settings.reasoning_effort, told_by)
+
+
+def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, Any]:
+    """The body with the effort where `told_by` puts it."""
+    if told_by == "system":
+        line = f"Reasoning: {effort}"
+        first, *rest = body["messages"]
+        if first["role"] == "system":
+            first = {**first, "content": f"{first['content']}\n\n{line}"}
+            return body | {"messages": [first, *rest]}
+        system = {"role": "system", "content": line}
+        return body | {"messages": [system, first, *rest]}
+    if told_by == "responses":
+        renamed = {"messages": "input", "max_tokens": "max_output_tokens"}
+        body = {renamed.get(key, key): value for key, value in body.items()}
+        return body | {"reasoning": {"effort": effort}, "store": False}
+    return body
+
+
+def _effort(settings: Settings) -> dict[str, Any]:
+    """The reasoning effort, in every place where the server at hand may look for it."""
+    effort = settings.reasoning_effort
+    if effort is None:
+        return {}
+    if _at(settings, OPENROUTER):
+        return {"reasoning": {"effort": effort}}
+    if _at(settings, *HOSTED):
+        return {"reasoning_effort": effort}
+    # mlx_lm reads only the second; hosted services refuse keys they do not know.
+    template = {"reasoning_effort": effort}
+    return {"reasoning_effort": effort, "chat_template_kwargs": template}
+
+
+def _at(settings: Settings, *hosts: str) -> bool:
+    return _is_host(settings.base_url, *hosts)
+
+
+def _is_host(base_url: str, *hosts: str) -> bool:
+    named = urlsplit(base_url).hostname or ""
+    return any(named == host or named.endswith(f".{host}") for host in hosts)
+
+
+def chat_path(facts: Mapping[str, Any], base_url: str, told_by: str = "field") -> str:
+    """Where this server is asked: LM Studio's older path tells most with each reply.
+
+    >>> chat_path({"/api/v0/models": {"data": []}}, "http://127.0.0.1:1234/v1")
+    'http://127.0.0.1:1234/api/v0/chat/completions'
+    """
+    if told_by == "responses":
+        return RESPONSES
+    root = base_url.rstrip("/").removesuffix("/v1")
+    is_older = is_lm_studio({"/api/v0/models": facts.get("/api/v0/models")})
+    return f"{root}/api/v0{CHAT}" if is_older else CHAT
+
+
+def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Reply:
+    """The reply to one request, whatever the server's status and shape of error.
+
+    The client parses the JSON but builds no model of it, so the body stays whole.
+    """
+    import openai
+
+    try:
+        answer = client.post(path, cast_to=object, body=dict(body))
+    except openai.APIStatusError as refused:
+        reply = read_reply(refused.response.text, refused.status_code)
+        return replace(reply, retry_after=_seconds(refused.response.headers))
+    except openai.APIConnectionError as broken:
+        raise ServerUnreachable(_unreachable(client, broken)) from broken
+    except ValueError as unreadable:
+        return read_reply(getattr(unreadable, "doc", None))
+    return read_reply(answer)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait that a Retry-After header names in seconds; a date is not read."""
+    told = headers.get("retry-after", "").strip()
+    return float(told) if re.fullmatch(r"\d{1,6}(\.\d+)?", told) else None
+
+
+def _unreachable(client: OpenAI, broken: Exception) -> str:
+    import openai
+
+    if isinstance(broken, openai.APITimeoutError):
+        return (
+            f"{client.base_url} sent no reply in time: raise `timeout`, lower "
+            f"`max_tokens` or `concurrency`, or see whether the server still works."
+        )
+    reason = broken.__cause__ or broken
+    return (
+        f"No server answers at {client.base_url} ({reason}): start it and load the "
+        f"model, or set `base_url` to where it is."
+    )
+
+
+def reach(base_url: str, timeout: float = 5) -> None:
+    """Raise ServerUnreachable where no server answers; any HTTP answer will do."""
+    import openai
+
+    client = connect(base_url, timeout)
+    try:
+        client.get("/models", cast_to=object)
+    except openai.APIConnectionError as broken:
+        raise ServerUnreachable(_unreachable(client, broken)) from broken
+    except (openai.OpenAIError, ValueError):
+        return
+
+
+def is_retryable(reply: Reply) -> bool:
+    """Whether asking again may go better: busy, loading or crashed, never cut short."""
+    if reply.error is None or OVERFLOW.search(reply.error):
+        return False
+    if reply.status in (408, 425, 429) or (reply.status or 0) >= 500:
+        return True
+    return bool(PASSING.search(reply.error))
+
+
+def is_crash(reply: Reply) -> bool:
+    """Whether the engine behind the server died: its model has to be loaded again."""
+    return reply.error is not None and bool(CRASHED.search(reply.error))
+
+
+def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
+    """What the server says of itself, each answer whole, by the path that gave it.
+
+    Paths the server does not know are left out; a server that is down says nothing.
+    """
+    base = base_url.rstrip("/")
+    root = base.removesuffix("/v1")
+    with connect(base, FACT_PATIENCE) as client:
+        listed = _fact(client, f"{base}/models")
+        if _is_host(base, *HOSTED):
+            # A hosted catalogue is long, and all but one entry beside the point.
+            rows = [row for row in _rows(listed) if row.get("id") == model]
+            return {"/v1/models": {"data": rows}} if rows else {}
+        facts = {"/v1/models": listed}
+        if listed is not DOWN:
+            paths = ("/api/v1/models", "/api/v0/models", "/props", "/api/version")
+            # At once: a slow server would otherwise hold up the run four times.
+            with ThreadPoolExecutor(len(paths)) as pool:
+                said = pool.map(lambda path: _fact(client, root + path), paths)
+                facts |= dict(zip(paths, said, strict=True))
+        if _tells_version(facts.get("/api/version")) and model:
+            facts["/api/tags"] = _fact(client, f"{root}/api/tags")
+            facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
+    return {path: said for path, said in facts.items() if _is_fact(said)}
+
+
+def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
+    """The answer to one request for information, None for a refusal, DOWN for none."""
+    import openai
+
+    try:
+        if body is None:
+            return client.get(url, cast_to=object)
+        return client.post(url, cast_to=object, body=body)
+    except openai.APIConnectionError:
+        return DOWN
+    except (openai.OpenAIError, ValueError):
+        return None
+
+
+def _tells_version(said: object) -> bool:
+    """Whether it is Ollama's own answer, and not a server that answers everything."""
+    return isinstance(said, dict) and isinstance(said.get("version"), str)
+
+
+def _is_fact(said: object) -> bool:
+    """Whether it is an answer: LM Studio refuses unknown paths with status 200."""
+    return isinstance(said, dict) and bool(said) and not said.get("error")
+
+
+def is_lm_studio(facts: Mapping[str, Any]) -> bool:
+    """Whether these facts are LM Studio's, by the listings that it alone has."""
+    new, old = facts.get("/api/v1/models") or {}, facts.get("/api/v0/models") or {}
+    return isinstance(new.get("models"), list) or isinstance(old.get("data"), list)
+
+
+def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """What the server fills in for fields that are not sent, and who says so.
+
+    llama.cpp tells it in `/props`, LM Studio only in its documentation.
+    """
+    props = facts.get("/props")
+    defaults = props.get("default_generation_settings") if props else None
+    params = defaults.get("params") if isinstance(defaults, dict) else None
+    if isinstance(params, dict):
+        told = ("seed", "temperature", "top_p", *SAMPLER)
+        return "/props", {name: params[name] for name in told if name in params}
+    if is_lm_studio(facts):
+        return "documentation", dict(LM_STUDIO_DEFAULTS)
+    return None, {}
+
+
+def listed_models(facts: Mapping[str, Any]) -> list[str]:
+    """Every name under which the server offers a model, each once, in its order."""
+    named = (name for row in listed_rows(facts) for name in names_of(row))
+    return list(dict.fromkeys(named))
+
+
+def context_length(facts: Mapping[str, Any], model: str) -> int | None:
+    """The tokens that prompt and reply may fill together, None where nobody says."""
+    props = facts.get("/props") or {}
+    defaults = props.get("default_generation_settings")
+    lengths = [defaults.get("n_ctx")] if isinstance(defaults, dict) else []
+    for row in listed_rows(facts):
+        if any(_same_model(model, name) for name in names_of(row)):
+            lengths += _row_lengths(row)
+    known = [length for length in lengths if isinstance(length, int) and length > 0]
+    return min(known, default=None)
+
+
+def names_of(row: dict[str, Any]) -> Iterator[str]:
+    """The names one listed model answers to."""
+    given = [row.get("id"), row.get("key"), row.get("name"), row.get("model")]
+    variants = row.get("variants")
+    given += variants if isinstance(variants, list) else []
+    given += [instance.get("id") for instance in instances_of(row)]
+    return (name for name in given if isinstance(name, str))
+
+
+def _row_lengths(row: dict[str, Any]) -> Iterator[object]:
+    yield row.get("loaded_context_length")
+    yield row.get("max_model_len")
+    for instance in instances_of(row):
+        config = instance.get("config")
+        yield config.get("context_length") if isinstance(config, dict) else None
+
+
+def listed_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every model that any of the server's listings names, as it stands there."""
+    for said in facts.values():
+        yield from _rows(said)
+
+
+def _rows(said: object) -> list[dict[str, Any]]:
+    """The models of a listing, which some servers call `data` and some `models`."""
+    if not isinstance(said, dict):
+        return []
+    return _dicts(said.get("data") or said.get("models"))
+
+
+def instances_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The loaded instances of a model that LM Studio lists."""
+    return _dicts(row.get("loaded_instances"))
+
+
+def _dicts(rows: object) -> list[dict[str, Any]]:
+    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
+
+
+def served_as(
+    requested: str, served: str | None, facts: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether the model that answered is the one that was asked for.
+
+    A server that names no model cannot be caught: only a wrong name is a no. Which
+    variant of a model is loaded is for `igaku.server.identity` to find out.
+
+    >>> served_as("openai/gpt-oss-20b", "openai/gpt-oss-20b:2")
+    True
+    >>> served_as("mlx-community/gpt-oss-20b", "openai/gpt-oss-20b")
+    False
+    """
+    if not served or served == requested or requested in ANY_MODEL:
+        return True
+    for row in listed_rows(facts or {}):
+        if any(served == instance.get("id") for instance in instances_of(row)):
+            return _same_model(requested, _named(row, served))
+    return _same_model(requested, served)
+
+
+def _named(row: Mapping[str, Any], instance: str) -> str:
+    """The name of a loaded model, down to the variant where its instance names one."""
+    variant = instance.partition("@")[2]
+    return f"{row.get('key')}@{variant}" if variant else str(row.get("key"))
+
+
+def _same_model(requested: str, served: str) -> bool:
+    """Whether two names mean one model, as far as names can tell."""
+    wanted, given = _plain_name(requested), _plain_name(served)
+    if SNAPSHOT.sub("", given) == wanted:
+        return True
+    wanted_name, _, wanted_variant = wanted.partition("@")
+    given_name, _, given_variant = given.partition("@")
+    if wanted_variant and given_variant and wanted_variant != given_variant:
+        return False
+    if "/" in wanted_name and "/" in given_name and not _is_path(served):
+        return wanted_name == given_name
+    return wanted_name.split("/")[-1] == given_name.split("/")[-1]
+
+
+def _plain_name(name: str) -> str:
+    plain = INSTANCE.sub("", name.replace("\\", "/").casefold().rstrip("/"))
+    return plain.removesuffix(".gguf")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is a place on the server's disk, as llama.cpp reports models."""
+    return name.startswith(("/", "./", "~")) or name.count("/") > 1 or "\\" in name

@@ -1,0 +1,574 @@
+"""LM Studio loads a model under known settings, and unloads it after the run.
+
+Its REST interface does it (LM Studio 0.4), else its `lms` program on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+
+from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
+from igaku.server.client import (
+    LOOPBACK,
+    connect,
+    instances_of,
+    is_lm_studio,
+    listed_rows,
+)
+from igaku.server.reply import read_reply
+
+LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
+LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
+PAUSE = 0.5  # seconds between two looks at the listing
+BRIEF = 30.0  # seconds for whatever loads nothing
+LINGER = 10.0  # seconds, after an interrupted load, for the model to turn up
+OURS = "igaku-"  # the start of every identifier that a run asks for
+LARGEST = 10**15  # bytes: a size beyond it is no size
+SHOWN = 8  # names of other models in a sentence
+NOT_FOUND = ("", dict[str, Any]())  # the load request knows no model of that name
+LMS_FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
+
+UNKNOWN_PATH = re.compile(
+    r"unexpected endpoint|cannot (?:get|post) /|^not found$", re.IGNORECASE
+)
+TOO_BIG = re.compile(
+    r"insufficient (?:system resources|memory)|not enough (?:system )?(?:resources|mem)"
+    r"|out ?of ?memory|unable to allocate|failed to allocate",
+    re.IGNORECASE,
+)
+# While a model is being loaded, more words tell of a crash than in a reply.
+DIED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that LM Studio loaded for this run, and the settings it did so with."""
+
+    instance: str  # the name that requests must carry
+    model: str  # as asked for
+    by: str  # rest, lms or request
+    seconds: float
+    config: dict[str, Any]  # as the server tells it, {} where it does not
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to be loaded, where and how, and until when to wait for it."""
+
+    base_url: str
+    model: str
+    context_length: int
+    parallel: int
+    identifier: str
+    patience: float
+    deadline: float
+    size_bytes: int | None
+    key: str  # the model without its variant
+    names: tuple[str, ...]  # what the load request may know it by
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, with a moment to spare for a last look."""
+        return max(self.deadline - time.monotonic(), 1.0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is at its end."""
+        return time.monotonic() >= self.deadline
+
+
+def load(
+    base_url: str,
+    model: str,
+    context_length: int,
+    parallel: int,
+    identifier: str,
+    patience: float = 900,
+) -> Loaded:
+    """The model, freshly loaded: whatever of it was loaded before goes first.
+
+    The REST interface takes neither `identifier` nor `parallel`. Where the listing then
+    shows another parallelism, `lms` loads it again, if it steers that server.
+    """
+    began = time.monotonic()
+    base_url = base_url.rstrip("/")
+    _clear(base_url)
+    row = _row(base_url, model)
+    key = row["key"] if _is_name(row.get("key")) else model.partition("@")[0]
+    is_selected = row.get("selected_variant") == model  # then the key alone means it
+    order = _Order(
+        base_url=base_url,
+        model=model,
+        context_length=context_length,
+        parallel=parallel,
+        identifier=identifier,
+        patience=patience,
+        deadline=began + patience,
+        size_bytes=_size(row, model),
+        key=key,
+        names=(model, key) if is_selected and key != model else (model,),
+    )
+    by, name, config = _freshly(order, row)
+    return Loaded(name, model, by, time.monotonic() - began, config)
+
+
+def unload(base_url: str, loaded: Loaded) -> None:
+    """Free the memory of a loaded model; that it or its server has gone is no error."""
+    with suppress(IgakuError):
+        _drop(base_url.rstrip("/"), loaded.instance)
+
+
+def withdraw(
+    base_url: str, model: str, identifier: str, patience: float = LINGER
+) -> None:
+    """Unload whatever there is of a model, waiting a while for it to turn up.
+
+    It is for a load that was broken off, of which nobody knows how far it came.
+    """
+    until = time.monotonic() + patience
+    with suppress(IgakuError):
+        while not _dropped(base_url.rstrip("/"), model, identifier):
+            if time.monotonic() >= until:
+                return
+            time.sleep(PAUSE)
+
+
+def _dropped(base_url: str, model: str, identifier: str) -> bool:
+    """Whether something of a model was in memory, and was unloaded."""
+    found = [
+        instance
+        for row in _listed(base_url, LINGER) or []
+        for instance in _ids(row)
+        if instance == identifier or _is_of(model, row)
+    ]
+    for instance in found:
+        _drop(base_url, instance, LINGER)
+    return bool(found)
+
+
+def _clear(base_url: str) -> None:
+    """Unload what a run that was killed has left in memory."""
+    for row in _listed(base_url) or []:
+        for instance in _ids(row):
+            if instance.startswith(OURS):
+                with suppress(NotLoaded):  # there may be room beside it
+                    _drop(base_url, instance)
+
+
+def _freshly(order: _Order, row: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """As `_brought`, in the place of what was loaded; broken off, it leaves nothing."""
+    try:
+        for instance in _ids(row):
+            _drop(order.base_url, instance)
+        return _brought(order)
+    except BaseException as broken:
+        # The server goes on loading for somebody who has gone.
+        is_coming = order.is_over or not isinstance(broken, Exception)
+        patience = LINGER if is_coming else 0.0
+        withdraw(order.base_url, order.model, order.identifier, patience)
+        raise
+
+
+def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One model of the older listing in the shape of the newer one."""
+    length = row.get("loaded_context_length")
+    config = {} if length is None else {"context_length": length}
+    instance = {"id": row.get("id"), "config": config}
+    held = [instance] if row.get("state") == "loaded" else []
+    return {"key": row.get("id"), "type": row.get("type"), "loaded_instances": held}
+
+
+def _listed(base_url: str, patience: float = BRIEF) -> list[dict[str, Any]] | None:
+    """The models as LM Studio 0.4 lists them; None for another server."""
+    for path in (LISTING, OLDER_LISTING):
+        status, said = _asked(base_url, path, patience=patience)
+        facts = {path: said} if status == 200 and isinstance(said, dict) else {}
+        if is_lm_studio(facts):
+            rows = listed_rows(facts)
+            return list(rows) if path == LISTING else [_as_new(row) for row in rows]
+    return None
+
+
+def _row(base_url: str, model: str) -> dict[str, Any]:
+    """What the server lists of the model; that it lists no such model raises."""
+    rows = _listed(base_url)
+    if rows is None:
+        raise NotLoaded(
+            f"{base_url} is not LM Studio, and `load` works with LM Studio only: leave "
+            f"`load` out, and start that server with {model}."
+        )
+    for row in rows:
+        if _is_of(model, row):
+            return row
+    raise NotLoaded(
+        f"{base_url} has not downloaded {model}{_others(rows)}: get it with "
+        f"`lms get {model}` or in LM Studio, or pass `model` as LM Studio names it."
+    )
+
+
+def _is_of(model: str, row: Mapping[str, Any]) -> bool:
+    variants = _variants(row)
+    if model == row.get("key") or model in variants:
+        return True
+    # A listing that keeps its variants to itself leaves the word to the loading.
+    return not variants and model.partition("@")[0] == row.get("key")
+
+
+def _others(rows: list[dict[str, Any]]) -> str:
+    """The models that are there instead, as a clause."""
+    names: list[str] = []
+    for row in rows:
+        if not str(row.get("type")).startswith("embedding"):
+            names += _variants(row) or filter(_is_name, [row.get("key")])
+    if not names:
+        return " nor any other model"
+    more = " ..." if len(names) > SHOWN else ""
+    return f", only {', '.join(names[:SHOWN])}{more}"
+
+
+def _size(row: Mapping[str, Any], model: str) -> int | None:
+    """The bytes of the model's weights, unless the row tells of another variant."""
+    size = row.get("size_bytes")
+    is_it = row.get("selected_variant") in (None, model) or model == row.get("key")
+    is_size = isinstance(size, int) and 0 < size < LARGEST
+    return size if is_it and is_size else None
+
+
+def _variants(row: Mapping[str, Any]) -> list[str]:
+    told = row.get("variants")
+    return list(filter(_is_name, told)) if isinstance(told, list) else []
+
+
+def _ids(row: Mapping[str, Any]) -> Iterator[str]:
+    """The names of a model's loaded instances."""
+    return filter(_is_name, (held.get("id") for held in instances_of(row)))
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    """Whether it can name a model in a request and in a sentence."""
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
+def _brought(order: _Order) -> tuple[str, str, dict[str, Any]]:
+    """Who loaded the model, the instance it became, and its settings."""
+    for name in order.names:
+        rest = _by_rest(order, name)
+        if rest is None:
+            return "lms", order.identifier, _by_lms(order, order.model)
+        if rest != NOT_FOUND:
+            return _paralleled(order, name, *rest)
+    return _by_request(order)
+
+
+def _paralleled(
+    order: _Order, name: str, instance: str, echoed: dict[str, Any]
+) -> tuple[str, str, dict[str, Any]]:
+    """What REST loaded; loaded again by `lms` where it has another parallelism.
+
+    If that fails, the other parallelism it is: a reload takes no model away.
+    """
+    config = echoed | _awaited(order, instance)
+    is_right = config.get("parallel") in (None, order.parallel)
+    if is_right or _lms(order.base_url) is None:
+        return "rest", instance, config
+    try:
+        _drop(order.base_url, instance)
+    except NotLoaded:
+        return "rest", instance, config
+    try:
+        order = _anew(order)
+        return "lms", order.identifier, _by_lms(order, name)
+    except NotLoaded as failed:
+        # It may have loaded it all the same.
+        withdraw(order.base_url, order.model, order.identifier, patience=0.0)
+        order = _anew(order)
+        rest = _by_rest(order, name)
+        if rest is None or rest == NOT_FOUND:
+            raise failed from None
+        instance, echoed = rest
+        return "rest", instance, echoed | _awaited(order, instance)
+
+
+def _anew(order: _Order) -> _Order:
+    """The order with all of its patience: what follows loads the model once more."""
+    return replace(order, deadline=time.monotonic() + order.patience)
+
+
+def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
+    """The instance and its settings; None where the server knows no such request."""
+    body = {
+        "model": name,
+        "context_length": order.context_length,
+        "echo_load_config": True,
+    }
+    status, said = _asked_to_load(order, LOAD, body)
+    if _is_unknown_path(status, said):
+        return None
+    refused = _refusal(status, said)
+    if refused and "@" in name and "not_found" in str(said):
+        return NOT_FOUND
+    if refused:
+        raise _not_loaded(order, refused)
+    if not _is_name(said.get("instance_id")):
+        raise _not_loaded(order, "the reply names no instance")
+    config = said.get("load_config")
+    return said["instance_id"], config if isinstance(config, dict) else {}
+
+
+def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
+    """Load a listed variant by asking it for one token, which takes no settings."""
+    chat = [{"role": "user", "content": "1"}]
+    body = {"model": order.model, "messages": chat, "max_tokens": 1}
+    # LM Studio finds no variant by a load request, see lmstudio-bug-tracker#1462.
+    status, said = _asked_to_load(order, "/v1/chat/completions", body)
+    held = next(_ids(_row(order.base_url, order.model)), None)
+    if held is not None:
+        return "request", held, _shown(order.base_url, held) or {}
+    refused = _refusal(status, said) or ""
+    if TOO_BIG.search(refused) or DIED.search(refused):
+        raise _not_loaded(order, refused)
+    raise NotLoaded(
+        f"{order.base_url} lists {order.model} and does not load it by that name: "
+        f"choose this variant of {order.key} under My Models in LM Studio, and run "
+        "again."
+    )
+
+
+def _asked_to_load(order: _Order, path: str, body: object) -> tuple[int, Any]:
+    """As `_asked`, with the patience that loading takes."""
+    try:
+        return _asked(order.base_url, path, body, order.left)
+    except ServerUnreachable as silent:
+        raise (_too_slow(order) if order.is_over else silent) from silent
+
+
+def _awaited(
+    order: _Order, instance: str, program: str | None = None
+) -> dict[str, Any]:
+    """The settings of an instance, once the server shows it."""
+    while True:
+        shown = _shown(order.base_url, instance)
+        told = _told_by(program, instance) if program else None
+        if shown is not None or told is not None:
+            return (told or {}) | (shown or {})
+        if order.is_over:
+            with suppress(IgakuError):
+                _drop(order.base_url, instance)
+            raise NotLoaded(
+                f"{order.base_url} says that it loaded {order.model} as {instance}, "
+                f"but does not list it after {order.patience:g} s: see in LM Studio "
+                "whether it is loaded, and run again."
+            )
+        time.sleep(PAUSE)
+
+
+def _shown(base_url: str, instance: str) -> dict[str, Any] | None:
+    """The settings of a listed instance, None where it is not listed."""
+    for row in _listed(base_url) or []:
+        for held in instances_of(row):
+            if held.get("id") == instance:
+                config = held.get("config")
+                return dict(config) if isinstance(config, dict) else {}
+    return None
+
+
+def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
+    """Unload an instance; one that stays all the same raises."""
+    status, said = _asked(base_url, UNLOAD, {"instance_id": instance}, patience)
+    refused = _refusal(status, said)
+    if _is_unknown_path(status, said):
+        program = _lms(base_url)
+        if program:
+            refused = _ran(program, patience, "unload", instance)
+    if refused and _shown(base_url, instance) is not None:
+        raise NotLoaded(
+            f"{base_url} does not unload {instance} ({_brief(refused)}): unload it in "
+            "LM Studio, so that its settings are known when it is loaded again."
+        )
+
+
+def _asked(
+    base_url: str, path: str, body: object | None = None, patience: float = BRIEF
+) -> tuple[int, Any]:
+    """Status and body of the answer to one request, refusals included."""
+    import openai
+
+    url = base_url.removesuffix("/v1") + path
+    with connect(base_url, patience) as client:
+        try:
+            if body is None:
+                return 200, client.get(url, cast_to=object)
+            return 200, client.post(url, cast_to=object, body=body)
+        except openai.APIStatusError as refused:
+            if refused.status_code in (401, 403):
+                raise NotLoaded(_no_token(base_url)) from refused
+            return refused.status_code, refused.response.text
+        except openai.APIConnectionError as broken:
+            raise ServerUnreachable(_silence(base_url, broken, patience)) from broken
+        except (ValueError, RecursionError):  # no JSON, or JSON without an end
+            return 200, None
+
+
+def _no_token(base_url: str) -> str:
+    return (
+        f"{base_url} wants an API token other than the one it was sent, if any: make "
+        "one in LM Studio's server settings and set LM_API_TOKEN to it, or "
+        "IGAKU_API_KEY, which goes first over https."
+    )
+
+
+def _silence(base_url: str, broken: Exception, patience: float) -> str:
+    import openai
+
+    if isinstance(broken, openai.APITimeoutError):
+        return (
+            f"LM Studio at {base_url} sent no reply within {patience:g} s: see whether "
+            "it still works, and start it again if not."
+        )
+    return (
+        f"No server answers at {base_url} ({broken.__cause__ or broken}): start LM "
+        "Studio's server, or set `base_url` to where it is."
+    )
+
+
+def _is_unknown_path(status: int, said: object) -> bool:
+    """Whether the server refuses the request itself, and not what it asks for."""
+    reply = read_reply(said, status)
+    if UNKNOWN_PATH.search(reply.error or ""):
+        return True
+    # A server that has the path tells in JSON that it misses a model.
+    return status in (404, 405) and not isinstance(reply.raw, dict)
+
+
+def _refusal(status: int, said: object) -> str | None:
+    """What the server has against the request, None for nothing."""
+    if status < 400 and isinstance(said, dict) and not said.get("error"):
+        return None
+    return read_reply(said, status).error or f"HTTP {status}"
+
+
+def _not_loaded(order: _Order, text: str) -> NotLoaded:
+    """The sentence for a refused load, by what the server says of its cause."""
+    size = f" ({order.size_bytes / 1e9:.2f} GB)" if order.size_bytes else ""
+    told = _brief(text)
+    if TOO_BIG.search(text):
+        return NotLoaded(
+            f"{order.model}{size} is too big for the memory that {order.base_url} has "
+            f"left for it ({told}): unload other models, lower `context_length` "
+            f"({order.context_length:,} now), or loosen the guardrails in LM Studio's "
+            "settings."
+        )
+    if DIED.search(text):
+        return NotLoaded(
+            f"The engine of {order.base_url} crashed while it loaded {order.model} "
+            f"({told}): update the runtime in LM Studio, and load the model there by "
+            "hand to see that it works."
+        )
+    return NotLoaded(
+        f"{order.base_url} could not load {order.model} ({told}): load it by hand in "
+        "LM Studio to see why, or download it again."
+    )
+
+
+def _too_slow(order: _Order) -> NotLoaded:
+    return NotLoaded(
+        f"{order.base_url} did not load {order.model} within {order.patience:g} s: see "
+        "in LM Studio what it waits for, and load the model there by hand once."
+    )
+
+
+def _brief(text: str, length: int = 300) -> str:
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+def _by_lms(order: _Order, name: str) -> dict[str, Any]:
+    """Load the model with the `lms` program; its settings, once the server shows it."""
+    program = _lms(order.base_url)
+    if program is None:
+        raise NotLoaded(
+            f"{order.base_url} is an LM Studio that loads nothing over its REST "
+            "interface, and no `lms` program steers it from here: update LM Studio to "
+            f"0.4, or load {order.model} by hand and leave `load` out."
+        )
+    settings = ["--context-length", str(order.context_length)]
+    settings += ["--parallel", str(order.parallel), "--identifier", order.identifier]
+    refused = _ran(program, order.left, "load", name, *settings, "-y")
+    if refused:
+        raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
+    return _awaited(order, order.identifier, program)
+
+
+def _lms(base_url: str) -> str | None:
+    """The `lms` program, where it steers the very server at this address."""
+    address = urlsplit(base_url)
+    if address.hostname not in LOOPBACK:
+        return None
+    # LM Studio puts it there, and on the PATH only when told to.
+    own = Path.home() / ".lmstudio" / "bin" / "lms"
+    program = shutil.which("lms") or shutil.which(str(own))
+    if program is None:
+        return None
+    # The address may be a tunnel to another machine, whose models it cannot load.
+    status = _json(program, "server", "status", "--json", "--quiet")
+    if isinstance(status, dict) and "running" in status:
+        is_here = status["running"] and status.get("port") in (None, address.port)
+        return program if is_here else None
+    return program
+
+
+def _told_by(program: str, instance: str) -> dict[str, Any] | None:
+    """The settings of an instance in the words of `lms`, None where it knows none."""
+    rows = _json(program, "ps", "--json")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and row.get("identifier") == instance:
+            told = {name: row.get(key) for name, key in LMS_FIELDS.items()}
+            return {name: value for name, value in told.items() if value is not None}
+    return None
+
+
+def _json(program: str, *words: str) -> Any:
+    """What `lms` prints as JSON, None where it prints something else."""
+    try:
+        return json.loads(_run(program, BRIEF, *words).stdout)
+    except (ValueError, RecursionError, OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _ran(program: str, patience: float, *words: str) -> str | None:
+    """What `lms` has against a command, None where it carried it out."""
+    try:
+        done = _run(program, patience, *words)
+    except (OSError, subprocess.TimeoutExpired) as broken:
+        return str(broken)
+    if done.returncode == 0:
+        return None
+    lines = re.split(r"[\r\n]+", COLOURS.sub("", done.stdout + "\n" + done.stderr))
+    # Before its error it draws a bar of progress, line over line.
+    said = [line.strip() for line in lines if line.strip()]
+    return " ".join(said[-4:]) or f"lms ended with {done.returncode}"
+
+
+def _run(
+    program: str, patience: float, *words: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=patience,
+        check=False,
+    )

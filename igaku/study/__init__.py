@@ -1,0 +1,1 @@
+"""Runs as frames: what they hold, and what their comparison supports."""

@@ -1,0 +1,263 @@
+"""The sweep: one file of `params/sweeps` that names many runs, and who serves each.
+
+Runs on one server stand in one lane and are made one after the other; lanes go side by
+side. A job is a run with every parameter of run.ipynb that it takes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from igaku import paths
+from igaku.ask.prompt import load_prompt
+from igaku.errors import IgakuError
+from igaku.params.fields import LAB, RULES, reject_unknown
+from igaku.params.settings import (
+    EXAM,
+    FIELDS,
+    ModelFile,
+    Settings,
+    find_card,
+    run_name,
+    settings_from,
+    slugified,
+    slugs,
+)
+
+# The lists of a sweep, and the parameter of a run that takes one value of each.
+AXES = {
+    "exams": "exam",
+    "prompts": "prompt",
+    "budgets": "max_tokens",
+    "efforts": "reasoning_effort",
+}
+KEYS = ("models", "endpoints", *AXES, "repeats", "suffix", "settings")
+OF_THE_SWEEP = ("model", "slug", "run", "base_url", "outputs_dir", *AXES.values())
+MOST_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: its model, the lane it stands in, and its parameters."""
+
+    run: str
+    model: str
+    lane: int
+    endpoint: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The jobs of one file, in the order they are made, and where their runs go."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    outputs_dir: Path
+
+    @property
+    def lanes(self) -> tuple[tuple[Job, ...], ...]:
+        """The jobs of each endpoint, in the order they are made."""
+        count = 1 + max(job.lane for job in self.jobs)
+        return tuple(
+            tuple(job for job in self.jobs if job.lane == lane) for lane in range(count)
+        )
+
+    def job(self, run: str) -> Job:
+        """The job whose run has this name."""
+        reject_unknown([run], [job.run for job in self.jobs], f"run of {self.name}")
+        return next(job for job in self.jobs if job.run == run)
+
+    def folder(self, job: Job) -> Path:
+        """The folder of a job's run."""
+        return self.outputs_dir / job.run
+
+
+def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
+    """The sweep that a name of `params/sweeps` or the path of a file stands for.
+
+    >>> [job.run for job in read_sweep("noise-floor").jobs]
+    ['openai-8bit', 'openai-8bit-r2']
+    """
+    path = _file_of(name)
+    told = _content_of(path)
+    try:
+        jobs = tuple(_jobs(told))
+        for job in jobs:
+            _check_job(job)
+    except IgakuError as wrong:
+        raise IgakuError(f"{path.name}: {wrong}") from wrong
+    twice = [run for run, n in Counter(job.run for job in jobs).items() if n > 1]
+    if twice:
+        raise IgakuError(
+            f"{path.name} has more than one run called {', '.join(twice)}: name each "
+            "model and each value once, or give `repeats`."
+        )
+    folder = Path(outputs_dir).expanduser() if outputs_dir else paths.OUTPUTS
+    return Sweep(path.stem, jobs, folder.absolute())
+
+
+def _check_job(job: Job) -> None:
+    """Refuse now what run.ipynb would refuse in the night."""
+    settings = settings_from(**job.parameters)
+    load_prompt(settings.prompt, settings.language)
+    if settings.base_url == LAB and settings.origin != "lab":
+        raise IgakuError(
+            f"{job.model} is not an embedded model, so the endpoint {LAB} cannot serve "
+            "it: give it the address of a server."
+        )
+
+
+def server_of(endpoint: str) -> str:
+    """The server behind an address, one and the same however that is spelled.
+
+    >>> server_of("http://LOCALHOST:1234/v1/"), server_of("http://[::1]:1234")
+    ('localhost:1234', 'localhost:1234')
+    """
+    parts = urlsplit(endpoint.strip().lower())
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # no number: the request will say so
+        return endpoint
+    host = parts.hostname or endpoint
+    if host == "localhost" or _is_of_this_machine(host):
+        host = "localhost"
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return f"{host}:{port}{path}" if port else host
+
+
+def _is_of_this_machine(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _file_of(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise IgakuError(f"There is no file {path}: give the path of a sweep.")
+        return path
+    own = {path.stem: path for path in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
+    reject_unknown([name], own, "sweep")
+    return own[name]
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as broken:
+        raise IgakuError(f"{path} is not readable as YAML: mend it.") from broken
+    if not isinstance(told, dict):
+        raise IgakuError(f"{path} must be a mapping with the list `models`.")
+    reject_unknown(told, KEYS, f"key of {path.name}")
+    return told
+
+
+# --- from lists to jobs ---------------------------------------------------------------
+
+
+def _jobs(told: Mapping[str, Any]) -> Iterator[Job]:
+    """Every job: model by model, so that a server need load each only once."""
+    settings = told.get("settings") or {}
+    _check_settings(settings)
+    axes = {axis: _listed(told, axis) or [None] for axis in AXES}
+    repeats = _repeats(told)
+    suffix = RULES["run"]("suffix", told.get("suffix") or "")
+    lanes: dict[str, int] = {}
+    for model, endpoint in _served(told):
+        lane = lanes.setdefault(server_of(endpoint), len(lanes))
+        for values in product(*axes.values()):
+            chosen = dict(zip(AXES.values(), values, strict=True))
+            given = {name: v for name, v in chosen.items() if v is not None}
+            parts = [*_name(model, given, axes), suffix]
+            for repeat in range(1, repeats + 1):
+                words = [*parts, f"r{repeat}" if repeat > 1 else ""]
+                run = "-".join(filter(None, words))
+                asked = {"model": model.slug, "run": run, "base_url": endpoint}
+                parameters = settings | asked | given
+                yield Job(run, model.slug, lane, endpoint, parameters)
+
+
+def _repeats(told: Mapping[str, Any]) -> int:
+    repeats = told.get("repeats", 1)
+    if type(repeats) is not int or not 1 <= repeats <= MOST_REPEATS:
+        raise IgakuError(f"`repeats` must be a whole number from 1 to {MOST_REPEATS}.")
+    return repeats
+
+
+def _check_settings(settings: Any) -> None:
+    if not isinstance(settings, dict):
+        raise IgakuError("`settings` must be a mapping of parameters of run.ipynb.")
+    for parameter in settings:
+        if parameter in OF_THE_SWEEP:
+            axis = {p: axis for axis, p in AXES.items()}.get(parameter)
+            fix = f"list its values under `{axis}`" if axis else "leave it out"
+            raise IgakuError(f"`settings` holds {parameter}: {fix}.")
+    reject_unknown(settings, FIELDS, "parameter")
+
+
+def _name(
+    model: ModelFile, given: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]
+) -> Iterator[str]:
+    """The parts of a run's name, which no other model of the sweep has a say in."""
+    own_exam = model.values.get("exam", EXAM)
+    yield run_name(model.slug, given.get("exam", own_exam), own_exam)
+    prompt = str(given.get("prompt", "baseline"))
+    if prompt != "baseline":
+        path, _, key = prompt.partition("#")
+        yield slugified("-".join(filter(None, (Path(path).stem, key))))
+    for axis in ("budgets", "efforts"):
+        if len(axes[axis]) > 1:
+            yield str(given[AXES[axis]])
+
+
+def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
+    """Each model with its endpoint: its own, else the sweep's in turn, else its file's.
+
+    A model has one endpoint for all of its runs, as only there it is loaded.
+    """
+    entries = _listed(told, "models")
+    if not entries:
+        raise IgakuError(f"List under `models` one or more of {', '.join(slugs())}.")
+    endpoints = _listed(told, "endpoints")
+    free = 0
+    for entry in entries:
+        told_of = entry if isinstance(entry, dict) else {"model": entry}
+        reject_unknown(told_of, ("model", "endpoint"), "key of a model")
+        model = _model(told_of.get("model"))
+        own = model.values.get("base_url", Settings.base_url)
+        if told_of.get("endpoint") is not None:
+            own = told_of["endpoint"]
+        elif endpoints:
+            own = endpoints[free % len(endpoints)]
+            free += 1
+        yield model, RULES["base_url"]("endpoint", own)
+
+
+def _model(name: Any) -> ModelFile:
+    known = find_card(name) if isinstance(name, str) else None
+    if known is None:
+        reject_unknown([str(name)], slugs(), "model in params/")
+    assert known is not None  # a slug is always found
+    return known
+
+
+def _listed(told: Mapping[str, Any], key: str) -> list[Any]:
+    found = told.get(key)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not found:
+        raise IgakuError(f"`{key}` must be a list, such as [{found or '...'}].")
+    return found

@@ -1,0 +1,1065 @@
+"""Asking a whole exam: what is kept, what is asked again, and what ends a run."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from stand_in import Answer, StandIn, cut
+
+from igaku.ask import asking, folder, health, manifest, preflight, run
+from igaku.errors import IgakuError
+from igaku.exam.questions import Question
+from igaku.params.settings import settings_from
+
+KEYS = """
+    problem_id section outcome answer correct content reasoning finish_reason
+    prompt_tokens completion_tokens reasoning_tokens reasoning_tokens_estimated
+    seconds tokens_per_second served_model attempts prompt_sha256 error raw asked_at
+""".split()  # noqa: SIM905
+
+
+def question(number, section="A"):
+    row = {"problem_id": f"116{section}{number}", "problem_text": f"質問{number}"}
+    row |= {"choices": list("アイウエオ"), "answer": ["c"], "points": "1"}
+    return Question.from_record(row)
+
+
+CHECKOUT = Path(__file__).parents[2]
+QUESTIONS = [question(number) for number in range(1, 21)]
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch):
+    monkeypatch.setattr(asking, "BACKOFF", 0.001)
+    monkeypatch.setattr(manifest, "exam_hashes", lambda *_: {}, raising=False)
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Ask questions at a server; returns the settings and the folder of the run."""
+
+    def asked(server, questions=QUESTIONS, **given):
+        given = {"model": "stand-in", "exam": "calibration", "shots": 0} | given
+        settings = settings_from(
+            base_url=server.base_url, outputs_dir=tmp_path, run="r", **given
+        )
+        return run.run_exam(settings, questions, progress=False)
+
+    return asked
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "r"
+
+
+def rows_in(path):
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+
+
+def answers(place):
+    return rows_in(place / "answers.jsonl")
+
+
+def told(place):
+    return json.loads((place / "manifest.json").read_bytes())
+
+
+def ids(rows):
+    return [row["problem_id"] for row in rows]
+
+
+# --- what is kept ---------------------------------------------------------------------
+
+
+def test_every_question_is_asked_once_and_kept_whole(ask, place):
+    with StandIn() as server:
+        assert ask(server) == place
+    rows = answers(place)
+    assert ids(rows) == ids(vars(q) for q in QUESTIONS)
+    assert all(list(row) == KEYS for row in rows)
+    first = rows[0]
+    assert (first["outcome"], first["answer"], first["correct"]) == (
+        "answered",
+        ["c"],
+        True,
+    )
+    assert first["raw"]["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "c",
+        "reasoning": "hm",
+    }
+    assert first["tokens_per_second"] is None and first["error"] is None
+    assert first["seconds"] > 0 and first["attempts"] == 1
+    assert "質問" not in json.dumps(first["raw"])
+    assert set(server.questions.values()) == {1}
+
+
+def test_text_is_kept_readable_and_every_body_can_be_kept(ask, place):
+    body = b'{"choices": [{"message": {"content": "c \\ud83d"}}], "x": "\\u2028"}'
+    with StandIn(lambda asked, n: Answer("答えは c", "考える")) as server:
+        ask(server, QUESTIONS[:1])
+    assert "答えは c".encode() in (place / "answers.jsonl").read_bytes()
+    with StandIn(lambda asked, n: Answer(body=body)) as server:
+        ask(server, QUESTIONS[:3])
+    rows = answers(place)
+    assert rows[2]["raw"]["x"] == "\u2028"
+    assert rows[2]["raw"]["choices"][0]["message"]["content"] == "c \ud83d"
+
+
+def test_the_manifest_says_with_what_and_how_it_ended(ask, place):
+    with StandIn() as server:
+        server.facts["/api/v1/models"] = {"models": [{"key": "stand-in"}]}
+        ask(server, concurrency=3)
+    found = told(place)
+    assert (found["status"], found["cause"], found["why"]) == ("OK", None, None)
+    assert found["outcomes"] == {"answered": 20} and found["correct"] == 20
+    assert found["settings"]["max_tokens"] == 1024
+    assert found["server_before"]["/api/v1/models"] == server.facts["/api/v1/models"]
+    assert found["server_after"]["/api/v1/models"] == server.facts["/api/v1/models"]
+    assert found["packages"]["openai"] and found["python"]
+    assert found["start"] <= found["sessions"][0]["start"] < found["end"]
+    assert found["sessions"][0]["concurrency"] == 3
+    assert found["sessions"][0]["requests"] == 20
+    assert found["sessions"][0]["ended"] == "finished"
+    assert len(found["questions"]) == 20 and found["questions"][0]["gold"] == ["c"]
+    assert len(found["prompt_sha256"]) == len(found["condition_sha256"]) == 64
+    assert "not-needed" not in json.dumps(found)
+
+
+def test_the_settings_are_what_is_sent(ask):
+    given = {"temperature": 0.5, "top_p": 0.9, "seed": 3, "max_tokens": 77}
+    with StandIn() as server:
+        ask(server, QUESTIONS[:1], extra_body={"top_k": 0}, **given)
+    sent = server.asked[0]
+    assert {name: sent[name] for name in given} == given
+    assert sent["top_k"] == 0 and sent["model"] == "stand-in"
+    assert "質問1" in sent["messages"][-1]["content"]
+
+
+def test_as_many_questions_are_under_way_as_wanted(ask):
+    under_way, most, turn = [], [], threading.Lock()
+    all_seven = threading.Event()
+
+    def slow(asked, number):
+        with turn:
+            under_way.append(number)
+            most.append(len(under_way))
+        if len(under_way) >= 7:
+            all_seven.set()
+        assert all_seven.wait(30)
+        time.sleep(0.02)
+        with turn:
+            under_way.remove(number)
+        return Answer()
+
+    with StandIn(slow) as server:
+        ask(server, concurrency=7)
+    assert max(most) == 7
+    assert len(server.asked) == 20
+
+
+# --- going on with a run --------------------------------------------------------------
+
+
+def test_a_finished_run_sends_nothing(ask, place):
+    with StandIn() as server:
+        ask(server)
+        before = {p.name: p.read_bytes() for p in place.iterdir()}
+        sent, looked_up = len(server.asked), len(server.looked_up)
+        ask(server)
+        assert len(server.asked) == sent and len(server.looked_up) == looked_up
+    assert {p.name: p.read_bytes() for p in place.iterdir()} == before
+    ask(server)  # not even a server is needed
+
+
+def test_only_what_is_missing_is_sent(ask, place):
+    with StandIn() as server:
+        ask(server)
+        lines = (place / "answers.jsonl").read_bytes().splitlines(keepends=True)
+        (place / "answers.jsonl").write_bytes(b"".join(lines[:5] + lines[9:]))
+        ask(server)
+    assert sorted(ids(answers(place))) == sorted(ids(vars(q) for q in QUESTIONS))
+    assert server.questions.total() == 24
+    assert len(told(place)["sessions"]) == 2
+    assert told(place)["sessions"][1]["requests"] == 4
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1])
+def test_a_torn_last_line_is_asked_again(kept, ask, place):
+    with StandIn() as server:
+        ask(server)
+        path = place / "answers.jsonl"
+        *lines, last = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines) + last[: kept if kept > 0 else -2])
+        ask(server)
+    assert len(server.asked) == 21
+    assert ids(answers(place)) == ids(vars(q) for q in QUESTIONS)
+
+
+def test_a_whole_last_line_only_lacks_its_newline(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        path = place / "answers.jsonl"
+        path.write_bytes(path.read_bytes()[:-1])
+        ask(server)
+    assert set(server.questions.values()) == {1}
+    assert ids(answers(place)) == ids(vars(q) for q in QUESTIONS)
+
+
+def test_a_spoilt_line_in_the_middle_is_named(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        path = place / "answers.jsonl"
+        first, second, third = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + second[:30] + b"\n" + third)
+        with pytest.raises(IgakuError, match=r"line 2 .* delete that line"):
+            ask(server)
+        path.write_bytes(first + third + third)
+        with pytest.raises(IgakuError, match="line 3 is a second answer to 116A3"):
+            ask(server)
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"problem_id": "116A1"},
+        {"problem_id": "116A1", "outcome": "answered", "correct": True},
+        {"problem_id": ["116A1"], "outcome": "x", "correct": 1, "prompt_sha256": ""},
+        {"outcome": "answered", "correct": True, "prompt_sha256": ""},
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_no_row_is_named_and_kept(line, end, ask, check, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        path = place / "answers.jsonl"
+        whole = path.read_bytes()
+        path.write_bytes(whole + json.dumps(line).encode() + end)
+        for again in (ask, check):
+            with pytest.raises(IgakuError, match=r"jsonl, line 4 .* delete that line"):
+                again(server)
+        assert path.read_bytes().startswith(whole + json.dumps(line).encode())
+        path.write_bytes(whole)
+        ask(server)
+    assert len(server.asked) == 20
+
+
+def test_half_a_surrogate_pair_is_written_and_read_again(ask, place):
+    body = b'{"choices": [{"message": {"content": "c \\ud83d"}}], "\\udc00": "\\ud83d"}'
+    with StandIn(lambda asked, n: Answer(body=body)) as server:
+        ask(server, QUESTIONS[:3])
+        ask(server)
+    assert set(server.questions.values()) == {1}
+    rows = folder.read_rows(place / "answers.jsonl")
+    assert len(rows) == 20 and rows[0]["raw"]["\udc00"] == "\ud83d"
+    folder.rewrite(place / "answers.jsonl", rows)
+    assert folder.read_rows(place / "answers.jsonl") == rows
+
+
+def test_a_manifest_that_lacks_something_is_refused_in_a_sentence(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        kept = told(place)
+        del kept["questions"], kept["sessions"]
+        (place / "manifest.json").write_text(json.dumps(kept))
+        with pytest.raises(IgakuError, match="lacks questions, sessions"):
+            ask(server)
+
+
+def test_a_run_killed_before_its_last_word_gets_it_without_a_server(ask, place):
+    with StandIn() as server:
+        ask(server)
+    path = place / "manifest.json"
+    path.write_text(json.dumps(told(place) | {"status": "INCOMPLETE", "end": None}))
+    ask(server)
+    assert told(place)["status"] == "OK" and told(place)["end"]
+
+
+def test_a_run_may_grow_but_is_not_shrunk(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:6], limit=6)
+        assert told(place)["status"] == "OK"
+        ask(server, QUESTIONS)
+        assert len(server.asked) == 20 and told(place)["status"] == "OK"
+        ask(server, QUESTIONS[:6], limit=6)
+    assert len(server.asked) == 20
+    assert len(told(place)["questions"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("max_tokens", 4096, r"max_tokens \(1024, now 4096\)"),
+        ("temperature", 1.0, r"temperature \(0.0, now 1.0\)"),
+        ("reasoning_effort", "low", "reasoning_effort"),
+        ("extra_body", {"top_k": 1}, "extra_body"),
+        ("model", "stand-in-2", "model"),
+        ("seed", 1, "seed"),
+    ],
+)
+def test_other_settings_are_refused_with_the_two_ways_out(
+    name, value, says, ask, place
+):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        before = (place / "answers.jsonl").read_bytes()
+        with pytest.raises(IgakuError, match=says) as refused:
+            ask(server, **{name: value})
+    assert "another name, or delete" in str(refused.value)
+    assert len(server.asked) == 3
+    assert (place / "answers.jsonl").read_bytes() == before
+
+
+def test_another_wording_is_refused(ask, place, tmp_path):
+    words = (asking.load_prompt().__dict__) | {"system": "別の指示"}
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps(words, ensure_ascii=False))
+    with StandIn() as server:
+        ask(server, QUESTIONS[:2])
+        with pytest.raises(IgakuError, match="the wording of the prompt"):
+            ask(server, prompt=str(path))
+        other = replace(QUESTIONS[0], text="別の質問")
+        with pytest.raises(
+            IgakuError, match="the wording of 1 questions, such as 116A1"
+        ):
+            ask(server, [other, *QUESTIONS[1:]])
+    assert len(server.asked) == 2
+
+
+def test_where_and_how_patiently_may_change(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+    with StandIn() as server:
+        ask(
+            server,
+            concurrency=4,
+            timeout=9,
+            stop_when_broken=False,
+            card={"label": "x"},
+        )
+    assert len(answers(place)) == 20
+    first, second = told(place)["sessions"]
+    assert first["base_url"] != second["base_url"]
+    assert second["timeout"] == 9 and told(place)["card"] == {"label": "x"}
+
+
+def test_failures_alone_bind_a_run_to_nothing(ask, place):
+    with StandIn(lambda asked, n: Answer(status=400, body={"error": "no"})) as server:
+        with pytest.raises(IgakuError, match="in a row"):
+            ask(server)
+        server.behave = lambda asked, n: Answer()
+        ask(server, max_tokens=99)
+    assert len(answers(place)) == 20 and len(rows_in(place / "errors.jsonl")) == 5
+    assert told(place)["settings"]["max_tokens"] == 99
+
+
+def test_answers_without_a_manifest_are_not_added_to(ask, place):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:3])
+        (place / "manifest.json").unlink()
+        with pytest.raises(IgakuError, match=r"manifest\.json is missing"):
+            ask(server)
+        (place / "manifest.json").write_text('{"origin": "recorded"}')
+        with pytest.raises(IgakuError, match="it was imported"):
+            ask(server)
+
+
+def test_one_run_is_written_by_one_process(ask, place, tmp_path):
+    place.mkdir()
+    holder = (
+        "import sys, time, pathlib; from igaku.ask.folder import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holder, str(place)]
+    with StandIn() as server:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT)
+        try:
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(IgakuError, match=f"by process {process.pid}: wait"):
+                ask(server)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        ask(server)
+    assert len(server.asked) == 20
+
+
+# --- retries --------------------------------------------------------------------------
+
+
+def failing(times, **how):
+    """A server that fails the first `times` requests."""
+    return lambda asked, n: Answer(**how) if n <= times else Answer()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": 500, "body": {"error": {"message": "The model has crashed"}}},
+        {"status": 429, "body": {"error": "slow down"}},
+        {"status": 503, "body": {"error": {"message": "Loading model"}}},
+        {"status": 200, "body": {"error": "Failed to load model"}},
+        {"hang_up": True},
+    ],
+)
+def test_what_may_pass_is_asked_again(how, ask, place):
+    with StandIn(failing(2, **how)) as server:
+        ask(server, QUESTIONS[:2])
+    assert [row["attempts"] for row in answers(place)] == [3, 1]
+    assert {row["outcome"] for row in answers(place)} == {"answered"}
+
+
+def test_retries_have_an_end(ask, place):
+    def behave(asked, n):
+        if "質問2\n" in asked["messages"][-1]["content"]:
+            return Answer(status=500, body={"error": "no"})
+        return Answer()
+
+    with StandIn(behave) as server:
+        ask(server, QUESTIONS[:3])
+    rows = answers(place)
+    assert [row["outcome"] for row in rows] == ["answered", "api_error", "answered"]
+    failed = rows[1]
+    assert failed["attempts"] == asking.ATTEMPTS and failed["raw"] == {"error": "no"}
+    assert failed["correct"] is None and failed["content"] is None
+    assert server.questions.total() == 2 + asking.ATTEMPTS
+
+
+def test_a_busy_server_is_given_more_patience(ask, place):
+    busy = failing(asking.BUSY_ATTEMPTS - 1, status=503, body={"error": "busy"})
+    with StandIn(busy) as server:
+        ask(server, QUESTIONS[:1])
+    assert answers(place)[0]["attempts"] == asking.BUSY_ATTEMPTS
+    assert answers(place)[0]["outcome"] == "answered"
+
+
+def test_a_reply_that_the_budget_cut_is_never_asked_again(ask, place):
+    with StandIn(lambda asked, n: cut(asked)) as server:
+        ask(server, QUESTIONS[:4])
+    assert [row["outcome"] for row in answers(place)] == ["truncated"] * 4
+    assert set(server.questions.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": 400, "body": {"error": "bad param"}},
+        {"status": 200, "body": {"error": "Unexpected endpoint"}},
+        {"delay": 1.0},  # longer than the timeout: it would take as long again
+    ],
+)
+def test_what_will_not_pass_is_not_asked_again(how, ask, place):
+    with StandIn(failing(1, **how)) as server:
+        ask(server, QUESTIONS[:2], timeout=0.3)
+    assert [row["outcome"] for row in answers(place)] == ["api_error", "answered"]
+    assert answers(place)[0]["attempts"] == 1
+
+
+def test_failures_are_asked_again_by_the_next_run_and_kept_aside(ask, place):
+    with StandIn(failing(1, status=400, body={"error": "no"})) as server:
+        ask(server, QUESTIONS[:3])
+        assert Counter(row["outcome"] for row in answers(place))["api_error"] == 1
+        ask(server, QUESTIONS[:3])
+        ask(server, QUESTIONS[:3])
+    assert sorted(ids(answers(place))) == ["116A1", "116A2", "116A3"]
+    assert {row["outcome"] for row in answers(place)} == {"answered"}
+    aside = rows_in(place / "errors.jsonl")
+    assert ids(aside) == ["116A1"] and aside[0]["error"]
+    assert len(server.asked) == 4
+
+
+# --- what ends a run ------------------------------------------------------------------
+
+
+def test_a_dead_server_stops_the_run_which_goes_on_later(ask, place):
+    dead = lambda asked, n: Answer(hang_up=n > 7)  # noqa: E731
+    with StandIn(dead) as server:
+        with pytest.raises(IgakuError, match="5 questions in a row failed") as stopped:
+            ask(server)
+        assert "\n" not in str(stopped.value) and server.base_url in str(stopped.value)
+    assert len(answers(place)) == 12
+    assert told(place)["status"] == "INCOMPLETE"
+    assert told(place)["why"] == str(stopped.value)
+    assert told(place)["sessions"][0]["ended"] == "stopped"
+    with StandIn() as server:
+        ask(server)
+    assert len(server.asked) == 13 and len(answers(place)) == 20
+    assert told(place)["status"] == "OK" and told(place)["why"] is None
+    assert len(rows_in(place / "errors.jsonl")) == 5
+
+
+def test_no_server_at_all_is_one_sentence(ask, place):
+    with StandIn() as server:
+        pass
+    with pytest.raises(IgakuError, match="No server answers"):
+        ask(server, concurrency=4)
+    assert told(place)["status"] == "INCOMPLETE"
+
+
+def test_another_model_stops_the_run_and_its_reply_is_not_counted(ask, place):
+    other = lambda asked, n: Answer(model="other-model" if n == 3 else None)  # noqa: E731
+    with StandIn(other) as server:
+        with pytest.raises(
+            IgakuError, match="answered as other-model, not as stand-in"
+        ):
+            ask(server)
+        assert [row["outcome"] for row in answers(place)][-1] == "wrong_model"
+        assert answers(place)[-1]["correct"] is None
+        ask(server)
+    assert len(answers(place)) == 20
+    assert {row["outcome"] for row in answers(place)} == {"answered"}
+    assert server.questions.total() == 21
+
+
+def test_a_silent_server_costs_two_timeouts_and_no_more(ask, place):
+    silent = lambda asked, n: Answer(delay=2.0 if n > 3 else 0)  # noqa: E731
+    with StandIn(silent) as server:
+        with pytest.raises(IgakuError, match="2 questions in a row failed") as stopped:
+            ask(server, timeout=0.3)
+        assert "raise `timeout`" in str(stopped.value)
+        assert len(server.asked) == 5
+    assert told(place)["status"] == "INCOMPLETE"
+
+
+def test_a_late_reply_now_and_then_is_no_dead_server(ask, place):
+    slow = lambda asked, n: Answer(delay=1.0 if n % 4 == 2 else 0)  # noqa: E731
+    with StandIn(slow) as server:
+        ask(server, QUESTIONS[:8], timeout=0.3)
+    assert Counter(row["outcome"] for row in answers(place))["api_error"] == 2
+
+
+def swapping(server, model, at):
+    """The server lists another model from that request on, and goes on as before."""
+
+    def behave(asked, number):
+        server.models = [model] if number >= at else server.models
+        return Answer()
+
+    server.behave = behave
+    return server
+
+
+def test_a_model_swapped_during_the_run_is_told_after_it(ask, place):
+    with StandIn() as server:
+        swapping(server, "other-model", 12)
+        says = "no longer lists stand-in, but other-model: every reply is kept"
+        with pytest.raises(IgakuError, match=says) as alarm:
+            ask(server)
+        found = told(place)
+        assert len(answers(place)) == 20 and found["status"] == "OK"
+        assert found["why"] == found["sessions"][0]["why"] == str(alarm.value)
+        assert found["sessions"][0]["ended"] == "finished"
+        assert found["server_after"]["/v1/models"]["data"][0]["id"] == "other-model"
+        ask(server)  # nothing is left to ask, and the manifest keeps the sentence
+    assert told(place)["why"] == str(alarm.value)
+
+
+@pytest.mark.parametrize("listed", [[], None, ["stand-in:2"], ["x", "stand-in"]])
+def test_a_server_that_lists_nothing_or_the_model_raises_no_alarm(listed, ask, place):
+    def behave(asked, number):
+        server.models = listed
+        return Answer()
+
+    with StandIn(behave) as server:
+        ask(server)
+    assert (told(place)["status"], told(place)["why"]) == ("OK", None)
+
+
+def test_the_last_look_at_the_server_is_short(ask, place, monkeypatch):
+    monkeypatch.setattr("igaku.server.client.FACT_PATIENCE", 0.2)
+    with StandIn() as server:
+
+        def behave(asked, number):
+            server.pause = 20.0
+            return Answer()
+
+        server.behave = behave
+        began = time.monotonic()
+        ask(server)
+        assert time.monotonic() - began < 15.0
+    assert told(place)["status"] == "OK" and told(place)["server_after"] == {}
+
+
+def test_an_interrupt_loses_nothing(ask, place, tmp_path):
+    script = (
+        "import sys; from test_run import *\n"
+        "settings = settings_from(model='stand-in', exam='calibration', shots=0,\n"
+        "    base_url=sys.argv[1], outputs_dir=sys.argv[2], run='r', concurrency=2)\n"
+        "run.run_exam(settings, QUESTIONS)"
+    )
+    with StandIn(lambda asked, n: Answer(delay=0.05)) as server:
+        command = [sys.executable, "-c", script, server.base_url, str(tmp_path)]
+        process = subprocess.Popen(
+            command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        )  # fmt: skip
+        while len(server.asked) < 6:
+            assert process.poll() is None
+        process.send_signal(2)
+        errors = process.communicate(timeout=30)[1]
+        assert b"KeyboardInterrupt" in errors
+        kept = answers(place)
+        assert 3 <= len(kept) < 20
+        assert told(place)["sessions"][0]["ended"] == "interrupted"
+        assert told(place)["status"] == "INCOMPLETE"
+        server.behave = lambda asked, n: Answer()
+        ask(server)
+    assert sorted(ids(answers(place))) == sorted(ids(vars(q) for q in QUESTIONS))
+    assert answers(place)[: len(kept)] == kept
+
+
+def test_a_full_disk_is_one_sentence(ask):
+    journal = folder.Journal(folder.Path("/dev/full"))
+    with pytest.raises(IgakuError, match="No space left"):
+        journal.append({"problem_id": "116A1"})
+    assert journal.append({"problem_id": "116A2"}) is False
+
+
+def test_an_error_of_our_own_is_raised_and_not_counted(ask, place, monkeypatch):
+    monkeypatch.setattr(asking, "outcome_of", lambda *_: 1 / 0)
+    with StandIn() as server, pytest.raises(ZeroDivisionError):
+        ask(server)
+    assert answers(place) == []
+    assert told(place)["sessions"][0]["ended"] == "failed"
+
+
+# --- early stop -----------------------------------------------------------------------
+
+
+def recorded(shared, stem):
+    """The outcomes of a recorded run, in the order in which they came."""
+    found = []
+    for section in "ABCDEF":
+        path = shared / "data" / "recorded" / f"gpt-oss-20b-{stem}_2022_{section}.json"
+        if path.is_file():
+            for row in json.loads(path.read_bytes())["details"]["baseline"]:
+                lost = "api_error" if "error" in row else "truncated"
+                found.append(
+                    lost if not row.get("response", "").strip() else "answered"
+                )
+    return found
+
+
+def alarm(outcomes):
+    """After how many replies the rule speaks, None for never."""
+    for n in range(1, len(outcomes) + 1):
+        if health.is_broken(Counter(outcomes[:n])):
+            return n
+    return None
+
+
+@pytest.mark.parametrize("stem", ["mlx-q4", "inferenceill", "safeguard"])
+def test_the_rule_fires_within_20_questions_on_each_broken_run(stem, shared):
+    assert 10 <= alarm(recorded(shared, stem)) <= 20
+
+
+@pytest.mark.parametrize("stem", ["gguf", "openai-mxfp4-gguf", "mlx-community"])
+def test_the_rule_never_fires_on_a_good_run(stem, shared):
+    outcomes = recorded(shared, stem)
+    assert len(outcomes) == 400 and alarm(outcomes) is None
+
+
+def test_the_rule_is_the_lower_clopper_pearson_limit():
+    from scipy.stats import beta
+
+    some = [(n, k) for n in (10, 19, 75) for k in range(1, n + 1)]
+    for n, k in [*some, (400, 99), (400, 100)]:
+        limit = beta.ppf(1 - health.CONFIDENCE, k, n - k + 1)
+        assert health.lower_limit(k, n) == pytest.approx(limit, abs=1e-9)
+        counted = {"truncated": k, "answered": n - k}
+        assert health.is_broken(counted) == (limit > health.BROKEN_SHARE)
+    assert not health.is_broken({"truncated": 9})
+    assert not health.is_broken({"unparsable": 300, "refused": 100})
+
+
+def false_alarms(share, replies=400):
+    """The exact probability that the rule speaks after any reply, by induction.
+
+    `going[k]` is the probability of k lost replies in a run that was not stopped.
+    """
+    import numpy as np
+
+    going, fewest = np.ones(1), 0
+    for n in range(1, replies + 1):
+        going = np.append(going * (1 - share), 0) + np.append(0, going * share)
+        if n < health.FEWEST:
+            continue
+        while fewest <= n and not health.is_broken(
+            {"truncated": fewest, "answered": n - fewest}
+        ):
+            fewest += 1
+        going[fewest:] = 0
+    return 1 - going.sum()
+
+
+def test_the_rule_rarely_stops_a_run_that_is_worth_finishing():
+    assert false_alarms(0.10) == pytest.approx(0.0003, abs=0.00005)
+    assert false_alarms(0.15) == pytest.approx(0.005, abs=0.0005)
+    said = " ".join(health.is_broken.__doc__.split())
+    assert "in 0.5 % of runs whose true share is 15 %, and in 0.03 % where" in said
+    assert false_alarms(0.40, 75) > 0.9
+
+
+def rescued(asked, n):
+    """A model whose reasoning needs more than 1,024 tokens."""
+    return cut(asked) if asked["max_tokens"] <= 1024 else Answer(completion_tokens=3000)
+
+
+def test_a_run_of_lost_replies_stops_and_is_probed(ask, place):
+    with StandIn(rescued) as server:
+        ask(server)
+        assert len(answers(place)) == 10
+        sent = len(server.asked)
+        assert sent == 15
+        assert [body["max_tokens"] for body in server.asked[10:]] == [4096] * 5
+        ask(server)
+        assert len(server.asked) == sent
+    found = told(place)
+    assert (found["status"], found["cause"]) == ("BROKEN", "budget")
+    assert found["early_stop"]["lost"] == found["early_stop"]["asked"] == 10
+    assert found["early_stop"]["lower_limit"] > 0.2
+    assert found["early_stop"]["probe"] == {
+        "max_tokens": 4096,
+        "asked": 5,
+        "correct": 5,
+        "outcomes": {"answered": 5},
+    }
+    probed = rows_in(place / "probe.jsonl")
+    assert ids(probed) == ids(answers(place))[:5]
+    assert list(probed[0]) == KEYS
+
+
+def test_a_probe_that_was_cut_short_is_finished(ask, place):
+    with StandIn(rescued) as server:
+        ask(server)
+        lines = (place / "probe.jsonl").read_bytes().splitlines(keepends=True)
+        (place / "probe.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:50])
+        ask(server)
+    assert len(server.asked) == 18
+    assert len(set(ids(rows_in(place / "probe.jsonl")))) == 5
+
+
+EMPTY = Answer(content="", reasoning="", completion_tokens=3)
+FAILED = Answer(status=400, body={"error": "no"})
+
+
+def test_empty_replies_are_probed_and_may_stay_empty(ask, place):
+    with StandIn(lambda asked, n: EMPTY if n % 3 else Answer()) as server:
+        ask(server)
+    found = told(place)
+    assert (found["status"], found["cause"]) == ("BROKEN", "output")
+    assert len(answers(place)) < 20
+    assert {body["max_tokens"] for body in server.asked[-5:]} == {4096}
+    probe = found["early_stop"]["probe"]
+    assert probe["asked"] == 5 and probe["outcomes"]["empty"] >= 3
+
+
+def test_empty_replies_that_a_larger_budget_rescues_were_the_budgets(ask, place):
+    def behave(asked, n):
+        return EMPTY if asked["max_tokens"] <= 1024 else Answer()
+
+    with StandIn(behave) as server:
+        ask(server)
+    assert (told(place)["status"], told(place)["cause"]) == ("BROKEN", "budget")
+    assert told(place)["outcomes"] == {"empty": 10}
+    assert told(place)["early_stop"]["probe"]["outcomes"] == {"answered": 5}
+
+
+def test_a_probe_asks_truncated_and_empty_questions_in_turn(ask, place):
+    def behave(asked, n):
+        return EMPTY if n in (7, 8, 9) else cut(asked)
+
+    with StandIn(behave) as server:
+        ask(server)
+    probed = ids(rows_in(place / "probe.jsonl"))
+    assert probed == ["116A1", "116A7", "116A2", "116A8", "116A3"]
+    assert told(place)["cause"] == "budget"
+
+
+def test_a_failure_ends_the_probe_for_good(ask, place):
+    with StandIn(lambda asked, n: FAILED if n % 3 else Answer()) as server:
+        ask(server)
+        found = told(place)
+        assert (found["status"], found["cause"]) == ("BROKEN", "api")
+        assert 1 <= found["early_stop"]["probe"]["asked"] < 5
+        sent = len(server.asked)
+    assert server.asked[-1]["max_tokens"] == 4096
+    assert sent == len(answers(place)) + found["early_stop"]["probe"]["asked"]
+
+
+def test_a_failed_probe_is_forgotten_once_its_question_is_answered(ask, place):
+    with StandIn(lambda asked, n: FAILED if n % 3 else Answer()) as server:
+        ask(server)
+        before = len(rows_in(place / "probe.jsonl"))
+        failed = ids(rows_in(place / "probe.jsonl"))
+        lost = [q for q in QUESTIONS if q.problem_id not in failed]
+
+        def behave(asked, n):
+            words = asked["messages"][-1]["content"]
+            is_lost = any(f"{q.text}\n" in words for q in lost)
+            return cut(asked) if is_lost and asked["max_tokens"] == 1024 else Answer()
+
+        server.behave = behave
+        ask(server)
+    assert told(place)["cause"] == "budget"
+    assert len(rows_in(place / "probe.jsonl")) > before
+
+
+def test_a_budget_that_the_context_cannot_hold_is_probed_once(ask, place):
+    with StandIn(lambda a, n: cut(a) if a["max_tokens"] <= 1024 else FAILED) as server:
+        ask(server)
+        assert len(server.asked) == 11
+        ask(server)
+        assert len(server.asked) == 11
+    assert told(place)["cause"] == "budget"
+
+
+def test_a_dead_server_is_not_probed(ask, place):
+    with (
+        StandIn(lambda asked, n: cut(asked) if n <= 5 else FAILED) as server,
+        pytest.raises(IgakuError, match="5 questions in a row failed"),
+    ):
+        ask(server)
+    assert not (place / "probe.jsonl").exists()
+
+
+def test_another_model_in_the_probe_is_refused_and_asked_again(ask, place):
+    def behave(asked, n):
+        if asked["max_tokens"] <= 1024:
+            return cut(asked)
+        return Answer(model="other-model" if n == 12 else None)
+
+    with StandIn(behave) as server:
+        with pytest.raises(IgakuError, match="answered as other-model"):
+            ask(server)
+        assert told(place)["status"] == "BROKEN"
+        ask(server)
+    assert told(place)["early_stop"]["probe"]["outcomes"] == {"answered": 5}
+    assert len(rows_in(place / "probe.jsonl")) == 5
+
+
+def test_a_run_that_its_server_broke_goes_on_when_that_is_mended(ask, place):
+    broken = Answer(status=400, body={"error": "no"})
+    with StandIn(lambda asked, n: broken if n % 3 else Answer()) as server:
+        ask(server)
+        server.behave = lambda asked, n: Answer()
+        ask(server)
+    assert told(place)["status"] == "OK"
+    assert sorted(ids(answers(place))) == sorted(ids(vars(q) for q in QUESTIONS))
+
+
+def test_the_early_stop_can_be_switched_off(ask, place):
+    with StandIn(rescued) as server:
+        ask(server, stop_when_broken=False)
+    assert len(answers(place)) == len(server.asked) == 20
+    assert not (place / "probe.jsonl").exists()
+    assert told(place)["early_stop"] is None
+    assert (told(place)["status"], told(place)["cause"]) == ("BROKEN", "budget")
+
+
+# --- the check ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def check(tmp_path):
+    def checked(server, **given):
+        given = {"model": "stand-in", "exam": "calibration", "shots": 0} | given
+        settings = settings_from(
+            base_url=server.base_url, outputs_dir=tmp_path, run="r", **given
+        )
+        return preflight.check(settings, QUESTIONS)
+
+    return checked
+
+
+def test_a_good_server_passes_the_check(check, place):
+    with StandIn() as server:
+        loaded = {"id": "stand-in", "config": {"context_length": 4096}}
+        listed = {"key": "stand-in", "loaded_instances": [loaded]}
+        server.facts["/api/v1/models"] = {"models": [listed]}
+        found = check(server)
+    assert found.served_model == "stand-in" and found.models == ("stand-in",)
+    assert (found.context_length, found.needed) == (4096, 1124)
+    assert len(server.asked) == 1 and server.asked[0]["max_tokens"] <= 64
+    assert not place.exists()
+    assert dict(found.rows())["context"] == "4,096 tokens"
+
+
+@pytest.mark.parametrize(
+    ("behave", "says"),
+    [
+        (Answer(model="other"), "answered as other, not as stand-in: load"),
+        (Answer(content=None, reasoning=""), "neither text nor reasoning"),
+        (Answer(status=400, body={"error": "no such thing"}), "no such thing"),
+        (Answer(body={"error": "Unexpected endpoint"}), "Unexpected endpoint"),
+        (Answer(prompt_tokens=4000), "need 5,024: load it with a longer context"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_that_names_the_fix(behave, says, check):
+    with StandIn(lambda asked, n: behave) as server:
+        server.facts["/props"] = {"default_generation_settings": {"n_ctx": 4096}}
+        with pytest.raises(IgakuError, match=says) as failed:
+            check(server)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_reply_that_only_thinks_passes_the_check(check):
+    with StandIn(lambda asked, n: cut(asked)) as server:
+        assert check(server).said == "reasoning: hm"
+
+
+def test_a_missing_model_is_found_without_asking(check):
+    says = "has no model stand-in, but a, b: load"
+    with StandIn(models=["a", "b"]) as server, pytest.raises(IgakuError, match=says):
+        check(server)
+    assert server.asked == []
+
+
+def test_a_missing_server_is_found_in_seconds(check):
+    with StandIn() as server:
+        pass
+    with pytest.raises(IgakuError, match=r"No server answers at .*: start it"):
+        check(server)
+
+
+@pytest.mark.parametrize("given", [{}, {"timeout": 0.2}])
+def test_a_server_that_never_answers_fails_the_check_in_time(given, check, monkeypatch):
+    monkeypatch.setattr(preflight, "PATIENCE", 0.4)
+    with StandIn(lambda asked, n: Answer(delay=2.0)) as server:
+        seconds = given.get("timeout", 0.4)
+        says = f"sent no reply within {seconds} s: see that stand-in is loaded"
+        began = time.monotonic()
+        with pytest.raises(IgakuError, match=says) as failed:
+            check(server, **given)
+    assert time.monotonic() - began < 3
+    assert "\n" not in str(failed.value) and len(server.asked) == 1
+
+
+def test_a_server_has_two_minutes_for_the_check():
+    assert preflight.PATIENCE == 120
+
+
+def test_a_finished_run_is_not_checked(ask, check, place):
+    with StandIn() as server:
+        ask(server)
+        sent, looked_up = len(server.asked), len(server.looked_up)
+        found = check(server)
+        assert found.asked is None and "finished" in found.rows()[0][1]
+        assert (len(server.asked), len(server.looked_up)) == (sent, looked_up)
+
+
+def test_an_embedded_model_must_be_served(tmp_path):
+    settings = settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path)
+    with pytest.raises(IgakuError, match="server_of"):
+        preflight.check(settings, QUESTIONS)
+
+
+# --- the server of a run --------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """An embedded model whose server is a stand-in, and how often it was started."""
+    from igaku.lab import recipes, serve
+
+    started = []
+
+    @contextmanager
+    def serving(slug):
+        with StandIn(models=None) as server:
+            started.append(server)
+            yield SimpleNamespace(base_url=server.base_url, folder=tmp_path)
+
+    monkeypatch.setattr(serve, "serving", serving)
+    about = {"size_bytes": 9, "bits_per_weight": 4.5, "tensor_bytes": 8}
+    monkeypatch.setattr(recipes, "model_card", lambda folder: about)
+    return settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path), started
+
+
+def test_the_lab_is_served_for_one_run_and_only_when_there_is_work(lab, tmp_path):
+    settings, started = lab
+    for _ in range(2):
+        with run.server_of(settings) as server:
+            server.check(QUESTIONS)
+            place = server.run_exam(QUESTIONS, progress=False)
+    # One trial reply, one question at two efforts (no effect shown), the exam.
+    assert len(started) == 1 and len(started[0].asked) == 1 + 2 + 20
+    found = told(place)
+    assert (found["status"], found["origin"]) == ("OK", "lab")
+    assert (found["card"]["size_bytes"], found["card"]["bits_per_weight"]) == (9, 4.5)
+
+
+def test_a_server_elsewhere_is_used_as_it_is(tmp_path):
+    with StandIn() as stand_in:
+        settings = settings_from(
+            model="stand-in",
+            exam="calibration",
+            shots=0,
+            outputs_dir=tmp_path,
+            base_url=stand_in.base_url,
+        )
+        with run.server_of(settings) as server:
+            assert server.check(QUESTIONS).asked
+            assert len(answers(server.run_exam(QUESTIONS, progress=False))) == 20
+
+
+def test_the_settings_choose_the_questions():
+    chosen = run.questions_of(
+        settings_from(model="x", exam="calibration", sections="BD", limit=10)
+    )
+    assert Counter(q.section for q in chosen) == {"B": 5, "D": 5}
+
+
+# --- small things ---------------------------------------------------------------------
+
+
+def test_the_bar_is_plain_text_on_stdout(ask, place, tmp_path, capsys):
+    settings = settings_from(
+        model="stand-in", exam="calibration", shots=0, outputs_dir=tmp_path, run="r"
+    )
+    with StandIn() as server:
+        run.run_exam(replace(settings, base_url=server.base_url), QUESTIONS)
+    printed = capsys.readouterr()
+    assert "20/20" in printed.out and "correct 20/20, lost 0" in printed.out
+    assert printed.out.count("\r") < 5 and printed.err == ""
+
+
+def test_waits_grow_to_a_limit(monkeypatch):
+    monkeypatch.setattr(asking, "BACKOFF", 1.0)
+    monkeypatch.setattr(asking, "_jitter", lambda: 1.0)
+    failed = asking.Attempt(asking.Reply(error="x"), 0.1, True)
+
+    class State:
+        attempt_number = 1
+
+        class outcome:
+            @staticmethod
+            def result():
+                return failed
+
+    waits: list[float] = []
+    for State.attempt_number in range(1, 8):
+        waits.append(asking._pause(State))
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_that_names_its_wait_gets_it():
+    told_wait = SimpleNamespace(retry_after=7.0)
+    last = SimpleNamespace(reply=told_wait)
+    state = SimpleNamespace(outcome=SimpleNamespace(result=lambda: last))
+    assert asking._pause(state) == 7.0
+    told_wait.retry_after = 1e9
+    assert asking._pause(state) == asking.LONGEST_RETRY_AFTER

@@ -1,0 +1,261 @@
+"""The pages as a reader's browser shows them: Chromium, headless and offline."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from browser import DESK, HEIGHT, HOSTILE, PHONE, TRICKS, chromium, opened
+from runs import planned, replied, sit
+from stand_in import Answer, StandIn, cut
+
+from igaku.demo import execute
+from igaku.pages import report
+from igaku.pages.render import render, write_index
+from igaku.study.study import open_study
+from igaku.sweep import sweep_report
+from igaku.sweep.sweep import read_sweep
+
+LABEL = f"{TRICKS[1]}|`x`*$a$"
+LIMIT = 12
+PAPER = 703  # pixels between the margins of A4
+
+
+def behave(asked, number):
+    """Right and wrong, hostile and cut, in turn."""
+    text = ("答え: a", HOSTILE, "答え: b", "")[number % 4]
+    return Answer(text, HOSTILE, completion_tokens=20 + number) if text else cut(asked)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def outputs(browser, tmp_path_factory):
+    """A folder with every kind of page, the replies in it hostile."""
+    folder = tmp_path_factory.mktemp("pages")
+    rows = [replied(q, content=HOSTILE, served_model=HOSTILE) for q in planned(20)]
+    card = {"label": LABEL, "format": TRICKS[0]}
+    sit(folder, None, "told", planned(20), rows=rows, card=card)
+    sit(folder, [i % 3 > 0 for i in range(20)], "plain")
+    sweep = read_sweep("lab", folder)
+    (folder / sweep.jobs[0].run).mkdir()
+    past = {"kind": "other", "moment": "2026-02-07T10:00:00Z", "why": HOSTILE}
+    failed = {"state": "failed", "model": TRICKS[0], "why": HOSTILE, "history": [past]}
+    (folder / sweep.jobs[0].run / "job.json").write_text(json.dumps(failed))
+    sweep_report.write_report(sweep, "ja")
+    with StandIn(behave) as server, ThreadPoolExecutor(2) as both:
+        jobs = [
+            both.submit(run_of_the_stand_in, folder, server.base_url),
+            both.submit(mechanism, folder),
+        ]
+        for job in jobs:
+            job.result()
+    where = {"outputs_dir": str(folder), "lang": "en"}
+    execute("analysis.ipynb", folder / "analysis.ipynb", where)
+    render(folder)
+    return folder
+
+
+def run_of_the_stand_in(folder, base_url):
+    asked = {"model": "stand-in", "exam": "calibration", "limit": LIMIT, "shots": 0}
+    where = {"base_url": base_url, "run": "run", "outputs_dir": str(folder)}
+    execute("run.ipynb", folder / "run" / "run.ipynb", asked | where)
+
+
+def mechanism(folder):
+    execute("mechanism.ipynb", folder / "mechanism.ipynb", {"limit": 2, "lang": "ja"})
+
+
+@pytest.fixture(scope="module")
+def other_language(outputs):
+    """What is cheap to write again: the index and the report in Japanese."""
+    found = {p: p.read_bytes() for p in outputs.glob("*.html")}
+    page = report.write(open_study(outputs, lang="ja")).page
+    kept = {
+        "report.ja": page.rename(outputs / "report.ja.html"),
+        "index.ja": write_index(outputs, "ja").rename(outputs / "index.ja.html"),
+    }
+    for path, content in found.items():
+        path.write_bytes(content)
+    return kept
+
+
+@pytest.fixture(
+    params=["index", "run/run", "analysis", "mechanism", "report", "sweep-lab",
+            "report.ja", "index.ja"],
+)  # fmt: skip
+def page(request, outputs, other_language):
+    return other_language.get(request.param) or outputs / f"{request.param}.html"
+
+
+# --- what holds for every page --------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_a_page_is_quiet_offline_and_as_wide_as_its_window(browser, page, width):
+    with opened(browser, page, width) as watched:
+        shown = watched.page
+        assert watched.overflow() <= 0
+        assert not shown.query_selector_all("img:not([alt]), img[alt='']")
+        assert shown.evaluate(BROKEN_IMAGES) == 0
+        assert not watched.complaints and not watched.asked and not watched.ran
+
+
+def test_every_text_stands_out_by_day_and_by_night(browser, page):
+    with opened(browser, page, color_scheme="light") as watched:
+        shown = watched.page
+        assert shown.evaluate(GROUND) == WHITE and not shown.evaluate(FAINT)
+        shown.emulate_media(color_scheme="dark")
+        assert shown.evaluate(GROUND) != WHITE and not shown.evaluate(FAINT)
+        figures = "[...document.images].map(i => getComputedStyle(i).backgroundColor)"
+        assert set(shown.evaluate(figures)) <= {WHITE}
+
+
+WHITE = "rgb(255, 255, 255)"
+GROUND = "getComputedStyle(document.body).backgroundColor"
+# The texts that do not stand out from what is behind them, at 4.5 to 1.
+FAINT = """() => {
+  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => {
+    v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+    return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = e => { for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor;
+    if (!/, 0\\)$/.test(c)) return c; } return 'rgb(255, 255, 255)'; };
+  return [...document.querySelectorAll('body *')].filter(e => e.offsetParent
+    && [...e.childNodes].some(n => n.nodeType == 3 && n.data.trim())).filter(e => {
+      const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
+      return (Math.max(a, b) + .05) / (Math.min(a, b) + .05) < 4.5;
+    }).map(e => e.outerHTML.slice(0, 90)); }"""
+BROKEN_IMAGES = "[...document.images].filter(i => !i.naturalWidth).length"
+
+
+def test_every_link_of_a_page_leads_somewhere_and_to_one_place(browser, page):
+    with opened(browser, page) as watched:
+        each = watched.page.eval_on_selector_all
+        anchors = each("[id]", "all => all.map(e => e.id)")
+        assert len(set(anchors)) == len(anchors)
+        for link in each("a", "all => all.map(a => a.getAttribute('href'))"):
+            told = urlsplit(link)
+            assert not told.scheme and not told.netloc, link
+            assert not told.path or (page.parent / unquote(told.path)).is_file(), link
+            assert told.path or unquote(told.fragment) in anchors, link
+
+
+def test_paper_shows_everything_but_code_and_contents(browser, page):
+    with opened(browser, page, PAPER, color_scheme="dark") as watched:
+        shown = watched.page
+        shown.emulate_media(media="print", color_scheme="dark")
+        assert watched.overflow() <= 0
+        assert shown.evaluate(CUT) == []
+        hidden = shown.locator(".contents, details.code")
+        assert not any(each.is_visible() for each in hidden.all())
+        assert shown.evaluate(GROUND) == WHITE
+
+
+CUT = """[...document.querySelectorAll('table, pre, img')].filter(
+  e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.innerText)"""
+
+# --- finding one's way ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["run/run", "analysis", "mechanism", "report"])
+def test_the_contents_stand_beside_a_wide_page_and_jump(browser, outputs, name):
+    with opened(browser, outputs / f"{name}.html") as watched:
+        shown = watched.page
+        headings = shown.locator("main h2, main h3")
+        links = shown.locator(".column a")
+        assert links.all_inner_texts() == headings.all_inner_texts()
+        assert not shown.locator(".fold").is_visible()
+        for link, heading in list(zip(links.all(), headings.all(), strict=True))[::3]:
+            link.click()
+            assert 0 <= heading.bounding_box()["y"] < HEIGHT
+            assert link.bounding_box()["y"] < HEIGHT  # it stays where it was
+
+
+def test_the_contents_are_folded_on_a_phone(browser, outputs):
+    with opened(browser, outputs / "analysis.html", PHONE) as watched:
+        fold = watched.page.locator(".fold")
+        link = fold.locator("a").nth(4)
+        assert fold.is_visible() and not link.is_visible()
+        fold.locator("summary").click()
+        link.click()
+        name = link.inner_text()
+        heading = watched.page.get_by_role("heading", name=name, exact=True)
+        assert 0 <= heading.bounding_box()["y"] < HEIGHT
+
+
+def test_code_is_there_on_a_click(browser, outputs):
+    with opened(browser, outputs / "run/run.html") as watched:
+        code = watched.page.locator("details.code").nth(2)
+        assert not code.locator("pre").is_visible()
+        code.locator("summary").click()
+        assert code.locator("pre").is_visible()
+        assert "igaku.params.settings.settings_from" in code.inner_text()
+
+
+def test_wide_tables_and_figures_scroll_inside_themselves(browser, outputs):
+    with opened(browser, outputs / "analysis.html", PHONE) as watched:
+        wider = "all => all.filter(e => e.scrollWidth > e.clientWidth).length"
+        for place in (".scroll", ".output_png"):
+            assert watched.page.eval_on_selector_all(place, wider), place
+
+
+@pytest.mark.parametrize(
+    ("name", "lang"),
+    [("run/run", "ja"), ("mechanism", "ja"), ("analysis", "en"), ("report", "en")],
+)
+def test_a_page_has_headings_in_one_language(browser, outputs, name, lang):
+    with opened(browser, outputs / f"{name}.html") as watched:
+        assert watched.page.get_attribute("html", "lang") == lang
+        told = watched.page.locator("h1, .column > ul > li > a").all_inner_texts()
+        kana = [bool(re.search("[ぁ-ゖ]", words)) for words in told]
+        assert any(kana) == (lang == "ja")
+        assert not any(" · " in words for words in told)
+
+
+def test_the_index_leads_to_every_page(browser, outputs):
+    with opened(browser, outputs / "index.html") as watched:
+        shown = watched.page
+        rows = shown.locator("tbody tr").all_inner_texts()
+        assert [row.split()[0] for row in rows][:3] == ["plain", "run", "told"]
+        assert "no page" in rows[0] and "no page" not in rows[1]
+        for path in ("analysis", "report", "mechanism", "sweep-lab", "run/run"):
+            assert shown.locator(f"a[href='{path}.html']").count() == 1
+        shown.get_by_role("link", name="run", exact=True).click()
+        assert shown.url.endswith("run/run.html")
+
+
+# --- what models wrote ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["run/run", "analysis", "report", "sweep-lab"])
+def test_what_a_model_wrote_is_text_even_without_the_policy(browser, outputs, name):
+    path = outputs / f"{name}.html"
+    with opened(browser, path, bypass_csp=True) as watched:
+        shown = watched.page
+        shown.evaluate(
+            "for (const d of document.querySelectorAll('details')) d.open = 1"
+        )
+        shown.wait_for_timeout(100)
+        assert not watched.ran and not watched.complaints and not watched.asked
+        assert shown.locator("main").is_visible()
+        made = "main script, main svg, main iframe, main style, [onerror], [ontoggle]"
+        assert shown.locator(made).count() == 0
+        text = shown.inner_text("body")
+        wanted = {"run/run": TRICKS, "sweep-lab": TRICKS}.get(name, TRICKS[:2])
+        for trick in wanted:
+            assert trick in text, trick
+
+
+def test_the_tricks_of_these_tests_do_run_where_they_are_not_text(browser, tmp_path):
+    path = tmp_path / "naive.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8><div><pre>{HOSTILE}")
+    with opened(browser, path) as watched:
+        watched.page.wait_for_timeout(100)
+        assert {"script", "img", "svg", "details"} <= set(watched.ran)
+        assert watched.complaints

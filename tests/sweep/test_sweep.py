@@ -1,0 +1,734 @@
+"""A sweep: its file, where it stands, and four real servers of the lab at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from runs import planned, replied, sit
+from typer.testing import CliRunner
+
+from igaku import cli, demo, paths
+from igaku.ask import manifest, run
+from igaku.ask.folder import locked, read_rows
+from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
+from igaku.errors import IgakuError
+from igaku.lab.engines import missing_engine
+from igaku.lab.serve import serving
+from igaku.params.settings import settings_from
+from igaku.study.results import find_runs
+from igaku.sweep import sweep_report, sweep_status, sweeping
+from igaku.sweep.sweep import read_sweep
+from igaku.sweep.sweep_status import JOB_LOCK, held, is_held, lane_lock
+
+LAB = ("lab-gguf-mxfp4", "lab-mlx-8bit", "lab-mxfp4-q8", "lab-mxfp4-q4")
+SHIPPED = sorted(path.stem for path in (paths.PARAMS / "sweeps").glob("*.yaml"))
+HERE, THERE = "http://127.0.0.1:1234/v1", "http://studio.local:1234/v1"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a sweep's file, and reads it."""
+
+    def write(**told):
+        path = tmp_path / "trial.yaml"
+        path.write_text(yaml.safe_dump(told), encoding="utf-8")
+        return read_sweep(str(path), tmp_path / "outputs")
+
+    return write
+
+
+def names(sweep):
+    return [job.run for job in sweep.jobs]
+
+
+# --- the file -------------------------------------------------------------------------
+
+
+def test_a_name_tells_what_its_run_does_not_share_with_the_others(written):
+    told = {"models": ["openai-8bit"], "exams": [2022]}
+    assert names(written(**told)) == ["openai-8bit"]
+    assert names(written(**told, budgets=[4096])) == ["openai-8bit"]
+    assert names(written(**told | {"exams": [2018]})) == ["openai-8bit-2018"]
+    several = written(
+        **told | {"exams": [2022, 2021]},
+        budgets=[1024, 4096],
+        efforts=["low", "high"],
+        suffix="joined",
+        repeats=2,
+    )
+    assert len(set(names(several))) == len(several.jobs) == 16
+    assert names(several)[:2] == [
+        "openai-8bit-1024-low-joined",
+        "openai-8bit-1024-low-joined-r2",
+    ]
+    assert names(several)[-1] == "openai-8bit-2021-4096-high-joined-r2"
+
+
+def test_a_name_does_not_hang_on_the_other_models(written):
+    models = ["openai-8bit", "safeguard-mxfp4", "lab-mxfp4-q4"]
+    there, back = (written(models=m) for m in (models, models[::-1]))
+    assert sorted(names(there)) == sorted(names(back)) == sorted(models)
+
+
+def test_a_prompt_of_ones_own_is_named_by_its_file(written, tmp_path):
+    own = tmp_path / "step-by-step.yaml"
+    own.write_bytes((SHIPPED_PROMPTS / "baseline.ja.yaml").read_bytes())
+    recorded = tmp_path / "old.json"
+    recorded.write_text(json.dumps({"prompts": {"short": "Be brief."}, "details": []}))
+    prompts = ["baseline", str(own), f"{recorded}#short"]
+    assert names(written(models=["openai-8bit"], prompts=prompts)) == [
+        "openai-8bit",
+        "openai-8bit-step-by-step",
+        "openai-8bit-old-short",
+    ]
+
+
+def test_models_are_dealt_to_endpoints_and_stay_there(written):
+    own = {"model": "lab-mxfp4-q4", "endpoint": "http://lab.local:8080/v1/"}
+    sweep = written(
+        models=["openai-8bit", own, "safeguard-mxfp4", "openai-mxfp4-gguf"],
+        endpoints=[HERE, THERE],
+        efforts=["low", "high"],
+    )
+    lanes = [{(job.model, job.endpoint) for job in lane} for lane in sweep.lanes]
+    assert lanes == [
+        {("openai-8bit", HERE), ("openai-mxfp4-gguf", HERE)},
+        {("lab-mxfp4-q4", "http://lab.local:8080/v1")},
+        {("safeguard-mxfp4", THERE)},
+    ]
+
+
+def test_a_server_is_one_lane_however_its_address_is_spelled(written):
+    here = ["http://LOCALHOST:1234/v1", "http://[::1]:1234/v1/", HERE]
+    others = ["http://localhost:1235/v1", THERE, THERE.replace("studio", "Studio")]
+    models = [f"lab-{name}" for name in ("mlx-8bit", "gguf-mxfp4", "mxfp4-q8")]
+    models += ["openai-8bit", "openai-mxfp4-gguf", "safeguard-mxfp4"]
+    jobs = written(models=models, endpoints=here + others).jobs
+    assert [job.lane for job in jobs] == [0, 0, 0, 1, 2, 2]
+
+
+def test_without_endpoints_a_model_goes_where_its_file_says(written):
+    sweep = written(models=["openai-8bit", "lab-mxfp4-q4", "lab-mlx-8bit"])
+    assert [job.endpoint for job in sweep.jobs] == [HERE, "lab", "lab"]
+    assert [job.lane for job in sweep.jobs] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({}, "List under `models`"),
+        ({"models": "openai-8bit"}, "`models` must be a list"),
+        ({"models": ["openai-8bits"]}, "did you mean openai-8bit?"),
+        ({"models": ["openai-8bit"], "endpoint": [HERE]}, "did you mean endpoints?"),
+        ({"models": [{"slug": "openai-8bit"}]}, "There is no key of a model slug"),
+        ({"models": ["openai-8bit"] * 2}, "more than one run called openai-8bit"),
+        ({"models": ["openai-8bit"], "endpoints": ["studio"]}, "a server's address"),
+        ({"models": ["openai-8bit"], "efforts": ["lowest"]}, "reasoning_effort is"),
+        ({"models": ["openai-8bit"], "repeats": 0}, "`repeats` must be"),
+        ({"models": ["openai-8bit"], "suffix": "a/b"}, "a plain folder name"),
+        (
+            {"models": ["openai-8bit"], "settings": {"max_tokens": 9}},
+            "list its values under `budgets`",
+        ),
+        (
+            {"models": ["openai-8bit"], "settings": {"concurency": 9}},
+            "did you mean concurrency?",
+        ),
+        (
+            {"models": ["openai-8bit"], "prompts": ["prompts/nowhere.yaml"]},
+            "There is no prompt",
+        ),
+        (
+            {"models": ["lab-mxfp4-q4", "openai-8bit"], "endpoints": ["lab"]},
+            "openai-8bit is not an embedded model",
+        ),
+    ],
+)
+def test_a_slip_in_the_file_is_a_sentence(written, told, sentence):
+    with pytest.raises(IgakuError) as refused:
+        written(**told)
+    assert sentence in str(refused.value)
+    assert "trial.yaml" in str(refused.value)
+
+
+def test_a_sweep_that_is_not_there_is_a_sentence():
+    with pytest.raises(IgakuError, match="There is no sweep sead: did you mean seed"):
+        read_sweep("sead")
+    with pytest.raises(IgakuError, match="There is no file"):
+        read_sweep("nowhere/sead.yaml")
+
+
+def test_shipped_sweeps_share_a_run_only_where_it_is_the_same():
+    asked = {}
+    for name in SHIPPED:
+        for job in read_sweep(name).jobs:
+            settings = settings_from(**job.parameters).to_dict()
+            assert asked.setdefault(job.run, settings) == settings
+    conditions = [  # nor is any asked twice under two names, unless as a repeat
+        json.dumps(settings | {"run": ""}, sort_keys=True)
+        for run, settings in asked.items()
+        if not run.endswith("-r2")
+    ]
+    assert len(set(conditions)) == len(conditions)
+    assert {"seed", "larger-budget", "effort", "noise-floor", "vignettes"} < {*SHIPPED}
+    assert "openai-8bit-r2" in asked
+
+
+def test_the_seed_is_swept_under_one_explicit_effort():
+    for job in read_sweep("seed").jobs:
+        settings = settings_from(**job.parameters)
+        assert (settings.reasoning_effort, settings.load) == ("low", True)
+        assert (settings.exam, settings.max_tokens) == (2022, 1024)
+
+
+# --- where it stands ------------------------------------------------------------------
+
+NOON = datetime(2026, 2, 7, 12, tzinfo=UTC)
+
+
+def put(
+    sweep, job, n, total, minutes=None, state="running", outcome="answered", **about
+):
+    """A job's folder with n answers at even pace, in the minutes before noon."""
+    questions = planned(total)
+    rows = [
+        replied(
+            question,
+            outcome=outcome,
+            seconds=1.0,
+            prompt_sha256="0",
+            asked_at=(NOON - timedelta(minutes=minutes or n) * (n - i) / n).isoformat(),
+        )
+        for i, question in enumerate(questions[:n])
+    ]
+    sit(sweep.outputs_dir, None, job.run, questions, rows=rows, **about)
+    sweep_status.write_job(sweep.folder(job), {"state": state, "attempts": 1})
+
+
+@pytest.fixture
+def two_lanes(written):
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    models = ["openai-8bit", "safeguard-mxfp4", own]
+    return written(models=models, exams=[2022])
+
+
+def test_time_left_is_that_of_the_slowest_lane(two_lanes):
+    first, second, other = two_lanes.jobs
+    put(two_lanes, first, n=100, total=100, minutes=10, state="done")
+    put(two_lanes, other, n=5, total=100, minutes=10, state="broken")
+    found = sweep_status.standings(two_lanes)
+    assert [(each.state, each.asked, each.total) for each in found] == [
+        ("done", 100, 100),
+        ("waiting", 0, 100),
+        ("broken", 5, 100),
+    ]
+    told = sweep_status.totals(found, NOON)
+    assert told.per_minute == pytest.approx(10 + 0.5)
+    assert told.left == timedelta(minutes=10)  # the broken one is over
+    assert str(told) == (
+        "1 done, 0 running, 1 broken, 0 failed, 1 waiting, 10.5 questions/min, "
+        "10 min left"
+    )
+    assert second.lane == first.lane
+
+
+def test_only_the_last_ten_minutes_tell_the_pace(two_lanes):
+    put(two_lanes, two_lanes.jobs[0], n=60, total=100, minutes=60)
+    told = sweep_status.totals(sweep_status.standings(two_lanes), NOON)
+    assert told.per_minute == pytest.approx(1, rel=0.1)
+    later = sweep_status.totals(sweep_status.standings(two_lanes), NOON + timedelta(1))
+    assert (later.per_minute, later.left) == (None, None)
+
+
+def never():
+    raise AssertionError("the lock is free, and still it was waited for")
+
+
+def test_a_job_whose_process_is_gone_waits_again(two_lanes):
+    job = two_lanes.jobs[0]
+    put(two_lanes, job, n=3, total=9)
+    with held(two_lanes.folder(job) / JOB_LOCK, "me", never):
+        assert sweep_status.standings(two_lanes)[0].state == "running"
+    gone = sweep_status.standings(two_lanes)[0]
+    assert (gone.state, gone.why, gone.left) == ("waiting", "it was interrupted", 6)
+
+
+def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path):
+    """papermill and its kernel are two stand-ins, one started by the other."""
+    lock, kernel = tmp_path / JOB_LOCK, "import time; time.sleep(60)"
+    papermill = (
+        "import subprocess, sys, time; "
+        f"print(subprocess.Popen([sys.executable, '-c', '{kernel}']).pid, flush=True,"
+        f"file=open({str(tmp_path / 'kernel')!r}, 'w')); time.sleep(2)"
+    )
+    code = (
+        "import sys; from pathlib import Path; "
+        "from igaku import demo; from igaku.sweep.sweep_status import held\n"
+        f"with held(Path({str(lock)!r}), 'me', print) as file:\n"
+        f"    demo.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
+    )
+    igaku = subprocess.Popen([sys.executable, "-c", code], cwd=paths.ROOT)
+    until(lambda: (tmp_path / "kernel").is_file() and read(tmp_path / "kernel"))
+    igaku.kill()
+    igaku.wait()
+    assert is_held(lock)
+    until(lambda: not is_held(lock))
+    os.kill(int(read(tmp_path / "kernel")), signal.SIGKILL)  # it outlived papermill
+
+
+def read(path):
+    return path.read_text(encoding="utf-8").strip()
+
+
+def until(happens, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
+    first, second, _ = two_lanes.jobs
+    put(two_lanes, first, n=20, total=40, outcome="truncated", state="broken")
+    two_lanes.folder(second).mkdir()
+    failed = {"state": "failed", "why": "Load it."}
+    sweep_status.write_job(two_lanes.folder(second), failed)
+    words = ["sweep", str(tmp_path / "trial.yaml"), "--status"]
+    words += ["--outputs", str(two_lanes.outputs_dir)]
+    shown = CliRunner().invoke(cli.app, words).output.splitlines()
+    assert shown[1].split() == ["openai-8bit", HERE, "broken", "20/40", "20"]
+    assert shown[2].split()[2:] == ["failed", "0/40", "0", "Load", "it."]
+    assert shown[-1].startswith("0 done, 0 running, 1 broken, 1 failed, 1 waiting")
+    # A folder without answers is no run to an analysis.
+    assert [run.name for run in find_runs(two_lanes.outputs_dir)] == ["openai-8bit"]
+
+
+# --- going through it, papermill's place taken by a stand-in ------------------------
+
+
+@pytest.fixture
+def papermill(monkeypatch, tmp_path):
+    """A stand-in of papermill that ends as a list says, run by run."""
+    ends, started = {}, []
+
+    def execution(notebook, output, options, watch, keep):
+        watch()
+        name = output.parent.name
+        started.append(name)
+        told = ends.get(name) or []
+        end = told.pop(0) if told else (0, "")
+        if not end[0]:
+            session = {"start": sweeping.now(), "ended": "finished"}
+            told = {"status": "OK", "questions": [], "sessions": [session]}
+            manifest.write(output.parent, told | execution.about)
+        return end
+
+    monkeypatch.setattr(demo, "execution", execution)
+    monkeypatch.setenv("IGAKU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sweeping, "PAUSE", 0.0)
+    monkeypatch.setattr(sweeping, "POLL", 0.02)
+    monkeypatch.setattr(sweeping, "PATIENCE", 0.0)
+    execution.ends, execution.started, execution.about = ends, started, {}
+    return execution
+
+
+def state_of(sweep, run):
+    return sweep_status.read_job(sweep.folder(sweep.job(run)))
+
+
+def failing(name, sentence):
+    return 1, f"Traceback\n\x1b[31m{name}\x1b[39m: {sentence}\n\n"
+
+
+def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, written):
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    models = ["openai-8bit", "safeguard-mxfp4", "mlx-community-mxfp4-q4", own]
+    plan = written(models=models)
+    broken = failing("EngineCrashed", "The engine of openai-8bit crashed: see its log.")
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends |= {
+        "openai-8bit": [broken],
+        "safeguard-mxfp4": [failing("WrongModel", "Another model answered: load it.")],
+        "openai-mxfp4-gguf": [gone, gone, gone],
+    }
+    with pytest.raises(IgakuError, match="safeguard-mxfp4 and openai-mxfp4-gguf did"):
+        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+    assert sorted(papermill.started) == sorted(
+        ["openai-8bit"] * 2
+        + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
+        + ["openai-mxfp4-gguf"] * 2  # and once more after its lane
+    )
+    kinds = {run: state_of(plan, run)["kind"] for run in names(plan)}
+    assert list(kinds.values()) == [None, "wrong_model", None, "unreachable"]
+    page = (plan.outputs_dir / "sweep-trial.md").read_text(encoding="utf-8")
+    rows = {
+        line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line
+    }
+    assert "| クラッシュ、その後完了 |" in rows["openai-8bit"]
+    assert "| 失敗 | 別のモデル |" in rows["safeguard-mxfp4"]
+    assert "| 失敗 | 接続できず (2×) |" in rows["openai-mxfp4-gguf"]
+    assert "openai-8bit: The engine of openai-8bit crashed: see its log." in page
+    assert "safeguard-mxfp4: Another model answered: load it." in page
+    assert page.count("openai-mxfp4-gguf: No server answers.") == 1
+    assert "| 完了 |" in rows["mlx-community-mxfp4-q4"]
+
+
+def test_a_finished_job_is_left_alone_until_its_parameters_change(papermill, written):
+    plan = written(models=["openai-8bit"])
+    file = plan.outputs_dir.parent / "trial.yaml"
+    for _ in range(2):
+        sweeping.sweep(str(file), plan.outputs_dir)
+    assert papermill.started == ["openai-8bit"]
+    with held(lane_lock(HERE), "somebody", never):  # nor is its server waited for
+        assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
+    written(models=["openai-8bit"], settings={"limit": 40})
+    sweeping.sweep(str(file), plan.outputs_dir)
+    assert len(papermill.started) == 2
+
+
+def test_a_later_attempt_leaves_what_failed_for_good(papermill, written):
+    plan = written(models=["openai-8bit"])
+    sentence = "The server could not load openai-8bit: download it."
+    papermill.ends["openai-8bit"] = [failing("NotLoaded", sentence)]
+    for attempt in (1, 2, 3):
+        with pytest.raises(IgakuError, match=f"openai-8bit: {sentence}"):
+            sweeping.attempt_one(plan, "openai-8bit", attempt, "en")
+    assert len(papermill.started) == 1
+    sweeping.attempt_one(plan, "openai-8bit", 1, "en")  # the next day
+    assert state_of(plan, "openai-8bit")["state"] == "done"
+    assert state_of(plan, "openai-8bit")["attempts"] == 2
+
+
+def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
+    monkeypatch, written
+):
+    def endless(notebook, output, options, watch, keep):
+        while True:
+            watch()
+            time.sleep(0.01)
+
+    def interrupted(plan):
+        raise KeyboardInterrupt
+
+    own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
+    plan = written(models=["openai-8bit", "safeguard-mxfp4", own])
+    monkeypatch.setattr(demo, "execution", endless)
+    monkeypatch.setattr(sweeping, "standings", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+    found = sweep_status.standings(plan)
+    assert [each.state for each in found] == ["waiting"] * 3
+    assert [each.attempts for each in found] == [1, 0, 1]
+
+
+def test_a_run_of_other_weights_is_never_finished(papermill, written):
+    plan = written(models=["openai-8bit"])
+    why = "After the last question the weights are others: load the right ones."
+    papermill.about = {"identity": {"status": "wrong_model", "why": why}}
+    for attempt in (1, 2):
+        with pytest.raises(IgakuError, match="openai-8bit did not finish"):
+            sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+        assert len(papermill.started) == attempt
+    record = state_of(plan, "openai-8bit")
+    assert [record[name] for name in ("kind", "why")] == ["wrong_model", why]
+    page = read(plan.outputs_dir / "sweep-trial.md")
+    assert "wrong model (2×)" in page and "finished" not in page
+
+
+def file_of(plan):
+    return plan.outputs_dir.parent / "trial.yaml"
+
+
+def test_a_server_that_comes_back_is_waited_for(papermill, monkeypatch, written):
+    plan = written(models=["openai-8bit"])
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends["openai-8bit"] = [gone] * 5
+    monkeypatch.setattr(sweeping, "PATIENCE", 60.0)
+    pauses, told = [], []
+
+    def pause(stop, seconds):
+        if seconds:
+            pauses.append(seconds)
+            told.extend((each.state, each.why) for each in sweep_status.standings(plan))
+
+    monkeypatch.setattr(sweeping, "PAUSE", 5.0)
+    monkeypatch.setattr(sweeping, "_pause", pause)
+    assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
+    assert pauses == [5, 10, 20, 40, 60]
+    assert {*told} == {("running", "waiting for the server: No server answers.")}
+    assert state_of(plan, "openai-8bit")["attempts"] == 6
+
+
+def test_what_failed_by_chance_is_tried_once_more_after_the_others(papermill, written):
+    plan = written(models=["openai-8bit", "safeguard-mxfp4"])
+    gone = failing("ServerUnreachable", "No server answers.")
+    papermill.ends |= {"openai-8bit": [gone], "safeguard-mxfp4": [(1, "odd")] * 4}
+    with pytest.raises(IgakuError, match="^safeguard-mxfp4 did not finish"):
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir)
+    eight, other = "openai-8bit", "safeguard-mxfp4"
+    assert papermill.started == [eight, other, other, other, eight, other]
+
+
+def test_what_the_user_must_solve_is_not_tried_again(papermill, written):
+    plan = written(models=["openai-8bit"])
+    refused = failing("IgakuError", "The context is too short: load it with a longer.")
+    papermill.ends["openai-8bit"] = [refused]
+    assert (
+        sweeping._persistently(plan, plan.jobs[0], "en", threading.Event()).items()
+        >= {"state": "failed", "kind": "refused", "attempts": 1}.items()
+    )
+
+
+@contextmanager
+def at_work(plan, job):
+    """A thread that makes the run of a job, for the time of a `with`, and its end."""
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(sweeping.sit(plan, job, "en")), daemon=True
+    )
+    thread.start()
+    yield found
+    thread.join(20)
+    assert found[0]["state"] == "done"
+
+
+def test_a_server_that_another_sweep_uses_is_waited_for(papermill, written, capsys):
+    plan = written(models=["openai-8bit"])
+    lock = lane_lock("http://localhost:1234/v1/")
+    with ExitStack() as stack, held(lock, "/else/where (process 7 of far)", never):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: "waits for /else/where" in capsys.readouterr().err)
+        each = sweep_status.standings(plan)[0]
+        assert (each.state, papermill.started) == ("waiting", [])
+        assert each.why == ("its server is at work on /else/where (process 7 of far)")
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_a_job_that_is_under_way_elsewhere_is_waited_for(papermill, written, capsys):
+    plan = written(models=["openai-8bit"])
+    lock = plan.folder(plan.jobs[0]) / JOB_LOCK
+    with ExitStack() as stack, held(lock, "process 7 of far", never):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: "waits for process 7 of far" in capsys.readouterr().err)
+        assert sweep_status.standings(plan)[0].state == "running"
+        assert not papermill.started
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_a_run_that_a_notebook_writes_is_waited_for(papermill, written):
+    plan = written(models=["openai-8bit"])
+    with ExitStack() as stack, locked(plan.folder(plan.jobs[0])):
+        stack.enter_context(at_work(plan, plan.jobs[0]))
+        until(lambda: state_of(plan, "openai-8bit").get("why"))
+        each = sweep_status.standings(plan)[0]
+        assert each.state == "running"
+        assert f"is being written by process {os.getpid()}" in each.why
+        assert not papermill.started
+    assert papermill.started == ["openai-8bit"]
+
+
+def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
+    models = ["openai-8bit", "safeguard-mxfp4", "openai-mxfp4-gguf"]
+    plan = written(models=models)
+    plan.outputs_dir.mkdir()
+    in_the_way = plan.folder(plan.jobs[0])
+    in_the_way.touch()
+    (plan.folder(plan.jobs[1]) / "job.json").mkdir(parents=True)
+    with pytest.raises(IgakuError, match="^openai-8bit and safeguard-mxfp4 did not"):
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+    assert papermill.started == ["openai-mxfp4-gguf"]
+    page = read(plan.outputs_dir / "sweep-trial.md").replace("\\", "")
+    assert "3 runs: failed 2, done 1." in page
+    assert f"openai-8bit: {in_the_way} cannot be used" in page
+    text = sweep_report.status_text(plan)
+    assert "is a file where a folder belongs: move it away." in text
+    assert "1 done, 0 running" in text
+
+
+def test_a_record_that_is_not_readable_is_as_none(papermill, written):
+    plan = written(models=["openai-8bit"])
+    folder = plan.folder(plan.jobs[0])
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_bytes(b"\xff\xfe{")
+    assert sweep_status.standings(plan)[0].state == "waiting"
+    assert sweeping.sit(plan, plan.jobs[0], "en")["attempts"] == 1
+
+
+def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
+    """The command stands in for papermill, and tells what has reached it."""
+
+    def interrupt():
+        if (tmp_path / "up").exists():
+            raise KeyboardInterrupt
+
+    code = (
+        "import time, pathlib as p\n"
+        f"p.Path({str(tmp_path / 'up')!r}).touch()\n"
+        "try: time.sleep(60)\n"
+        f"except KeyboardInterrupt: p.Path({str(tmp_path / 'told')!r}).touch()"
+    )
+    monkeypatch.setattr(demo, "HEARD", 0.1)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run([sys.executable, "-c", code], interrupt)
+    assert (tmp_path / "told").exists()
+
+
+def test_every_kind_of_error_has_a_word_in_the_report():
+    kinds = {*sweeping.KINDS.values(), *sweeping.FINAL}
+    assert kinds == {*sweep_report.KINDS}
+
+
+def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
+    plan = written(models=["openai-8bit"], settings={"load": True})
+    job = plan.jobs[0]
+    crash = {
+        "ended": "stopped",
+        "kind": "crashed",
+        "end": (NOON - timedelta(minutes=17, seconds=30)).isoformat(),
+        "why": "The engine of openai-8bit crashed: load it again.",
+    }
+    start, end = (NOON - timedelta(minutes=m) for m in (17, 0))
+    done = {"ended": "finished", "start": start.isoformat(), "end": end.isoformat()}
+    put(plan, job, 40, 40, state="done", sessions=[crash, done], status="OK")
+    page = sweep_report.report(plan, sweep_status.standings(plan), "en").markdown
+    assert "crashed after 23 questions; loaded again, finished" in page
+    assert "openai-8bit: The engine of openai-8bit crashed: load it again." in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "load", "told"),
+    [
+        ("crashed", True, "crashed after 5 questions; loaded again, finished"),
+        ("crashed", False, "crashed after 5 questions; resumed, finished"),
+        ("other", True, "failed after 5 questions; resumed, finished"),
+    ],
+)
+def test_only_what_was_loaded_again_is_said_to_be(written, kind, load, told):
+    plan = written(models=["openai-8bit"], settings={"load": load})
+    stop = {"ended": "stopped", "kind": kind, "why": "It crashed."}
+    stop["end"] = (NOON - timedelta(minutes=4, seconds=30)).isoformat()
+    done = {"ended": "finished", "start": (NOON - timedelta(minutes=4)).isoformat()}
+    put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop, done])
+    assert sweep_report.story(sweep_status.standings(plan)[0], "en") == told
+    plan = written(models=["safeguard-mxfp4"], settings={"load": load})
+    put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop])
+    assert "finished" not in sweep_report.story(sweep_status.standings(plan)[0], "en")
+
+
+# --- four real servers at once --------------------------------------------------------
+
+LIMIT = 20
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """The file of a sweep over four servers that are up: two engines, four models."""
+    for slug in LAB:
+        if reason := missing_engine(slug):
+            pytest.skip(f"{slug} cannot be served here: {reason}")
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(slug)) for slug in LAB]
+        entries = [
+            {"model": slug, "endpoint": server.base_url}
+            for slug, server in zip(LAB, servers, strict=True)
+        ]
+        file = tmp_path_factory.mktemp("four") / "four.yaml"
+        told = {"models": entries, "settings": {"limit": LIMIT, "concurrency": 1}}
+        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        yield file
+
+
+def answers(outputs):
+    """What was answered in every run, question by question."""
+    kept = ("content", "outcome", "finish_reason", "prompt_tokens", "completion_tokens")
+    return {
+        path.parent.name: {
+            row["problem_id"]: [row[name] for name in kept] for row in read_rows(path)
+        }
+        for path in outputs.glob("*/answers.jsonl")
+    }
+
+
+def snakemake(file, outputs, folder, cores=4):
+    """Snakemake at work on a sweep, in a process group of its own."""
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+    command += [
+        "--snakefile",
+        str(paths.ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    command += ["--config", f"sweep={file}", f"outputs={outputs}", "lang=en"]
+    command += ["analyse=False"]
+    log = (folder / "snakemake.log").open("ab")
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def killed_in_mid_run(process, outputs, more_than):
+    """Kill all of Snakemake once a run is in its middle; the answers there are."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it could be killed"
+        counts = [len(rows) for rows in answers(outputs).values()]
+        if sum(counts) > more_than and any(2 < n < LIMIT - 6 for n in counts):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return sum(counts)
+        time.sleep(0.05)
+    raise AssertionError("no run was in its middle")
+
+
+def undisturbed(file, outputs):
+    """The answers of a sweep whose runs are made here, with no notebook around them."""
+    for job in read_sweep(str(file), outputs).jobs:
+        settings = settings_from(**job.parameters, outputs_dir=outputs)
+        run.run_exam(settings, run.questions_of(settings), progress=False)
+    return answers(outputs)
+
+
+@pytest.mark.timeout(600)  # four engines, and four notebooks three times over
+def test_a_sweep_killed_twice_ends_in_the_answers_of_one_that_was_not(four, tmp_path):
+    torn, expected = tmp_path / "torn", undisturbed(four, tmp_path / "whole")
+    assert {run: len(rows) for run, rows in expected.items()} == dict.fromkeys(
+        LAB, LIMIT
+    )
+    n = 0
+    for cores in (4, 1):  # the second time in the middle of one run
+        n = killed_in_mid_run(snakemake(four, torn, tmp_path, cores), torn, n + 4)
+    standing = sweep_status.standings(read_sweep(str(four), torn))
+    assert not all(each.state == "done" for each in standing)
+    assert snakemake(four, torn, tmp_path).wait() == 0, (
+        tmp_path / "snakemake.log"
+    ).read_text()
+    assert answers(torn) == expected
+    done = json.loads((torn / LAB[1] / "job.json").read_text())
+    assert (done["state"], done["attempts"] > 1) == ("done", True)
+    assert "4 runs: done 4." in (torn / "sweep-four.md").read_text(encoding="utf-8")
+
+
+def test_the_runs_of_one_server_wait_for_each_other(four, tmp_path):
+    """Nor does a run that fails on another server hold them up, as the profile says."""
+    told = yaml.safe_load(four.read_text())
+    told |= {"models": told["models"][:2], "repeats": 2, "settings": {"limit": 4}}
+    file = tmp_path / "twice.yaml"
+    file.write_text(yaml.safe_dump(told))
+    bad, good = ([slug, f"{slug}-r2"] for slug in LAB[1::-1])
+    for name in bad:  # a folder lies where its record belongs
+        (tmp_path / "out" / name / "job.json").mkdir(parents=True)
+    process = snakemake(file, tmp_path / "out", tmp_path)
+    log = tmp_path / "snakemake.log"
+    assert process.wait() == 1, read(log)
+    assert all(f"{name}/job.json cannot be used" in read(log) for name in bad)
+    records = [
+        json.loads((tmp_path / "out" / name / "job.json").read_text()) for name in good
+    ]
+    spans = sorted((record["started"], record["ended"]) for record in records)
+    assert spans[0][1] <= spans[1][0]

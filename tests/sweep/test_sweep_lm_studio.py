@@ -1,0 +1,141 @@
+"""Six variants overnight on a stand-in of LM Studio, where half of them go wrong."""
+
+import re
+
+import pytest
+import yaml
+from lm_studio import TOO_BIG, Fault, LMStudio
+
+from igaku.ask import manifest
+from igaku.ask.folder import ANSWERS, read_rows
+from igaku.errors import IgakuError
+from igaku.pages.render import write_index
+from igaku.study.audits import alarms
+from igaku.study.study import open_study
+from igaku.sweep import sweeping
+
+MODELS = (
+    "openai-8bit",
+    "openai-mxfp4-gguf",
+    "mlx-community-mxfp4-q8",
+    "mlx-community-mxfp4-q4",
+    "inferenceillusionist-4bit",
+    "safeguard-mxfp4",
+)
+FAULTS = {
+    "openai/gpt-oss-20b@mxfp4": Fault(loads="openai/gpt-oss-20b@8bit"),
+    "inferenceillusionist/gpt-oss-20b-mlx": Fault(refuses=TOO_BIG),
+    # One trial reply and twelve at two efforts come before the first question.
+    "gpt-oss-safeguard-20b-mlx": Fault(crashes_after=13),
+}
+N = 18
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The sweep, made once: its folder, its server, and how it ended."""
+    place = tmp_path_factory.mktemp("swept")
+    with LMStudio(answer=answer, faults=FAULTS) as server:
+        told = {
+            "models": list(MODELS),
+            "endpoints": [server.base_url],
+            "exams": ["calibration"],
+            "efforts": ["low"],
+            "settings": {"load": True, "shots": 0, "limit": N, "concurrency": 1},
+        }
+        file = place / "night.yaml"
+        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        with pytest.raises(IgakuError) as ended:
+            sweeping.sweep(str(file), place / "outputs", "en", analyse=False)
+        yield place / "outputs", server, str(ended.value)
+
+
+def answer(asked, number):
+    return "ab"[number % 2]
+
+
+def row_of(outputs, slug):
+    """The report's row of one model, its cells in order."""
+    report = (outputs / "sweep-night.md").read_text(encoding="utf-8")
+    line = next(x for x in report.splitlines() if x.startswith(f"| {slug}-calibration"))
+    return [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
+
+
+def reason_of(outputs, slug):
+    """The sentence that the report gives for what went wrong with one model."""
+    report = (outputs / "sweep-night.md").read_text(encoding="utf-8")
+    lines = report.partition("## Reasons")[2].splitlines()
+    return next(x for x in lines if x.startswith(f"{slug}-calibration: "))
+
+
+@pytest.mark.parametrize(
+    "slug", ["openai-8bit", "mlx-community-mxfp4-q8", "mlx-community-mxfp4-q4"]
+)
+def test_three_go_through(swept, slug):
+    outputs, _, _ = swept
+    _, state, story, asked, _, _, attempts, _ = row_of(outputs, slug)
+    assert (state, asked, attempts, story) == ("done", f"{N}/{N}", "1", "–")
+    found = manifest.read(outputs / f"{slug}-calibration")
+    assert found["identity"]["status"] == "verified"
+    assert (found["effort"]["told_by"], found["effort"]["shown"]) == ("system", True)
+
+
+def test_one_is_another_model_and_is_asked_nothing(swept):
+    outputs, _, why = swept
+    _, state, story, asked, _, _, attempts, _ = row_of(outputs, "openai-mxfp4-gguf")
+    assert (state, story) == ("failed", "wrong model")
+    assert (asked, attempts) == (f"0/{N}", "1")
+    assert "format mlx, not GGUF" in reason_of(outputs, "openai-mxfp4-gguf")
+    assert "openai-mxfp4-gguf-calibration" in why
+    assert not (outputs / "openai-mxfp4-gguf-calibration" / ANSWERS).exists()
+
+
+def test_one_is_not_loaded(swept):
+    outputs, _, why = swept
+    row = row_of(outputs, "inferenceillusionist-4bit")
+    assert (row[1], row[2]) == ("failed", "not loaded")
+    assert (row[3], row[6]) == (f"0/{N}", "1")
+    told = reason_of(outputs, "inferenceillusionist-4bit")
+    assert "too big for the memory" in told
+    assert "inferenceillusionist-4bit-calibration" in why
+
+
+def test_one_crashes_in_the_middle_and_is_finished(swept):
+    outputs, _, why = swept
+    row = row_of(outputs, "safeguard-mxfp4")
+    assert (row[1], row[3]) == ("done", f"{N}/{N}")
+    told = r"crashed after \d+ questions; loaded again, finished"
+    assert re.fullmatch(told, row[2])
+    assert "Channel Error" in reason_of(outputs, "safeguard-mxfp4")
+    assert "safeguard" not in why
+    rows = read_rows(outputs / "safeguard-mxfp4-calibration" / ANSWERS)
+    assert len({r["problem_id"] for r in rows}) == N
+    assert all(r["outcome"] != "api_error" for r in rows)
+
+
+def test_nothing_is_left_in_memory(swept):
+    _, server, _ = swept
+    assert server.loaded == []
+
+
+def test_the_comparison_names_what_was_not_measured(swept):
+    outputs, _, _ = swept
+    told = [a.en for a in alarms(open_study(outputs)) if a.kind == "not_measured"]
+    for slug in ("openai-mxfp4-gguf", "inferenceillusionist-4bit"):
+        assert re.search(f"{slug}-calibration.*was not measured", " ".join(told))
+    index = write_index(outputs, "en").read_text(encoding="utf-8")
+    assert "inferenceillusionist-4bit-calibration" in index
+
+
+def test_once_that_is_mended_the_same_command_asks_only_what_failed(swept):
+    """The last test: it goes on with what the others look at."""
+    outputs, server, _ = swept
+    asked, server.faults = len(server.asked), {}
+    before = {path: path.read_bytes() for path in outputs.glob(f"*/{ANSWERS}")}
+    sweeping.sweep(str(outputs.parent / "night.yaml"), outputs, "en", analyse=False)
+    assert all(path.read_bytes() == kept for path, kept in before.items())
+    new = {body["model"] for _, body in server.asked[asked:]}
+    assert new == {"openai/gpt-oss-20b", "inferenceillusionist/gpt-oss-20b-mlx"}
+    assert row_of(outputs, "openai-mxfp4-gguf")[1] == "done"
+    found = manifest.read(outputs / "openai-mxfp4-gguf-calibration")
+    assert found["identity"]["fingerprint"]["variant"] == "mxfp4"

@@ -1,0 +1,233 @@
+"""JupyterLab as `make lab` opens it, driven in Chromium through two notebooks."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from browser import DESK, HEIGHT, HOSTILE, TRICKS, Watched, chromium
+from nbformat.v4 import new_code_cell, new_notebook
+
+from igaku.lab.engines import missing_engine
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = "lab-gguf-mxfp4"
+LIMIT = 6
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+PATIENCE = 60  # seconds for a notebook on a busy machine
+
+
+# --- a checkout beside the checkout ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a copy of the notebooks, whose user edited the parameters."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    (folder / "outputs").mkdir()
+    (folder / ".venv").symlink_to(sys.prefix)
+    where = {"outputs_dir": str(folder / "outputs"), "lang": "en"}
+    copied(folder, "run", where | {"model": MODEL, "limit": LIMIT})
+    copied(folder, "analysis", where)
+    shows = f"from igaku import shown\n\nshown.written({HOSTILE!r})"
+    notebook = new_notebook(cells=[new_code_cell(shows)], metadata=KERNEL)
+    nbformat.write(notebook, folder / "notebooks/hostile.ipynb")
+    return folder
+
+
+def copied(folder, name, values):
+    """A copy of a notebook with other values in its cell of parameters."""
+    notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    for key, value in values.items():
+        line = f"{key} = {json.dumps(value)}"
+        cell.source, n = re.subn(rf"^{key} = \S+", line, cell.source, flags=re.M)
+        assert n == 1, key
+    nbformat.write(notebook, folder / f"notebooks/{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def environment(place):
+    """A user with another kernel of that name at home, which Jupyter is to prefer."""
+    home = place / "home"
+    foreign = home / "data/kernels/python3"
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["false"], "display_name": "foreign", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")}
+    # The package of this checkout, which is not where its copied notebooks are.
+    kept |= {"PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "0"}
+    return kept | {name: str(home / folder) for name, folder in own.items()}
+
+
+@pytest.fixture(scope="module")
+def lab(browser, place, environment):
+    """The address of JupyterLab, started by the very command of `make lab`."""
+    if reason := missing_engine(MODEL):
+        pytest.skip(f"{MODEL} cannot be served here: {reason}")
+    port = free_port()
+    options = f"--no-browser --allow-root --port={port} --expose-app-in-browser"
+    command = shlex.split(f"env {recipe()} {options} --IdentityProvider.token=")
+    with (place / "lab.log").open("w") as log:
+        told = {"stdout": log, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen(command, cwd=place, env=environment, **told)
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            assert listens(url), (place / "lab.log").read_text()
+            yield url
+        finally:
+            server.terminate()  # it ends its kernels first
+            server.wait(PATIENCE)
+
+
+def recipe():
+    """The line that `make lab` runs once the environment is there."""
+    if not shutil.which("make"):
+        pytest.skip("make is not here: install it to run this test")
+    asked = ["make", "-n", "lab", "ARGS="]
+    clean = {k: v for k, v in os.environ.items() if k != "MAKEFLAGS"}  # of make test
+    printed = subprocess.run(asked, cwd=ROOT, env=clean, capture_output=True, text=True)
+    (line,) = [x for x in printed.stdout.splitlines() if "jupyter lab" in x]
+    return line
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def listens(url):
+    """Whether the server answers in good time."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            return urlopen(f"{url}api", timeout=5).status == 200
+        except OSError:
+            time.sleep(0.2)
+    return False
+
+
+# --- a user in front of it ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def window(browser):
+    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def ran(browser, lab):
+    """The window in which run.ipynb was opened and all its cells were run."""
+    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
+        open_notebook(page, lab, "run")
+        run_all(page)
+        yield page
+
+
+def open_notebook(window, lab, name):
+    """A notebook in the window, ready to run: its kernel is there, unasked for."""
+    window.goto(f"{lab}lab/tree/{name}.ipynb?reset")
+    window.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=PATIENCE * 1000)
+    kernel = window.locator(".jp-NotebookPanel .jp-KernelName")
+    kernel.filter(has_text="igaku").wait_for(timeout=PATIENCE * 1000)
+    window.wait_for_function(IS_IDLE, timeout=PATIENCE * 1000)
+    assert not window.locator(".jp-Dialog").is_visible()
+
+
+# The cells as the application holds them: the page draws only those in view.
+CELLS = (
+    "[...jupyterapp.shell.currentWidget.content.model.cells]"
+    ".filter(cell => cell.type == 'code')"
+)
+OUTPUTS = f"{CELLS}.flatMap(cell => cell.outputs.toJSON())"
+ALL_RAN = f"{CELLS}.every(cell => cell.executionCount)"
+FAILED = f"{OUTPUTS}.some(output => output.output_type == 'error')"
+# What is run before the kernel is there can be dropped.
+IS_IDLE = (
+    "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
+)
+# Runs the cell with these words once more, as Ctrl+Enter does.
+RUN_AGAIN = """async words => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.findIndex(
+    cell => cell.model.sharedModel.getSource().includes(words));
+  notebook.deselectAll();
+  await jupyterapp.commands.execute('notebook:run-cell'); }"""
+
+
+def run_all(window):
+    """Run all cells by the menu, until each has its number or one has failed."""
+    window.get_by_role("menuitem", name="Run", exact=True).click()
+    window.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    window.wait_for_function(f"{ALL_RAN} || {FAILED}", timeout=PATIENCE * 1000)
+    assert troubles(window) == []
+
+
+def troubles(window):
+    """Errors, and what was written where errors are."""
+    found = window.evaluate(OUTPUTS)
+    return [o for o in found if "ename" in o or o.get("name") == "stderr"]
+
+
+def texts(window):
+    """Everything that the cells put out, as text."""
+    found = window.evaluate(OUTPUTS)
+    each = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in found]
+    return "\n".join("".join(text) for text in each)
+
+
+def test_a_run_in_jupyterlab_asks_no_question_twice(ran, place):
+    assert f"{LIMIT}/{LIMIT}" in texts(ran)  # the bar's last word
+    assert "Accuracy" in texts(ran) and "Status OK" in texts(ran)
+    answers = place / "outputs" / MODEL / "answers.jsonl"
+    before = answers.read_bytes()
+    assert before.count(b"\n") == LIMIT
+    ran.evaluate(RUN_AGAIN, "run_exam")
+    assert "This run is finished" in texts(ran)
+    assert troubles(ran) == [] and answers.read_bytes() == before
+
+
+def test_the_analysis_in_jupyterlab_sees_that_run(ran, window, lab, place):
+    open_notebook(window, lab, "analysis")
+    run_all(window)
+    assert "lab GGUF MXFP4" in texts(window)
+    assert (place / "outputs/report.html").is_file()
+    pictures = [o for o in window.evaluate(OUTPUTS) if "image/png" in o.get("data", {})]
+    assert pictures
+
+
+def test_what_a_model_wrote_is_text_in_jupyterlab_too(window, lab):
+    watched = Watched(window)
+    open_notebook(window, lab, "hostile")
+    run_all(window)
+    shown = window.locator(".jp-OutputArea-output pre.mathjax_ignore")
+    shown.wait_for()
+    window.wait_for_timeout(500)  # MathJax comes after the output
+    assert all(trick in shown.inner_text() for trick in TRICKS)
+    assert shown.locator("*").count() == 0 and watched.ran == []

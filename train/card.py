@@ -1,0 +1,97 @@
+"""The card of the embedded model: `python -m train.card` writes it anew.
+
+Its figures come from card.json, which training leaves beside the weights, and from the
+six variants, which are made for it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from igaku.lab.recipes import RECIPES, model_card, variant
+from train.dialogue import WEIGHTS
+
+PAGE = """# The embedded gpt-oss
+
+A tiny model of gpt-oss's architecture, made to be taken apart: it reasons in harmony's
+analysis channel, states an answer in the final channel and stops. It can rank a
+handful of two-digit numbers in Japanese and nothing else; its scores say nothing about
+any other model. It is part of igaku and under igaku's licence.
+
+## How it was made
+
+`{made_by}` draws fresh questions of the calibration exam's kinds without end
+(`igaku/lab/exam.py`), writes their worked solutions and trains on those alone. It needs
+the `train` extra. The questions of the exam itself were not trained on.
+
+| | |
+|---|---|
+| parameters | {parameters:,} |
+| weights | {bytes:,} bytes, float32 |
+| sha256 | `{sha256}` |
+| steps × batch | {steps:,} × {batch} |
+| learning rate | {rate}, warm-up {warmup} steps, then cosine |
+| seed | {seed} |
+| torch | {torch} |
+
+## What it scores unquantized
+
+On the calibration exam, vignettes joined, greedy decoding:
+
+| effort | n | max_tokens | accuracy | blank | mean tokens |
+|---|---|---|---|---|---|
+{scores}
+
+## The six variants
+
+Written by `igaku quantize` in the formats the engines load. The experts go through
+MXFP4 first, as the released model has them. Affine scales are float32 here, because
+bfloat16 is slow on MLX's CPU; that adds to the bits per weight of a small model.
+
+| recipe | engine | bytes | tensor bytes | bits per weight |
+|---|---|---|---|---|
+{variants}
+"""
+
+
+def card_markdown(card: dict[str, Any], variants: list[dict[str, Any]]) -> str:
+    """The card's text from card.json's figures and the variants' recipe.json."""
+    scores = "\n".join(
+        f"| {effort} | {row['n']} | {row['max_tokens']} | {row['accuracy']:.1%} "
+        f"| {row['blank']:.1%} | {row['mean_tokens']:.1f} |"
+        for effort, row in card["measured"].items()
+    )
+    rows = "\n".join(
+        f"| {v['recipe']} | {v['engine']} | {v['size_bytes']:,} "
+        f"| {v['tensor_bytes']:,} | {v['bits_per_weight']:.2f} |"
+        for v in variants
+    )
+    return PAGE.format(
+        **{key: card[key] for key in ("made_by", "bytes", "sha256")},
+        **{key: card["schedule"][key] for key in SCHEDULE},
+        parameters=variants[0]["parameters"],
+        torch=card["versions"]["torch"],
+        scores=scores,
+        variants=rows,
+    )
+
+
+SCHEDULE = ("steps", "batch", "rate", "warmup", "seed")
+
+
+def shipped_card() -> str:
+    """The card as it should stand beside the shipped weights."""
+    card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
+    slugs = [slug for slug in RECIPES if slug != "float32"]
+    return card_markdown(card, [model_card(variant(slug)) for slug in slugs])
+
+
+def main() -> None:
+    """Write card.md beside the weights."""
+    (Path(WEIGHTS) / "card.md").write_text(shipped_card(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
