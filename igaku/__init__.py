@@ -14,8 +14,10 @@ if _TYPE_CHECKING:
     from igaku.exam.questions import Question, load_exam
     from igaku.reading.answer import extract_answer, is_correct, outcome_of
     from igaku.server.reply import read_reply
+    from igaku.study.frames import audit, flips, pairs, runs, walls
     from igaku.study.recorded import import_recorded
     from igaku.study.results import load_runs
+    from igaku.words import printed
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
 # igaku draws plain bars, because only those survive papermill.
@@ -23,6 +25,8 @@ _warnings.filterwarnings("ignore", message="IProgress not found")
 
 _HOMES = {
     "IgakuError": "igaku.errors",
+    **dict.fromkeys(("audit", "flips", "pairs", "runs", "walls"), "igaku.study.frames"),
+    "printed": "igaku.words",
     "Question": "igaku.exam.questions",
     "extract_answer": "igaku.reading.answer",
     "import_recorded": "igaku.study.recorded",
@@ -35,13 +39,19 @@ _HOMES = {
 __all__ = [
     "IgakuError",
     "Question",
+    "audit",
     "extract_answer",
+    "flips",
     "import_recorded",
     "is_correct",
     "load_exam",
     "load_runs",
     "outcome_of",
+    "pairs",
+    "printed",
     "read_reply",
+    "runs",
+    "walls",
 ]
 
 

@@ -719,3 +719,32 @@ def _some(names: Sequence[str], lang: str) -> str:
     more = len(names) - LISTED
     rest = say(lang, f" ほか{more}問", f" and {more} more") if more > 0 else ""
     return ", ".join(names[:LISTED]) + rest
+
+
+# --- frames ---------------------------------------------------------------------------
+
+
+def wrong_runs(study: Study) -> dict[str, str | None]:
+    """The runs that leave every count → the run they are the same replies as, or None.
+
+    Shown to be wrong: other weights answered, by name or by the server's own word; or
+    the replies are another run's, character for character, under another model's name.
+    """
+    found: dict[str, str | None] = {}
+    told = alarms(study)
+    for alarm in told:
+        if alarm.kind in ("wrong_weights", "other_model"):
+            found |= dict.fromkeys(alarm.runs)
+    for alarm in told:
+        if alarm.kind == "identical_replies" and alarm.is_grave:
+            first, *rest = sorted(alarm.runs, key=lambda name: name in found)
+            found |= dict.fromkeys(rest, first)
+    return found
+
+
+def audit_frame(study: Study, lang: str = "en") -> pd.DataFrame:
+    """One row an alarm, the grave first; see `igaku.audit`."""
+    import pandas as pd
+
+    rows = [(a.kind, a.is_grave, a.runs, a.text(lang)) for a in alarms(study)]
+    return pd.DataFrame(rows, columns=["kind", "grave", "runs", "text"])

@@ -301,3 +301,60 @@ def _power(row: pd.Series, margin: float) -> tuple[Any, ...]:
         statistics.required_questions(SMALL, share),
         statistics.noninferiority_power(n, share, margin),
     )
+
+
+PAIRS = (
+    "reference", "candidate", "family", "exam", "n", "both", "only_reference",
+    "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
+    "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
+    "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
+    "margin", "tainted",
+)  # fmt: skip
+
+
+def pairs_frame(study: Study) -> pd.DataFrame:
+    """One row a pair, candidate against reference; see `igaku.pairs`."""
+    import numpy as np
+
+    from igaku.study.audits import wrong_runs
+
+    wrong = wrong_runs(study)
+    table = pair_table(study)
+    found = table.rename(
+        columns={
+            "a": "reference", "b": "candidate", "kind": "family",
+            "only_a": "only_reference", "only_b": "only_candidate",
+            "lost_b": "lost_candidate", "lost_a": "lost_reference",
+            "newcombe_low": "newcombe_high", "newcombe_high": "newcombe_low",
+            "midp": "pvalue", "noninferior": "not_worse_p", "equivalent": "equivalent_p",
+        }
+    ).assign(
+        difference=-table["difference"], low=-table["tango_high"],
+        high=-table["tango_low"], margin=study.margin,
+    )  # fmt: skip
+    for name in ("newcombe_low", "newcombe_high"):
+        found[name] = -found[name]
+    pair = found[["reference", "candidate"]]
+    found["tainted"] = pair.isin(list(wrong)).any(axis=1).to_numpy(bool)
+    found["adjusted"] = found["not_worse_adjusted"] = np.nan
+    for _, each in found[~found["tainted"]].groupby(["family", "exam"]):
+        for name, own in (
+            ("adjusted", "pvalue"),
+            ("not_worse_adjusted", "not_worse_p"),
+        ):
+            found.loc[each.index, name] = statistics.holm(each[own].to_numpy())
+    return found[list(PAIRS)]
+
+
+def flips_frame(study: Study, reference: str, candidate: str) -> pd.DataFrame:
+    """One row per question on which two runs part; see `igaku.flips`."""
+    a, b = study.run(reference), study.run(candidate)
+    way = {"only_a": "only_reference", "only_b": "only_candidate"}
+    found = flips(a, b)
+    found = found[found["flip"].isin(list(way))].replace({"flip": way})
+    kept = ["outcome", "answer", "content"]
+    for name, run in (("reference", a), ("candidate", b)):
+        rows = run.rows.set_index("problem_id")[kept].add_prefix(f"{name}_")
+        found = found.join(rows, on="problem_id")
+    gold = a.rows.set_index("problem_id")["gold"]
+    return found.join(gold, on="problem_id").reset_index(drop=True)

@@ -268,3 +268,43 @@ def _column(row: pd.Series, words: dict[str, str]) -> list[str]:
         return [words["not_run"]] * 4
     shown = [row["correct"], f"{row['correct'] / asked:.1%}"]
     return [str(value) for value in (*shown, row["blank"], row["api_errors"])]
+
+
+def runs_frame(study: Any) -> pd.DataFrame:
+    """One row a run; see `igaku.runs`."""
+    import pandas as pd
+
+    from igaku.study.audits import wrong_runs
+    from igaku.study.study import role
+
+    wrong = wrong_runs(study)
+    rows = []
+    for run in study.runs:
+        found = _summary_row(run)
+        outcomes = run.rows["outcome"]
+        rows.append(
+            found
+            | {
+                "right": found["correct"],
+                "role": role(run),
+                "lost": int(is_lost(run.rows).sum()),
+                "api_error": int((outcomes == "api_error").sum()),
+                "identity": run.identity,
+                "counted": run.name not in wrong,
+                "same_as": wrong.get(run.name),
+                "max_tokens": run.budget,
+                "reasoning_effort": run.settings.get("reasoning_effort"),
+                "seconds": _quantile(run.rows["seconds"], 0.5),
+                "completion_tokens": _quantile(run.rows["completion_tokens"], 0.5),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(RUNS))
+
+
+RUNS = (
+    "run", "label", "status", "cause", "role", "origin", "exam", "planned", "asked",
+    "right", "accuracy", "low", "high", "blank", "lost", "api_error", "verdict",
+    "short", "identity", "counted", "same_as", "format", "quantization", "size_gb",
+    "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
+    "started",
+)  # fmt: skip

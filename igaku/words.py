@@ -1,0 +1,234 @@
+"""The record's vocabulary, and the two languages it is shown in.
+
+Frames carry the machine's words (`outcome`, `only_reference`, `BROKEN`); `printed` puts
+a reader's words in their place at the rim, and `say` fills in a sentence. Both read
+`text/`: `words.*.yaml` hold headings, values and units in both languages,
+`*.<lang>.yaml` the sentences. Nothing else in the package knows a language.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from igaku.errors import IgakuError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+LANGUAGES = ("en", "ja")
+TEXT = Path(__file__).parent / "text"
+
+# --- what the record calls things -----------------------------------------------------
+
+OUTCOMES = (
+    "answered", "wrong_cardinality", "unparsable", "refused", "truncated", "empty",
+    "api_error", "wrong_model", "not_run",
+)  # fmt: skip
+# The outcomes that are lost, and the cause each of them speaks for.
+CAUSES = {"truncated": "budget", "api_error": "api", "empty": "output"}
+NO_REPLY = ("api_error", "wrong_model", "not_run")
+# What a comparison of two runs must hold fixed, as a run's settings name it.
+HELD_FIXED = (
+    "max_tokens", "reasoning_effort", "shots", "prompt", "language", "serial_context",
+    "temperature", "top_p", "seed", "extra_body",
+)  # fmt: skip
+LEVEL = 0.05  # two-sided, of a difference; the intervals are its 95 %
+ONE_SIDED = 0.025  # of "not worse by the margin": the same limit of the same interval
+PASS_MARK = 0.75
+MARKS = {"unverified": "†", "wrong_model": "‡"}  # behind a run's label
+MISSING = "–"
+
+# --- text that shows and never obeys --------------------------------------------------
+
+# Control characters become their visible pictures; a lone surrogate a question mark.
+VISIBLE: dict[int, int | str] = {
+    code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"
+}
+VISIBLE |= {0x7F: 0x2421} | {
+    code: f"<U+{code:04X}>"  # overrides of the reading direction hide what was written
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+}
+
+
+def plain(value: object) -> str:
+    """Any value as text without characters that steer a terminal or hide others."""
+    text = str(value).encode("utf-8", "replace").decode().replace("\r\n", "\n")
+    return text.translate(VISIBLE)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is unknown: None, pandas' NA, NaT or a nan."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and math.isnan(value)
+
+
+def labelled(label: str, identity: str) -> str:
+    """A run's label with the mark of what is known of its weights, if it needs one.
+
+    >>> labelled("openai @8bit", "unverified")
+    'openai @8bit †'
+    """
+    return f"{label} {MARKS[identity]}" if identity in MARKS else label
+
+
+# --- frames ---------------------------------------------------------------------------
+
+
+def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
+    """A frame as readers of a language see it; the frame itself stays as it is.
+
+    Headings, outcomes and other words of the record are those of `text/`, numbers
+    are in the unit that their column has there (a fraction as percent, a difference in
+    points, a p-value to three places), and every text is escaped.
+    """
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+    known, shown = _words(), frame.copy()
+    for name in shown.columns:
+        if words := known["values"].get(name):
+            shown[name] = [_word(words, value, lang) for value in shown[name]]
+    uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
+    style = Styler(shown, uuid=uuid, cell_ids=False)
+    for name in shown.columns:
+        kind = _format_of(name, shown.columns)
+        style = style.format(
+            lambda value, kind=kind: formatted(value, kind),
+            subset=[name],
+            escape="html",
+        )
+    style = style.format_index(plain, axis=0, escape="html")
+    if shown.columns.nlevels == 1:
+        heads = [html.escape(plain(heading(name, lang))) for name in shown.columns]
+        style = style.relabel_index(heads, axis="columns")
+    else:
+        style = style.format_index(plain, axis=1, escape="html")
+    if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
+        style = style.hide(axis="index")
+    # JupyterLab typesets TeX in HTML outputs, except below these classes.
+    return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def _format_of(name: Any, columns: Any) -> str | None:
+    """The unit of a column; the limits of an interval have that of their estimate."""
+    if name in ("low", "high"):
+        return "points" if "difference" in columns else "share"
+    kind = _words()["formats"].get(name)
+    return None if kind is None else str(kind)
+
+
+def heading(name: object, lang: str) -> str:
+    """A column's heading in a language; its own name where `text/` has none."""
+    told = _words()["columns"].get(name)
+    return str(name) if told is None else str(_of(told, lang))
+
+
+def word(kind: str, value: object, lang: str) -> str:
+    """A word of the record in a language: `word("outcome", "empty", "en")`."""
+    return str(_word(_words()["values"].get(kind, {}), value, lang))
+
+
+def formatted(value: Any, kind: str | None = None) -> str:
+    """A cell as text: a share, points, a p-value, a whole number, or as it is.
+
+    >>> formatted(0.715, "share"), formatted(-0.005, "points"), formatted(0.7948, "p")
+    ('71.5%', '−0.5', '0.795')
+    """
+    if isinstance(value, tuple | list):
+        return ", ".join(map(plain, value)) or MISSING
+    if is_missing(value):
+        return MISSING
+    if isinstance(value, bool | str) or kind is None:
+        return plain(value)
+    return _FORMATS[kind](value).replace("-", "−")
+
+
+def p_of(pvalue: float) -> str:
+    """A p-value as it stands in a sentence.
+
+    >>> p_of(0.79484), p_of(0.0002)
+    ('p = 0.795', 'p < 0.001')
+    """
+    return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}"
+
+
+_FORMATS = {
+    "share": lambda value: f"{value:.1%}",
+    "points": lambda value: f"{100 * value:+.1f}" if round(1000 * value) else "0.0",
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
+    "whole": lambda value: f"{value:,.0f}",
+    "one": lambda value: f"{value:,.1f}",
+    "two": lambda value: f"{value:,.2f}",
+}
+
+# --- sentences ------------------------------------------------------------------------
+
+
+def say(block: str, lang: str = "en", **numbers: Any) -> str:
+    """The sentence of that name in a language, its numbers filled in.
+
+    Text only: whoever puts it into a page escapes it there.
+    """
+    sentences = _sentences(checked(lang))
+    if block not in sentences.globals["blocks"]:
+        raise KeyError(f"no sentence {block!r} in text/*.{lang}.yaml")
+    return " ".join(sentences.get_template(block).render(**numbers).split())
+
+
+def checked(lang: str) -> str:
+    """The language, if it is one of the two."""
+    if lang not in LANGUAGES:
+        raise IgakuError(f"lang is {lang!r}: give 'ja' or 'en'.")
+    return lang
+
+
+@cache
+def _words() -> dict[str, Any]:
+    found: dict[str, Any] = {"columns": {}, "values": {}, "formats": {}}
+    for path in sorted(TEXT.glob("words.*.yaml")):
+        for kind, told in _read(path).items():
+            found[kind].update(told)
+    return found
+
+
+@cache
+def _sentences(lang: str) -> Any:
+    import jinja2
+
+    blocks: dict[str, str] = {}
+    for path in sorted(TEXT.glob(f"*.{lang}.yaml")):
+        blocks |= _read(path)
+    made = jinja2.Environment(
+        loader=jinja2.DictLoader(blocks), undefined=jinja2.StrictUndefined
+    )
+    made.globals["blocks"] = frozenset(blocks)
+    made.filters |= {
+        "share": _FORMATS["share"], "points": lambda v: formatted(v, "points"),
+        "p": p_of, "n": _FORMATS["whole"],
+        "size": lambda v: f"{abs(100 * v):.1f}",
+    }  # fmt: skip
+    return made
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text("utf-8"), loader) or {}
+
+
+def _word(words: Mapping[Any, Any], value: Any, lang: str) -> Any:
+    return value if is_missing(value) else _of(words.get(value, value), lang)
+
+
+def _of(told: Any, lang: str) -> Any:
+    return told[checked(lang)] if isinstance(told, dict) else told
