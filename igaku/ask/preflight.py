@@ -85,7 +85,7 @@ def check(settings: Settings, questions: Sequence[Question]) -> Check:
     if settings.base_url == LAB:
         raise IgakuError(
             f"{settings.model} is an embedded model and is not being served: use "
-            "`with igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
+            "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
         )
     facts = _facts(settings)
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
