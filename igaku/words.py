@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import html
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,12 +100,8 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
     style = Styler(shown, uuid=uuid, cell_ids=False)
     for name in shown.columns:
-        kind = _format_of(name, shown.columns)
-        style = style.format(
-            lambda value, kind=kind: formatted(value, kind),
-            subset=[name],
-            escape="html",
-        )
+        told = partial(formatted, kind=_format_of(name, shown.columns))
+        style = style.format(told, subset=[name], escape="html")
     style = style.format_index(plain, axis=0, escape="html")
     if shown.columns.nlevels == 1:
         heads = [html.escape(plain(heading(name, lang))) for name in shown.columns]

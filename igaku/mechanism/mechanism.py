@@ -1,8 +1,8 @@
 """What fewer bits in one component do to the chain, and what the budget makes of that.
 
 Reads the replies of `igaku.mechanism.ablation`, every one generated far beyond the
-budget, so that any smaller budget can be looked at afterwards: a reply counts at K when it had
-finished within K tokens. Intervals of the claims are simultaneous over the family of
+budget, so that any smaller budget can be looked at afterwards: a reply counts at K
+when it had finished within K tokens. Intervals of the claims are simultaneous over the family of
 all component × bits pairs (Bonferroni), so that a claim holds for the whole table.
 """
 

@@ -312,6 +312,9 @@ PAIRS = (
 )  # fmt: skip
 
 
+ADJUSTED = {"adjusted": "pvalue", "not_worse_adjusted": "not_worse_p"}
+
+
 def pairs_frame(study: Study) -> pd.DataFrame:
     """One row a pair, candidate against reference; see `igaku.pairs`."""
     import numpy as np
@@ -326,7 +329,8 @@ def pairs_frame(study: Study) -> pd.DataFrame:
             "only_a": "only_reference", "only_b": "only_candidate",
             "lost_b": "lost_candidate", "lost_a": "lost_reference",
             "newcombe_low": "newcombe_high", "newcombe_high": "newcombe_low",
-            "midp": "pvalue", "noninferior": "not_worse_p", "equivalent": "equivalent_p",
+            "midp": "pvalue", "noninferior": "not_worse_p",
+            "equivalent": "equivalent_p",
         }
     ).assign(
         difference=-table["difference"], low=-table["tango_high"],
@@ -338,10 +342,7 @@ def pairs_frame(study: Study) -> pd.DataFrame:
     found["tainted"] = pair.isin(list(wrong)).any(axis=1).to_numpy(bool)
     found["adjusted"] = found["not_worse_adjusted"] = np.nan
     for _, each in found[~found["tainted"]].groupby(["family", "exam"]):
-        for name, own in (
-            ("adjusted", "pvalue"),
-            ("not_worse_adjusted", "not_worse_p"),
-        ):
+        for name, own in ADJUSTED.items():
             found.loc[each.index, name] = statistics.holm(each[own].to_numpy())
     return found[list(PAIRS)]
 

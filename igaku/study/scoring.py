@@ -98,7 +98,7 @@ def section_table(run: Run, lang: str = "ja") -> pd.DataFrame:
 def status(run: Run) -> Status:
     """The status of a run: as its manifest says, else as its replies show.
 
-    BROKEN: so many replies are lost that the rule of `igaku.ask.health` would stop asking;
+    BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
     its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
     """
     met = run.rows["outcome"].value_counts().items()
@@ -140,7 +140,7 @@ def pass_line(n: int) -> int:
 
 
 def is_lost(rows: pd.DataFrame) -> pd.Series:
-    """Which replies are lost: cut, empty or failed, the losses of `igaku.ask.health`."""
+    """Which replies are lost: cut, empty or failed, the losses of `ask.health`."""
     return rows["outcome"].isin(list(health.CAUSES))
 
 
