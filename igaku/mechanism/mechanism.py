@@ -2,7 +2,8 @@
 
 Reads the replies of `igaku.mechanism.ablation`, every one generated far beyond the
 budget, so that any smaller budget can be looked at afterwards: a reply counts at K
-when it had finished within K tokens. Intervals of the claims are simultaneous over the family of
+when it had finished within K tokens. Intervals of the claims are simultaneous over the
+family of
 all component × bits pairs (Bonferroni), so that a claim holds for the whole table.
 """
 
