@@ -702,7 +702,7 @@ def _entry(run: Run, name: str) -> dict[str, Any]:
 
 
 def _of(study: Study, run: Run, lang: str) -> str:
-    from igaku.study.study import label_of
+    from igaku.study.families import label_of
 
     label = label_of(run, lang)
     return label if run.name in label else f"{label} [{run.name}]"

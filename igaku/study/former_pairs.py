@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from igaku import statistics
 from igaku.study.results import Run
 from igaku.study.scoring import blank, is_lost
-from igaku.study.study import Family, Study
+from igaku.study.families import Family, Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -319,7 +319,7 @@ def pairs_frame(study: Study) -> pd.DataFrame:
     """One row a pair, candidate against reference; see `igaku.pairs`."""
     import numpy as np
 
-    from igaku.study.audits import wrong_runs
+    from igaku.study.former_audits import wrong_runs
 
     wrong = wrong_runs(study)
     table = pair_table(study)
