@@ -5,9 +5,9 @@ the OpenAI client.
 """
 
 import warnings as _warnings
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+
+from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.errors import IgakuError
@@ -54,19 +54,4 @@ __all__ = [
     "walls",
 ]
 
-
-def __getattr__(name: str) -> _Any:
-    """A public name from the module that owns it, or a room of the package."""
-    if name in _HOMES:
-        return getattr(_import_module(_HOMES[name]), name)
-    try:
-        return _import_module(f"igaku.{name}")
-    except ModuleNotFoundError as missing:
-        if missing.name != f"igaku.{name}":
-            raise
-        raise AttributeError(f"module 'igaku' has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    """The public names, for completion in a notebook."""
-    return [*__all__]
+__getattr__, __dir__ = _attach("igaku", _HOMES)
