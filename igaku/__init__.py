@@ -16,7 +16,7 @@ if _TYPE_CHECKING:
     from igaku.server.reply import read_reply
     from igaku.study.frames import audit, flips, pairs, runs, walls
     from igaku.study.recorded import import_recorded
-    from igaku.study.results import load_runs
+    from igaku.study.runs import load_runs
     from igaku.words import printed
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
@@ -32,7 +32,7 @@ _HOMES = {
     "import_recorded": "igaku.study.recorded",
     "is_correct": "igaku.reading.answer",
     "load_exam": "igaku.exam.questions",
-    "load_runs": "igaku.study.results",
+    "load_runs": "igaku.study.runs",
     "outcome_of": "igaku.reading.answer",
     "read_reply": "igaku.server.reply",
 }

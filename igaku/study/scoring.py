@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health
 from igaku.exam.igakuqa import SECTIONS
-from igaku.study.results import Run
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
