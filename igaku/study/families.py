@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.study import scoring
-from igaku.study.results import Run, find_runs, outputs_folder
+from igaku.study.runs import Run, find_runs, outputs_folder
 from igaku.words import HELD_FIXED, checked, labelled
 
 MARGIN = 0.025  # 10 of 400 questions

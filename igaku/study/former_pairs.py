@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
-from igaku.study.results import Run
-from igaku.study.scoring import blank, is_lost
 from igaku.study.families import Family, Study
+from igaku.study.runs import Run
+from igaku.study.scoring import blank, is_lost
 
 if TYPE_CHECKING:
     import numpy as np

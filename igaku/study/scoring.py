@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health
 from igaku.exam.igakuqa import SECTIONS
-from igaku.study.results import Run
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -275,7 +275,7 @@ def runs_frame(study: Any) -> pd.DataFrame:
     import pandas as pd
 
     from igaku.study.audits import wrong_runs
-    from igaku.study.study import role
+    from igaku.study.families import role
 
     wrong = wrong_runs(study)
     rows = []

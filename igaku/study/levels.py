@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku.shown import is_missing, say
-from igaku.study.official import COMPULSORY
-from igaku.study.results import Run
+from igaku.study.lines import COMPULSORY
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +225,7 @@ def level_name(stratum: str, level: str, lang: str) -> str:
 
 
 def stratum_name(stratum: str, lang: str) -> str:
-    """The readable name of a stratum of `igaku.study.strata`.
+    """The readable name of a stratum of `igaku.study.levels`.
 
     >>> stratum_name("speciality", "ja")
     '診療科'

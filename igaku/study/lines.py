@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from igaku.study.results import Run
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
