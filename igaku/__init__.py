@@ -54,4 +54,7 @@ __all__ = [
     "walls",
 ]
 
-__getattr__, __dir__ = _attach("igaku", _HOMES)
+# The rooms that a notebook uses by name.
+_ROOMS = ("ask", "figures", "pages", "params", "statistics", "study", "words")
+
+__getattr__, __dir__ = _attach("igaku", _HOMES, _ROOMS)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 
 def attach(
-    package: str, homes: Mapping[str, str]
+    package: str, homes: Mapping[str, str], rooms: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package whose public names live in `homes`.
 
     `homes` maps a name to the module that owns it, as in `{"load_exam":
-    "igaku.exam.questions"}`, or to the package itself where the name is a module of it.
-    Other modules of the package are found by their names, and not listed.
+    "igaku.exam.questions"}`. Modules of the package are found by their own names; those
+    in `rooms` are listed too.
     """
 
     def __getattr__(name: str) -> Any:
@@ -30,6 +30,6 @@ def attach(
             ) from None
 
     def __dir__() -> list[str]:
-        return sorted(homes)
+        return sorted({*homes, *rooms})
 
     return __getattr__, __dir__
