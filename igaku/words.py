@@ -97,21 +97,33 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     for name in shown.columns:
         if words := known["values"].get(name):
             shown[name] = [_word(words, value, lang) for value in shown[name]]
+    # Styler escapes neither what a formatter makes of a value nor the names of an
+    # index: so all of it is escaped here.
+    shown.index = shown.index.set_names(_named(shown.index, lang))
+    shown.columns = shown.columns.set_names(_named(shown.columns, lang))
     uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
     style = Styler(shown, uuid=uuid, cell_ids=False)
     for name in shown.columns:
-        told = partial(formatted, kind=_format_of(name, shown.columns))
-        style = style.format(told, subset=[name], escape="html")
-    style = style.format_index(plain, axis=0, escape="html")
-    if shown.columns.nlevels == 1:
-        heads = [html.escape(plain(heading(name, lang))) for name in shown.columns]
-        style = style.relabel_index(heads, axis="columns")
-    else:
-        style = style.format_index(plain, axis=1, escape="html")
+        told = partial(_escaped, kind=_format_of(name, shown.columns))
+        style = style.format(told, subset=[name])
+    heads = partial(_heads, lang=lang)
+    style = style.format_index(_escaped, axis=0).format_index(heads, axis=1)
     if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
         style = style.hide(axis="index")
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def _escaped(value: object, kind: str | None = None) -> str:
+    return html.escape(formatted(value, kind))
+
+
+def _named(axis: pd.Index, lang: str) -> list[str | None]:
+    return [None if name is None else _heads(name, lang) for name in axis.names]
+
+
+def _heads(name: object, lang: str) -> str:
+    return _escaped(heading(name, lang))
 
 
 def _format_of(name: Any, columns: Any) -> str | None:

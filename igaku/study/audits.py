@@ -17,7 +17,7 @@ from igaku.pages.view import of_check, trials_words
 from igaku.server.client import served_as
 from igaku.shown import is_missing, say
 from igaku.study import scoring
-from igaku.study.results import Run, unmeasured
+from igaku.study.runs import Run, unmeasured
 from igaku.study.study import CONDITION, Study, condition, role, unlike
 
 if TYPE_CHECKING:

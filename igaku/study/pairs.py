@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
-from igaku.study.results import Run
+from igaku.study.runs import Run
 from igaku.study.scoring import blank, is_lost
 from igaku.study.study import Family, Study
 

@@ -20,7 +20,7 @@ from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.shown import labelled, say
 from igaku.study import scoring
-from igaku.study.results import Run, find_runs, outputs_folder
+from igaku.study.runs import Run, find_runs, outputs_folder
 
 MARGIN = 0.025  # 10 of 400 questions
 CONDITION = (

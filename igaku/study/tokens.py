@@ -20,7 +20,7 @@ from igaku.ask.manifest import CONDITION
 from igaku.errors import IgakuError
 from igaku.statistics import Proportion, proportion
 from igaku.study import scoring
-from igaku.study.results import Run
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np

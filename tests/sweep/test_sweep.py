@@ -23,7 +23,7 @@ from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
-from igaku.study.results import find_runs
+from igaku.study.runs import find_runs
 from igaku.sweep import sweep_report, sweep_status, sweeping
 from igaku.sweep.sweep import read_sweep
 from igaku.sweep.sweep_status import JOB_LOCK, held, is_held, lane_lock
