@@ -6,12 +6,16 @@ from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.study.families import open_study
+    from igaku.study.frames import cards, official, published, sections, strata
 
-_FRAMES = ()
 _HOMES = {
+    "cards": "igaku.study.frames",
+    "official": "igaku.study.frames",
     "open_study": "igaku.study.families",
-    **dict.fromkeys(_FRAMES, "igaku.study.frames"),
+    "published": "igaku.study.frames",
+    "sections": "igaku.study.frames",
+    "strata": "igaku.study.frames",
 }
-__all__ = ["open_study"]
+__all__ = ["cards", "official", "open_study", "published", "sections", "strata"]
 
 __getattr__, __dir__ = _attach("igaku.study", _HOMES)
