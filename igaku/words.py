@@ -104,7 +104,7 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
     style = Styler(shown, uuid=uuid, cell_ids=False)
     for name in shown.columns:
-        told = partial(_escaped, kind=_format_of(name, shown.columns))
+        told = partial(_escaped, kind=unit_of(name, shown.columns))
         style = style.format(told, subset=[name])
     # Columns that are values themselves, as unstack makes them, are told as such.
     values = known["values"].get(frame.columns.name, {})
@@ -114,8 +114,20 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     style = style.format_index(lambda name: heads.get(name) or told(name), axis=1)
     if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
         style = style.hide(axis="index")
+    sides = [f".col{i}" for i in range(frame.shape[1]) if holds_words(shown.iloc[:, i])]
+    if sides:
+        style = style.set_table_styles(
+            [{"selector": ", ".join(sides), "props": "text-align: left;"}]
+        )
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def holds_words(column: pd.Series) -> bool:
+    """Whether a column is of words, which stand to the left, numbers to the right."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    return is_bool_dtype(column) or not is_numeric_dtype(column)
 
 
 def _escaped(value: object, kind: str | None = None) -> str:
@@ -130,7 +142,7 @@ def _heads(name: object, lang: str) -> str:
     return _escaped(heading(name, lang))
 
 
-def _format_of(name: Any, columns: Any) -> str | None:
+def unit_of(name: Any, columns: Any) -> str | None:
     """The unit of a column; the limits of an interval have that of their estimate."""
     if name in ("low", "high"):
         return "points" if "difference" in columns else "share"
