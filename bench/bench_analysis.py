@@ -41,7 +41,7 @@ import json, sys, time
 began = time.perf_counter()
 import pandas, scipy.stats, statsmodels.stats.multitest
 from igaku.study.pairs import gates, pair_table
-from igaku.study.results import find_runs
+from igaku.study.runs import find_runs
 from igaku.study.study import study_of
 imported = time.perf_counter()
 study = study_of(find_runs(sys.argv[1], texts=False))

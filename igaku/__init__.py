@@ -5,9 +5,9 @@ the OpenAI client.
 """
 
 import warnings as _warnings
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+
+from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.errors import IgakuError
@@ -16,7 +16,7 @@ if _TYPE_CHECKING:
     from igaku.server.reply import read_reply
     from igaku.study.frames import audit, flips, pairs, runs, walls
     from igaku.study.recorded import import_recorded
-    from igaku.study.results import load_runs
+    from igaku.study.runs import load_runs
     from igaku.words import printed
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
@@ -32,7 +32,7 @@ _HOMES = {
     "import_recorded": "igaku.study.recorded",
     "is_correct": "igaku.reading.answer",
     "load_exam": "igaku.exam.questions",
-    "load_runs": "igaku.study.results",
+    "load_runs": "igaku.study.runs",
     "outcome_of": "igaku.reading.answer",
     "read_reply": "igaku.server.reply",
 }
@@ -54,19 +54,7 @@ __all__ = [
     "walls",
 ]
 
+# The rooms that a notebook uses by name.
+_ROOMS = ("ask", "figures", "pages", "params", "statistics", "study", "words")
 
-def __getattr__(name: str) -> _Any:
-    """A public name from the module that owns it, or a room of the package."""
-    if name in _HOMES:
-        return getattr(_import_module(_HOMES[name]), name)
-    try:
-        return _import_module(f"igaku.{name}")
-    except ModuleNotFoundError as missing:
-        if missing.name != f"igaku.{name}":
-            raise
-        raise AttributeError(f"module 'igaku' has no attribute {name!r}") from None
-
-
-def __dir__() -> list[str]:
-    """The public names, for completion in a notebook."""
-    return [*__all__]
+__getattr__, __dir__ = _attach("igaku", _HOMES, _ROOMS)

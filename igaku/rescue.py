@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from igaku import paths, words
@@ -34,6 +33,7 @@ def rescue(
     max_tokens: int | None = None,
     base_url: str | None = None,
     outputs_dir: Path | None = None,
+    lang: str = "en",
 ) -> Iterator[Path]:
     """Ask a run's lost questions with a larger budget, then with its own; the folders.
 
@@ -54,7 +54,7 @@ def rescue(
     chosen = [settings_from(**sitting) for sitting in sittings]
     asked = [len(questions_of(settings)) for settings in chosen]
     for settings, sitting, total in zip(chosen, sittings, asked, strict=True):
-        _execute(settings, sitting, total)
+        _execute(settings, sitting | {"lang": lang}, total)
         yield settings.folder
 
 
@@ -78,25 +78,16 @@ def parameters(base: Base, max_tokens: int) -> dict[str, Any]:
 
 
 def _execute(settings: Settings, given: Mapping[str, Any], total: int) -> None:
-    """Execute run.ipynb with parameters of any type, showing how many replies are in.
-
-    They go through a file: papermill makes text of False and numbers of some texts.
-    """
-    import yaml
+    """Execute run.ipynb, showing how many replies are in."""
     from tqdm import tqdm
 
-    from igaku.demo import papermill, replies
+    from igaku import workbook
 
     folder = settings.folder
-    with (
-        TemporaryDirectory() as place,
-        tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar,
-    ):
-        file = Path(place) / "parameters.yaml"
-        file.write_text(yaml.safe_dump(dict(given), allow_unicode=True), "utf-8")
-        papermill(
+    with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
+        workbook.execute(
             "run.ipynb",
             folder / "run.ipynb",
-            ["-f", str(file)],
-            lambda: bar.update(replies(folder) - bar.n),
+            given,
+            lambda: bar.update(workbook.replies(folder) - bar.n),
         )

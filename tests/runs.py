@@ -2,7 +2,7 @@
 
 import json
 
-from igaku.study import results
+from igaku.study.runs import load_run
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
 
@@ -72,4 +72,4 @@ def sit(
     (place / "manifest.json").write_text(
         json.dumps(manifest | about, ensure_ascii=False), encoding="utf-8"
     )
-    return results.load_run(place)
+    return load_run(place)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stand_in import Answer, StandIn, cut
 from typer.testing import CliRunner
 
-from igaku import cli, demo
+from igaku import cli, workbook
 from igaku.ask import manifest, run
 from igaku.ask.folder import write_manifest
 from igaku.ask.lost import base_of
@@ -385,13 +385,12 @@ def test_lost_of_names_a_folder(name, tmp_path):
 def test_the_command_tells_the_notebook_what_the_run_was_told(tmp_path, monkeypatch):
     seen = []
 
-    def papermill(notebook, output, options, watch):
-        import papermill.iorw
-
-        seen.append(papermill.iorw.read_yaml_file(options[options.index("-f") + 1]))
+    def run(command, watch, keep=()):
+        seen.append(yaml.safe_load(command[command.index("-y") + 1]))
         watch()
+        return 0, ""
 
-    monkeypatch.setattr(demo, "papermill", papermill)
+    monkeypatch.setattr(workbook, "run", run)
     written(
         tmp_path, ["truncated"], extra_body=BODY, temperature=1e-5, top_p=0.9, seed=3,
         reasoning_effort="low", concurrency=4, timeout=100, card={"label": "10_0"},
@@ -400,6 +399,7 @@ def test_the_command_tells_the_notebook_what_the_run_was_told(tmp_path, monkeypa
         rescue("base", base_url="http://127.0.0.1:9/v1", outputs_dir=tmp_path)
     )
     assert [folder.name for folder in folders] == ["base-rescue", "base-control"]
+    assert [given.pop("lang") for given in seen] == ["en", "en"]
     rescued, control = (settings_from(**given) for given in seen)
     assert (rescued.max_tokens, control.max_tokens) == (256, 64)
     assert (rescued.timeout, control.timeout) == (400, 100)

@@ -26,7 +26,7 @@ from igaku.figures.plots_study import (
 from igaku.shown import Picture, is_missing, say
 from igaku.study.audits import is_one_measurement
 from igaku.study.pairs import SMALL, flips
-from igaku.study.results import Run
+from igaku.study.runs import Run
 from igaku.study.study import Study
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from igaku.figures.plots_study import (
     shown_first,
 )
 from igaku.shown import Picture, is_missing, say
-from igaku.study import scoring, strata
-from igaku.study.official import MOST_KINKI, Official, Part, official
+from igaku.study import levels, scoring
+from igaku.study.lines import MOST_KINKI, Official, Part, official
 from igaku.study.scoring import PASS_MARK, TOTAL, WORDS
 from igaku.study.study import Study, role, size_gb
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from igaku.study.results import Run
+    from igaku.study.runs import Run
 
 
 WIDER = 0.35  # of a column, for the column of all sections
@@ -98,7 +98,7 @@ def human_accuracy(study: Study, runs: Sequence[Run]) -> Picture:
     On the diagonal a model is right as often as the examinees were.
     """
     use_style()
-    bands = {run.name: strata.by_human_accuracy(run) for run in runs}
+    bands = {run.name: levels.by_human_accuracy(run) for run in runs}
     known = [run for run in runs if len(bands[run.name])]
     drawn = shown_first(known)
     title = say(
@@ -491,7 +491,7 @@ def _label_bands(
     Under it stand its name and its n, a span where runs differ.
     """
     centres, texts = {}, []
-    for band in strata.BAND_NAMES:
+    for band in levels.BAND_NAMES:
         rows = [row for t in tables for _, row in t[t["level"] == band].iterrows()]
         if rows:
             most = max(rows, key=lambda row: row["n"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from igaku.study.results import Run
+    from igaku.study.runs import Run
 
 MOST = 12  # runs in a figure; the tables carry all of them
 GREY = "#6e6e6e"

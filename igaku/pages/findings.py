@@ -41,9 +41,9 @@ from igaku.shown import (
 )
 from igaku.study import scoring
 from igaku.study.audits import alarms, effort_of, tainting
-from igaku.study.official import official
+from igaku.study.lines import official
 from igaku.study.pairs import SMALL, with_power
-from igaku.study.results import Run
+from igaku.study.runs import Run
 from igaku.study.study import Study, role, size_gb
 
 if TYPE_CHECKING:

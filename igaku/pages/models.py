@@ -39,8 +39,8 @@ from igaku.shown import (
 )
 from igaku.study import scoring
 from igaku.study.audits import alarms, tainting
-from igaku.study.official import MOST_KINKI, Official, bounds, official
-from igaku.study.results import Run
+from igaku.study.lines import MOST_KINKI, Official, bounds, official
+from igaku.study.runs import Run
 from igaku.study.study import Study, role, size_gb
 
 # --- audits ---------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from igaku.shown import (
     share,
 )
 from igaku.study import scoring
-from igaku.study.results import Run, find_runs, unmeasured
+from igaku.study.runs import Run, find_runs, unmeasured
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "

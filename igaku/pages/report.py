@@ -32,7 +32,7 @@ from igaku.shown import (
     table,
 )
 from igaku.study import scoring
-from igaku.study.results import Run
+from igaku.study.runs import Run
 from igaku.study.study import CONDITION, Study, condition, role, size_gb
 
 REPORT = "report"

@@ -21,10 +21,10 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study.official import kinki_choices
+from igaku.study.levels import level_name, stratum_name, stratum_table
+from igaku.study.lines import kinki_choices
 from igaku.study.pairs import patterns
-from igaku.study.results import Run
-from igaku.study.strata import level_name, stratum_name, stratum_table
+from igaku.study.runs import Run
 from igaku.study.study import Study, role
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from igaku.shown import (
 )
 from igaku.statistics import proportion
 from igaku.study import tokens
-from igaku.study.results import Run
+from igaku.study.runs import Run
 from igaku.study.study import Study, role
 from igaku.study.tokens import Counts, Rescue, Spending
 

@@ -32,7 +32,7 @@ from igaku.shown import (
     written,
 )
 from igaku.study import scoring
-from igaku.study.results import Run
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,7 +28,7 @@ from igaku.params.fields import RULES
 from igaku.params.settings import ModelFile, find_card, run_name, slugified, slugs
 from igaku.reading.answer import Graded, outcome_of
 from igaku.server.reply import Reply
-from igaku.study.official import CREDITED
+from igaku.study.lines import CREDITED
 
 NAMES = (
     re.compile(r"(?P<stem>.+)_(?P<year>\d{4})_[A-F]\.jsonl?"),

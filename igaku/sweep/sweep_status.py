@@ -24,7 +24,7 @@ from igaku.ask import health, manifest
 from igaku.ask.folder import ANSWERS, Row, read_rows, replace
 from igaku.errors import IgakuError
 from igaku.params.fields import LAB
-from igaku.study.results import JOB
+from igaku.study.runs import JOB
 from igaku.sweep.sweep import Job, Sweep, server_of
 
 JOB_LOCK = ".job.lock"

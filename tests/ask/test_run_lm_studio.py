@@ -10,7 +10,7 @@ from igaku.ask import run
 from igaku.ask.folder import ANSWERS, read_manifest, read_rows
 from igaku.errors import EngineCrashed, IgakuError, NotLoaded, WrongModel
 from igaku.params.settings import settings_from
-from igaku.study.results import load_run
+from igaku.study.runs import load_run
 
 EIGHT, GGUF = "openai/gpt-oss-20b@8bit", "openai/gpt-oss-20b@mxfp4"
 Q8 = "mlx-community/gpt-oss-20b-mxfp4-q8"

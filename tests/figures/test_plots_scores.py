@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from legible import check_legible, texts
 
 from igaku.figures import plots_scores, plots_study, plots_tokens
-from igaku.study import recorded, results, strata, tokens
+from igaku.study import levels, recorded, tokens
+from igaku.study.runs import find_runs, load_run
 from igaku.study.study import study_of
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
@@ -54,7 +55,7 @@ def build(folder, right=40, asked=400, questions=None, lines=None, **about):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "answers.jsonl").write_text(text)
-    return results.load_run(folder)
+    return load_run(folder)
 
 
 @pytest.fixture
@@ -304,15 +305,15 @@ def test_small_models_are_sized_in_megabytes(make):
 
 
 def test_every_level_has_a_name_in_both_languages(shared):
-    for stratum in strata.STRATA:
-        assert strata.stratum_name(stratum, "ja") != stratum
-    fixed = {(s, x) for s, xs in strata.LEVELS.items() for x in xs}
-    fixed -= {("human_accuracy", band) for band in strata.BAND_NAMES}
-    assert fixed <= set(strata.LEVEL_NAMES)
+    for stratum in levels.STRATA:
+        assert levels.stratum_name(stratum, "ja") != stratum
+    fixed = {(s, x) for s, xs in levels.LEVELS.items() for x in xs}
+    fixed -= {("human_accuracy", band) for band in levels.BAND_NAMES}
+    assert fixed <= set(levels.LEVEL_NAMES)
     for path in (shared / "data/igakuqa").glob("20*/*_metadata.jsonl"):
         for line in path.open():
             category = json.loads(line).get("category")
-            assert not category or ("speciality", category) in strata.LEVEL_NAMES
+            assert not category or ("speciality", category) in levels.LEVEL_NAMES
 
 
 def test_the_recorded_runs_give_the_numbers_of_the_record(
@@ -322,7 +323,7 @@ def test_the_recorded_runs_give_the_numbers_of_the_record(
     recorded.import_folder(
         (shared / "data/recorded").glob("gpt-oss-20b-*.json"), tmp_path
     )
-    study = study_of(results.find_runs(tmp_path), lang="en")
+    study = study_of(find_runs(tmp_path), lang="en")
     lines = draw("pass_lines", study).alt
     assert "openai @8bit † 286/400 = 71.5% (66.9–75.7)" in lines
     assert "compulsory 153/197 5 short, general 211/297 3 short, 禁忌 2" in lines

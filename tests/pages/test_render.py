@@ -21,7 +21,7 @@ from igaku.pages.render import (
     render_notebook,
     write_index,
 )
-from igaku.study import results
+from igaku.study.runs import load_run
 from igaku.study.study import study_of
 
 HOSTILE = [
@@ -71,7 +71,7 @@ def sitting(folder, contents, outcome="unparsable", label="m", **more):
     settings = {"model": "m", "exam": "calibration", "max_tokens": 64}
     about = {"settings": settings, "card": {"label": label}, "questions": questions}
     (folder / "manifest.json").write_text(json.dumps(about))
-    return results.load_run(folder)
+    return load_run(folder)
 
 
 def notebook(path, *cells, **parameters):
@@ -433,7 +433,7 @@ def proven(tmp_path):
 
 
 def test_a_runs_page_holds_the_card_against_the_servers_word(proven):
-    shown = view.environment(results.load_run(proven / "other"), "en").text
+    shown = view.environment(load_run(proven / "other"), "en").text
     assert "format | GGUF | gguf | agrees" in shown
     assert "size | 22.26 GB | 12.11 GB | differs" in shown
     assert "variant | 8bit | – | cannot be told" in shown
@@ -452,7 +452,7 @@ def test_a_runs_page_holds_the_card_against_the_servers_word(proven):
     ],
 )
 def test_a_result_says_what_is_known_of_its_weights(proven, name, told):
-    assert told in view.result(results.load_run(proven / name), "en").text
+    assert told in view.result(load_run(proven / name), "en").text
 
 
 def test_the_index_marks_weights_and_lists_what_never_began(proven):

@@ -17,7 +17,8 @@ from igaku.ask.manifest import _planned
 from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.server.reply import Reply
-from igaku.study import recorded, results, scoring
+from igaku.study import recorded, scoring
+from igaku.study.runs import find_runs, load_run
 
 # What the recorded files say: correct, asked, blank, API errors; then the status, the
 # budget they were asked with, and how many replies have the recorder's full length.
@@ -64,7 +65,7 @@ def outputs(shared, exam_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs(outputs):
-    return {run.name: run for run in results.find_runs(outputs, raw=True)}
+    return {run.name: run for run in find_runs(outputs, raw=True)}
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def take(tmp_path, exam_dir):
             paths[-1].write_bytes(as_bytes(content))
         options = {"data_dir": exam_dir} | options
         folder = igaku.import_recorded(paths, tmp_path / "out", slug, **options)
-        return results.load_run(folder, raw=True)
+        return load_run(folder, raw=True)
 
     return _take
 
@@ -584,7 +585,7 @@ def test_the_command_takes_one_name_for_all(exam_dir, tmp_path):
     files = sorted(tmp_path.glob("*.json"))
     options = ["--slug", "mine", "--outputs", tmp_path / "out", "--data", exam_dir]
     assert igaku_import(*files, *options).exit_code == 0
-    assert results.load_run(tmp_path / "out" / "mine").asked == 2
+    assert load_run(tmp_path / "out" / "mine").asked == 2
 
 
 def test_the_year_is_the_names_else_the_options(exam_dir, tmp_path):
@@ -593,7 +594,7 @@ def test_the_year_is_the_names_else_the_options(exam_dir, tmp_path):
     options = ["--outputs", tmp_path / "out", "--data", exam_dir]
     assert igaku_import(tmp_path / "112-A_x.jsonl", *options).exit_code == 0
     assert igaku_import(tmp_path / "y.jsonl", *options, "--year", 2018).exit_code == 0
-    found = {run.name: run.exam for run in results.find_runs(tmp_path / "out")}
+    found = {run.name: run.exam for run in find_runs(tmp_path / "out")}
     assert found == {"x-2018-recorded": "2018", "y-2018-recorded": "2018"}
 
 

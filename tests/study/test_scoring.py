@@ -4,7 +4,8 @@ import pytest
 
 from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
-from igaku.study import results, scoring
+from igaku.study import scoring
+from igaku.study.runs import load_run
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
 RECORDED = {
@@ -45,7 +46,7 @@ def make(tmp_path):
         settings = {"model": "m", "exam": 2022, "max_tokens": 100}
         whole = {"settings": settings, "questions": questions or planned()} | about
         (folder / "manifest.json").write_text(json.dumps(whole))
-        return results.load_run(folder)
+        return load_run(folder)
 
     return _make
 

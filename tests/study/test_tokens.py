@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from igaku.errors import IgakuError
 from igaku.exam import calibration
-from igaku.study import recorded, results, tokens
+from igaku.study import recorded, tokens
+from igaku.study.runs import load_run
 
 BUDGET = 1024
 
@@ -85,7 +86,7 @@ def run_of(tmp_path):
         for file, lines in (("answers", rows), ("probe", probe)):
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (folder / f"{file}.jsonl").write_text(text, encoding="utf-8")
-        return results.load_run(folder)
+        return load_run(folder)
 
     return _run
 
@@ -498,7 +499,7 @@ def test_the_recorded_safeguard_runs_show_what_4096_tokens_rescued(
         recorded.import_recorded(base, tmp_path, "safeguard-mxfp4-recorded"),
         recorded.import_recorded(more, tmp_path, "safeguard-mxfp4-mt4096-recorded"),
     ]
-    runs = [results.load_run(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     (found,) = tokens.rescues(runs)
     assert (found.budget, found.larger, found.lost) == (1024, 4096, 39)
     assert found.counts == tokens.Counts(26, 10, 3, 0, 0)

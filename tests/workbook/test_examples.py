@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from igaku.examples import presentable
-from igaku.study.results import find_runs
+from igaku.study.runs import find_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "outputs" / "examples"

@@ -10,7 +10,7 @@ from stand_in import Answer, StandIn, cut
 
 from igaku.pages.render import render
 from igaku.params.settings import FIELDS
-from igaku.study import results
+from igaku.study.runs import load_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -260,7 +260,7 @@ def shown(notebook):
 
 
 def test_every_reply_is_kept(outputs):
-    rows = results.load_runs(outputs)
+    rows = load_runs(outputs)
     assert rows.groupby("run").size().to_dict() == {"one": LIMIT, "two": LIMIT}
     assert not rows.duplicated(["run", "problem_id"]).any()
     assert set(rows["outcome"]) == {"answered", "unparsable", "truncated"}

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from igaku.shown import is_missing, say
-from igaku.study.official import COMPULSORY
-from igaku.study.results import Run
+from igaku.study.lines import COMPULSORY
+from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from igaku.study.study import Study
 
 BANDS = (0, 60, 80, 90, 100.0001)  # percent of examinees who were right
 BAND_NAMES = ("0–59 %", "60–79 %", "80–89 %", "90–100 %")
@@ -32,6 +34,13 @@ def stratum_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     rows = [row for run in runs for row in _rows(run)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def strata_frame(study: Study) -> pd.DataFrame:
+    """One row per run, stratum and level; see `igaku.study.strata`."""
+    from igaku.study.study import role
+
+    return stratum_table([r for r in study.runs if r.asked and role(r) != "follow-up"])
 
 
 COLUMNS = (
@@ -225,7 +234,7 @@ def level_name(stratum: str, level: str, lang: str) -> str:
 
 
 def stratum_name(stratum: str, lang: str) -> str:
-    """The readable name of a stratum of `igaku.study.strata`.
+    """The readable name of a stratum of `igaku.study.levels`.
 
     >>> stratum_name("speciality", "ja")
     '診療科'

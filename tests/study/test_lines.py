@@ -2,8 +2,8 @@ import pytest
 from runs import planned, replied, sit
 
 import igaku
-from igaku.study import results
-from igaku.study.official import bounds, official
+from igaku.study.lines import bounds, official
+from igaku.study.runs import load_run
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +15,7 @@ def imported(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
             files = sorted((shared / "data").glob(pattern))
-            return results.load_run(
-                igaku.import_recorded(files, folder, slug, year=year)
-            )
+            return load_run(igaku.import_recorded(files, folder, slug, year=year))
 
     return _imported
 

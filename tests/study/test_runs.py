@@ -7,7 +7,8 @@ import pytest
 from runs import planned, replied, sit
 
 from igaku.errors import IgakuError
-from igaku.study import results, scoring
+from igaku.study import scoring
+from igaku.study.runs import COLUMNS, combine, find_runs, load_runs, unmeasured
 
 GOLD = {"900A1": ["a"], "900A2": ["b", "c"], "900B1": ["12"]}
 
@@ -71,8 +72,8 @@ def write(tmp_path):
 
 
 def test_a_row_per_question_with_every_column_typed(write):
-    rows = results.load_runs(write([answer(), answer("900B1")], about=manifest()))
-    assert list(rows.columns) == list(results.COLUMNS)
+    rows = load_runs(write([answer(), answer("900B1")], about=manifest()))
+    assert list(rows.columns) == list(COLUMNS)
     assert rows["problem_id"].tolist() == ["900A1", "900B1"]
     assert {str(rows[c].dtype) for c in ("prompt_tokens", "attempts", "points")} == {
         "Int64"
@@ -91,14 +92,14 @@ def test_a_row_per_question_with_every_column_typed(write):
 
 def test_digits_stay_text(write):
     line = answer("900B1", answer=["0012"], content="0012", served_model="2018")
-    row = results.load_runs(write([line], about=manifest())).iloc[0]
+    row = load_runs(write([line], about=manifest())).iloc[0]
     assert (row["answer"], row["content"]) == (("0012",), "0012")
     assert (row["served_model"], row["prompt_sha256"]) == ("2018", "0012")
 
 
 def test_unknown_is_missing_and_never_zero(write):
     line = answer(completion_tokens=None, seconds=None, correct=None, answer=None)
-    rows = results.load_runs(write([line], about=manifest()))
+    rows = load_runs(write([line], about=manifest()))
     assert rows[["completion_tokens", "seconds", "correct"]].isna().all(axis=None)
     assert rows.loc[0, "answer"] is None
     assert pd.isna(rows["completion_tokens"].sum(min_count=1))
@@ -108,7 +109,7 @@ def test_a_value_of_another_type_is_missing(write):
     odd = answer(
         completion_tokens="many", seconds=math.inf, correct="yes", attempts=True
     )
-    rows = results.load_runs(write([odd], about=manifest()))
+    rows = load_runs(write([odd], about=manifest()))
     assert (
         rows[["completion_tokens", "seconds", "correct", "attempts"]]
         .isna()
@@ -121,7 +122,7 @@ def test_a_number_that_cannot_be_held_exactly_is_missing(write):
     beyond = answer(
         "900B1", completion_tokens=2**53, prompt_tokens=2.5, seconds=10**400
     )
-    rows = results.load_runs(write([fits, beyond], about=manifest()))
+    rows = load_runs(write([fits, beyond], about=manifest()))
     columns = ["completion_tokens", "prompt_tokens", "seconds"]
     assert rows.loc[0, columns].tolist() == [2**53 - 1, 3, 0.0]
     assert rows.loc[1, columns].isna().all()
@@ -142,13 +143,13 @@ def test_a_number_that_cannot_be_held_exactly_is_missing(write):
 def test_a_bad_line_is_named_and_the_rest_is_read(write, bad, said):
     folder = write([answer(), bad, answer("900B1")], about=manifest())
     with pytest.warns(UserWarning, match=rf"one/answers.jsonl, line 2: .*{said}"):
-        rows = results.load_runs(folder)
+        rows = load_runs(folder)
     assert rows["problem_id"].tolist() == ["900A1", "900B1"]
     assert rows["correct"].tolist() == [True, True]
 
 
 def test_many_bad_lines_are_one_sentence(write):
-    run = results.find_runs(write([b"{"] * 9, about=manifest()))[0]
+    run = find_runs(write([b"{"] * 9, about=manifest()))[0]
     assert len(run.notes) == 1
     assert "lines 1, 2, 3, 4, 5 and 4 more" in run.notes[0]
 
@@ -159,7 +160,7 @@ def test_a_run_without_a_readable_manifest_still_loads(write, about):
     if about is not None:
         (folder / "one" / "manifest.json").write_bytes(about)
     with pytest.warns(UserWarning, match="one/manifest.json"):
-        rows = results.load_runs(folder)
+        rows = load_runs(folder)
     assert rows.loc[0, "label"] == "one"
     assert rows.loc[0, "gold"] is None
 
@@ -167,36 +168,36 @@ def test_a_run_without_a_readable_manifest_still_loads(write, about):
 def test_a_reply_may_hold_line_separators_and_half_a_surrogate_pair(write):
     torn = json.dumps(answer("900B1", content="\ud83d")).encode()
     folder = write([answer(content="a\u2028b\x85c"), torn], about=manifest())
-    rows = results.load_runs(folder)
+    rows = load_runs(folder)
     assert rows.loc[0, "content"] == "a\u2028b\x85c"
     assert rows.loc[1, "content"].encode() == b"?"
 
 
 def test_two_runs_with_one_label_are_told_apart(write):
     write([answer()], "one", manifest())
-    runs = results.find_runs(write([answer()], "two", manifest()))
+    runs = find_runs(write([answer()], "two", manifest()))
     assert [run.label for run in runs] == ["Emm (one)", "Emm (two)"]
-    assert results.combine(runs)["label"].tolist() == ["Emm (one)", "Emm (two)"]
+    assert combine(runs)["label"].tolist() == ["Emm (one)", "Emm (two)"]
 
 
 def test_an_empty_folder_is_a_warning_and_a_missing_one_an_error(tmp_path):
     with pytest.warns(UserWarning, match="holds no runs"):
-        rows = results.load_runs(tmp_path)
-    assert list(rows.columns) == list(results.COLUMNS)
+        rows = load_runs(tmp_path)
+    assert list(rows.columns) == list(COLUMNS)
     assert rows.empty
     with pytest.raises(IgakuError, match="nowhere"):
-        results.load_runs(tmp_path / "nowhere")
+        load_runs(tmp_path / "nowhere")
 
 
 def test_an_empty_answers_file_is_a_run_without_rows(write):
-    run = results.find_runs(write([], about=manifest()))[0]
+    run = find_runs(write([], about=manifest()))[0]
     assert (run.asked, run.planned, run.is_complete) == (0, 3, False)
 
 
 def test_bodies_may_be_left_out(write):
-    rows = results.load_runs(write([answer()], about=manifest()), raw=False)
+    rows = load_runs(write([answer()], about=manifest()), raw=False)
     assert "raw" not in rows
-    whole = results.load_runs(write([answer()], about=manifest()))
+    whole = load_runs(write([answer()], about=manifest()))
     assert whole.loc[0, "raw"] == {"choices": []}
 
 
@@ -207,13 +208,13 @@ def test_texts_may_be_left_out_and_what_they_show_stays(write):
         answer("900B1", outcome="api_error", content=None, reasoning=None),
     ]
     folder = write(lines, about=manifest())
-    whole = results.load_runs(folder)
-    lean = results.load_runs(folder, texts=False)
+    whole = load_runs(folder)
+    lean = load_runs(folder, texts=False)
     pd.testing.assert_frame_equal(whole.drop(columns=["content", "reasoning"]), lean)
     assert lean["blank"].tolist() == [False, True, False]
     expected = hashlib.sha256("答え: a".encode()).hexdigest()
     assert lean.loc[0, "reply_sha256"] == expected
-    (run,) = results.find_runs(folder, texts=False)
+    (run,) = find_runs(folder, texts=False)
     assert list(run.rows.columns) == [c for c in lean.columns if c != "raw"]
     assert scoring.blank(run.rows).tolist() == [False, True, False]
 
@@ -222,7 +223,7 @@ def test_replies_of_one_text_have_one_hash(write):
     write([answer(content="a"), answer("900A2", content="b")], "one", manifest())
     folder = write([answer(content="a"), answer("900A2", content="a")], "two")
     with pytest.warns(UserWarning, match="two/manifest.json"):
-        hashes = results.load_runs(folder, texts=False)["reply_sha256"].tolist()
+        hashes = load_runs(folder, texts=False)["reply_sha256"].tolist()
     assert hashes[0] == hashes[2] == hashes[3] != hashes[1]
 
 
@@ -231,7 +232,7 @@ def test_each_run_keeps_its_own_questions(write):
     other["questions"] = [dict(q, gold=["e"]) for q in other["questions"][:2]]
     write([answer("900B1"), answer()], "one", manifest())
     write([answer("900A2"), answer()], "three", other)
-    one, three, two = results.find_runs(write([answer()], "two", manifest()))
+    one, three, two = find_runs(write([answer()], "two", manifest()))
     assert one.rows["gold"].tolist() == [("12",), ("a",)]
     assert three.rows["gold"].tolist() == [("e",), ("e",)]
     assert two.rows["gold"].tolist() == [("a",)]
@@ -240,7 +241,7 @@ def test_each_run_keeps_its_own_questions(write):
 
 def test_a_changed_table_changes_no_other_run(write):
     write([answer()], "one", manifest())
-    one, two = results.find_runs(write([answer()], "two", manifest()))
+    one, two = find_runs(write([answer()], "two", manifest()))
     one.rows.loc[0, "section"] = "Z"
     one.plan.loc[0, "section"] = "Z"
     assert two.rows.loc[0, "section"] == "A"
@@ -250,7 +251,7 @@ def test_a_changed_table_changes_no_other_run(write):
 def test_lab_runs_say_so(write):
     about = manifest()
     about["settings"]["base_url"] = "lab"
-    assert results.find_runs(write([answer()], about=about))[0].is_lab
+    assert find_runs(write([answer()], about=about))[0].is_lab
 
 
 # --- which weights answered -----------------------------------------------------------
@@ -288,5 +289,5 @@ def test_only_jobs_that_failed_without_an_answer_are_unmeasured(tmp_path):
     }.items():
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "job.json").write_text(text)
-    (job,) = results.unmeasured(tmp_path)
+    (job,) = unmeasured(tmp_path)
     assert job["run"] == "gone" and job["why"] == "It is not there."

@@ -1,0 +1,165 @@
+"""The two languages: one vocabulary, equal sentences, and text that never obeys."""
+
+import re
+
+import jinja2
+import jinja2.meta
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from igaku import words
+from igaku.errors import IgakuError
+from igaku.words import formatted, heading, printed, say, word
+
+SENTENCES = {
+    path.name.removesuffix(".en.yaml"): path for path in words.TEXT.glob("*.en.yaml")
+}
+WORDS = sorted(words.TEXT.glob("words.*.yaml"))
+HOSTILE = "<script>alert(1)</script> $x$ \x1b[31m \u202e"
+
+
+def blocks_of(path):
+    return yaml.safe_load(path.read_text("utf-8")) or {}
+
+
+def variables_of(text):
+    made, known = jinja2.Environment(), words._sentences("en")
+    made.filters, made.tests = known.filters, known.tests
+    return jinja2.meta.find_undeclared_variables(made.parse(text))
+
+
+def test_every_file_of_sentences_has_its_twin():
+    japanese = {
+        path.name.removesuffix(".ja.yaml") for path in words.TEXT.glob("*.ja.yaml")
+    }
+    assert set(SENTENCES) == japanese
+
+
+@pytest.mark.parametrize("name", sorted(SENTENCES))
+def test_both_languages_have_the_same_sentences_of_the_same_numbers(name):
+    english = blocks_of(SENTENCES[name])
+    japanese = blocks_of(words.TEXT / f"{name}.ja.yaml")
+    assert english.keys() == japanese.keys()
+    for block in english:
+        one, other = variables_of(english[block]), variables_of(japanese[block])
+        assert one == other, f"{name}: {block}"
+
+
+def test_no_sentence_is_named_twice():
+    names = [block for path in SENTENCES.values() for block in blocks_of(path)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: path.name)
+def test_every_word_is_there_in_both_languages(path):
+    told = blocks_of(path)
+    assert told.keys() <= {"columns", "values", "formats"}
+    each = [*told.get("columns", {}).items()]
+    each += [pair for kind in told.get("values", {}).values() for pair in kind.items()]
+    for name, texts in each:
+        assert isinstance(texts, dict), name
+        assert texts.keys() == {"en", "ja"}, name
+        assert all(isinstance(text, str) and text for text in texts.values()), name
+
+
+def test_no_word_means_two_things():
+    for kind in ("columns", "formats"):
+        names = [name for path in WORDS for name in blocks_of(path).get(kind, {})]
+        assert len(names) == len(set(names))
+
+
+def test_every_outcome_has_a_word_in_both_languages():
+    for outcome in words.OUTCOMES:
+        assert word("outcome", outcome, "ja") != outcome
+        assert word("outcome", outcome, "en")
+
+
+def test_a_printed_frame_is_in_a_readers_words_and_units():
+    frame = pd.DataFrame(
+        {"run": ["a"], "accuracy": [0.715], "outcome": ["empty"], "pvalue": [0.00001]}
+    )
+    shown = printed(frame, "ja").to_html()
+    assert heading("accuracy", "ja") in shown
+    assert "71.5%" in shown
+    assert "空回答" in shown
+    assert "&lt; 0.001" in shown
+    assert frame.loc[0, "outcome"] == "empty"  # the frame itself stays as it is
+
+
+def test_the_limits_of_an_interval_are_in_the_unit_of_their_estimate():
+    share = pd.DataFrame({"accuracy": [0.5], "low": [0.4], "high": [0.6]})
+    points = pd.DataFrame({"difference": [-0.005], "low": [-0.0432], "high": [0.0331]})
+    assert "40.0%" in printed(share).to_html()
+    shown = printed(points).to_html()
+    assert "−4.3" in shown
+    assert "+3.3" in shown
+
+
+@pytest.mark.parametrize("where", ["cell", "column", "index", "index name"])
+def test_hostile_text_is_shown_and_never_obeyed(where):
+    frame = pd.DataFrame({"content": ["reply"]}, index=["one"])
+    if where == "cell":
+        frame.loc["one", "content"] = HOSTILE
+    elif where == "column":
+        frame.columns = [HOSTILE]
+    elif where == "index":
+        frame.index = [HOSTILE]
+    else:
+        frame.index.name = HOSTILE
+    shown = printed(frame).to_html()
+    assert where != "index name" or frame.index.name == HOSTILE
+    assert "<script" not in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "mathjax_ignore" in shown  # JupyterLab would typeset $x$
+
+
+def test_missing_is_a_dash_and_never_a_zero():
+    frame = pd.DataFrame({"accuracy": [None, np.nan], "run": [pd.NA, "b"]})
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", printed(frame).to_html())
+    assert cells == ["–", "–", "–", "b"]
+
+
+def test_a_table_of_one_question_and_any_type_is_printed():
+    frame = pd.DataFrame(
+        {"answer": [("a", "c"), None], "correct": pd.array([True, None], "boolean")}
+    )
+    shown = printed(frame, "ja").to_html()
+    assert "a, c" in shown
+
+
+def test_numbers_have_one_form():
+    assert formatted(-0.0, "points") == "0.0"
+    assert formatted(-0.0004, "points") == "0.0"
+    assert formatted(1234, "whole") == "1,234"
+    assert formatted(True, "share") == "True"
+
+
+def test_a_sentence_that_is_not_there_and_another_language_are_refused():
+    with pytest.raises(KeyError, match="no sentence 'nope'"):
+        say("nope")
+    with pytest.raises(IgakuError, match="give 'ja' or 'en'"):
+        say("pair_difference", "fr")
+    with pytest.raises(jinja2.UndefinedError):
+        say("pair_difference", "en", candidate="B")
+
+
+def test_columns_that_are_values_are_told_as_values():
+    frame = pd.DataFrame({"run": ["a", "a"], "outcome": ["empty", "answered"]})
+    wide = frame.groupby(["run", "outcome"]).size().unstack()
+    shown = printed(wide, "ja").to_html()
+    assert word("outcome", "empty", "ja") in shown
+    assert ">empty<" not in shown
+
+
+def test_row_numbers_are_left_out_and_names_are_not():
+    frame = pd.DataFrame({"run": ["a", "b", "c"]})
+    assert "<th" not in printed(frame[frame.run != "b"]).to_html().split("<tbody>")[1]
+    assert ">x</th>" in printed(frame.set_axis(["x", "y", "z"])).to_html()
+
+
+def test_a_sentence_knows_the_levels_and_shows_no_control_character():
+    made = words._sentences("en").from_string("{{ x }} {{ LEVEL }} {{ y is missing }}")
+    assert made.render(x="\x1b[31m", y=None) == "\u241b[31m 0.05 True"
