@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igaku.study.study import MARGIN, Study, open_study
+from igaku.study.families import MARGIN, Study, open_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,3 +63,54 @@ def walls(outputs_dir: Source = None) -> pd.DataFrame:
     from igaku.study.walls import walls_frame
 
     return walls_frame(study_in(outputs_dir))
+
+
+def sections(source: Source = None) -> pd.DataFrame:
+    """One row per run and section A-F: planned, asked, right and lost replies.
+
+    The columns are run, label, section, planned, asked, right, accuracy with its 95 %
+    limits low and high (fractions, missing where nothing was asked), blank, api_error.
+    """
+    from igaku.study.scoring import sections_frame
+
+    return sections_frame(study_in(source))
+
+
+def strata(source: Source = None) -> pd.DataFrame:
+    """One row per run, stratum and level: n, right, accuracy, low, high (fractions)."""
+    from igaku.study.levels import strata_frame
+
+    return strata_frame(study_in(source))
+
+
+def official(source: Source = None) -> pd.DataFrame:
+    """One row per complete run and part of the official verdict.
+
+    The parts are compulsory, rest (both in points), kinki (questions whose prohibited
+    option was chosen, named in `kinki`; `line` is the most that pass) and total. The
+    columns are run, part, points, possible, line, passed, verified (whether the lines
+    are those of the announcement itself), kinki, hinges (the questions whose unsure
+    treatment would turn the verdict).
+    """
+    from igaku.study.lines import official_frame
+
+    return official_frame(study_in(source))
+
+
+def published(source: Source = None) -> pd.DataFrame:
+    """Figures printed elsewhere of each run, beside those counted here.
+
+    The columns are run, section (A-F or total), measure (correct, accuracy in percent,
+    blank, api_errors), published (as printed, "60+" included), counted, agrees. The
+    last is missing where the section was not asked whole, or at another budget.
+    """
+    from igaku.study.scoring import published_frame
+
+    return published_frame(study_in(source))
+
+
+def cards(source: Source = None) -> pd.DataFrame:
+    """The models' cards in the study's language: a row per item, a column per run."""
+    from igaku.study.scoring import cards_frame
+
+    return cards_frame(study_in(source))

@@ -12,6 +12,8 @@ from igaku.study.runs import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from igaku.study.study import Study
+
 BANDS = (0, 60, 80, 90, 100.0001)  # percent of examinees who were right
 BAND_NAMES = ("0–59 %", "60–79 %", "80–89 %", "90–100 %")
 FACTS = (
@@ -32,6 +34,13 @@ def stratum_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     rows = [row for run in runs for row in _rows(run)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def strata_frame(study: Study) -> pd.DataFrame:
+    """One row per run, stratum and level; see `igaku.study.strata`."""
+    from igaku.study.study import role
+
+    return stratum_table([r for r in study.runs if r.asked and role(r) != "follow-up"])
 
 
 COLUMNS = (

@@ -8,14 +8,16 @@ options come from IgakuQA, whose struck questions have 0 points.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from igaku.study.study import Study
 
 COMPULSORY = ("B", "E")
 MOST_KINKI = 3
@@ -126,6 +128,38 @@ def official(run: Run) -> Official | None:
         compulsory, rest, kinki_choices(run.rows), str(run.exam) in VERIFIED
     )
     return _hinged(found, rows)
+
+
+OFFICIAL = (
+    "run", "part", "points", "possible", "line", "passed", "verified", "kinki",
+    "hinges",
+)  # fmt: skip
+
+
+def official_frame(study: Study) -> pd.DataFrame:
+    """One row per complete run and part; see `igaku.study.official`."""
+    import pandas as pd
+
+    rows = [row for run in study.runs for row in _official_rows(run)]
+    frame = pd.DataFrame(rows, columns=list(OFFICIAL))
+    whole = ["points", "possible", "line"]
+    return frame.astype(dict.fromkeys(whole, "Int64"))
+
+
+def _official_rows(run: Run) -> Iterator[tuple[Any, ...]]:
+    found = official(run)
+    if found is None:
+        return
+    n, few = len(found.kinki), len(found.kinki) <= MOST_KINKI
+    asked = int(run.rows["kinki"].notna().sum())
+    for part in ("compulsory", "rest"):
+        told: Part = getattr(found, part)
+        figures = (told.points, told.possible, told.line, not told.short)
+        yield run.name, part, *figures, found.is_verified, (), found.hinges
+    kinki = (n, asked, MOST_KINKI, few)
+    yield run.name, "kinki", *kinki, found.is_verified, found.kinki, ()
+    total = (found.points, found.possible, None, found.passed)
+    yield run.name, "total", *total, found.is_verified, (), found.hinges
 
 
 def credited(rows: pd.DataFrame) -> pd.Series:

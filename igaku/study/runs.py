@@ -44,6 +44,7 @@ COLUMNS = {
     "label": Column("text", "the model's display name, unique among the runs"),
     "origin": Column("text", "measured | recorded | published | lab"),
     "exam": Column("text", "year of the exam, or calibration"),
+    "max_tokens": Column("whole", "token budget of a reply, where it is known"),
     "problem_id": Column("text", "e.g. 116A1"),
     "section": Column("text", "A-F"),
     "outcome": Column("text", "what became of the question; igaku.answer.OUTCOMES"),
@@ -75,7 +76,7 @@ COLUMNS = {
     "kinki": Column("letters", "禁忌 choices: choosing one can fail an examinee"),
     "human_accuracy": Column("number", "examinees who got it right, in percent"),
 }
-FROM_RUN = ("run", "model", "label", "origin", "exam")
+FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
 TEXTS = ("content", "reasoning")
 WORD = 64  # characters; shorter texts come back in every run: one copy serves all
 NUMBERS = (int, float)
@@ -252,6 +253,7 @@ def _run(folder: Path, raw: bool, texts: bool, earlier: Run | None = None) -> Ru
     label = _label_of(manifest) or folder.name
     run = {"run": folder.name, "model": _model_of(manifest), "label": label}
     run |= {"origin": _origin_of(manifest), "exam": _exam_of(manifest)}
+    run["max_tokens"] = _mapping(manifest.get("settings")).get("max_tokens")
     planned = _planned(manifest, plan, earlier)
     places = {name: place for place, name in enumerate(plan or ())}
     known = [places[answer["problem_id"]] for answer in answers] if plan else []

@@ -7,7 +7,8 @@ it is printed. A question that was not asked is never counted as a wrong answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from igaku.study.families import Study
 
 PASS_MARK = 0.75
 TOTAL = "Total"
@@ -270,35 +273,32 @@ def _column(row: pd.Series, words: dict[str, str]) -> list[str]:
     return [str(value) for value in (*shown, row["blank"], row["api_errors"])]
 
 
-def runs_frame(study: Any) -> pd.DataFrame:
+def runs_frame(study: Study) -> pd.DataFrame:
     """One row a run; see `igaku.runs`."""
     import pandas as pd
 
     from igaku.study.audits import wrong_runs
-    from igaku.study.study import role
 
     wrong = wrong_runs(study)
-    rows = []
-    for run in study.runs:
-        found = _summary_row(run)
-        outcomes = run.rows["outcome"]
-        rows.append(
-            found
-            | {
-                "right": found["correct"],
-                "role": role(run),
-                "lost": int(is_lost(run.rows).sum()),
-                "api_error": int((outcomes == "api_error").sum()),
-                "identity": run.identity,
-                "counted": run.name not in wrong,
-                "same_as": wrong.get(run.name),
-                "max_tokens": run.budget,
-                "reasoning_effort": run.settings.get("reasoning_effort"),
-                "seconds": _quantile(run.rows["seconds"], 0.5),
-                "completion_tokens": _quantile(run.rows["completion_tokens"], 0.5),
-            }
-        )
+    rows = [_run_row(study, run, wrong) for run in study.runs]
     return pd.DataFrame(rows, columns=list(RUNS))
+
+
+def _run_row(study: Study, run: Run, wrong: dict[str, Any]) -> dict[str, Any]:
+    from igaku.study.families import label_of, role, size_gb
+
+    found = _summary_row(run)
+    return found | {
+        "label": label_of(run, study.lang), "role": role(run),
+        "right": found["correct"], "lost": int(is_lost(run.rows).sum()),
+        "api_error": found["api_errors"], "size_gb": size_gb(run),
+        "identity": run.identity,
+        "counted": run.name not in wrong, "same_as": wrong.get(run.name),
+        "max_tokens": run.budget,
+        "reasoning_effort": run.settings.get("reasoning_effort"),
+        "seconds": _quantile(run.rows["seconds"], 0.5),
+        "completion_tokens": _quantile(run.rows["completion_tokens"], 0.5),
+    }  # fmt: skip
 
 
 RUNS = (
@@ -308,3 +308,92 @@ RUNS = (
     "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
     "started",
 )  # fmt: skip
+SECTIONS_OF = (
+    "run", "label", "section", "planned", "asked", "right", "accuracy", "low", "high",
+    "blank", "api_error",
+)  # fmt: skip
+
+
+def sections_frame(study: Study) -> pd.DataFrame:
+    """One row per run and section; see `igaku.study.sections`."""
+    import pandas as pd
+
+    from igaku.study.families import label_of
+
+    parts = [
+        section_counts(run)
+        .drop(index=TOTAL)
+        .rename_axis("section")
+        .rename(columns={"correct": "right", "api_errors": "api_error"})
+        .reset_index()
+        .assign(run=run.name, label=label_of(run, study.lang))
+        for run in study.runs
+    ]
+    if not parts:
+        return pd.DataFrame(columns=list(SECTIONS_OF))
+    frame = pd.concat(parts, ignore_index=True)
+    counts = zip(frame["right"], frame["asked"], strict=True)
+    shares = [_share(int(k), int(n)) for k, n in counts]
+    frame[["accuracy", "low", "high"]] = pd.DataFrame(shares, dtype=float)
+    return frame[list(SECTIONS_OF)]
+
+
+def _share(k: int, n: int) -> tuple[float | None, float | None, float | None]:
+    """A share with the limits of its interval; all missing for n = 0."""
+    return (k / n, *interval(k, n)) if n else (None, None, None)
+
+
+# --- figures printed elsewhere --------------------------------------------------------
+
+PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
+
+
+def published_frame(study: Study) -> pd.DataFrame:
+    """Published figures beside those counted here; see `igaku.study.published`."""
+    import pandas as pd
+
+    rows = [row for run in study.runs for row in _published_rows(run)]
+    frame = pd.DataFrame(rows, columns=list(PUBLISHED))
+    return frame.astype({"agrees": "boolean", "counted": "Float64"})
+
+
+def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
+    counts = section_counts(run)
+    sections = {**run.published["sections"], TOTAL: run.published}
+    for section, told in sections.items():
+        row = counts.loc[section]
+        asked = int(row["asked"])
+        is_whole = asked > 0 and bool(asked == row["planned"])
+        is_held = is_whole and _is_published_budget(run)
+        for measure in ("correct", "accuracy", "blank", "api_errors"):
+            number = _number(told.get(measure))
+            if number is None:
+                continue
+            share = 100 * row["correct"] / asked if asked else None
+            figure = share if measure == "accuracy" else row[measure] if asked else None
+            agrees = abs(figure - number) <= 0.05 + 1e-9 if is_held else None
+            name = "total" if section == TOTAL else section
+            yield run.name, name, measure, told[measure], figure, agrees
+
+
+def _is_published_budget(run: Run) -> bool:
+    """Whether the figures were published of a run with this budget."""
+    told = re.search(r"max_tokens\s*=\s*(\d+)", str(run.published.get("condition")))
+    return told is None or run.budget in (None, int(told[1]))
+
+
+def _number(value: Any) -> float | None:
+    """A published figure; "60+" is held to be 60."""
+    digits = re.match(r"\d+(\.\d+)?", str(value))
+    return None if value is None or digits is None else float(digits[0])
+
+
+def cards_frame(study: Study) -> pd.DataFrame:
+    """The models' cards side by side; see `igaku.study.cards`."""
+    import pandas as pd
+
+    from igaku.params.settings import card_rows
+
+    cards = {run.name: dict(card_rows(run.card, study.lang)) for run in study.runs}
+    items = dict.fromkeys(item for card in cards.values() for item in card)
+    return pd.DataFrame(cards, index=pd.Index(list(items), name="item"), dtype=object)
