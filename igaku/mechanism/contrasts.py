@@ -81,12 +81,12 @@ def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
 
     judged = at_budget(replies, budget).sort_values("problem_id", kind="stable")
     is_base = judged["part"] == REFERENCE
-    bases = dict(iter(judged[is_base].groupby("effort")))
+    bases = {str(key): rows for key, rows in judged[is_base].groupby("effort")}
     cases = judged[~is_base].groupby(CASE, sort=False, dropna=False)
     if not cases.ngroups or not set(judged["effort"]) <= set(bases):
         raise IgakuError("Effects need the reference's replies and at least one other.")
     confidence = 1 - LEVEL / cases.ngroups
-    rows = [_effect(rows, bases[case[0]], confidence) for case, rows in cases]
+    rows = [_effect(rows, bases[str(case[0])], confidence) for case, rows in cases]
     return pd.DataFrame(rows).astype({"bits": "Int64"})
 
 

@@ -80,5 +80,5 @@ def replies(
     for (case, effort), rows in found.items():
         rows.insert(0, "effort", effort)
         rows.insert(1, "part", case.part)
-        rows.insert(2, "bits", pd.array([case.bits] * len(rows), dtype="Int64"))
+        rows.insert(2, "bits", pd.Series([case.bits] * len(rows), dtype="Int64"))
     return pd.concat([found[job] for job in jobs], ignore_index=True)
