@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from igaku.exam.questions import Question, load_exam, stratified
-from igaku.lab.recipes import RECIPES, model_card, variant
+from igaku.lab.recipes import RECIPES
+from igaku.lab.variants import model_card, variant
 from igaku.mechanism.ablation import FINAL, Ablation, ablate
 from igaku.mechanism.sitting import chats_of, graded
 from train.dialogue import WEIGHTS

@@ -22,9 +22,10 @@ import numpy as np
 from igaku.errors import IgakuError
 from igaku.lab import forward, mxfp4
 from igaku.lab.checkpoint import COMPONENTS, Checkpoint, open_checkpoint
-from igaku.lab.engines import MLX, missing_writer
+from igaku.lab.engines import missing_writer
 from igaku.lab.gguf_file import chat_template
-from igaku.lab.recipes import EMBEDDED, MXFP4, RECIPES, Coding
+from igaku.lab.recipes import MLX, MXFP4, RECIPES, Coding
+from igaku.lab.variants import EMBEDDED
 
 FINAL = "<|channel|>final<|message|>"
 GROUP = 64

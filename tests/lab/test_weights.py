@@ -7,7 +7,8 @@ import pytest
 
 from igaku.exam.calibration import MEASUREMENTS, SMALL, Problem
 from igaku.exam.questions import load_exam, stratified
-from igaku.lab.engines import LLAMA_CPP, MLX, missing_writer
+from igaku.lab.engines import missing_writer
+from igaku.lab.recipes import LLAMA_CPP, MLX
 from igaku.mechanism.sitting import chats_of
 from igaku.server.reply import split_channels
 from train.card import BUDGET, card_markdown, shipped_card, sit
