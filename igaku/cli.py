@@ -102,7 +102,7 @@ def demo(
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many questions each model is asked.")
     ] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "ja",
+    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
 ) -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
     from igaku.demo import LIMIT
@@ -119,7 +119,7 @@ def sweep(
     outputs: Annotated[
         Path | None, typer.Option(help="Folder of the runs; else outputs/.")
     ] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "ja",
+    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
     only: Annotated[
         str | None, typer.Option(help="Make this run alone, in one attempt.")
     ] = None,
@@ -193,11 +193,12 @@ def rescue(
     outputs: Annotated[
         Path | None, typer.Option(help="Folder of the runs; else outputs/.")
     ] = None,
+    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
 ) -> None:
     """Ask again what a run lost to its budget: with more tokens, then with as many."""
     from igaku.rescue import rescue as ask_again
 
-    for folder in ask_again(run, max_tokens, base_url, outputs):
+    for folder in ask_again(run, max_tokens, base_url, outputs, lang):
         typer.echo(folder)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from igaku import paths
 from igaku.ask.folder import replace
-from igaku.demo import LIMIT, execute, lab_settings, say
+from igaku.demo import LIMIT, lab_settings
+from igaku.workbook import execute, say
 
 FOLDER = paths.OUTPUTS / "examples"
 MODEL = "lab-mxfp4-q4"  # whose run is shown, and whose lost questions are asked again

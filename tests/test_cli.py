@@ -5,11 +5,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from igaku import cli, demo
-from igaku.demo import ended
+from igaku import cli, demo, workbook
 from igaku.errors import IgakuError
+from igaku.paths import NOTEBOOKS
+from igaku.workbook import ended
 
 
 def igaku_command(*words):
@@ -60,45 +62,62 @@ def papermill(monkeypatch):
         watch()
         return taken.ends.pop(0) if taken.ends else (0, "")
 
-    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(workbook, "run", run)
     return taken
+
+
+def given_to(command):
+    """The parameters that a papermill was started with."""
+    return yaml.safe_load(command[command.index("-y") + 1])
+
+
+@pytest.mark.parametrize(
+    ("lang", "file"), [("en", "run.ipynb"), ("ja", "run.ja.ipynb")]
+)
+def test_a_notebook_is_executed_in_the_language_of_its_pages(
+    papermill, tmp_path, lang, file
+):
+    given = {"lang": lang, "extra_body": {"ward": "007", "on": False}}
+    workbook.execute("run.ipynb", tmp_path / "a" / "run.ipynb", given)
+    (command,) = papermill.commands
+    assert command[3:5] == [str(NOTEBOOKS / file), str(tmp_path / "a" / "run.ipynb")]
+    assert given_to(command) == given
 
 
 def test_a_kernel_that_lost_its_port_is_started_once_more(papermill, tmp_path):
     race = (1, "zmq.error.ZMQError: Address already in use")
     papermill.ends = [race]
-    demo.execute("run.ipynb", tmp_path / "a" / "run.ipynb", {"limit": 3})
+    workbook.execute("run.ipynb", tmp_path / "a" / "run.ipynb", {"limit": 3})
     assert len(papermill.commands) == 2
     papermill.ends = [race, race]
     with pytest.raises(IgakuError, match="Address already in use"):
-        demo.execute("run.ipynb", tmp_path / "run.ipynb", {})
+        workbook.execute("run.ipynb", tmp_path / "run.ipynb", {})
 
 
 def test_a_failed_notebook_is_not_started_again(papermill, tmp_path):
     papermill.ends = [(1, "ValueError: no")]
     with pytest.raises(IgakuError, match=r"^no$"):
-        demo.execute("run.ipynb", tmp_path / "run.ipynb", {})
+        workbook.execute("run.ipynb", tmp_path / "run.ipynb", {})
     assert len(papermill.commands) == 1
 
 
 def test_the_sentence_of_a_log_is_that_of_the_error():
     log = "\x1b[31mTraceback\x1b[0m\nigaku.errors.IgakuError: Start it.\n\n end"
-    assert demo.last_sentence(log) == "Start it."
-    assert demo.last_sentence("a\nb: c\n\n") == "b: c"
-    assert demo.last_sentence("") == ""
+    assert workbook.last_sentence(log) == "Start it."
+    assert workbook.last_sentence("a\nb: c\n\n") == "b: c"
+    assert workbook.last_sentence("") == ""
 
 
 def test_every_model_is_asked_though_one_fails(
     papermill, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(demo, "has_engine", lambda settings: True)
-    monkeypatch.setattr(
-        demo, "write_report", lambda folder, _: folder / "analysis.html"
-    )
+    page = tmp_path / "analysis.html"
+    monkeypatch.setattr(workbook, "analyse", lambda folder, lang: page)
     papermill.ends = [(1, "igaku.errors.IgakuError: The port is taken.")]
     with pytest.raises(IgakuError, match=r"^lab-all-mxfp4 did not finish"):
         demo.demo(limit=2, outputs_dir=tmp_path)
-    models = [words[words.index("model") + 1] for words in papermill.commands]
+    models = [given_to(command)["model"] for command in papermill.commands]
     assert models == sorted(models)
     assert len(models) == len(demo.lab_settings())
     assert "lab-all-mxfp4: The port is taken." in capsys.readouterr().err
@@ -113,7 +132,7 @@ def test_without_any_engine_the_demo_says_so(monkeypatch):
 def test_a_command_is_watched_until_it_ends():
     seen = []
     code = "import time; print('hello'); time.sleep(1.2)"
-    status, log = demo.run([sys.executable, "-c", code], lambda: seen.append(1))
+    status, log = workbook.run([sys.executable, "-c", code], lambda: seen.append(1))
     assert (status, log) == (0, "hello\n")
     assert len(seen) >= 2
 
@@ -123,10 +142,10 @@ def test_a_command_does_not_outlive_an_interrupted_one(monkeypatch):
         raise KeyboardInterrupt
 
     started = []
-    monkeypatch.setattr(demo, "PATIENCE", 0.1)
-    monkeypatch.setattr(demo, "ended", lambda p: ended(started.append(p) or p))
+    monkeypatch.setattr(workbook, "PATIENCE", 0.1)
+    monkeypatch.setattr(workbook, "ended", lambda p: ended(started.append(p) or p))
     with pytest.raises(KeyboardInterrupt):
-        demo.run([sys.executable, "-c", "import time; time.sleep(60)"], interrupt)
+        workbook.run([sys.executable, "-c", "import time; time.sleep(60)"], interrupt)
     assert started[0].wait(5) < 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from igaku import demo, errors
+from igaku import errors, workbook
 from igaku.ask.folder import locked, now
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
@@ -71,7 +71,7 @@ class Stopped(Exception):
 def sweep(
     name: str,
     outputs_dir: str | Path | None = None,
-    lang: str = "ja",
+    lang: str = "en",
     analyse: bool = True,
 ) -> Path:
     """Make every run of a sweep, then analyse and render what there is; the report.
@@ -103,10 +103,9 @@ def finish(
     page = sweep_report.write_report(plan, lang, failed)
     if analyse and any(each.rows for each in standings(plan)):
         try:
-            place = {"lang": lang, "outputs_dir": str(plan.outputs_dir)}
-            print(demo.write_report(plan.outputs_dir, place))
+            print(workbook.analyse(plan.outputs_dir, lang))
         except IgakuError as problem:
-            demo.say(f"The comparison could not be written: {problem}")
+            workbook.say(f"The comparison could not be written: {problem}")
     return page
 
 
@@ -120,7 +119,7 @@ def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
         record = sit(plan, job, lang, is_patient=record.get("kind") != "unreachable")
     if record["state"] == "failed":
         raise IgakuError(f"{run}: {record['why']}")
-    demo.say(_ending(job, record))
+    workbook.say(_ending(job, record))
 
 
 # --- lanes ----------------------------------------------------------------------------
@@ -263,7 +262,7 @@ def _turn(plan: Sweep, job: Job, stop: Event) -> Iterator[tuple[int, ...]]:
 
     def taken(lock: Path) -> AbstractContextManager[int]:
         if is_held(lock):
-            demo.say(f"{job.run} waits for {lock.read_text(encoding='utf-8')}")
+            workbook.say(f"{job.run} waits for {lock.read_text(encoding='utf-8')}")
         return held(lock, told, lambda: _pause(stop, POLL))
 
     with ExitStack() as stack:
@@ -313,8 +312,8 @@ def _patiently(attempt: Attempt) -> Record:
         record = attempt.make()
         if record["kind"] != "unreachable":
             return record
-        if demo.replies(folder) > asked:  # it came back, and is gone again
-            pause, asked, since = PAUSE, demo.replies(folder), time.monotonic()
+        if workbook.replies(folder) > asked:  # it came back, and is gone again
+            pause, asked, since = PAUSE, workbook.replies(folder), time.monotonic()
         if time.monotonic() - since >= PATIENCE:
             return record
         why = f"waiting for the server: {record['why']}"
@@ -349,20 +348,16 @@ class Attempt:
         return record
 
     def _execute(self) -> Record:
-        import yaml
-
         began = now()
         place = {"outputs_dir": str(self.plan.outputs_dir), "lang": self.lang}
-        # Not -p: papermill makes text of False and numbers of some texts.
-        given = yaml.safe_dump({**self.job.parameters, **place}, allow_unicode=True)
-        status, log = demo.execution(
+        status, log = workbook.execution(
             "run.ipynb",
             self.folder / "run.ipynb",
-            ["-y", given],
+            {**self.job.parameters, **place},
             lambda: _pause(self.stop, 0),
             self.locks,
         )
-        lines = demo.COLOURS.sub("", log).splitlines()[-LOG_LINES:]
+        lines = workbook.COLOURS.sub("", log).splitlines()[-LOG_LINES:]
         return _outcome(self.folder, status, log, began) | {"log": lines}
 
 
@@ -413,7 +408,7 @@ def _outcome(folder: Path, status: int, log: str, began: str) -> Record:
             return _failed(folder, "wrong_model", why)
         state = FINISHED.get(str(told.get("status")), "done")
         return {"state": state, "why": told.get("why")}
-    name, why = demo.failure(log) or ("", demo.last_sentence(log))
+    name, why = workbook.failure(log) or ("", workbook.last_sentence(log))
     kind = KINDS.get(name, "other")
     if name == "IgakuError" and not (_has_asked(told, began) or WRITTEN in why):
         kind = "refused"  # a sentence before the first question is the user's to solve
@@ -421,7 +416,12 @@ def _outcome(folder: Path, status: int, log: str, began: str) -> Record:
 
 
 def _failed(folder: Path, kind: str, why: str) -> Record:
-    past = {"kind": kind, "why": why, "asked": demo.replies(folder), "moment": now()}
+    past = {
+        "kind": kind,
+        "why": why,
+        "asked": workbook.replies(folder),
+        "moment": now(),
+    }
     earlier = read_job(folder).get("history", [])
     failed = {"state": "failed", "kind": kind, "why": why}
     return failed | {"history": [*earlier, past]}

@@ -10,12 +10,12 @@ from browser import DESK, HEIGHT, HOSTILE, PHONE, TRICKS, chromium, opened
 from runs import planned, replied, sit
 from stand_in import Answer, StandIn, cut
 
-from igaku.demo import execute
 from igaku.pages import report
 from igaku.pages.render import render, write_index
 from igaku.study.study import open_study
 from igaku.sweep import sweep_report
 from igaku.sweep.sweep import read_sweep
+from igaku.workbook import execute
 
 LABEL = f"{TRICKS[1]}|`x`*$a$"
 LIMIT = 12

@@ -15,7 +15,7 @@ import yaml
 from runs import planned, replied, sit
 from typer.testing import CliRunner
 
-from igaku import cli, demo, paths
+from igaku import cli, paths, workbook
 from igaku.ask import manifest, run
 from igaku.ask.folder import locked, read_rows
 from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
@@ -271,9 +271,9 @@ def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path
     )
     code = (
         "import sys; from pathlib import Path; "
-        "from igaku import demo; from igaku.sweep.sweep_status import held\n"
+        "from igaku import workbook; from igaku.sweep.sweep_status import held\n"
         f"with held(Path({str(lock)!r}), 'me', print) as file:\n"
-        f"    demo.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
+        f"    workbook.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
     )
     igaku = subprocess.Popen([sys.executable, "-c", code], cwd=paths.ROOT)
     until(lambda: (tmp_path / "kernel").is_file() and read(tmp_path / "kernel"))
@@ -331,7 +331,7 @@ def papermill(monkeypatch, tmp_path):
             manifest.write(output.parent, told | execution.about)
         return end
 
-    monkeypatch.setattr(demo, "execution", execution)
+    monkeypatch.setattr(workbook, "execution", execution)
     monkeypatch.setenv("IGAKU_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sweeping, "PAUSE", 0.0)
     monkeypatch.setattr(sweeping, "POLL", 0.02)
@@ -360,7 +360,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
         "openai-mxfp4-gguf": [gone, gone, gone],
     }
     with pytest.raises(IgakuError, match="safeguard-mxfp4 and openai-mxfp4-gguf did"):
-        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
     assert sorted(papermill.started) == sorted(
         ["openai-8bit"] * 2
         + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
@@ -420,10 +420,10 @@ def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
 
     own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
     plan = written(models=["openai-8bit", "safeguard-mxfp4", own])
-    monkeypatch.setattr(demo, "execution", endless)
+    monkeypatch.setattr(workbook, "execution", endless)
     monkeypatch.setattr(sweeping, "standings", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweeping.sweep(str(plan.outputs_dir.parent / "trial.yaml"), plan.outputs_dir)
+        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
     found = sweep_status.standings(plan)
     assert [each.state for each in found] == ["waiting"] * 3
     assert [each.attempts for each in found] == [1, 0, 1]
@@ -575,9 +575,9 @@ def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
         "try: time.sleep(60)\n"
         f"except KeyboardInterrupt: p.Path({str(tmp_path / 'told')!r}).touch()"
     )
-    monkeypatch.setattr(demo, "HEARD", 0.1)
+    monkeypatch.setattr(workbook, "HEARD", 0.1)
     with pytest.raises(KeyboardInterrupt):
-        demo.run([sys.executable, "-c", code], interrupt)
+        workbook.run([sys.executable, "-c", code], interrupt)
     assert (tmp_path / "told").exists()
 
 
