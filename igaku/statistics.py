@@ -389,18 +389,16 @@ def _tango(b: np.ndarray, c: np.ndarray, n: np.ndarray, z: float) -> Interval:
     all_of = np.stack([np.broadcast_to(v, shape).ravel() for v in (b, c, n)])
     told, place = np.unique(all_of, axis=1, return_inverse=True)
     estimate, end = (told[0] - told[1]) / told[2], np.ones(told.shape[1])
-    low = _halved(*told, -end, estimate, z)[1]
-    high = _halved(*told, estimate, end, -z)[0]
+    low = _halved(told, -end, estimate, z)[1]
+    high = _halved(told, estimate, end, -z)[0]
     return low[place].reshape(shape), high[place].reshape(shape)
 
 
-def _halved(
-    b: np.ndarray, c: np.ndarray, n: np.ndarray, low: Any, high: Any, target: float
-) -> Interval:
+def _halved(told: np.ndarray, low: Numbers, high: Numbers, target: float) -> Interval:
     """The two floats between which Tango's statistic is `target`."""
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        is_above = _tango_z(b, c, n, middle) > target
+        is_above = _tango_z(told[0], told[1], told[2], middle) > target
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
     return low, high
 

@@ -217,10 +217,11 @@ def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
 
     asked, right, lost = (m.astype("f4") for m in (grid.asked, grid.right, grid.lost))
     ahead, beaten = right @ (asked - right).T, right @ lost.T
+    pair, back = (first, second), (second, first)
     counts = {
-        "n": (asked @ asked.T)[first, second], "both": (right @ right.T)[first, second],
-        "only_reference": ahead[first, second], "only_candidate": ahead[second, first],
-        "lost_candidate": beaten[first, second], "lost_reference": beaten[second, first],
+        "n": (asked @ asked.T)[pair], "both": (right @ right.T)[pair],
+        "only_reference": ahead[pair], "only_candidate": ahead[back],
+        "lost_candidate": beaten[pair], "lost_reference": beaten[back],
     }  # fmt: skip
     table = pd.DataFrame(counts).astype(int)
     table["flips"] = table["only_reference"] + table["only_candidate"]
@@ -318,3 +319,10 @@ def _planned(n: int, flips: int, net: int, margin: float) -> tuple[Any, ...]:
         statistics.required_questions(SMALL, share),
         statistics.noninferiority_power(n, share, margin),
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The old names, for rooms that have not moved yet."""
+    from igaku.study import former_pairs
+
+    return getattr(former_pairs, name)
