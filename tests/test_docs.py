@@ -25,7 +25,7 @@ from igaku.lab.recipes import find_recipe, quantize
 from igaku.lab.serve import serving
 from igaku.params.settings import FIELDS, settings_from
 from igaku.server.client import reach, read_reply
-from igaku.sweep.sweep import read_sweep
+from igaku.sweep.file import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
