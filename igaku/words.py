@@ -104,14 +104,30 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
     style = Styler(shown, uuid=uuid, cell_ids=False)
     for name in shown.columns:
-        told = partial(_escaped, kind=_format_of(name, shown.columns))
+        told = partial(_escaped, kind=unit_of(name, shown.columns))
         style = style.format(told, subset=[name])
-    heads = partial(_heads, lang=lang)
-    style = style.format_index(_escaped, axis=0).format_index(heads, axis=1)
-    if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
+    # Columns that are values themselves, as unstack makes them, are told as such.
+    values = known["values"].get(frame.columns.name, {})
+    heads = {name: _escaped(_word(values, name, lang)) for name in values}
+    told = partial(_heads, lang=lang)
+    style = style.format_index(_escaped, axis=0)
+    style = style.format_index(lambda name: heads.get(name) or told(name), axis=1)
+    if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
         style = style.hide(axis="index")
+    sides = [f".col{i}" for i in range(frame.shape[1]) if holds_words(shown.iloc[:, i])]
+    if sides:
+        style = style.set_table_styles(
+            [{"selector": ", ".join(sides), "props": "text-align: left;"}]
+        )
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def holds_words(column: pd.Series) -> bool:
+    """Whether a column is of words, which stand to the left, numbers to the right."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    return is_bool_dtype(column) or not is_numeric_dtype(column)
 
 
 def _escaped(value: object, kind: str | None = None) -> str:
@@ -126,7 +142,7 @@ def _heads(name: object, lang: str) -> str:
     return _escaped(heading(name, lang))
 
 
-def _format_of(name: Any, columns: Any) -> str | None:
+def unit_of(name: Any, columns: Any) -> str | None:
     """The unit of a column; the limits of an interval have that of their estimate."""
     if name in ("low", "high"):
         return "points" if "difference" in columns else "share"
@@ -216,9 +232,13 @@ def _sentences(lang: str) -> Any:
     for path in sorted(TEXT.glob(f"*.{lang}.yaml")):
         blocks |= _read(path)
     made = jinja2.Environment(
-        loader=jinja2.DictLoader(blocks), undefined=jinja2.StrictUndefined
+        loader=jinja2.DictLoader(blocks),
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: plain(value) if isinstance(value, str) else value,
     )
     made.globals["blocks"] = frozenset(blocks)
+    made.globals |= {"LEVEL": LEVEL, "ONE_SIDED": ONE_SIDED, "PASS_MARK": PASS_MARK}
+    made.tests["missing"] = is_missing
     made.filters |= {
         "share": _FORMATS["share"], "points": lambda v: formatted(v, "points"),
         "p": p_of, "n": _FORMATS["whole"],

@@ -25,8 +25,8 @@ def blocks_of(path):
 
 
 def variables_of(text):
-    made = jinja2.Environment()
-    made.filters = words._sentences("en").filters
+    made, known = jinja2.Environment(), words._sentences("en")
+    made.filters, made.tests = known.filters, known.tests
     return jinja2.meta.find_undeclared_variables(made.parse(text))
 
 
@@ -144,3 +144,22 @@ def test_a_sentence_that_is_not_there_and_another_language_are_refused():
         say("pair_difference", "fr")
     with pytest.raises(jinja2.UndefinedError):
         say("pair_difference", "en", candidate="B")
+
+
+def test_columns_that_are_values_are_told_as_values():
+    frame = pd.DataFrame({"run": ["a", "a"], "outcome": ["empty", "answered"]})
+    wide = frame.groupby(["run", "outcome"]).size().unstack()
+    shown = printed(wide, "ja").to_html()
+    assert word("outcome", "empty", "ja") in shown
+    assert ">empty<" not in shown
+
+
+def test_row_numbers_are_left_out_and_names_are_not():
+    frame = pd.DataFrame({"run": ["a", "b", "c"]})
+    assert "<th" not in printed(frame[frame.run != "b"]).to_html().split("<tbody>")[1]
+    assert ">x</th>" in printed(frame.set_axis(["x", "y", "z"])).to_html()
+
+
+def test_a_sentence_knows_the_levels_and_shows_no_control_character():
+    made = words._sentences("en").from_string("{{ x }} {{ LEVEL }} {{ y is missing }}")
+    assert made.render(x="\x1b[31m", y=None) == "\u241b[31m 0.05 True"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igaku.study.study import MARGIN, Study, open_study
+from igaku.study.families import MARGIN, Study, open_study
 
 if TYPE_CHECKING:
     import pandas as pd

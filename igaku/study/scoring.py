@@ -19,7 +19,7 @@ from igaku.study.runs import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from igaku.study.study import Study
+    from igaku.study.families import Study
 
 PASS_MARK = 0.75
 TOTAL = "Total"
@@ -285,7 +285,7 @@ def runs_frame(study: Study) -> pd.DataFrame:
 
 
 def _run_row(study: Study, run: Run, wrong: dict[str, Any]) -> dict[str, Any]:
-    from igaku.study.study import label_of, role, size_gb
+    from igaku.study.families import label_of, role, size_gb
 
     found = _summary_row(run)
     return found | {
@@ -318,7 +318,7 @@ def sections_frame(study: Study) -> pd.DataFrame:
     """One row per run and section; see `igaku.study.sections`."""
     import pandas as pd
 
-    from igaku.study.study import label_of
+    from igaku.study.families import label_of
 
     parts = [
         section_counts(run)

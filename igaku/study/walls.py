@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from igaku.study.study import Study
+    from igaku.study.families import Study
 
 NEAR = 1.05  # times a wall's own time: replies within this factor stand at it
 FEWEST = 5

@@ -1,0 +1,361 @@
+"""Two models on the questions they share: the counts first, then tests and intervals.
+
+Everything is over the common questions of a pair. A is the reference: a positive
+difference means that B is worse. A reply that was lost (cut, blank, failed) counts as
+not right, and how many flips are due to such replies stands beside the flips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from igaku import statistics
+from igaku.study.families import Family, Study
+from igaku.study.runs import Run
+from igaku.study.scoring import blank, is_lost
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SMALL = 0.005  # the difference between the study's first two rows: half a point
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Questions in rows and runs in columns: what was asked, right, lost and answered.
+
+    `answer` holds one number for one answer, or for one text that holds no answer; a
+    blank reply is like no other. `cluster` numbers the vignettes, a
+    question outside of one being a cluster of its own.
+    """
+
+    runs: tuple[str, ...]
+    questions: tuple[str, ...]
+    asked: np.ndarray
+    right: np.ndarray
+    lost: np.ndarray
+    answer: np.ndarray
+    cluster: np.ndarray
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Cochran's Q of a family, on the `n` questions that all its runs were asked."""
+
+    family: Family
+    n: int
+    q: statistics.CochranQ
+
+
+def pair_table(study: Study) -> pd.DataFrame:
+    """One row for each pair of each family, with `COLUMNS`; fractions, not percent.
+
+    `holm` is the mid-p adjusted over the family. `lost_b` of the `only_a` questions
+    were lost by B, `lost_a` of the `only_b` questions by A.
+    """
+    import pandas as pd
+
+    tables = [_family_table(study, family) for family in study.families]
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+
+
+COLUMNS = (
+    "kind", "exam", "a", "b", "n", "both", "only_a", "only_b", "neither", "flips",
+    "lost_b", "lost_a", "same_answer", "difference", "tango_low", "tango_high",
+    "tango90_low", "tango90_high", "newcombe_low", "newcombe_high", "midp", "exact",
+    "holm", "noninferior", "equivalent", "clusters", "cluster_se", "naive_se",
+    "cluster_low", "cluster_high",
+)  # fmt: skip
+
+
+def gates(study: Study) -> list[Gate]:
+    """Cochran's Q of each family of three or more finished, or stopped, runs."""
+    found = []
+    for family in study.of_kind("finished") + study.of_kind("stopped"):
+        grid = grid_of([study.run(name) for name in family.runs], family.questions)
+        whole = grid.asked.all(axis=1)
+        matrix = grid.right[whole].astype(int)
+        if len(matrix) and len(family.runs) > 2:
+            found.append(Gate(family, len(matrix), statistics.cochran_q(matrix)))
+    return found
+
+
+def with_power(pairs: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Pairs with what their number of questions and flips lets one see.
+
+    `flip_budget`: flips up to which "not worse by the margin" would hold at this net
+    difference. `power_small`: the chance to notice a true difference of half a point.
+    `detectable`: the smallest difference seen with 80 % power. `needed`: questions for
+    80 % power at half a point. `power_margin`: the chance to show "not worse by the
+    margin" were there no difference. Missing where the flips allow no answer.
+    """
+    import pandas as pd
+
+    rows = [_power(row, margin) for _, row in pairs.iterrows()]
+    names = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
+    found = pd.DataFrame(rows, columns=list(names), index=pairs.index)
+    return pd.concat([pairs, found], axis=1)
+
+
+def patterns(runs: Sequence[Run]) -> pd.DataFrame:
+    """Who got what right: a column of truths per run, and how many questions each.
+
+    Over the questions that all of the runs were asked, most frequent first.
+    """
+    import pandas as pd
+
+    if not runs:
+        return pd.DataFrame({"questions": []})
+    grid = grid_of(runs)
+    whole = grid.asked.all(axis=1)
+    marks = pd.DataFrame(grid.right[whole], columns=list(grid.runs))
+    counts = marks.value_counts().rename("questions").reset_index()
+    return counts.sort_values("questions", ascending=False, kind="stable")
+
+
+def flips(a: Run, b: Run) -> pd.DataFrame:
+    """The common questions of two runs in exam order, and which way each of them went.
+
+    `flip` is "only_a", "only_b", "both" or "neither"; `lost` says that the reply that
+    was not right was cut, blank or failed.
+    """
+    import numpy as np
+    import pandas as pd
+
+    grid = grid_of([a, b])
+    common = grid.asked.all(axis=1)
+    right, lost = grid.right[common], grid.lost[common]
+    ways = np.select(
+        [right.all(axis=1), right[:, 0], right[:, 1]],
+        ["both", "only_a", "only_b"],
+        "neither",
+    )
+    found = pd.DataFrame({"problem_id": np.array(grid.questions)[common], "flip": ways})
+    found["section"] = found["problem_id"].str.extract(r"([A-F])\d+$")[0]
+    return found.assign(lost=(lost & ~right).any(axis=1))
+
+
+def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Grid:
+    """The replies of several runs, question by question, in exam order."""
+    import numpy as np
+
+    places = _places(runs, questions)
+    shape = (len(places), len(runs))
+    asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
+    answer = np.full(shape, -1, dtype=np.int64)
+    codes: dict[Any, int] = {}
+    cluster = np.arange(len(places))
+    for column, run in enumerate(runs):
+        rows = run.rows
+        at = rows["problem_id"].map(places)
+        kept = at.notna().to_numpy()
+        where = at[kept].to_numpy(dtype=int)
+        asked[where, column] = True
+        right[where, column] = rows["correct"].fillna(False).to_numpy(bool)[kept]
+        lost[where, column] = is_lost(rows).to_numpy()[kept]
+        answer[where, column] = [
+            codes.setdefault(key, len(codes)) if key else -1 - column
+            for key in _said(rows[kept.tolist()])
+        ]
+        stems = rows["stem"].map(places)[kept]
+        known = stems.notna().to_numpy()
+        cluster[where[known]] = stems[known].to_numpy(dtype=int)
+    return Grid(
+        tuple(run.name for run in runs), tuple(places), asked, right, lost, answer,
+        cluster,
+    )  # fmt: skip
+
+
+def _said(rows: pd.DataFrame) -> list[Any]:
+    """What each reply says: its answer, else its text, else None where it is blank."""
+    is_silent = blank(rows) | (rows["outcome"] == "api_error")
+    told = zip(rows["answer"], rows["reply_sha256"], is_silent, strict=True)
+    return [
+        answer if isinstance(answer, tuple) else None if silent else sha
+        for answer, sha, silent in told
+    ]
+
+
+def _places(runs: Sequence[Run], questions: frozenset[str] | None) -> dict[str, int]:
+    """Question → its row, in exam order as the plans of the runs have it."""
+    order: dict[str, None] = {}
+    for run in runs:
+        for frame in (run.plan, run.rows):
+            if frame is not None:
+                order.update(dict.fromkeys(frame["problem_id"]))
+    asked = set().union(*(run.rows["problem_id"] for run in runs)) if runs else set()
+    kept = asked if questions is None else asked & questions
+    return {name: i for i, name in enumerate(n for n in order if n in kept)}
+
+
+def _family_table(study: Study, family: Family) -> pd.DataFrame:
+    """The pairs of one family, counted, tested and adjusted together."""
+    import numpy as np
+    import pandas as pd
+
+    runs = [study.run(name) for name in family.runs]
+    grid = grid_of(runs, family.questions)
+    column = {name: i for i, name in enumerate(grid.runs)}
+    a, b = np.array([(column[x], column[y]) for x, y in family.pairs]).T
+    table = _counted(grid, a, b)
+    table.insert(0, "kind", family.kind)
+    table.insert(1, "exam", family.exam)
+    table.insert(2, "a", [x for x, _ in family.pairs])
+    table.insert(3, "b", [y for _, y in family.pairs])
+    table = table[table["n"] > 0].reset_index(drop=True)
+    tested = pd.concat([table, _tested(table, study.margin)], axis=1)
+    return tested.assign(holm=statistics.holm(tested["midp"].to_numpy()))
+
+
+def _counted(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
+    """The counts of the pairs (a[i], b[i]) of columns, on their common questions."""
+    import pandas as pd
+
+    asked, right, lost = (m.astype(float) for m in (grid.asked, grid.right, grid.lost))
+    counts = {
+        "n": asked.T @ asked,
+        "both": right.T @ right,
+        "only_a": right.T @ (asked - right),
+        "lost_b": right.T @ lost,
+    }
+    table = pd.DataFrame({k: m[a, b].astype(int) for k, m in counts.items()})
+    table["only_b"] = counts["only_a"][b, a].astype(int)
+    table["lost_a"] = counts["lost_b"][b, a].astype(int)
+    table["flips"] = table["only_a"] + table["only_b"]
+    table["neither"] = table["n"] - table["both"] - table["flips"]
+    return pd.concat([table, _details(grid, a, b)], axis=1)
+
+
+def _details(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
+    """Equal answers and cluster-robust errors of the pairs, a column of A's at a time.
+
+    Without a flip the error would be 0, which is no knowledge: it is missing then.
+    """
+    import numpy as np
+    import pandas as pd
+
+    parts = []
+    for first in np.unique(a):
+        at = np.flatnonzero(a == first)
+        others = b[at]
+        shared = grid.asked[:, [first]] & grid.asked[:, others]
+        equal = shared & (grid.answer[:, [first]] == grid.answer[:, others])
+        ahead = grid.right[:, [first]].astype(float) - grid.right[:, others]
+        error = statistics.clustered_error(
+            np.where(shared, ahead, np.nan), grid.cluster
+        )
+        flipped = (shared & (ahead != 0)).any(axis=0)
+        errors = {
+            "cluster_se": error.corrected, "naive_se": error.naive,
+            "cluster_low": error.low, "cluster_high": error.high,
+        }  # fmt: skip
+        told = {name: np.where(flipped, e, np.nan) for name, e in errors.items()}
+        counts = {"same_answer": equal.sum(axis=0), "clusters": error.clusters}
+        parts.append(pd.DataFrame(counts | told, index=at))
+    return pd.concat(parts).sort_index()
+
+
+def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Tests and intervals of counted pairs."""
+    import pandas as pd
+
+    both, only_a, only_b, neither = (
+        table[k].to_numpy() for k in ("both", "only_a", "only_b", "neither")
+    )
+    test = statistics.mcnemar(only_a, only_b)
+    wide = statistics.paired_difference(both, only_a, only_b, neither)
+    narrow = statistics.paired_difference(both, only_a, only_b, neither, 0.90)
+    return pd.DataFrame(
+        {
+            "difference": wide.estimate,
+            "tango_low": wide.tango[0], "tango_high": wide.tango[1],
+            "tango90_low": narrow.tango[0], "tango90_high": narrow.tango[1],
+            "newcombe_low": wide.newcombe[0], "newcombe_high": wide.newcombe[1],
+            "midp": test.midp, "exact": test.exact,
+            "noninferior": statistics.noninferiority(
+                both, only_a, only_b, neither, margin
+            ),
+            "equivalent": statistics.equivalence(both, only_a, only_b, neither, margin),
+        }
+    )  # fmt: skip
+
+
+def _power(row: pd.Series, margin: float) -> tuple[Any, ...]:
+    n, share = int(row["n"]), row["flips"] / row["n"]
+    net = int(row["only_a"] - row["only_b"])
+    budget = statistics.flip_budget(net, n, margin)
+    if share == 0:
+        return (budget, None, None, None, None)
+    visible = statistics.detectable_difference(n, share)
+    if share < SMALL:
+        return (budget, None, visible, None, None)
+    return (
+        budget,
+        statistics.mcnemar_power(n, share, SMALL),
+        visible,
+        statistics.required_questions(SMALL, share),
+        statistics.noninferiority_power(n, share, margin),
+    )
+
+
+PAIRS = (
+    "reference", "candidate", "family", "exam", "n", "both", "only_reference",
+    "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
+    "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
+    "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
+    "margin", "tainted",
+)  # fmt: skip
+
+
+ADJUSTED = {"adjusted": "pvalue", "not_worse_adjusted": "not_worse_p"}
+
+
+def pairs_frame(study: Study) -> pd.DataFrame:
+    """One row a pair, candidate against reference; see `igaku.pairs`."""
+    import numpy as np
+
+    from igaku.study.former_audits import wrong_runs
+
+    wrong = wrong_runs(study)
+    table = pair_table(study)
+    found = table.rename(
+        columns={
+            "a": "reference", "b": "candidate", "kind": "family",
+            "only_a": "only_reference", "only_b": "only_candidate",
+            "lost_b": "lost_candidate", "lost_a": "lost_reference",
+            "newcombe_low": "newcombe_high", "newcombe_high": "newcombe_low",
+            "midp": "pvalue", "noninferior": "not_worse_p",
+            "equivalent": "equivalent_p",
+        }
+    ).assign(
+        difference=-table["difference"], low=-table["tango_high"],
+        high=-table["tango_low"], margin=study.margin,
+    )  # fmt: skip
+    for name in ("newcombe_low", "newcombe_high"):
+        found[name] = -found[name]
+    pair = found[["reference", "candidate"]]
+    found["tainted"] = pair.isin(list(wrong)).any(axis=1).to_numpy(bool)
+    found["adjusted"] = found["not_worse_adjusted"] = np.nan
+    for _, each in found[~found["tainted"]].groupby(["family", "exam"]):
+        for name, own in ADJUSTED.items():
+            found.loc[each.index, name] = statistics.holm(each[own].to_numpy())
+    return found[list(PAIRS)]
+
+
+def flips_frame(study: Study, reference: str, candidate: str) -> pd.DataFrame:
+    """One row per question on which two runs part; see `igaku.flips`."""
+    a, b = study.run(reference), study.run(candidate)
+    way = {"only_a": "only_reference", "only_b": "only_candidate"}
+    found = flips(a, b)
+    found = found[found["flip"].isin(list(way))].replace({"flip": way})
+    kept = ["outcome", "answer", "content"]
+    for name, run in (("reference", a), ("candidate", b)):
+        rows = run.rows.set_index("problem_id")[kept].add_prefix(f"{name}_")
+        found = found.join(rows, on="problem_id")
+    gold = a.rows.set_index("problem_id")["gold"]
+    return found.join(gold, on="problem_id").reset_index(drop=True)
