@@ -49,14 +49,8 @@ def write_report(
 
     `failed` holds the reasons of runs that their own folders may not tell.
     """
-    found = standings(sweep)
-    for i, run, state in zip(found.index, found.run, found.state, strict=True):
-        if (why := (failed or {}).get(run)) is not None and state != "failed":
-            past = {"kind": "other", "asked": found.asked[i], "why": why}
-            found.at[i, "troubles"] = [*found.troubles[i], past]
-            found.loc[i, ["state", "why"]] = ["failed", why]
     page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
-    html.put(page, report(sweep, found, lang))
+    html.put(page, report(sweep, standings(sweep, failed=failed), lang))
     return page
 
 
@@ -90,7 +84,7 @@ def _minute(moment: pd.Timestamp) -> str:
     return "" if is_missing(moment) else f"{moment:%Y-%m-%d %H:%M}"
 
 
-def story(job: Mapping[str, Any], lang: str) -> str:
+def story(job: Mapping[Any, Any], lang: str) -> str:
     """What happened to a job, in a few words; "–" where all went by itself."""
     troubles = job["troubles"]
     told = [
@@ -106,7 +100,8 @@ def story(job: Mapping[str, Any], lang: str) -> str:
     if job["damage"] and (job["state"] != "failed" or not troubles):
         told.append(job["damage"])
     elif job["state"] == "broken":
-        told.append(say("sweep_broken", lang, **job))
+        counts = {name: job[name] for name in ("asked", "lost", "cause")}
+        told.append(say("sweep_broken", lang, **counts))
     if job["state"] == "waiting" and job["why"]:
         told.append(say("sweep_interrupted", lang))
     return say("sweep_story", lang, told=told) if told else MISSING

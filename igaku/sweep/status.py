@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.ask import health, manifest
 from igaku.ask.folder import ANSWERS, Row, read_rows, replace
 from igaku.errors import IgakuError
-from igaku.study.results import JOB
+from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep
 from igaku.sweep.locks import JOB_LOCK, holder, is_held, lane_lock
 
@@ -30,18 +30,25 @@ PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes n
 Record = dict[str, Any]
 
 
-def standings(sweep: Sweep, moment: datetime | None = None) -> pd.DataFrame:
+def standings(
+    sweep: Sweep,
+    moment: datetime | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """One row a job, in the file's order: its state, its answers, what happened to it.
 
     `total` is how many questions it has, where that can be told, `left` how many of
     them it has still to ask, and `recent` how many it has asked since `since`, in the
     ten minutes before the moment, which is now unless told. `troubles` are what stopped
-    it, in order.
+    it, in order; `failed` holds the reasons of runs whose folders may not tell them.
     """
     import pandas as pd
 
     moment = moment or datetime.now(UTC)
-    found = pd.DataFrame([_standing(sweep, job, moment) for job in sweep.jobs])
+    why = failed or {}
+    found = pd.DataFrame(
+        [_standing(sweep, job, moment, why.get(job.run)) for job in sweep.jobs]
+    )
     for name in ("since", "started", "ended"):
         found[name] = pd.to_datetime(found[name], utc=True)
     total = found.total.astype("Int64")
@@ -52,11 +59,15 @@ def standings(sweep: Sweep, moment: datetime | None = None) -> pd.DataFrame:
     return found.drop(columns=["extent", "limit"])
 
 
-def _standing(sweep: Sweep, job: Job, moment: datetime) -> Record:
+def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
     folder = sweep.folder(job)
     record, told = read_job(folder), read_manifest(folder)
     rows, damage = _rows_of(folder)
     state, why = _state(sweep, job, record)
+    troubles = troubles_of(record, told, rows)
+    if failure and state != "failed":
+        state, why = "failed", failure
+        troubles.append({"kind": "other", "asked": len(rows), "why": why})
     recent = [t for row in rows if (t := when(row.get("asked_at"))) and t <= moment]
     recent = [asked for asked in recent if moment - asked <= PACE]
     asked = job.parameters
@@ -79,7 +90,7 @@ def _standing(sweep: Sweep, job: Job, moment: datetime) -> Record:
         "damage": damage,
         "cause": told.get("cause"),
         "loads": bool(asked.get("load")),
-        "troubles": troubles_of(record, told, rows),
+        "troubles": troubles,
         "finished": _finished(told),
         # What decides how many questions a run has; jobs alike in it ask as many.
         "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
@@ -178,8 +189,8 @@ def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
     lanes = found.groupby("lane").agg(
         recent=("recent", "sum"), since=("since", "min"), left=("left", "sum")
     )
-    spans = ((moment or datetime.now(UTC)) - lanes.since) / timedelta(minutes=1)
-    paces = (lanes.recent / spans.clip(lower=1 / 60)).dropna()
+    seconds = ((moment or datetime.now(UTC)) - lanes.since).dt.total_seconds()
+    paces = (60 * lanes.recent / seconds.clip(lower=1)).dropna()
     told = [f"{(found.state == state).sum()} {state}" for state in STATES]
     if len(paces):
         told.append(f"{paces.sum():.1f} questions/min")
