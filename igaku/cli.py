@@ -92,7 +92,7 @@ def quantize(
     ] = None,
 ) -> None:
     """Quantize a gpt-oss checkpoint by a recipe, as the embedded models were."""
-    from igaku.lab.recipes import quantize as write_variant
+    from igaku.lab.variants import quantize as write_variant
 
     typer.echo(write_variant(recipe, checkpoint, out))
 

@@ -1,0 +1,339 @@
+"""Figures of how long replies are, and where the token budget ended them.
+
+A blank reply that the budget ended is censored: how long it would have been is not
+known. Where no tokens are on record, the walls that blank replies stop at tell the
+speed, and that is said to be inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from igaku.figures import rows, style
+from igaku.study.walls import NEAR, piles
+from igaku.words import NO_REPLY, formatted, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
+KEY = 120.0  # points above the axes that the key to the marks takes
+
+
+DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
+
+
+class Pile(NamedTuple):
+    """Blank replies of one run that ended at one place: how many, of how many."""
+
+    at: float
+    blank: int
+    of: int
+    max_tokens: int | None
+
+
+@rows.figure
+def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """What every reply took, one row a run: grey with text, vermillion blank.
+
+    `frame` is of `igaku.load_runs`, or a part of it: run (a categorical orders the
+    rows), outcome, blank, seconds or completion_tokens, and where there are: label,
+    max_tokens. Tokens are drawn if every run has them, else seconds; a run with
+    neither has no row. Dashed lines are walls: the budget where tokens are known, else
+    the times at which blank replies pile up, with the speed that this implies.
+    """
+    asked = frame[frame["outcome"] != "not_run"]
+    unit = _unit(asked)
+    timed = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
+    names = _runs(timed)
+    ax = rows.axes_for(ax, len(names), 0.6)
+    if not names:
+        return rows.say_nothing(ax, lang)
+    labels = rows.named(timed).groupby(timed["run"], observed=True).first()
+    asked = asked[asked["run"].isin(names)]
+    counts = asked["blank"].fillna(False).groupby(asked["run"].astype(str))
+    beside = [
+        say("blank_of", lang, blank=int(part.sum()), asked=len(part))
+        for part in (counts.get_group(name) for name in names)
+    ]
+    lanes = rows.name_rows(ax, [str(labels[name]) for name in names], beside)
+    found = [
+        pile
+        for row, name in enumerate(names)
+        for pile in _draw_replies(
+            ax, timed[timed["run"] == name], unit, row + lanes.middle, lang
+        )
+    ]
+    _fit(ax, timed[unit], [pile.at for pile in found])
+    levels = _draw_walls(lanes, found, unit, lang)
+    rows.entitle(ax, "token_usage_title", lang, pad=8 + 24 * levels)
+    ax.set_xlabel(say(f"{unit}_axis", lang), loc="left")
+    _reply_key(ax, lang)
+    return ax
+
+
+def _unit(asked: pd.DataFrame) -> str:
+    if "completion_tokens" not in asked or asked.empty:
+        return "seconds"
+    known = asked["completion_tokens"].notna()
+    counted = known.groupby(asked["run"].astype(str)).any()
+    return "completion_tokens" if counted.all() else "seconds"
+
+
+def _runs(replies: pd.DataFrame) -> list[str]:
+    import pandas as pd
+
+    found = replies["run"]
+    if isinstance(found.dtype, pd.CategoricalDtype):
+        return [str(name) for name in found.cat.categories if (found == name).any()]
+    return [str(name) for name in found.unique()]
+
+
+def _draw_replies(
+    ax: Axes, replies: pd.DataFrame, unit: str, y: float, lang: str
+) -> Iterator[Pile]:
+    """One run's replies in two lanes, and the piles of its blank ones."""
+    is_blank = replies["blank"].fillna(False).astype(bool)
+    took = replies[unit].astype(float)
+    lanes = (
+        (took[~is_blank], y - 0.16, style.faint(), "o"),
+        (took[is_blank], y + 0.2, style.VERMILLION, ">"),
+    )
+    for amounts, lane, colour, marker in lanes:
+        ax.scatter(
+            amounts, lane + _sway(amounts.to_numpy()), s=11, marker=marker,
+            color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
+        )  # fmt: skip
+    budget = _budget(replies)
+    for at, blank in _piles(took[is_blank], unit, budget):
+        pile = Pile(at, blank, int(is_blank.sum()), budget)
+        _mark_pile(ax, y + 0.2, pile, took[is_blank], lang)
+        yield pile
+
+
+def _sway(amounts: np.ndarray) -> np.ndarray:
+    """How far each reply stands off its lane: the further, the more are like it."""
+    import numpy as np
+
+    if not len(amounts):
+        return np.empty(0)
+    logs = np.log10(np.maximum(amounts, 1e-3))
+    edges = np.arange(logs.min() - 0.03, logs.max() + 0.09, 0.06)
+    crowd, _ = np.histogram(logs, edges)
+    share = crowd[np.digitize(logs, edges) - 1] / max(crowd.max(), 8)
+    even = (np.arange(len(amounts)) * GOLDEN) % 1 - 0.5
+    return 0.34 * even * np.sqrt(share)
+
+
+def _budget(replies: pd.DataFrame) -> int | None:
+    if "max_tokens" not in replies or replies["max_tokens"].isna().all():
+        return None
+    return int(replies["max_tokens"].dropna().iloc[0])
+
+
+def _piles(
+    blank: pd.Series, unit: str, budget: int | None
+) -> Iterator[tuple[float, int]]:
+    """Where blank replies end: at the budget, else where their times pile up."""
+    if unit == "seconds":
+        for pile in piles(blank):
+            yield float(pile.median()), len(pile)
+    elif budget is not None:
+        yield float(budget), int((blank >= budget).sum())
+
+
+def _mark_pile(ax: Axes, y: float, pile: Pile, blank: pd.Series, lang: str) -> None:
+    """How many of a run's blank replies end here, on the side that has fewer marks."""
+    if not pile.blank:
+        return
+    before = int(blank.between(pile.at / 1.8, pile.at / NEAR).sum())
+    after = int(blank.between(pile.at * NEAR, pile.at * 1.8).sum())
+    is_left = before <= after
+    ax.annotate(
+        say("pile_of", lang, blank=pile.blank, of=pile.of), (pile.at, y),
+        (-9 if is_left else 9, 0), textcoords="offset points", va="center",
+        ha="right" if is_left else "left", fontsize=style.small(),
+        color=style.seen(style.VERMILLION), path_effects=style.halo(), zorder=4,
+    )  # fmt: skip
+
+
+def _walls(found: list[Pile]) -> list[list[Pile]]:
+    """Piles of all runs at one place and one budget are one wall."""
+    walls: list[list[Pile]] = []
+    for pile in sorted(found, key=lambda each: (each.max_tokens or 0, each.at)):
+        first = walls[-1][0] if walls else None
+        if first and pile.max_tokens == first.max_tokens and pile.at <= first.at * NEAR:
+            walls[-1].append(pile)
+        else:
+            walls.append([pile])
+    return sorted(walls, key=lambda wall: wall[0].at)
+
+
+def _draw_walls(lanes: rows.Lanes, found: list[Pile], unit: str, lang: str) -> int:
+    """A dashed line per wall, its name above; how many names stand on each other."""
+    ax = lanes.ax
+    ends = [KEY]  # of what stands on each level, in points
+    for wall in _walls(found):
+        blank = sum(pile.blank for pile in wall) or len(wall)
+        at = sum(pile.at * (pile.blank or 1) for pile in wall) / blank
+        lanes.dashed(at)
+        name = _wall_name(at, wall[0].max_tokens, unit, lang)
+        half = 0.3 * style.small() * max(map(rows.columns, name.split("\n")))
+        middle = _points_along(ax, at)
+        level = next(
+            (i for i, end in enumerate(ends) if end < middle - half), len(ends)
+        )
+        ends[level : level + 1] = [middle + half + 4]
+        rows.above(ax, at, name, (0, 3 + 24 * level))
+    return len(ends)
+
+
+def _wall_name(at: float, max_tokens: int | None, unit: str, lang: str) -> str:
+    """1,024 tokens, and the speed at which they took that long; or the time alone."""
+    if max_tokens is None:
+        return say("wall_of_time", lang, seconds=at)
+    if unit == "completion_tokens":
+        return f"max_tokens\n{max_tokens:,}"
+    speed = say("wall_speed", lang, speed=max_tokens / at)
+    return f"{say('wall_budget', lang, max_tokens=max_tokens)}\n{speed}"
+
+
+def _points_along(ax: Axes, at: float) -> float:
+    """About how far along the axis a place is, in points, before the layout is made."""
+    import math
+
+    low, high = map(math.log, ax.get_xlim())
+    width = 72 * rows.inches(ax) * (1.0 if rows.is_narrow(ax) else 0.72)
+    return width * (math.log(at) - low) / (high - low)
+
+
+def _fit(ax: Axes, amounts: pd.Series, walls: list[float]) -> None:
+    """A doubling axis from the shortest reply to beyond the last wall."""
+    ax.set_xscale("log", base=2)
+    ends = [*amounts.astype(float).clip(lower=1e-3), *walls]
+    ax.set_xlim(min(ends) / 1.2, max(ends) * 1.45)
+    rows.doubling(ax.xaxis)
+
+
+def _reply_key(ax: Axes, lang: str) -> None:
+    kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
+    looks = [
+        (say(f"reply_{kind}", lang),
+         {"marker": marker, "color": style.seen(colour), "markersize": 5})
+        for kind, colour, marker in kinds
+    ]  # fmt: skip
+    rows.key_above(ax, looks)
+
+
+# --- curves ---------------------------------------------------------------------------
+
+
+@rows.figure
+def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """The share of replies still unfinished after so many tokens: Kaplan and Meier's.
+
+    `frame` is of `igaku.study.survival`: run, x, share, low, high and, where there are,
+    label, max_tokens, color. Equal curves are drawn once; what is left at the end of a
+    line had not ended when the budget cut it.
+    """
+    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
+    if frame.empty:
+        return rows.say_nothing(ax, lang)
+    looks = style.style_of(frame)
+    marks: list[rows.Mark] = []
+    for names, curve in _curves(frame, ["x", "share"]):
+        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
+        x, share = curve["x"].astype(float), curve["share"].astype(float)
+        ax.step(x, share, where="post", color=colour, linestyle=dash, linewidth=1.6)
+        ax.fill_between(
+            x, curve["low"].astype(float), curve["high"].astype(float), step="post",
+            color=colour, alpha=0.12, linewidth=0,
+        )  # fmt: skip
+        text = say("survival_left", lang, left=float(share.iloc[-1]))
+        marks.append(_line_mark(frame, names, text, x, share, (colour, dash), lang))
+    _frame_curves(ax, marks, lang)
+    _caps(ax, frame, lang)
+    ax.set_xlabel(say("completion_tokens_axis", lang))
+    ax.set_ylabel(say("survival_axis", lang))
+    rows.entitle(ax, "survival_title", lang, pad=18)
+    return ax
+
+
+@rows.figure
+def budget(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """What a smaller budget would have scored; dotted, what it would have left blank.
+
+    `frame` is of `igaku.study.budget_curves`: run, max_tokens, accuracy, low, high,
+    blank and, where there are, label, color. Assumed is that a budget only cuts
+    replies short; the end of a line is the budget that the run had.
+    """
+    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
+    if frame.empty:
+        return rows.say_nothing(ax, lang)
+    looks = style.style_of(frame)
+    marks: list[rows.Mark] = []
+    for names, curve in _curves(frame, ["max_tokens", "accuracy", "blank"]):
+        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
+        x, right = curve["max_tokens"].astype(float), curve["accuracy"].astype(float)
+        ax.plot(x, right, color=colour, linestyle=dash, linewidth=1.6)
+        ax.plot(x, curve["blank"].astype(float), color=colour, linestyle=":")
+        ax.fill_between(
+            x, curve["low"].astype(float), curve["high"].astype(float), color=colour,
+            alpha=0.12, linewidth=0,
+        )  # fmt: skip
+        text = formatted(float(right.iloc[-1]), "share")
+        marks.append(_line_mark(frame, names, text, x, right, (colour, dash), lang))
+    _frame_curves(ax, marks, lang)
+    ax.set_xlabel(say("budget_axis", lang))
+    ax.set_ylabel(say("budget_shares", lang))
+    rows.entitle(ax, "budget_title", lang)
+    return ax
+
+
+def _curves(
+    frame: pd.DataFrame, keys: list[str]
+) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Each different curve with the runs that share it: six on one line hide five."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for name, curve in frame.groupby("run", sort=False, observed=True):
+        values = curve[keys].astype(float).round(9).to_numpy()
+        found.setdefault(tuple(values.ravel()), []).append(str(name))
+    for names in found.values():
+        yield names, frame[frame["run"] == names[0]]
+
+
+def _line_mark(
+    frame: pd.DataFrame,
+    names: list[str],
+    text: str,
+    x: pd.Series,
+    y: pd.Series,
+    look: tuple[str, Any],
+    lang: str,
+) -> rows.Mark:
+    """The label of a line at its end: whose it is, and where it ended."""
+    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
+    told = rows.fitted(", ".join(str(labels[name]) for name in names), 34, 3)
+    if len(names) > 1:
+        text = say("equal_curves", lang, n=len(names), text=text)
+    shown = {"color": look[0], "linestyle": look[1]}
+    return rows.Mark(f"{told}\n{text}", float(x.iloc[-1]), float(y.iloc[-1]), shown)
+
+
+def _frame_curves(ax: Axes, marks: list[rows.Mark], lang: str) -> None:
+    ax.set_ylim(0, 1.02)
+    ax.set_xlim(left=0)
+    rows.percent(ax.yaxis)
+    rows.label_marks(ax, marks)
+
+
+def _caps(ax: Axes, frame: pd.DataFrame, lang: str) -> None:
+    """The budgets that cut the replies, where the frame knows them."""
+    if "max_tokens" not in frame:
+        return
+    for cap in sorted(int(each) for each in frame["max_tokens"].dropna().unique()):
+        ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        rows.above(ax, cap, f"max_tokens {cap:,}", ha="right")

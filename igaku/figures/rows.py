@@ -1,0 +1,346 @@
+"""What figures share: axes of a fitting size, rows with names, and text that is whole.
+
+On axes as narrow as a phone, the name of a row stands above its marks, not left of
+them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
+
+from igaku.figures import style
+from igaku.words import plain, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+NARROW = 4.2  # inches of axes, below which names stand above their rows
+LABEL = 28  # columns of a name beside its row
+ACROSS = 58  # columns of print across narrow axes
+
+Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
+
+
+def figure(draw: Draw) -> Any:
+    """A figure's function, with glyphs for a label in either language."""
+
+    @wraps(draw)
+    def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+        import matplotlib as mpl
+
+        families = [*mpl.rcParams["font.family"]]
+        families += [name for name in style.fonts(lang) if name not in families]
+        with mpl.rc_context({"font.family": families}):
+            return draw(frame, ax, lang)
+
+    return drawn
+
+
+def axes_for(
+    ax: Axes | None, rows: int, row: float = 0.42, least: float = 0.0, keys: int = 0
+) -> Axes:
+    """The axes given, else new ones as wide as figures are, with room for the rows.
+
+    `keys` are the lines of a key that stands below where the axes are narrow.
+    """
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    if ax is not None:
+        return ax
+    width = mpl.rcParams["figure.figsize"][0]
+    if width < NARROW:
+        row, least = row + 0.2, least + 0.18 * keys
+    tall = max(1.1 + row * max(rows, 1), least)
+    return plt.subplots(figsize=(width, tall), layout="constrained")[1]
+
+
+def is_narrow(ax: Axes) -> bool:
+    """Whether the axes have no room for names at their left."""
+    return inches(ax) < NARROW
+
+
+def inches(ax: Axes) -> float:
+    """The width that axes have before anything stands beside them."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return 0.9 * figure.get_figwidth() * _share_of(ax)
+
+
+def _share_of(ax: Axes) -> float:
+    spec = ax.get_subplotspec()
+    return 1.0 if spec is None else 1.0 / spec.get_gridspec().ncols
+
+
+def tall(ax: Axes) -> float:
+    """About the height of axes in inches, without what stands above and below."""
+    figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
+    assert figure is not None
+    n = 1 if spec is None else spec.get_gridspec().nrows
+    return max(0.5, figure.get_figheight() / n - 1)
+
+
+def columns(text: str) -> int:
+    """The columns that a text takes in print; a wide character takes two.
+
+    >>> columns("8bit"), columns("正答")
+    (4, 4)
+    """
+    return sum(1 + (east_asian_width(each) in "WF") for each in text)
+
+
+def fitted(text: object, width: int = LABEL, lines: int = 2) -> str:
+    r"""A label of so many lines at most, drawn as it is written.
+
+    The dollar sign is escaped, as two of them start a formula; a legend drops a label
+    that starts with an underscore.
+
+    >>> fitted("mlx-community/gpt-oss-20b-MXFP4-Q8")
+    'mlx-community/gpt-\noss-20b-MXFP4-Q8'
+    >>> fitted("_$x$")
+    ' _\\$x\\$'
+    """
+    whole = " ".join(plain(text).split())
+    room = max(8, width * len(whole) // max(columns(whole), 1))
+    parts = textwrap.wrap(whole, room)
+    if len(parts) > lines:  # the end tells names apart as often as the beginning does
+        parts = [*parts[: lines - 1], f"…{whole[1 - room :]}"]
+    told = "\n".join(parts)
+    return told.replace("$", r"\$").replace("_", " _", told[:1] == "_")
+
+
+def named(frame: pd.DataFrame) -> pd.Series:
+    """What each row's run is called: its label, where the frame has labels."""
+    if "label" not in frame:
+        return frame["run"]
+    return frame["label"].fillna(frame["run"])
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Where in their rows the data have room: `middle` and the ends, from its place."""
+
+    ax: Axes
+    n: int
+    top: float = -0.5
+    middle: float = 0.0
+
+    def upright(self, x: float, **look: Any) -> None:
+        """A line up through the data of every row, and through no name."""
+        starts = [y + self.top for y in range(self.n)]
+        ends = [y + 0.5 for y in range(self.n)]
+        self.ax.vlines([x] * self.n, starts, ends, **look)
+
+    def dashed(self, x: float) -> None:
+        """The line of a limit: a wall, a mark, a margin."""
+        self.upright(x, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+
+    def shade(self, low: float, high: float) -> None:
+        """A band behind the data of every row."""
+        ys = [y + (self.top + 0.5) / 2 for y in range(self.n)]
+        self.ax.barh(
+            ys, high - low, 0.5 - self.top, low, color=style.rule(), alpha=0.55,
+            linewidth=0, zorder=0,
+        )  # fmt: skip
+
+
+Name = str | tuple[str, ...]
+
+
+def name_rows(
+    ax: Axes, names: Sequence[Name], beside: Sequence[str], heads: int = 1
+) -> Lanes:
+    """Names the rows, with a text beside each, and leaves the data their lanes.
+
+    On narrow axes both stand above the marks, on `heads` lines.
+    """
+    n = len(names)
+    ax.set_ylim(max(n, 1) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    if not is_narrow(ax):
+        ax.set_yticks(range(n), [_name(name, LABEL) for name in names])
+        for y, text in enumerate(beside):
+            note(ax, (1, y), text, (8, 0), va="center")
+        return Lanes(ax, n)
+    ax.set_yticks(range(n), [""] * n)
+    ax.grid(visible=False)
+    for y, (name, text) in enumerate(zip(names, beside, strict=True)):
+        is_apart = heads > 1
+        room = ACROSS if is_apart else max(16, ACROSS - columns(text) - 2)
+        told = _name(name, room).replace("\n", " ")
+        note(ax, (0, y - 0.49), told, va="top")
+        at, by = ((0, y - 0.49), (0, -12)) if is_apart else ((1, y - 0.49), (0, 0))
+        side = "left" if is_apart else "right"
+        note(ax, at, text, by, va="top", ha=side, color=style.faint())
+    top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * tall(ax) / n) - 0.5)
+    return Lanes(ax, n, top, (top + 0.5) / 2)
+
+
+def _name(name: Name, width: int) -> str:
+    """A name, or the two of a pair with as much of each as fits."""
+    if isinstance(name, str):
+        return fitted(name, width, 2 if width == LABEL else 1)
+    part = width if width == LABEL else width // len(name)
+    return "\n− ".join(fitted(each, part - 2, 1) for each in name)
+
+
+def note(
+    ax: Axes, at: tuple[float, float], text: str, by: Any = (0, 0), **more: Any
+) -> Any:
+    """Small print at an axes fraction across and a row down, moved by some points."""
+    look = {"fontsize": style.small(), "annotation_clip": False} | more
+    return ax.annotate(
+        text, at, by, xycoords=("axes fraction", "data"), textcoords="offset points",
+        **look,
+    )  # fmt: skip
+
+
+def columns_beside(
+    ax: Axes, told: Sequence[Sequence[str]], heads: Sequence[str], xs: Sequence[int]
+) -> None:
+    """Texts right of the rows, in columns with a heading each, `xs` points away."""
+    for i, (head, x) in enumerate(zip(heads, xs, strict=True)):
+        for y, texts in enumerate(told):
+            note(ax, (1, y), texts[i], (x, 0), va="center")
+        above(ax, 1, head, (x, 3), ha="left", xycoords="axes fraction")
+
+
+def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
+    """Small print above the axes, at a place along them."""
+    look = {"xycoords": ("data", "axes fraction"), "ha": "center"} | more
+    ax.annotate(
+        text, (x, 1), by, textcoords="offset points", va="bottom", linespacing=1.1,
+        fontsize=style.small(), **look,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What stands for one run or several: a text, where its mark is, how it looks."""
+
+    text: str
+    x: float
+    y: float
+    look: dict[str, Any]
+
+
+def label_marks(ax: Axes, marks: Sequence[Mark], is_inside: bool = False) -> None:
+    """Each text beside its mark, or led to it from the margin; or a key, if narrow."""
+    if is_narrow(ax):
+        key_below(ax, marks)
+        return
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    lines = max((1 + each.text.count("\n") for each in marks), default=1)
+    point = (high - low) / (72 * tall(ax))
+    places = spread([m.y for m in marks], point * (1.25 * lines * style.small() + 4))
+    lead = {"arrowstyle": "-", "color": style.faint(), "linewidth": 0.7, "shrinkA": 2}
+    for each, y in zip(marks, places, strict=True):
+        is_left = is_inside and each.x > (left + right) / 2
+        away = (-12 if is_left else 12, (y - each.y) / point)
+        is_led = not is_inside or abs(away[1]) > style.small()
+        arrow = lead | {"shrinkB": 5, "relpos": (float(is_left), 0.5)}
+        ax.annotate(
+            each.text, (each.x, each.y), away if is_inside else (1.04, y), va="center",
+            textcoords="offset points" if is_inside else ("axes fraction", "data"),
+            ha="right" if is_left else "left", annotation_clip=False, zorder=5,
+            fontsize=style.small(), path_effects=style.halo() if is_inside else [],
+            arrowprops=arrow if is_led else None,
+        )  # fmt: skip
+
+
+def key_below(ax: Axes, marks: Sequence[Mark], ncols: int = 1) -> None:
+    """The key to the marks, below the axes and their label."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    down = ScaledTranslation(0, -4.2 * style.small() / 72, figure.dpi_scale_trans)
+    handles = [ax.plot([], [], label=each.text, **each.look)[0] for each in marks]
+    ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
+        bbox_transform=ax.transAxes + down, ncols=ncols, fontsize=style.small(),
+        borderpad=0, handlelength=1.8,
+    )  # fmt: skip
+
+
+def key_above(ax: Axes, looks: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """The key to a few kinds of marks, on one line above the axes."""
+    handles = [ax.plot([], [], label=text, ls="", **look)[0] for text, look in looks]
+    ax.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(looks),
+        fontsize=style.small(), borderpad=0, borderaxespad=0.4, handlelength=1.2,
+        handletextpad=0.1, columnspacing=1,
+    )  # fmt: skip
+
+
+def percent(axis: Any) -> None:
+    """An axis of fractions, read in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1))
+
+
+def points(value: float, _: Any = None) -> str:
+    """A difference of fractions as an axis of points prints it.
+
+    >>> points(-0.025), points(0.0)
+    ('−2.5', '0')
+    """
+    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def doubling(axis: Any, factor: float = 1.0) -> None:
+    """A logarithmic axis by doublings, its numbers as numbers and not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(base=2, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:,g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def entitle(ax: Axes, block: str, lang: str, pad: float = 6, **numbers: Any) -> None:
+    """The title: one short line, or two where the axes are narrow."""
+    width = int(inches(ax) * 72 / (0.6 * style.small()))
+    text = say(block, lang, **numbers)
+    ax.set_title(fitted(text, width), pad=pad, loc="left")
+
+
+def say_nothing(ax: Axes, lang: str) -> Axes:
+    """Axes that say that there is nothing to draw."""
+    ax.set_axis_off()
+    ax.text(
+        0.5, 0.5, say("figure_of_nothing", lang), ha="center", va="center",
+        transform=ax.transAxes, color=style.faint(),
+    )  # fmt: skip
+    return ax
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Places for texts beside values, moved as little as keeps them `gap` apart.
+
+    >>> [round(v, 3) for v in spread([5.0, 1.0, 5.1], 0.5)]
+    [4.8, 1.0, 5.3]
+    """
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    blocks: list[list[float]] = []  # mean place, number of values
+    for i in order:
+        blocks.append([values[i], 1])
+        while len(blocks) > 1 and _touch(blocks[-2], blocks[-1], gap):
+            place, n = blocks.pop()
+            mean, before = blocks[-1]
+            blocks[-1] = [(mean * before + place * n) / (before + n), before + n]
+    places = [
+        place + gap * (k - (n - 1) / 2) for place, n in blocks for k in range(int(n))
+    ]
+    moved = dict(zip(order, places, strict=True))
+    return [moved[i] for i in range(len(values))]
+
+
+def _touch(a: Sequence[float], b: Sequence[float], gap: float) -> bool:
+    return b[0] - a[0] < gap * (a[1] + b[1]) / 2
