@@ -26,7 +26,7 @@ from igaku.lab.serve import serving
 from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
 from igaku.server.client import reach, read_reply
-from igaku.sweep.sweep import read_sweep
+from igaku.sweep.file import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
