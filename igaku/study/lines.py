@@ -73,21 +73,24 @@ def official_of(run: Run) -> pd.DataFrame | None:
         return None
     chosen = kinki_choices(run.rows)
     offered = int(run.rows["kinki"].notna().sum())
-    parts = _parts(run.rows).assign(line=lines)
-    parts.loc["kinki"] = (len(chosen), offered, MOST_KINKI)
-    parts["passed"] = parts["points"] >= parts["line"]
-    parts.loc["kinki", "passed"] = len(chosen) <= MOST_KINKI
-    hinges = _hinges(run.rows, parts)
-    both = parts.loc[["compulsory", "rest"]].sum()
-    passed = bool(parts["passed"].all())
-    parts.loc["total"] = (both["points"], both["possible"], pd.NA, passed)
-    kept = {"points": "Int64", "possible": "Int64", "line": "Int64", "passed": bool}
-    found = parts.astype(kept).rename_axis("part").reset_index()
-    found["verified"] = str(run.exam) in VERIFIED
-    found["kinki"] = [chosen if part == "kinki" else () for part in found["part"]]
-    turned = ("compulsory", "total")
-    found["hinges"] = [hinges if part in turned else () for part in found["part"]]
-    return found
+    earned, possible = _points(run.rows)
+    passed = [*(e >= line for e, line in zip(earned, lines, strict=True))]
+    passed.append(len(chosen) <= MOST_KINKI)
+    hinges: tuple[str, ...] = ()
+    if passed == [False, True, True]:
+        hinges = _hinges(run.rows, earned[0], possible[0])
+    return pd.DataFrame(
+        {
+            "part": ["compulsory", "rest", "kinki", "total"],
+            "points": [*earned, len(chosen), sum(earned)],
+            "possible": [*possible, offered, sum(possible)],
+            "line": pd.array([*lines, MOST_KINKI, None], dtype="Int64"),
+            "passed": [*passed, all(passed)],
+            "verified": str(run.exam) in VERIFIED,
+            "kinki": [(), (), chosen, ()],
+            "hinges": [hinges, (), (), hinges],
+        }
+    )
 
 
 def credited(rows: pd.DataFrame) -> pd.Series:
@@ -103,24 +106,20 @@ def kinki_choices(rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(rows["problem_id"][chosen])
 
 
-def _parts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Points earned and possible in the compulsory part and in the rest."""
-    import pandas as pd
-
-    part = rows["section"].isin(COMPULSORY).map({True: "compulsory", False: "rest"})
+def _points(rows: pd.DataFrame) -> tuple[list[int], list[int]]:
+    """Points earned, and possible, in the compulsory part and in the rest."""
     possible = rows["points"].fillna(0).astype(int)
     earned = possible.where(credited(rows), 0)
-    table = pd.DataFrame({"points": earned, "possible": possible}).groupby(part).sum()
-    return table.reindex(["compulsory", "rest"], fill_value=0)
+    compulsory = rows["section"].isin(COMPULSORY)
+    first, second = [
+        [int(points[part].sum()) for part in (compulsory, ~compulsory)]
+        for points in (earned, possible)
+    ]
+    return first, second
 
 
-def _hinges(rows: pd.DataFrame, parts: pd.DataFrame) -> tuple[str, ...]:
-    """The unsure questions that would turn the verdict if struck when wrong."""
+def _hinges(rows: pd.DataFrame, earned: int, possible: int) -> tuple[str, ...]:
+    """The unsure questions without which, if they are struck, the line is reached."""
     wrong = rows[rows["problem_id"].isin(UNSURE) & ~credited(rows)]
-    others = parts["passed"].drop("compulsory").all()
-    told = parts.loc["compulsory"]
-    if not len(wrong) or told["passed"] or not others:
-        return ()
-    left = told["possible"] - int(wrong["points"].sum())
-    line = math.ceil(COMPULSORY_SHARE * left)
-    return tuple(wrong["problem_id"]) if told["points"] >= line else ()
+    line = math.ceil(COMPULSORY_SHARE * (possible - int(wrong["points"].sum())))
+    return tuple(wrong["problem_id"]) if earned >= line else ()
