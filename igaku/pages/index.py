@@ -9,7 +9,7 @@ from urllib.parse import quote
 from igaku.pages.html import page, put, tabled
 from igaku.study import frames
 from igaku.study.runs import Run, unmeasured
-from igaku.study.study import Study, open_study
+from igaku.study.families import Study, open_study
 from igaku.words import MARKS, is_missing, labelled, say, word
 
 # The pages beside the index that have a sentence of their own in it, in this order.
