@@ -18,16 +18,18 @@ from typer.testing import CliRunner
 
 from igaku import cli, workbook
 from igaku.ask import manifest, run
-from igaku.ask.asking import plan_of
+from igaku.ask.folder import write_manifest
+from igaku.ask.lost import base_of
+from igaku.ask.plan import plan_of
 from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.pages.tokens import rescue_table, rescues_of
 from igaku.params.settings import settings_from
-from igaku.reading.answer import OUTCOMES
-from igaku.rescue import base_of, parameters, rescue
+from igaku.rescue import parameters, rescue
 from igaku.study.study import open_study
+from igaku.words import OUTCOMES
 
 CHECKOUT = Path(__file__).parents[1]
 ENGINES = {"lab-gguf-mxfp4": 18, "lab-mxfp4-q4": 6}  # and how many questions
@@ -90,7 +92,7 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
         larger, as_many = (ask(again(settings, n)) for n in (LARGE, SMALL))
     lost = lost_in(base)
     assert 2 <= len(lost) < len(rows_of(base))
-    assert (larger.name, as_many.name) == ("base-rescue", "base-control")
+    assert (larger.name, as_many.name) == (f"base-{LARGE}", f"base-{SMALL}")
     assert asked_in(larger) == asked_in(as_many) == lost
     answered = [row for row in rows_of(larger) if row["outcome"] == "answered"]
     assert len(answered) > len(lost) / 2
@@ -105,8 +107,8 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
     (found,) = rescues_of(study)
     assert (found.run, found.rescue, found.control) == (
         "base",
-        "base-rescue",
-        "base-control",
+        f"base-{LARGE}",
+        f"base-{SMALL}",
     )
     assert found.counts.rescued + found.counts.finished_wrong == len(answered)
     assert found.control_counts.unfinished == len(lost)
@@ -148,7 +150,7 @@ def test_a_killed_rescue_goes_on_where_it_was(tmp_path):
             env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         )
         assert killed.returncode == -signal.SIGKILL
-        folder = tmp_path / "base-rescue"
+        folder = tmp_path / f"base-{LARGE}"
         first = rows_of(folder)
         assert [row["problem_id"] for row in first] == lost[:3]
         assert ask(again(settings, LARGE)) == folder
@@ -197,7 +199,7 @@ def written(outputs, outcomes, **more):
     plan = plan_of(settings, run.questions_of(settings)[: len(outcomes)])
     settings.folder.mkdir(exist_ok=True)
     begun = manifest.joined(manifest.opened(plan, []), settings, {})
-    manifest.write(settings.folder, begun)
+    write_manifest(settings.folder, begun)
     rows = [
         {
             "problem_id": item.question.problem_id,
@@ -268,7 +270,7 @@ def test_a_rescue_can_itself_be_rescued(tmp_path):
         left = settings_from(**parts, lost_of=first.name, max_tokens=10_000)
         second = ask(left)
     assert lost_in(first) == asked_in(second) == asked_in(first)[3:]
-    assert second.name == "base-rescue-rescue" and lost_in(second) == []
+    assert second.name == "base-256-10000" and lost_in(second) == []
 
 
 # --- names and refusals ---------------------------------------------------------------
@@ -277,13 +279,12 @@ def test_a_rescue_can_itself_be_rescued(tmp_path):
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ({}, "base-control"),
-        ({"max_tokens": 65}, "base-rescue"),
+        ({}, "base-64"),
+        ({"max_tokens": 65}, "base-65"),
         ({"max_tokens": 65, "run": "mine"}, "mine"),
     ],
 )
-def test_the_name_of_the_run_says_which_of_the_two_it_is(tmp_path, given, name):
-    written(tmp_path, ["truncated"])
+def test_the_name_of_the_run_says_which_budget_it_has(tmp_path, given, name):
     given = {"max_tokens": 64} | given
     settings = settings_from(
         model="stand-in", lost_of="base", outputs_dir=tmp_path, **given
@@ -415,5 +416,7 @@ def test_a_run_of_the_lab_is_served_anew_and_another_where_it_was(tmp_path):
     written(tmp_path, ["truncated"], base_url="http://10.0.0.1:1234/v1")
     given = parameters(base_of("base", tmp_path), 64)
     assert given["base_url"] == "http://10.0.0.1:1234/v1"
+    assert given["run"] == "base-control"
+    assert parameters(base_of("base", tmp_path), 65)["run"] == "base-rescue"
     written(tmp_path, ["truncated"], card={"origin": "lab"})
     assert parameters(base_of("base", tmp_path), 64)["base_url"] == "lab"

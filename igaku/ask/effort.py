@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask.asking import Asker, Item
+from igaku.ask.asker import Asker
+from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable, WrongModel
 from igaku.server.client import is_crash, is_lm_studio
 from igaku.server.identity import contradiction

@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 Row = dict[str, Any]
+Manifest = dict[str, Any]
 
 
 @contextmanager
@@ -197,6 +198,24 @@ def replace(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.draft")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Put a manifest in the place of the old one, its many questions a line each."""
+    rest = {name: value for name, value in manifest.items() if name != "questions"}
+    head = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
+    lines = [json.dumps(q, ensure_ascii=False) for q in manifest["questions"]]
+    text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+    replace(folder / MANIFEST, text.encode("utf-8", "replace"))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a run's folder; None where there is none to read."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def now() -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-# The outcomes that are lost, and the cause each of them speaks for.
-CAUSES = {"truncated": "budget", "api_error": "api", "empty": "output"}
+from igaku.words import CAUSES
+
 BROKEN_SHARE = 0.20
 CONFIDENCE = 0.99  # one-sided; the rule looks after every reply, so it must be strict
 FEWEST = 10  # replies before the rule may speak

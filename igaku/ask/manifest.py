@@ -8,17 +8,24 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from igaku import paths
-from igaku.ask.asking import Item, Plan
-from igaku.ask.folder import MANIFEST, Row, now, replace
+from igaku.ask.folder import Manifest, Row, now, read_manifest, write_manifest
+from igaku.ask.plan import Item, Plan
 from igaku.errors import IgakuError, WrongModel
 from igaku.params.settings import Settings
 from igaku.server.client import defaults_of, request_body
+from igaku.server.identity import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Their names before, until all who call them have moved.
+read, write = read_manifest, write_manifest
 
 FORMAT = 1
+SIDES = ("card", "server")
 
 # What a reply depends on, and whose lost questions alone are asked. `sections` and
 # `limit` only say how many questions are asked, so a run may grow; the rest says where
@@ -36,15 +43,13 @@ PACKAGES = (
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
-Manifest = dict[str, Any]
-
 
 def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
     """The manifest of a run that these rows belong to, with the plan taken in.
 
     Rows that were asked under another condition are never added to.
     """
-    found = read(plan.settings.folder)
+    found = read_manifest(plan.settings.folder)
     if not rows:
         found = None
     else:
@@ -77,24 +82,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]
     same = old.get("prompt_sha256") == new.get("prompt_sha256")
     return [] if same else ["the wording of the prompt"]
-
-
-def write(folder: Path, manifest: Manifest) -> None:
-    """Put a manifest in the place of the old one, its many questions a line each."""
-    rest = {name: value for name, value in manifest.items() if name != "questions"}
-    head = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
-    lines = [json.dumps(q, ensure_ascii=False) for q in manifest["questions"]]
-    text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
-    replace(folder / MANIFEST, text.encode("utf-8", "replace"))
-
-
-def read(folder: Path) -> Manifest | None:
-    """The manifest of a run's folder; None where there is none to read."""
-    try:
-        found = json.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> None:
@@ -257,3 +244,80 @@ def git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return told.stdout.strip() or None
+
+
+# --- as frames ------------------------------------------------------------------------
+
+
+def weights_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """The card beside the server's word: `what`, `card`, `server` and `agrees`.
+
+    `agrees` is None where one of the two is silent. Sizes are in GB (10⁹ bytes).
+    """
+    import pandas as pd
+
+    checks = (manifest.get("identity") or {}).get("checks") or []
+    rows = [
+        [check["what"], *(shown(check["what"], check[side]) for side in SIDES),
+         check["agrees"]]
+        for check in checks
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["what", *SIDES, "agrees"], dtype=object)
+
+
+def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """What a run was made with, as a frame: `what` and `value`, None for unknown.
+
+    Whose weights answered, the effort and the sampling, versions, and hashes of exam
+    and prompt. What the server said of itself is in the manifest, whole.
+    """
+    import pandas as pd
+
+    identity, effort = manifest.get("identity") or {}, manifest.get("effort") or {}
+    sampling, exam = manifest.get("sampling") or {}, manifest.get("exam") or {}
+    told = {
+        "weights": identity.get("status"),
+        "told_by": identity.get("source"),
+        "why": identity.get("why"),
+        "reasoning_effort": effort.get("asked"),
+        "effort_told_by": effort.get("told_by"),
+        "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
+        "effort_trials": trials_of(effort),
+        "default_effort": effort.get("default"),
+        "sent": _listed(sampling.get("sent")),
+        "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
+    }
+    told |= {name: manifest.get(name) for name in ("start", "end", "python")}
+    told |= {
+        "sessions": len(manifest.get("sessions") or []) or None,
+        "platform": manifest.get("platform"),
+        "packages": _listed(manifest.get("packages")),
+        "git_commit": manifest.get("git_commit"),
+        "exam": exam.get("name"),
+        "exam_files": _listed(exam.get("files")),
+        "prompt_sha256": manifest.get("prompt_sha256"),
+        "condition_sha256": manifest.get("condition_sha256"),
+    }
+    rows = [(what, value or None) for what, value in told.items()]
+    return pd.DataFrame(rows, columns=["what", "value"], dtype=object)
+
+
+def trials_of(effort: Mapping[str, Any]) -> str:
+    """The tokens of the trial questions under the effort asked for and a contrast.
+
+    >>> trial = {"problem_id": "116A1", "told_by": "system"}
+    >>> trial |= {"asked_tokens": 40, "contrast_tokens": 160}
+    >>> trials_of({"asked": "low", "contrast": "high", "trials": [trial]})
+    '116A1 [system] low 40 / high 160'
+    """
+    asked, contrast = effort.get("asked"), effort.get("contrast")
+    return "; ".join(
+        f"{trial['problem_id']} [{trial['told_by']}] {asked} {trial['asked_tokens']}"
+        f" / {contrast} {trial['contrast_tokens']}"
+        for trial in effort.get("trials") or []
+    )
+
+
+def _listed(told: Mapping[str, Any] | None, source: object = None) -> str:
+    listed = ", ".join(f"{name} {value}" for name, value in (told or {}).items())
+    return f"{listed} ({source})" if listed and source else listed

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from igaku.ask.asking import Asker, Attempt, Item, is_finished, plan_of
+from igaku.ask.asker import Asker, Attempt
+from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
@@ -24,6 +25,9 @@ from igaku.server.client import (
 )
 from igaku.server.identity import Identity, contradiction, identify
 from igaku.server.reply import Reply
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHECK_TOKENS = 64  # enough to see the model think or speak, and soon done
 PATIENCE = 120.0  # seconds: a large model is loaded, and its longest prompt read
@@ -71,6 +75,28 @@ class Check:
             ("longest prompt + budget", _counted(self.needed)),
             (f"reply to {self.asked}", f"{self.said} ({self.seconds:.1f} s)"),
         ]
+
+
+def check_frame(found: Check) -> pd.DataFrame:
+    """A check as a frame: `what` was looked at, what was `found`; None is not said."""
+    import pandas as pd
+
+    told: dict[str, Any] = {"run": "finished"}
+    if found.asked is not None:
+        told = {
+            "base_url": found.base_url,
+            "model": found.model,
+            "served_model": found.served_model,
+            "weights": found.weights,
+            "told_by": found.source,
+            "context_length": found.context_length,
+            "needed": found.needed,
+            "asked": found.asked,
+            "said": found.said,
+            "seconds": found.seconds and round(found.seconds, 1),
+        }
+    rows = list(told.items())
+    return pd.DataFrame(rows, columns=["what", "found"], dtype=object)
 
 
 def check(settings: Settings, questions: Sequence[Question]) -> Check:

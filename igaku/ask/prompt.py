@@ -11,9 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from igaku.errors import IgakuError
-from igaku.exam.questions import Question
+from igaku.exam.questions import Question, load_examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from igaku.params.settings import Settings
 
 SHIPPED = Path(__file__).parent / "prompts"
 
@@ -106,6 +112,16 @@ def prompt_sha256(chat: Sequence[Message]) -> str:
     """The hash that says two questions were put in exactly the same words."""
     text = json.dumps(list(chat), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def prompt_frame(settings: Settings, question: Question) -> pd.DataFrame:
+    """The messages that ask a question, as they are sent: `role` and `content`."""
+    import pandas as pd
+
+    exam, folder, language = settings.exam, settings.data_dir, settings.language
+    examples = load_examples(exam, settings.shots, folder, language)
+    chat = messages(load_prompt(settings.prompt, language), question, examples)
+    return pd.DataFrame(chat, columns=["role", "content"])
 
 
 def _user(prompt: Prompt, question: Question) -> Message:

@@ -18,20 +18,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from igaku.ask import health, manifest
-from igaku.ask.asking import (
-    PROBE_FACTOR,
-    Asker,
-    Item,
-    Plan,
-    is_finished,
-    is_late,
-    is_over,
-    is_reply,
-    left_to_ask,
-    left_to_probe,
-    plan_of,
-    probes,
-)
+from igaku.ask.asker import Asker, is_late
 from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
@@ -45,6 +32,20 @@ from igaku.ask.folder import (
     read_rows,
     rewrite,
     set_aside,
+    write_manifest,
+)
+from igaku.ask.lost import lost_questions
+from igaku.ask.plan import (
+    PROBE_FACTOR,
+    Item,
+    Plan,
+    is_finished,
+    is_over,
+    is_reply,
+    left_to_ask,
+    left_to_probe,
+    plan_of,
+    probes,
 )
 from igaku.ask.preflight import Check, check, is_missing
 from igaku.errors import (
@@ -57,7 +58,6 @@ from igaku.errors import (
 from igaku.exam.questions import Question, load_exam, stratified
 from igaku.params.fields import LAB
 from igaku.params.settings import Settings
-from igaku.rescue import lost_questions
 from igaku.server import lmstudio
 from igaku.server.client import CRASHED, connect, listed_models, server_facts
 from igaku.server.identity import (
@@ -190,7 +190,7 @@ class Session:
         self.manifest = manifest.joined(
             self.manifest, self.settings, self.facts, loaded
         )
-        manifest.write(self.folder, self.manifest)
+        write_manifest(self.folder, self.manifest)
         ended, why, kind = "failed", None, None
         try:
             self._accept(self.identity)
@@ -236,7 +236,7 @@ class Session:
             known = self.manifest["effort"] = effort.to_dict() | told
         told_by = known["told_by"] if known else "field"
         self.manifest["sampling"] = manifest.sampling(settings, self.facts, told_by)
-        manifest.write(self.folder, self.manifest)
+        write_manifest(self.folder, self.manifest)
         return str(told_by)
 
     def _looked_again(self) -> str | None:
@@ -350,7 +350,7 @@ class Session:
             "early_stop": self._early_stop(),
             "sessions": [*earlier, last | told],
         }
-        manifest.write(self.folder, self.manifest)
+        write_manifest(self.folder, self.manifest)
 
     def _identify(self) -> None:
         """Put on record whose weights replied: the worst of all sittings that asked."""

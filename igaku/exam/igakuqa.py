@@ -19,14 +19,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from igaku.errors import IgakuError
-from igaku.paths import PACKAGE, cache_dir
+from igaku.paths import cache_dir
 
 Row = dict[str, Any]
 
 COMMIT = "2bc4c3d159cf5505f6253d24a909fbd53237e239"
 URL = f"https://raw.githubusercontent.com/jungokasai/IgakuQA/{COMMIT}/"
 EXAMS = {2018: 112, 2019: 113, 2020: 114, 2021: 115, 2022: 116}
-RELEASED = PACKAGE / "igakuqa.sha256"
+RELEASED = Path(__file__).with_name("igakuqa.sha256")
 SECTIONS = "ABCDEF"
 SIZES = dict(zip(SECTIONS, (75, 50, 75, 75, 50, 75), strict=True))
 EARLY_SIZES = dict(zip(SECTIONS, (75, 49, 66, 75, 51, 84), strict=True))  # 112, 113

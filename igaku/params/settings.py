@@ -7,16 +7,21 @@ are the parameters of `run.ipynb`, and all of them end in one validated `Setting
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.errors import IgakuError
 from igaku.params.fields import RULES, reject_unknown
+from igaku.words import word
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAM = 2022  # the exam of the seed, the 116th
 
@@ -117,9 +122,7 @@ def settings_from(**given: Any) -> Settings:
     settings = _filled_in(given)
     if settings.lost_of is None or "run" in given:
         return settings
-    from igaku.rescue import run_name_of
-
-    return replace(settings, run=run_name_of(settings))
+    return replace(settings, run=f"{settings.lost_of}-{settings.max_tokens}")
 
 
 def _filled_in(given: dict[str, Any]) -> Settings:
@@ -295,6 +298,42 @@ def card_rows(card: Mapping[str, Any], language: str = "ja") -> list[tuple[str, 
         if value is not None:
             rows.append((ja if language == "ja" else en, _as_printed(key, value, card)))
     return rows
+
+
+def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
+    """A card as a frame: `key`, `what` it is in a language, and the `value` as printed.
+
+    >>> card_frame({"size_gb": 22.26, "vision": False})[["what", "value"]].to_numpy()
+    array([['Size', '22.26 GB'],
+           ['Vision', 'No']], dtype=object)
+    """
+    import pandas as pd
+
+    rows = []
+    for key, *_ in ROWS:
+        own = card.get(key)
+        value = card.get(f"{key}_en", own) if lang == "en" else own
+        if value is not None:
+            rows.append(
+                (key, word("card_row", key, lang), _as_printed(key, value, card))
+            )
+    return pd.DataFrame(rows, columns=["key", "what", "value"], dtype=object)
+
+
+def settings_frame(settings: Settings, lang: str = "en") -> pd.DataFrame:
+    """Settings as a frame: each `name`, its `value` as text, and its `meaning`.
+
+    A path inside the checkout is told from there, without the reader's home folder.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, value in settings.to_dict().items():
+        if name not in ("card", "published"):
+            shown = None if value in (None, {}) else str(value)
+            shown = shown and shown.replace(f"{paths.ROOT}{os.sep}", "")
+            rows.append((name, shown, word("parameter", name, lang)))
+    return pd.DataFrame(rows, columns=["name", "value", "meaning"], dtype=object)
 
 
 def _as_printed(key: str, value: Any, card: Mapping[str, Any]) -> str:

@@ -514,8 +514,8 @@ def _size(card: Mapping[str, Any], said: Fingerprint) -> Compared:
 
 def _wrong(settings: Settings, checks: tuple[Compared, ...]) -> str:
     told = ", ".join(
-        f"{check.what} {_shown(check.what, check.server)}, not "
-        f"{_shown(check.what, check.card)}"
+        f"{check.what} {shown(check.what, check.server)}, not "
+        f"{shown(check.what, check.card)}"
         for check in checks
         if check.agrees is False
     )
@@ -538,7 +538,8 @@ def _unknown(settings: Settings, said: Fingerprint) -> str:
     return f"{settings.base_url} does not say enough to tell the weights from others."
 
 
-def _shown(what: str, value: Any) -> str:
+def shown(what: str, value: Any) -> str:
+    """One side of a comparison in words; sizes in GB (10⁹ bytes)."""
     if what == "size" and isinstance(value, int):
         return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,} bytes"
     return str(value)

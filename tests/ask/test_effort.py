@@ -7,9 +7,9 @@ import pytest
 from lm_studio import LMStudio
 from stand_in import Answer, StandIn
 
-from igaku.ask import effort, manifest, run
+from igaku.ask import effort, run
 from igaku.ask.effort import Trial, contrast_of, is_shown, ways
-from igaku.ask.folder import EFFORT
+from igaku.ask.folder import EFFORT, read_manifest
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 
@@ -33,7 +33,7 @@ def test_both_engines_honour_the_field(engine, asked, tmp_path):
         outputs_dir=tmp_path,
     )
     folder = run.run_exam(settings, run.questions_of(settings), progress=False)
-    found = manifest.read(folder)["effort"]
+    found = read_manifest(folder)["effort"]
     assert (found["asked"], found["told_by"], found["shown"]) == (asked, "field", True)
     assert len(found["trials"]) == 2
     text = (folder / EFFORT).read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def sit(tmp_path):
             | given
         )
         folder = run.run_exam(settings, run.questions_of(settings), progress=False)
-        return manifest.read(folder)["effort"]
+        return read_manifest(folder)["effort"]
 
     return sit
 

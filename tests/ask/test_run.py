@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import pytest
 from stand_in import Answer, StandIn, cut
 
-from igaku.ask import asking, folder, health, manifest, preflight, run
+from igaku.ask import asker, folder, health, manifest, preflight, run
+from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
@@ -34,12 +35,13 @@ def question(number, section="A"):
 
 
 CHECKOUT = Path(__file__).parents[2]
+IMPORTED = os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "tests")))
 QUESTIONS = [question(number) for number in range(1, 21)]
 
 
 @pytest.fixture(autouse=True)
 def without_waiting(monkeypatch):
-    monkeypatch.setattr(asking, "BACKOFF", 0.001)
+    monkeypatch.setattr(asker, "BACKOFF", 0.001)
     monkeypatch.setattr(manifest, "exam_hashes", lambda *_: {}, raising=False)
 
 
@@ -322,7 +324,7 @@ def test_other_settings_are_refused_with_the_two_ways_out(
 
 
 def test_another_wording_is_refused(ask, place, tmp_path):
-    words = (asking.load_prompt().__dict__) | {"system": "別の指示"}
+    words = (load_prompt().__dict__) | {"system": "別の指示"}
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps(words, ensure_ascii=False))
     with StandIn() as server:
@@ -433,16 +435,16 @@ def test_retries_have_an_end(ask, place):
     rows = answers(place)
     assert [row["outcome"] for row in rows] == ["answered", "api_error", "answered"]
     failed = rows[1]
-    assert failed["attempts"] == asking.ATTEMPTS and failed["raw"] == {"error": "no"}
+    assert failed["attempts"] == asker.ATTEMPTS and failed["raw"] == {"error": "no"}
     assert failed["correct"] is None and failed["content"] is None
-    assert server.questions.total() == 2 + asking.ATTEMPTS
+    assert server.questions.total() == 2 + asker.ATTEMPTS
 
 
 def test_a_busy_server_is_given_more_patience(ask, place):
-    busy = failing(asking.BUSY_ATTEMPTS - 1, status=503, body={"error": "busy"})
+    busy = failing(asker.BUSY_ATTEMPTS - 1, status=503, body={"error": "busy"})
     with StandIn(busy) as server:
         ask(server, QUESTIONS[:1])
-    assert answers(place)[0]["attempts"] == asking.BUSY_ATTEMPTS
+    assert answers(place)[0]["attempts"] == asker.BUSY_ATTEMPTS
     assert answers(place)[0]["outcome"] == "answered"
 
 
@@ -603,8 +605,8 @@ def test_an_interrupt_loses_nothing(ask, place, tmp_path):
     with StandIn(lambda asked, n: Answer(delay=0.05)) as server:
         command = [sys.executable, "-c", script, server.base_url, str(tmp_path)]
         process = subprocess.Popen(
-            command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            command, cwd=Path(__file__).parent, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": IMPORTED},
         )  # fmt: skip
         while len(server.asked) < 6:
             assert process.poll() is None
@@ -629,7 +631,7 @@ def test_a_full_disk_is_one_sentence(ask):
 
 
 def test_an_error_of_our_own_is_raised_and_not_counted(ask, place, monkeypatch):
-    monkeypatch.setattr(asking, "outcome_of", lambda *_: 1 / 0)
+    monkeypatch.setattr(asker, "outcome_of", lambda *_: 1 / 0)
     with StandIn() as server, pytest.raises(ZeroDivisionError):
         ask(server)
     assert answers(place) == []
@@ -1038,9 +1040,9 @@ def test_the_bar_is_plain_text_on_stdout(ask, place, tmp_path, capsys):
 
 
 def test_waits_grow_to_a_limit(monkeypatch):
-    monkeypatch.setattr(asking, "BACKOFF", 1.0)
-    monkeypatch.setattr(asking, "_jitter", lambda: 1.0)
-    failed = asking.Attempt(asking.Reply(error="x"), 0.1, True)
+    monkeypatch.setattr(asker, "BACKOFF", 1.0)
+    monkeypatch.setattr(asker, "_jitter", lambda: 1.0)
+    failed = asker.Attempt(asker.Reply(error="x"), 0.1, True)
 
     class State:
         attempt_number = 1
@@ -1052,7 +1054,7 @@ def test_waits_grow_to_a_limit(monkeypatch):
 
     waits: list[float] = []
     for State.attempt_number in range(1, 8):
-        waits.append(asking._pause(State))
+        waits.append(asker._pause(State))
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 
 
@@ -1060,6 +1062,6 @@ def test_a_server_that_names_its_wait_gets_it():
     told_wait = SimpleNamespace(retry_after=7.0)
     last = SimpleNamespace(reply=told_wait)
     state = SimpleNamespace(outcome=SimpleNamespace(result=lambda: last))
-    assert asking._pause(state) == 7.0
+    assert asker._pause(state) == 7.0
     told_wait.retry_after = 1e9
-    assert asking._pause(state) == asking.LONGEST_RETRY_AFTER
+    assert asker._pause(state) == asker.LONGEST_RETRY_AFTER

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stand_in import Answer, StandIn
 
-from igaku.ask.asking import plan_of
+from igaku.ask.plan import plan_of
 from igaku.ask.run import run_exam
 from igaku.exam.questions import load_exam
 from igaku.params.settings import settings_from

@@ -6,8 +6,8 @@ import pytest
 from lm_studio import CRASH, TOO_BIG, Fault, LMStudio
 from stand_in import StandIn
 
-from igaku.ask import manifest, run
-from igaku.ask.folder import ANSWERS, read_rows
+from igaku.ask import run
+from igaku.ask.folder import ANSWERS, read_manifest, read_rows
 from igaku.errors import EngineCrashed, IgakuError, NotLoaded, WrongModel
 from igaku.params.settings import settings_from
 from igaku.study.runs import load_run
@@ -22,7 +22,7 @@ def no_program(tmp_path, monkeypatch):
     """No `lms` of this machine is asked, and no time is lost between attempts."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("igaku.ask.asking.BACKOFF", 0.01)
+    monkeypatch.setattr("igaku.ask.asker.BACKOFF", 0.01)
     monkeypatch.setattr("igaku.ask.run.RELOAD_PAUSE", 0.0)
 
 
@@ -60,7 +60,7 @@ def test_a_model_is_loaded_proven_asked_and_unloaded(sit, place):
         assert paths == {"/api/v0/chat/completions"}
         last = server.asked[-1][1]
         assert (last["top_k"], last["min_p"], last["repeat_penalty"]) == (0, 0.0, 1.0)
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["identity"]["status"]) == ("OK", "verified")
     agreed = {c["what"] for c in found["identity"]["checks"] if c["agrees"]}
     assert agreed == {"name", "variant", "format", "quantization", "size"}
@@ -84,7 +84,7 @@ def test_a_crash_in_the_middle_is_loaded_again_and_gone_on_with(sit, place):
         sit(server)
         assert len(server.loads) == 2
         assert server.loaded == []
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert found["status"] == "OK"
     assert [s["ended"] for s in found["sessions"]] == ["stopped", "finished"]
     assert "crashed at 900" in found["sessions"][0]["why"]
@@ -98,7 +98,7 @@ def test_an_engine_that_crashes_again_and_again_is_given_up(sit, place):
             sit(server, limit=60)
         assert len(server.loads) == 3
         assert server.loaded == []
-    assert manifest.read(place)["status"] == "INCOMPLETE"
+    assert read_manifest(place)["status"] == "INCOMPLETE"
     kept = [r for r in read_rows(place / ANSWERS) if r["outcome"] != "api_error"]
     assert len(kept) > 8
 
@@ -125,7 +125,7 @@ def test_weights_that_change_in_the_middle_end_the_run(sit, place):
         with pytest.raises(WrongModel, match="does not serve the weights"):
             sit(server)
     assert load_run(place).identity == "wrong_model"
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["sessions"][0]["ended"]) == ("INCOMPLETE", "stopped")
     *kept, last = read_rows(place / ANSWERS)
     assert last["outcome"] == "wrong_model" and last["correct"] is None
@@ -152,11 +152,11 @@ def test_a_run_of_other_weights_is_not_gone_on_with(sit, place):
         server.told = swapped
         with pytest.raises(WrongModel):
             sit(server)
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["identity"]["status"]) == ("OK", "wrong_model")
     with LMStudio() as server, pytest.raises(WrongModel):
         sit(server, limit=N + 6)
-    assert manifest.read(place)["identity"] == found["identity"]
+    assert read_manifest(place)["identity"] == found["identity"]
 
 
 def test_a_silent_server_leaves_its_mark_on_the_whole_run(sit, place):
@@ -164,7 +164,7 @@ def test_a_silent_server_leaves_its_mark_on_the_whole_run(sit, place):
         sit(silent, load=False)
     with LMStudio() as server:
         sit(server, limit=2 * N)
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert found["identity"]["status"] == "unverified"
     assert len(read_rows(place / ANSWERS)) == 2 * N
     # The effort is tried on each server.
@@ -178,7 +178,7 @@ def test_a_crash_before_the_first_question_is_loaded_again_too(sit, place, after
     with LMStudio(faults={EIGHT: Fault(crashes_after=after)}) as server:
         sit(server)
         assert len(server.loads) == 2
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["effort"]["shown"]) == ("OK", True)
 
 
@@ -186,7 +186,7 @@ def test_what_is_on_record_as_sent_is_what_was_sent(sit, place):
     with LMStudio() as server:
         sit(server)
         last = server.asked[-1][1]
-    found = manifest.read(place)
+    found = read_manifest(place)
     del last["messages"]
     assert found["sampling"]["sent"] == last
     assert "reasoning_effort" not in last and found["effort"]["told_by"] == "system"
@@ -246,7 +246,7 @@ def test_an_error_with_status_200_is_no_empty_answer(sit, place):
 def test_a_model_that_is_loaded_by_its_first_request_is_waited_for(sit, place):
     with LMStudio(jit_delay=0.5) as server:
         sit(server, load=False)
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["identity"]["status"]) == ("OK", "verified")
 
 
@@ -255,7 +255,7 @@ def test_a_variant_that_is_not_the_chosen_one_is_asked_all_the_same(sit, place):
     with LMStudio(selected=EIGHT) as server:
         sit(server, "openai-mxfp4-gguf", load=False)
         assert server.loaded == [GGUF]
-    found = manifest.read(place)
+    found = read_manifest(place)
     assert (found["status"], found["identity"]["status"]) == ("OK", "verified")
     with LMStudio(selected=EIGHT, v0=False) as server, pytest.raises(WrongModel):
         sit(server, "openai-mxfp4-gguf", load=False, run="s")

@@ -1,0 +1,124 @@
+"""The plan of a run: its questions with their messages, and what is left to send."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from igaku.ask import health
+from igaku.ask.folder import ANSWERS, PROBE, Row, read_rows
+from igaku.ask.prompt import (
+    Message,
+    load_prompt,
+    messages,
+    prompt_sha256,
+    shared_prefix,
+)
+from igaku.exam.questions import Question, exam_hashes, load_examples
+from igaku.params.settings import Settings
+from igaku.words import CAUSES
+
+PROBE_QUESTIONS = 5
+PROBE_FACTOR = 4  # times the budget
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question with the messages that ask it."""
+
+    question: Question
+    chat: list[Message]
+    prompt_sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run asks: its items in exam order, and what they were made from."""
+
+    settings: Settings
+    items: tuple[Item, ...]
+    prompt_sha256: str
+    exam_files: Mapping[str, str]
+
+
+def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
+    """The plan of a run of these questions under these settings."""
+    prompt = load_prompt(settings.prompt, settings.language)
+    exam, folder, language = settings.exam, settings.data_dir, settings.language
+    examples = load_examples(exam, settings.shots, folder, language)
+    items = []
+    for question in questions:
+        chat = messages(prompt, question, examples)
+        items.append(Item(question, chat, prompt_sha256(chat)))
+    return Plan(
+        settings,
+        tuple(items),
+        prompt_sha256(shared_prefix(prompt, examples)),
+        exam_hashes(exam, folder, settings.sections, language, settings.shots),
+    )
+
+
+def is_reply(row: Row) -> bool:
+    """Whether a row is a reply of the model asked for; others are asked again."""
+    return row["outcome"] not in ("api_error", "wrong_model")
+
+
+def is_over(plan: Plan, outcomes: Mapping[str, int]) -> bool:
+    """Whether a run is broken, and to be stopped for it."""
+    return plan.settings.stop_when_broken and health.is_broken(outcomes)
+
+
+def left_to_ask(plan: Plan, rows: Sequence[Row]) -> list[Item]:
+    """The items without a reply; none when the run is over."""
+    replies = [row for row in rows if is_reply(row)]
+    if is_over(plan, Counter(row["outcome"] for row in replies)):
+        return []
+    done = {row["problem_id"] for row in replies}
+    return [item for item in plan.items if item.question.problem_id not in done]
+
+
+def left_to_probe(plan: Plan, rows: Sequence[Row]) -> list[Item]:
+    """A few lost items of a run that is over, which a larger budget may rescue.
+
+    None after a probe that failed: a server that fails is not asked on.
+    """
+    if not is_over(plan, Counter(row["outcome"] for row in rows)):
+        return []
+    lost = worth_probing(rows)
+    probed = [row for row in probes(plan) if row["problem_id"] in lost]
+    if any(row["outcome"] == "api_error" for row in probed):
+        return []
+    done = {row["problem_id"] for row in probed}
+    items = {item.question.problem_id: item for item in plan.items}
+    chosen = [name for name in lost[:PROBE_QUESTIONS] if name not in done]
+    return [items[name] for name in chosen if name in items]
+
+
+def worth_probing(rows: Sequence[Row]) -> list[str]:
+    """The lost questions: truncated and empty in turn, so that a few show both.
+
+    Failed ones come last, as they may well fail again.
+    """
+    lost: dict[str, list[str]] = {outcome: [] for outcome in CAUSES}
+    for row in rows:
+        if row["outcome"] in lost:
+            lost[row["outcome"]].append(row["problem_id"])
+    pairs = zip_longest(lost["truncated"], lost["empty"])
+    return [name for pair in pairs for name in pair if name] + lost["api_error"]
+
+
+def probes(plan: Plan) -> list[Row]:
+    """The rows of the questions that were asked again with a larger budget.
+
+    What another model replied is none of them, and is asked once more.
+    """
+    rows = read_rows(plan.settings.folder / PROBE)
+    return [row for row in rows if row["outcome"] != "wrong_model"]
+
+
+def is_finished(plan: Plan) -> bool:
+    """Whether nothing is left to be sent, by the run's folder as it is."""
+    rows = read_rows(plan.settings.folder / ANSWERS)
+    return not left_to_ask(plan, rows) and not left_to_probe(plan, rows)

@@ -1,0 +1,132 @@
+"""Figures of pairs: by how much a candidate parts from its reference, and what so many
+questions can show.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from igaku.figures import rows, style
+from igaku.words import formatted, is_missing, p_of, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COLUMNS = (8, 122, 190)  # points right of the axes: difference, flips, p
+
+
+@rows.figure
+def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """Differences between candidate and reference, with 95 % intervals.
+
+    `frame` is of `igaku.pairs`: reference, candidate, difference, low, high,
+    only_reference, only_candidate, pvalue and, where there are, margin, tainted. The
+    shade is what counts as not worse; a tainted pair is hollow. Names are as the frame
+    has them: `pairs.replace({"candidate": labels})` gives them others.
+    """
+    pairs: list[Any] = frame.to_dict("records")
+    ax = rows.axes_for(ax, len(pairs), 0.46)
+    if not pairs:
+        return rows.say_nothing(ax, lang)
+    one = frame["reference"].nunique() == 1
+    names: list[rows.Name] = [str(p["candidate"]) if one else _both(p) for p in pairs]
+    is_narrow = rows.is_narrow(ax)
+    told = [_numbers(pair, lang) for pair in pairs]
+    beside = ["   ".join(t) if is_narrow else "" for t in told]
+    lanes = rows.name_rows(ax, names, beside, heads=2)
+    margins = _margins(frame)
+    for y, pair in enumerate(pairs):
+        _interval(ax, pair, y + lanes.middle)
+    _fit(ax, frame, margins)
+    _shade(lanes, margins, lang)
+    if not is_narrow:
+        _columns(ax, told, lang)
+    against = rows.fitted(pairs[0]["reference"], 60, 1) if one else ""
+    ax.set_xlabel(say("forest_axis", lang, reference=against))
+    _directions(ax, lang)
+    rows.entitle(ax, "forest_title", lang, pad=20)
+    return ax
+
+
+def _both(pair: dict[str, Any]) -> tuple[str, str]:
+    return str(pair["candidate"]), str(pair["reference"])
+
+
+def _margins(frame: pd.DataFrame) -> list[float]:
+    if "margin" not in frame:
+        return []
+    return sorted({float(margin) for margin in frame["margin"].dropna()})
+
+
+def _numbers(pair: dict[str, Any], lang: str) -> tuple[str, str, str]:
+    """The difference with its interval, the flips both ways, and the p-value."""
+    points = [formatted(pair[key], "points") for key in ("difference", "low", "high")]
+    flips = say(
+        "forest_flips", lang, lost=pair["only_reference"], gained=pair["only_candidate"]
+    )
+    if pair.get("tainted", False):
+        return f"{points[0]} [{points[1]}, {points[2]}]", flips, say("tainted", lang)
+    p = "" if is_missing(pair["pvalue"]) else p_of(pair["pvalue"])
+    return f"{points[0]} [{points[1]}, {points[2]}]", flips, p
+
+
+def _interval(ax: Axes, pair: dict[str, Any], y: float) -> None:
+    tainted = bool(pair.get("tainted", False))
+    colour = style.faint() if tainted else style.seen(style.BLUE)
+    face = style.paper() if tainted else colour
+    ax.plot([pair["low"], pair["high"]], [y, y], color=colour, linewidth=2)
+    ax.plot(
+        [pair["difference"]], [y], marker="s", color=colour, markersize=7,
+        markerfacecolor=face, zorder=3,
+    )  # fmt: skip
+
+
+def _fit(ax: Axes, frame: pd.DataFrame, margins: Sequence[float]) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
+    room = 0.08 * (max(ends) - min(ends))
+    ax.set_xlim(min(ends) - room, max(ends) + room)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _points(v)))
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
+    lanes.upright(0, color=style.ink(), linewidth=0.9)
+    for margin in margins:
+        lanes.shade(-margin, 0)
+        lanes.dashed(-margin)
+        lanes.ax.annotate(
+            say("margin", lang, margin=-margin), (-margin, 1), (0, 3), ha="center",
+            xycoords=("data", "axes fraction"), textcoords="offset points",
+            va="bottom", fontsize=style.small(),
+        )  # fmt: skip
+
+
+def _columns(ax: Axes, told: Sequence[Sequence[str]], lang: str) -> None:
+    """The numbers right of the rows, in columns with a heading each."""
+    for i, x in enumerate(COLUMNS):
+        for y, texts in enumerate(told):
+            rows.note(ax, (1, y), texts[i], (x, 0), va="center")
+        head = say(f"forest_column_{i}", lang)
+        ax.annotate(
+            head, (1, 1), (x, 3), xycoords="axes fraction", va="bottom",
+            textcoords="offset points", fontsize=style.small(), color=style.faint(),
+        )  # fmt: skip
+
+
+def _directions(ax: Axes, lang: str) -> None:
+    """Which way is better, in words at the ends of the axis."""
+    for x, block in ((0, "candidate_worse"), (1, "candidate_better")):
+        ax.annotate(
+            say(block, lang), (x, 0), (0, -22), xycoords="axes fraction",
+            textcoords="offset points", ha="left" if x == 0 else "right", va="top",
+            fontsize=style.small(), color=style.faint(),
+        )  # fmt: skip
+    ax.xaxis.labelpad = 18

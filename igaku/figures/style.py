@@ -1,0 +1,188 @@
+"""How figures look: a colour and a marker per run, two languages, light and dark.
+
+Colour never carries meaning alone, so a figure survives a black and white print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from igaku.words import checked, is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Okabe and Ito's colours, which readers with any colour vision tell apart.
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+WIDE, SLIM = 9.0, 3.9  # inches: a notebook's cell, and a phone held upright
+LEAST = 8.0  # points, the smallest print
+INK, FAINT, RULE, PAPER = "#1f2328", "#6b7178", "#d5d9de", "#ffffff"
+DARK_INK, DARK_FAINT, DARK_RULE, DARK_PAPER = "#e6e8eb", "#a0a7b0", "#3d444d", "#16191d"
+
+
+class Look(NamedTuple):
+    """A run's colour and marker."""
+
+    colour: str
+    marker: str
+
+
+def use(lang: str = "en") -> None:
+    """The look of every figure of a notebook: seaborn's theme, with Japanese glyphs.
+
+    `seaborn.set_theme` forgets the font; call this in its place, or after it.
+    """
+    import matplotlib as mpl
+
+    mpl.rcParams.update(_theme(lang, is_dark=False, width=WIDE))
+
+
+@contextmanager
+def context(
+    lang: str = "en", dark: bool = False, narrow: bool = False
+) -> Iterator[None]:
+    """The same look for the figures of one `with`; `dark` has a clear background."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_theme(lang, dark, SLIM if narrow else WIDE)):
+        yield
+
+
+def style_of(frame: pd.DataFrame) -> dict[str, Look]:
+    """Colour and marker of each run, by its name.
+
+    They are those of the frame's columns `color` and `marker`, as a card gives them,
+    else the next that no run has; the order is that of the frame, or of the categories
+    of `run`, so that a filtered frame keeps its colours.
+    """
+    known = frame.drop_duplicates("run").set_index("run")
+    names = [str(name) for name in _order(frame["run"])]
+    told = [
+        [_given(known, name, column) for name in names]
+        for column in ("color", "marker")
+    ]
+    colours, markers = (
+        cycle([each for each in offered if each not in taken] or offered)
+        for offered, taken in zip((COLOURS, MARKERS), told, strict=True)
+    )
+    return {
+        name: Look(seen(colour or next(colours)), marker or next(markers))
+        for name, colour, marker in zip(names, *told, strict=True)
+    }
+
+
+def seen(colour: str) -> str:
+    """A colour as it is drawn: lighter where the page is dark."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    if not is_dark():
+        return colour
+    red, green, blue = (0.65 * part + 0.35 for part in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def is_dark() -> bool:
+    """Whether the page is dark, which is when its text is light."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_rgb
+
+    return sum(to_rgb(mpl.rcParams["text.color"])) > 1.5
+
+
+def faint() -> str:
+    """The grey of what a reader may pass over."""
+    return DARK_FAINT if is_dark() else FAINT
+
+
+def rule() -> str:
+    """The grey of lines and shades behind the data."""
+    return DARK_RULE if is_dark() else RULE
+
+
+def paper() -> str:
+    """What a hollow mark is filled with."""
+    return DARK_PAPER if is_dark() else PAPER
+
+
+def halo() -> list[Any]:
+    """An edge that keeps print legible where a line or a mark runs under it."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground=paper())]
+
+
+def ink() -> str:
+    """The colour of print."""
+    import matplotlib as mpl
+
+    return str(mpl.rcParams["text.color"])
+
+
+def small() -> float:
+    """The size of the print beside the marks, in points."""
+    import matplotlib as mpl
+
+    return max(LEAST, 0.88 * float(mpl.rcParams["font.size"]))
+
+
+def fonts(lang: str) -> list[str]:
+    """The families of a language; glyphs that the first lacks come from the second."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():  # it makes itself the font of everything when imported
+        import matplotlib_fontja  # noqa: F401  # it registers IPAexGothic
+    families = ["DejaVu Sans", "IPAexGothic"]
+    return families if checked(lang) == "en" else families[::-1]
+
+
+def _theme(lang: str, is_dark: bool, width: float) -> Any:
+    import seaborn as sns
+    from cycler import cycler
+
+    inked = DARK_INK if is_dark else INK
+    ruled = DARK_RULE if is_dark else RULE
+    back = "none" if is_dark else PAPER
+    scale = 0.85 if width > SLIM else 0.78
+    return (
+        sns.axes_style("whitegrid")
+        | sns.plotting_context("notebook", font_scale=scale)
+        | dict.fromkeys(("figure.facecolor", "axes.facecolor"), back)
+        | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color"), inked)
+        | {
+            "ytick.color": inked,
+            "axes.edgecolor": ruled,
+            "axes.prop_cycle": cycler(color=COLOURS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.unicode_minus": True,
+            "figure.dpi": 100,
+            "figure.figsize": (width, 0.55 * width),
+            "font.family": fonts(lang),
+            "grid.color": ruled,
+            "grid.linewidth": 0.6,
+            "hatch.linewidth": 0.6,
+            "legend.frameon": False,
+            "savefig.facecolor": back,
+        }
+    )
+
+
+def _order(names: pd.Series) -> list[Any]:
+    import pandas as pd
+
+    if isinstance(names.dtype, pd.CategoricalDtype):
+        return list(names.cat.categories)
+    return list(names.unique())
+
+
+def _given(known: pd.DataFrame, name: str, column: str) -> str | None:
+    if column not in known or name not in known.index:
+        return None
+    value = known.at[name, column]
+    return None if is_missing(value) else str(value)
