@@ -16,9 +16,8 @@ from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
 from igaku.pages.variants import shared, variants
-from igaku.study import frames
 from igaku.study.families import Study
-from igaku.words import LEVEL, ONE_SIDED, formatted, is_missing, labelled, say, word
+from igaku.words import LEVEL, ONE_SIDED, formatted, is_missing, labelled, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +50,7 @@ def write(study: Study) -> Path:
         replace(target, picture.wide)
     values["files"] = write_tables(facts, folder / TABLES)
     put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
-    title = f"igaku: {values['title']}"
+    title = f"igaku: {values['heading']}"
     target = folder / "report.html"
     put(target, page("report.j2", study.lang, title, **_counting(values)))
     return target
@@ -67,22 +66,28 @@ def _counting(values: dict[str, Any]) -> dict[str, Any]:
 def contents(facts: Facts) -> dict[str, Any]:
     """Everything that the template puts in order."""
     if not facts.main:
-        return {"title": facts.say("report_empty_title"), "main": None, "pictures": {}}
+        return {
+            "heading": facts.say("report_empty_title"),
+            "main": None,
+            "pictures": {},
+        }
     reasons = facts.audit[_overturns(facts.audit)]
     rest = facts.audit.drop(reasons.index)
     references = list(facts.runs.index[facts.runs["role"] == "reference"])
     known = told.evidence(facts.pairs)
     return {
-        "title": _title(facts), "asked": told.asked(facts), "marks": marks(facts.study),
+        "heading": _title(facts), "asked": told.asked(facts),
+        "marks": marks(facts.study),
         "kinds": sorted(set(facts.runs["origin"])),
-        "difference": told.difference(facts), "silence": told.silence(facts),
-        "open": told.still_open(facts), "main": score_table(facts, facts.main),
+        "answers": [told.difference(facts), told.silence(facts),
+                    (facts.say("head_open"), told.still_open(facts))],
+        "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
         "references": score_table(facts, references),
         "walls": _walls(facts), "alarms": list(reasons["text"]),
         "notes": list(rest["text"]), "pairs": pair_table(facts, known),
         "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
-        "strata": _strata(facts), "findings": list(told.findings(facts)),
+        "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
         "limits": list(_limits(facts)), "methods": _methods(facts),
         "pictures": {each.name: each for each in pictures(facts)},
@@ -109,23 +114,20 @@ def score_table(facts: Facts, names: Any) -> Table | None:
 
     if not len(names):
         return None
-    rows = [_score_row(facts, facts.runs.loc[name], names) for name in names]
-    frame = pd.DataFrame(rows)
-    kept = [name for name in frame if frame[name].notna().any() and name != "max_tokens"]
-    if names != facts.main:
-        kept.insert(3, "max_tokens")
-    return tabled(frame[kept], facts.study.lang)
+    frame = pd.DataFrame([_score_row(facts, facts.runs.loc[name]) for name in names])
+    constant = ["max_tokens"] if names == facts.main else list(frame.columns[-4:])
+    empty = [name for name in frame if frame[name].isna().all()]
+    return tabled(frame.drop(columns=list({*constant, *empty})), facts.study.lang)
 
 
-def _score_row(facts: Facts, row: Any, names: Any) -> dict[str, Any]:
-    name, lang = row["run"], facts.study.lang
+def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
+    name, place = row["run"], facts.places.get(row["run"])
     label = labelled(facts.label(name), row["identity"])
-    if name in facts.main:
-        label = f"{facts.main.index(name) + 1}. {label}"
-    told_state = state(row, lang)
-    if row["same_as"] in facts.main:
-        place = facts.main.index(row["same_as"]) + 1
-        told_state = facts.say("state_same", state=told_state, place=place)
+    if place:  # where all budgets are alike, labels need not tell them
+        label = f"{place}. {labelled(told.short_label(facts, name), row['identity'])}"
+    same, told_state = facts.places.get(row["same_as"]), state(row, facts.study.lang)
+    if same:
+        told_state = facts.say("state_same", state=told_state, place=same)
     return {
         "label": label, "accuracy": row["accuracy"],
         "score": f"{row['right']}/{row['asked']}", "interval": _interval(row, "share"),
@@ -141,23 +143,28 @@ def _interval(row: Any, kind: str) -> str | None:
     if is_missing(row["low"]) or is_missing(row["high"]):
         return None
     low, high = formatted(row["low"], kind), formatted(row["high"], kind)
-    return f"{low.removesuffix('%')} – {high}"
+    joint = "–" if kind == "share" else " … "
+    return f"{low.removesuffix('%')}{joint}{high}"
 
 
 def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
     """Pairs with difference, interval, counts and p-values."""
     if pairs.empty:
         return None
-    shown = pairs.assign(
-        candidate=[facts.label(name) for name in pairs["candidate"]],
-        reference=[facts.label(name) for name in pairs["reference"]],
-        interval=[_interval(row, "points") for _, row in pairs.iterrows()],
-    )
+    shown = _named(facts, pairs)
+    shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
     kept = ["candidate", "reference", "n", "difference", "interval", "only_reference",
             "only_candidate", "pvalue", "adjusted", "not_worse_adjusted"]  # fmt: skip
     if pairs["family"].nunique() > 1:
         kept.insert(2, "family")
     return tabled(shown[kept], facts.study.lang)
+
+
+def _named(facts: Facts, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with labels in place of the names of their runs."""
+    labels = {name: facts.label(str(name)) for name in facts.runs["run"]}
+    sides = {side: pairs[side].map(labels) for side in ("candidate", "reference")}
+    return pairs.assign(**sides)
 
 
 def _walls(facts: Facts) -> Table | None:
@@ -172,7 +179,7 @@ def _official(facts: Facts) -> Table | None:
     """The ministry's criterion, a row a run: points of both parts and 禁忌 choices."""
     import pandas as pd
 
-    found = frames.official(facts.study)
+    found = facts.official
     if found.empty:
         return None
     rows = []
@@ -194,7 +201,7 @@ def _part(row: Any) -> str:
 
 def _strata(facts: Facts) -> Table | None:
     """Accuracy by stratum of the finished runs, specialities left to the CSV."""
-    found = frames.strata(facts.study)
+    found = facts.strata
     runs = [name for name in facts.done if facts.runs.at[name, "counted"]]
     found = found[found["run"].isin(runs) & (found["stratum"] != "speciality")]
     if found.empty:
@@ -218,40 +225,42 @@ def pictures(facts: Facts) -> Iterator[Picture]:
     from igaku import figures
     from igaku.figures import style
 
-    for name, (draw, frame, alt) in _drawn(facts, figures).items():
-        if not frame.empty:
+    for name, (figure, frame, alt) in _drawn(facts).items():
+        draw = getattr(figures, figure, None)
+        if draw and not frame.empty:
             forms = []
             for is_narrow in (False, True):
                 with style.context(facts.study.lang, narrow=is_narrow):
                     forms.append(_png(draw(frame, lang=facts.study.lang)))
-            yield Picture(name, *forms, alt)
+            yield Picture(name, forms[0], forms[1], alt)
 
 
-def _drawn(facts: Facts, figures: Any) -> dict[str, tuple[Any, pd.DataFrame, str]]:
-    """What is drawn: the function, its frame, and the sentence that stands in for it."""
+def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
+    """What is drawn: figure, frame, and the sentence that stands in for it."""
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
     done = main[main["run"].isin(facts.done)]
-    official = frames.official(facts.study)
-    found = {
-        "walls": (figures.token_usage, _replies(facts), told.silence(facts)),
-        "forest": (figures.forest, told.evidence(facts.pairs),
+    official = facts.official
+    return {
+        "walls": ("token_usage", _replies(facts), " ".join(told.silence(facts))),
+        "forest": ("forest", _named(facts, told.evidence(facts.pairs)),
                    " ".join(told.difference(facts))),
-        "accuracy": (figures.accuracy, main, _listed(facts, "alt_score", main)),
-        "official": (figures.verdict, official, _listed(facts, "alt_official", done)),
-        "sections": (figures.sections, _sections(facts), facts.say("alt_sections")),
-        "memory": (figures.memory, done.dropna(subset=["size_gb"]),
+        "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
+        "official": ("verdict", official, _listed(facts, "alt_official", done)),
+        "sections": ("sections", _sections(facts), facts.say("alt_sections")),
+        "memory": ("memory", done.dropna(subset=["size_gb"]),
                    _listed(facts, "alt_size", done)),
     }  # fmt: skip
-    return found
 
 
 def _listed(facts: Facts, block: str, runs: pd.DataFrame) -> str:
-    named = [row | {"label": facts.label(row["run"])} for row in runs.to_dict("records")]
+    named = [
+        row | {"label": facts.label(row["run"])} for row in runs.to_dict("records")
+    ]
     return facts.say(block, runs=named)
 
 
 def _replies(facts: Facts) -> pd.DataFrame:
-    """Every reply of the variants that took a measured time, for the figure of walls."""
+    """Every reply of the variants, if any has its time or its tokens on record."""
     import pandas as pd
 
     names = [run.name for run in facts.study.variants if run.asked]
@@ -264,7 +273,7 @@ def _replies(facts: Facts) -> pd.DataFrame:
 
 
 def _sections(facts: Facts) -> pd.DataFrame:
-    found = frames.sections(facts.study)
+    found = facts.sections
     return found[found["run"].isin(facts.main)]
 
 
@@ -274,7 +283,7 @@ def _png(ax: Any) -> bytes:
     import matplotlib.pyplot as plt
 
     png = io.BytesIO()
-    ax.figure.savefig(png, format="png", dpi=DPI, bbox_inches="tight")
+    ax.figure.savefig(png, format="png", dpi=DPI)
     plt.close(ax.figure)
     return png.getvalue()
 

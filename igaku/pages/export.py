@@ -21,8 +21,7 @@ REPLY = (
 )  # fmt: skip
 OF_A_RUN = {"run": "identity", "reference": "identity_reference",
             "candidate": "identity_candidate"}  # fmt: skip
-FRAMES = ("sections", "strata", "official", "published", "patterns", "rescues",
-          "lengths", "loops")  # fmt: skip
+FRAMES = ("patterns", "rescues", "lengths", "loops")
 
 
 def write_tables(facts: Facts, folder: Path) -> list[str]:
@@ -30,8 +29,10 @@ def write_tables(facts: Facts, folder: Path) -> list[str]:
     named = {
         "models": facts.runs, "pairs": facts.pairs, "alarms": facts.audit,
         "walls": facts.walls, "answers": _replies(facts.study),
+        "sections": facts.sections, "strata": facts.strata,
+        "official": facts.official, "published": facts.published,
     }  # fmt: skip
-    for name in FRAMES:
+    for name in [n for n in FRAMES if hasattr(frames, n)]:
         named[name] = getattr(frames, name)(facts.study)
     for name, frame in named.items():
         put_table(folder, name, _identified(facts, frame))

@@ -1,4 +1,4 @@
-"""What the document's sentences say: numbers out of the frames, sentence by sentence."""
+"""What the document's sentences say: numbers out of the frames, one by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from igaku.study import frames
@@ -41,6 +42,31 @@ class Facts:
         """A sentence in the study's language."""
         return say(block, self.study.lang, **numbers)
 
+    @cached_property
+    def sections(self) -> pd.DataFrame:
+        """The frame of sections."""
+        return frames.sections(self.study)
+
+    @cached_property
+    def strata(self) -> pd.DataFrame:
+        """The frame of strata."""
+        return frames.strata(self.study)
+
+    @cached_property
+    def official(self) -> pd.DataFrame:
+        """The frame of the official verdicts."""
+        return frames.official(self.study)
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """The frame of published figures beside those counted here."""
+        return frames.published(self.study)
+
+    @property
+    def places(self) -> dict[str, int]:
+        """The numbers of the runs that were asked alike, in their table."""
+        return {name: place for place, name in enumerate(self.main, 1)}
+
     def label(self, name: str) -> str:
         """A run's label as a sentence has it, without its mark."""
         return label_of(self.study.run(name), self.study.lang)
@@ -68,8 +94,17 @@ def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
         and not unlike(first, run)
         for run in study.variants
     }
-    return (tuple(name for name, is_alike in alike.items() if is_alike),
-            tuple(name for name, is_alike in alike.items() if not is_alike))  # fmt: skip
+    main, apart = ([n for n in alike if alike[n] is kind] for kind in (True, False))
+    return tuple(main), tuple(apart)
+
+
+def short_label(facts: Facts, name: str) -> str:
+    """The label on a run's card, where no other of the runs asked alike has it."""
+    labels = [str(facts.study.run(each).card.get("label")) for each in facts.main]
+    card = facts.study.run(name).card
+    if labels.count(str(card.get("label"))) > 1:
+        return facts.label(name)
+    return str(card.get(f"label_{facts.study.lang}") or card.get("label") or name)
 
 
 def asked(facts: Facts) -> str:
@@ -118,22 +153,27 @@ def evidence(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[(pairs["family"] == "finished") & ~pairs["tainted"].astype(bool)]
 
 
-def difference(facts: Facts) -> list[str]:
-    """What the main pairs show: the one that is widest apart, then how many do."""
+def difference(facts: Facts) -> tuple[str, str]:
+    """What the main pairs show in a few words, and with the numbers.
+
+    The pair that is widest apart is told whole, and of all of them how many differ.
+    """
     known = evidence(facts.pairs)
+    shown = int((known["adjusted"] < LEVEL).sum())
+    head = facts.say("head_difference", n=len(known), shown=shown)
     if known.empty:
-        return [facts.say("report_no_pair")]
-    widest = known.loc[known["difference"].abs().idxmax()]
-    told = [pair_sentence(facts, widest)]
+        return head, facts.say("report_no_pair")
+    widest = int(known["difference"].abs().to_numpy().argmax())
+    told = [pair_sentence(facts, known.iloc[widest])]
     if len(known) > 1:
         told.append(
             facts.say(
                 "report_pairs", n=len(known), level=LEVEL, one_sided=ONE_SIDED,
-                shown=int((known["adjusted"] < LEVEL).sum()), margin=facts.study.margin,
+                shown=shown, margin=facts.study.margin,
                 fine=int((known["not_worse_adjusted"] < ONE_SIDED).sum()),
             )
         )  # fmt: skip
-    return told
+    return head, " ".join(told)
 
 
 def pair_sentence(facts: Facts, row: Any) -> str:
@@ -152,8 +192,8 @@ def pair_sentence(facts: Facts, row: Any) -> str:
 # --- the silence ----------------------------------------------------------------------
 
 
-def silence(facts: Facts) -> str:
-    """How many replies are lost, and what their timing says of the reason."""
+def silence(facts: Facts) -> tuple[str, str]:
+    """How many replies are lost and what is known of the reason, first in few words."""
     runs = facts.runs.loc[list(facts.main)]
     cut = sum(
         int((facts.study.run(name).rows["outcome"] == "truncated").sum())
@@ -163,10 +203,10 @@ def silence(facts: Facts) -> str:
             "blank": int(runs["blank"].sum()), "cut": cut}  # fmt: skip
     here = facts.walls[facts.walls["run"].isin(facts.main)]
     if not told["lost"]:
-        return facts.say("report_no_silence", **told)
+        return facts.say("head_no_silence"), facts.say("report_no_silence", **told)
     if cut or here.empty:
-        return facts.say("report_cut", **told)
-    return facts.say(
+        return facts.say("head_cut", **told), facts.say("report_cut", **told)
+    return facts.say("head_silence"), facts.say(
         "report_silence", **told, at_wall=int(here["replies"].sum()),
         sharp=_sharpest(facts, here), further=_further(facts),
     )  # fmt: skip
@@ -174,12 +214,13 @@ def silence(facts: Facts) -> str:
 
 def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
     """The run whose blank replies are all at one wall, later than every other reply."""
-    for row in walls[walls["replies"] == walls["blank"]].to_dict("records"):
+    for _, row in walls[walls["replies"] == walls["blank"]].iterrows():
         rows = facts.study.run(row["run"]).rows
         blank = rows["blank"].fillna(False).astype(bool)
         last = rows.loc[~blank & rows["outcome"].ne("api_error"), "seconds"].max()
         if not is_missing(last) and last < rows.loc[blank, "seconds"].min():
-            return row | {"last": float(last), "label": facts.label(row["run"])}
+            label = facts.label(row["run"])
+            return dict(row) | {"last": float(last), "label": label}
     return None
 
 
@@ -203,7 +244,7 @@ def _further(facts: Facts) -> dict[str, Any] | None:
 
 def still_open(facts: Facts) -> str:
     """What may not be concluded, with the reasons that are on record."""
-    place = {name: number for number, name in enumerate(facts.main, 1)}
+    place = facts.places
     reasons: dict[str, None] = {}
     for kind in OPEN:
         for runs in facts.audit.loc[facts.audit["kind"] == kind, "runs"]:
@@ -217,16 +258,17 @@ def still_open(facts: Facts) -> str:
 # --- the findings, one by one ---------------------------------------------------------
 
 
-def findings(facts: Facts) -> Iterator[str]:
+def findings(facts: Facts) -> list[str]:
     """The study's claims as statements that hold, in the order of the seed's."""
+    each = (_range, _formats, _twins, _savings, _lines)
+    return [told for finding in each if (told := " ".join(finding(facts)))]
+
+
+def _range(facts: Facts) -> Iterator[str]:
     scores = facts.runs.loc[facts.done, "accuracy"]
     if len(scores) > 1:
         yield facts.say("finding_range", n=len(scores), low=scores.min(),
                         high=scores.max())  # fmt: skip
-    yield from _formats(facts)
-    yield from _twins(facts)
-    yield from _savings(facts)
-    yield from _lines(facts)
 
 
 def _formats(facts: Facts) -> Iterator[str]:
@@ -244,12 +286,11 @@ def _formats(facts: Facts) -> Iterator[str]:
 
 
 def _kinds(facts: Facts, names: Sequence[str]) -> list[dict[str, Any]]:
-    found = facts.runs.loc[list(names), ["run", "size_gb", "lost", "blank", "asked"]]
     return [
-        row | {"label": facts.label(row["run"]),
-               "format": brief(facts.study, row["run"], "format")}
-        for row in found.to_dict("records")
-    ]  # fmt: skip
+        dict(facts.runs.loc[name])
+        | {"label": facts.label(name), "format": brief(facts.study, name, "format")}
+        for name in names
+    ]
 
 
 def brief(study: Study, name: str, key: str) -> str | None:
@@ -278,7 +319,7 @@ def _twins(facts: Facts) -> Iterator[str]:
 
 
 def _savings(facts: Facts) -> Iterator[str]:
-    """What the smaller models save against the largest, and what is known of the price."""
+    """What the smaller models save against the largest, and at what price."""
     sizes = facts.runs.loc[facts.done, "size_gb"].dropna()
     for name, size in sizes.iloc[1:].items():
         known = evidence(facts.pairs)
@@ -298,9 +339,10 @@ def _lines(facts: Facts) -> Iterator[str]:
     done = facts.runs.loc[facts.done]
     judged = done[done["verdict"].notna()]
     if len(judged):
-        best = dict(judged.loc[judged["right"].idxmax()])
+        best = dict(judged.iloc[int(judged["right"].to_numpy().argmax())])
+        best["label"] = facts.label(best["run"])
         yield facts.say(
-            "finding_lines", **best | {"label": facts.label(best["run"])}, mark=PASS_MARK,
+            "finding_lines", **best, mark=PASS_MARK,
             n=len(judged), passed=int((judged["verdict"] == "PASS").sum()),
             is_within=best["low"] <= PASS_MARK <= best["high"],
         )  # fmt: skip
@@ -320,4 +362,3 @@ def published_only(facts: Facts) -> Iterator[str]:
                     section=section, accuracy=row["accuracy"] / 100,
                     source=told.get("source"),
                 )  # fmt: skip
-

@@ -306,8 +306,8 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
 def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
     from igaku.pages.index import score_rows
-    from igaku.study.runs import load_run
     from igaku.study.families import study_of
+    from igaku.study.runs import load_run
 
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():

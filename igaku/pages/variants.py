@@ -1,4 +1,4 @@
-"""The models one by one: their cards, and their sections as counted and as published."""
+"""The models one by one: their cards, their sections as counted and as published."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shared(facts: Facts) -> Table | None:
 
 
 def variants(facts: Facts) -> Iterator[dict[str, Any]]:
-    """Each run whole: what only its card says, its sections, what was published of it."""
+    """Each run whole: what only its card says, its sections, what was published."""
     cards = _cards(facts)
     for place, name in enumerate((*facts.main, *facts.apart), 1):
         row = facts.runs.loc[name]
@@ -46,7 +46,7 @@ def variants(facts: Facts) -> Iterator[dict[str, Any]]:
             for item, row_ in cards.iterrows()
             if not is_missing(row_[name]) and row_[name] != _usual(row_)
         ]
-        label = labelled(facts.label(name), row["identity"])
+        label = labelled(facts.label(name), facts.study.run(name).identity)
         yield {
             "title": facts.say(
                 "model_title", place=place, label=label, right=row["right"],
@@ -80,22 +80,23 @@ def _frame(rows: list[dict[str, Any]], facts: Facts) -> Table | None:
 
 def _sections(facts: Facts, name: str) -> Table | None:
     """A run's sections, each measure as counted here and, below it, as published."""
-    counted = frames.sections(facts.study)
+    counted = facts.sections
     counted = counted[counted["run"] == name].set_index("section")
-    printed = frames.published(facts.study)
+    printed = facts.published
     printed = printed[printed["run"] == name]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for here, there in MEASURES:
-        cells = {key: _counted(row, here) for key, row in counted.iterrows()}
-        whole = facts.runs.loc[name]
-        rows.append({"measure": facts.say(f"counted_{here}")} | cells
-                    | {"total": _cell(whole[here], here)})  # fmt: skip
+        cells = {str(key): _counted(row, here) for key, row in counted.iterrows()}
+        total = _cell(facts.runs.loc[name, here], here)
+        rows.append(cells | {"measure": facts.say(f"counted_{here}"), "total": total})
         found = printed[printed["measure"] == there]
-        if len(found):
-            said = dict(zip(found["section"], found["published"], strict=True))
-            if here == "accuracy":
-                said = {key: f"{value:.1f}%" for key, value in said.items()}
-            rows.append({"measure": facts.say(f"published_{here}")} | said)
+        said = dict(zip(found["section"], found["published"], strict=True))
+        if here == "accuracy":
+            said = {key: f"{value:.1f}%" for key, value in said.items()}
+        if said:
+            rows.append(said | {"measure": facts.say(f"published_{here}")})
+    columns = ["measure", *counted.index, "total"]
+    rows = [{name: row.get(name) for name in columns} for row in rows]
     return _frame(rows, facts)
 
 
