@@ -13,6 +13,7 @@ import html
 import math
 import re
 from functools import cache, partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,8 @@ def formatted(value: Any, kind: str | None = None) -> str:
         return MISSING
     if isinstance(value, bool | str) or kind is None:
         return plain(value)
+    if kind == "share" and isinstance(value, Integral):
+        kind = "whole"  # a count in a column that elsewhere is a share of them
     return _FORMATS[kind](value).replace("-", "−")
 
 
@@ -224,8 +227,11 @@ def checked(lang: str) -> str:
 def _words() -> dict[str, Any]:
     found: dict[str, Any] = {"columns": {}, "values": {}, "formats": {}}
     for path in sorted(TEXT.glob("words.*.yaml")):
-        for kind, told in _read(path).items():
-            found[kind].update(told)
+        read = _read(path)
+        found["columns"] |= read.get("columns", {})
+        found["formats"] |= read.get("formats", {})
+        for name, told in read.get("values", {}).items():
+            found["values"].setdefault(name, {}).update(told)
     return found
 
 

@@ -22,7 +22,7 @@ import igaku
 from igaku import cli
 from igaku.params.settings import FIELDS
 from igaku.reading.answer import OUTCOMES
-from igaku.study.runs import COLUMNS, FROM_PLAN, FROM_RUN
+from igaku.study.answers import COLUMNS, FROM_PLAN, FROM_RUN
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "igaku"

@@ -10,19 +10,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part
+from igaku.lab.recipes import Coding
 from igaku.lab.tensorfile import Encoded, write_tensors
 
-if TYPE_CHECKING:
-    from igaku.lab.recipes import Coding
-
 SHARD_BYTES = 2 * 2**30
-Codings = Mapping[str, "Coding | None"]  # by component; None leaves it as it is
+Codings = Mapping[str, Coding | None]  # by component; None leaves it as it is
 
 
 def write_mlx(checkpoint: Checkpoint, codings: Codings, folder: Path) -> int:

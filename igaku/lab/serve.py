@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from igaku.errors import IgakuError
-from igaku.lab.engines import MLX, missing_engine
-from igaku.lab.recipes import find_recipe, quantize
+from igaku.lab.engines import missing_engine
+from igaku.lab.recipes import MLX, find_recipe
+from igaku.lab.variants import quantize
 from igaku.paths import PACKAGE
 
 HOST = "127.0.0.1"

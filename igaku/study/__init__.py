@@ -6,16 +6,30 @@ from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.study.families import open_study
-    from igaku.study.frames import cards, official, published, sections, strata
+    from igaku.study.frames import (
+        cards,
+        gates,
+        official,
+        patterns,
+        planning,
+        published,
+        sections,
+        strata,
+    )
 
-_HOMES = {
-    "cards": "igaku.study.frames",
-    "official": "igaku.study.frames",
-    "open_study": "igaku.study.families",
-    "published": "igaku.study.frames",
-    "sections": "igaku.study.frames",
-    "strata": "igaku.study.frames",
+__all__ = [
+    "cards",
+    "gates",
+    "official",
+    "open_study",
+    "patterns",
+    "planning",
+    "published",
+    "sections",
+    "strata",
+]
+
+_HOMES = dict.fromkeys(__all__, "igaku.study.frames") | {
+    "open_study": "igaku.study.families"
 }
-__all__ = ["cards", "official", "open_study", "published", "sections", "strata"]
-
 __getattr__, __dir__ = _attach("igaku.study", _HOMES)
