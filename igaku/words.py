@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import html
 import math
+import re
 from functools import cache, partial
 from numbers import Integral
 from pathlib import Path
@@ -128,7 +129,10 @@ def holds_words(column: pd.Series) -> bool:
     """Whether a column is of words, which stand to the left, numbers to the right."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    return is_bool_dtype(column) or not is_numeric_dtype(column)
+    if is_numeric_dtype(column):
+        return is_bool_dtype(column)
+    told = (str(value) for value in column if not is_missing(value))
+    return not all(map(_NUMBERS.fullmatch, told))
 
 
 def _escaped(value: object, kind: str | None = None) -> str:
@@ -197,6 +201,7 @@ def p_of(pvalue: float) -> str:
     return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}"
 
 
+_NUMBERS = re.compile(r"[\d\s.,:%/()<>=≤≥~+−–…-]+")  # "286/400", "60+", "−4.3 … +3.3"
 _FORMATS = {
     "share": lambda value: f"{value:.1%}",
     "points": lambda value: f"{100 * value:+.1f}" if round(1000 * value) else "0.0",
