@@ -21,11 +21,12 @@ from igaku.ask.run import questions_of, server_of
 from igaku.cli import app
 from igaku.errors import ServerUnreachable, WrongModel
 from igaku.lab.engines import missing_engine
-from igaku.lab.recipes import find_recipe, quantize
+from igaku.lab.recipes import find_recipe
 from igaku.lab.serve import serving
+from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
 from igaku.server.client import reach, read_reply
-from igaku.sweep.sweep import read_sweep
+from igaku.sweep.file import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

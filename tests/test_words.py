@@ -152,6 +152,8 @@ def test_columns_that_are_values_are_told_as_values():
     shown = printed(wide, "ja").to_html()
     assert word("outcome", "empty", "ja") in shown
     assert ">empty<" not in shown
+    tall = printed(frame.groupby(["outcome", "run"]).size().to_frame(), "ja").to_html()
+    assert word("outcome", "empty", "ja") in tall
 
 
 def test_row_numbers_are_left_out_and_names_are_not():
@@ -163,3 +165,15 @@ def test_row_numbers_are_left_out_and_names_are_not():
 def test_a_sentence_knows_the_levels_and_shows_no_control_character():
     made = words._sentences("en").from_string("{{ x }} {{ LEVEL }} {{ y is missing }}")
     assert made.render(x="\x1b[31m", y=None) == "\u241b[31m 0.05 True"
+
+
+def test_a_count_is_no_share_where_a_column_of_shares_has_its_name():
+    assert formatted(np.int64(30), "share") == "30"
+    assert formatted(0.3, "share") == "30.0%"
+
+
+def test_the_words_of_a_kind_may_stand_in_several_files(tmp_path, monkeypatch):
+    (tmp_path / "words.a.yaml").write_text("values: {part: {all: {en: x, ja: y}}}")
+    (tmp_path / "words.b.yaml").write_text("values: {part: {one: {en: z, ja: w}}}")
+    monkeypatch.setattr(words, "TEXT", tmp_path)
+    assert words._words.__wrapped__()["values"]["part"].keys() == {"all", "one"}

@@ -1,17 +1,28 @@
-"""The card of the embedded model: `python -m train.card` writes it anew.
+"""The cards of the embedded model: card.json, and card.md by `python -m train.card`.
 
-Its figures come from card.json, which training leaves beside the weights, and from the
-six variants, which are made for it.
+card.json is what training leaves beside the weights: how they were made, and what they
+score unquantized. card.md is written from it and from the six variants, which are made
+for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from igaku.lab.recipes import RECIPES, model_card, variant
+from igaku.exam.questions import Question, load_exam, stratified
+from igaku.lab.recipes import RECIPES
+from igaku.lab.variants import model_card, variant
+from igaku.mechanism.ablation import FINAL, Ablation, ablate
+from igaku.mechanism.sitting import chats_of, graded
 from train.dialogue import WEIGHTS
+
+BUDGET = 128  # tokens, the lab's default: the longest medium chains need about 100
+SOME = 100  # questions asked at the efforts that are not the default
 
 PAGE = """# The embedded gpt-oss
 
@@ -23,8 +34,9 @@ any other model. It is part of igaku and under igaku's licence.
 ## How it was made
 
 `{made_by}` draws fresh questions of the calibration exam's kinds without end
-(`igaku/lab/exam.py`), writes their worked solutions and trains on those alone. It needs
-the `train` extra. The questions of the exam itself were not trained on.
+(`igaku/exam/calibration.py`), writes their worked solutions and trains on those alone.
+It runs from a checkout and needs the `train` extra. The questions of the exam itself
+were not trained on.
 
 | | |
 |---|---|
@@ -54,6 +66,44 @@ bfloat16 is slow on MLX's CPU; that adds to the bits per weight of a small model
 |---|---|---|---|---|
 {variants}
 """
+
+
+def sit(
+    folder: Path, questions: Sequence[Question], effort: str, budget: int
+) -> dict[str, float]:
+    """Accuracy, blank share and mean reply length of a checkpoint at one effort."""
+    replies = ablate(Ablation(), chats_of(questions), budget, effort, folder)
+    rows = graded(replies, questions, budget)
+    return {
+        "n": len(rows),
+        "max_tokens": budget,
+        "accuracy": float(rows["correct"].mean()),
+        "blank": float((~rows["text"].str.contains(FINAL, regex=False)).mean()),
+        "mean_tokens": float(rows["tokens"].mean()),
+    }
+
+
+def make_card(folder: Path, plan: Any, versions: dict[str, str]) -> dict[str, Any]:
+    """Write card.json: how the weights were made, their hash, and what they score."""
+    questions = load_exam("calibration", serial_context="joined")
+    some = stratified(questions, SOME)
+    weights = folder / "model.safetensors"
+    card = {
+        "made_by": "python -m train.train",
+        "schedule": asdict(plan),
+        "versions": versions,
+        "bytes": weights.stat().st_size,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "exam": "calibration, vignettes joined; its questions were not trained on",
+        "measured": {
+            "low": sit(folder, some, "low", BUDGET),
+            "medium": sit(folder, questions, "medium", BUDGET),
+            "high": sit(folder, some, "high", 2 * BUDGET),
+        },
+    }
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (folder / "card.json").write_text(text + "\n")
+    return card
 
 
 def card_markdown(card: dict[str, Any], variants: list[dict[str, Any]]) -> str:

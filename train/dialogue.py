@@ -18,7 +18,7 @@ from igaku.exam.calibration import (
     single_row,
 )
 from igaku.exam.questions import Question
-from igaku.lab.recipes import EMBEDDED as WEIGHTS
+from igaku.lab.variants import EMBEDDED as WEIGHTS
 
 EFFORT_SHARES = (0.2, 0.6, 0.2)  # of EFFORTS in training: the default effort most
 

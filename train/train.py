@@ -1,8 +1,9 @@
 """Training the embedded gpt-oss from scratch: `python -m train.train`.
 
-Needs the `train` extra (torch). The folder it leaves is laid out as the released
-checkpoints are, so that whatever reads those (mlx_lm, a GGUF writer, transformers)
-reads this one; its card.json says how the weights were made and what they score.
+Runs from a checkout and needs the `train` extra (torch). The folder it leaves is laid
+out as the released checkpoints are, so that whatever reads those (mlx_lm, a GGUF
+writer, transformers) reads this one; its card.json says how the weights were made and
+what they score.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from igaku.mechanism.evaluate import make_card
+from train.card import make_card
 from train.dialogue import WEIGHTS, draw_dialogue
 from train.network import CLAMP, Shape, TinyGptOss
 

@@ -587,7 +587,7 @@ def room_for(settings: Settings) -> int:
 def weighed(settings: Settings) -> Settings:
     """Settings of an embedded model, with the sizes that its recipe gives it here."""
     from igaku.lab.engines import missing_engine
-    from igaku.lab.recipes import model_card, variant
+    from igaku.lab.variants import model_card, variant
 
     recipe = settings.card.get("recipe")
     # Without an engine here it is served by a machine that has one.

@@ -10,12 +10,29 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 if _TYPE_CHECKING:
-    from igaku.figures.lengths import token_usage
-    from igaku.figures.paired import forest
-    from igaku.figures.scores import accuracy
+    from igaku.figures.lengths import budget, survival, token_usage
+    from igaku.figures.levels import sections, strata, verdict
+    from igaku.figures.paired import forest, power
+    from igaku.figures.scores import accuracy, memory
 
-_HOMES = {"accuracy": "scores", "forest": "paired", "token_usage": "lengths"}
-__all__ = ["accuracy", "forest", "token_usage"]
+_HOMES = {
+    **dict.fromkeys(("accuracy", "memory"), "scores"),
+    **dict.fromkeys(("forest", "power"), "paired"),
+    **dict.fromkeys(("sections", "strata", "verdict"), "levels"),
+    **dict.fromkeys(("budget", "survival", "token_usage"), "lengths"),
+}
+__all__ = [
+    "accuracy",
+    "budget",
+    "forest",
+    "memory",
+    "power",
+    "sections",
+    "strata",
+    "survival",
+    "token_usage",
+    "verdict",
+]
 
 
 def __getattr__(name: str) -> _Any:

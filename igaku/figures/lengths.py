@@ -8,11 +8,11 @@ speed, and that is said to be inferred.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.figures import rows, style
 from igaku.study.walls import NEAR, piles
-from igaku.words import NO_REPLY, say
+from igaku.words import NO_REPLY, formatted, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
 KEY = 120.0  # points above the axes that the key to the marks takes
+
+
+DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 
 
 class Pile(NamedTuple):
@@ -184,11 +187,7 @@ def _draw_walls(lanes: rows.Lanes, found: list[Pile], unit: str, lang: str) -> i
             (i for i, end in enumerate(ends) if end < middle - half), len(ends)
         )
         ends[level : level + 1] = [middle + half + 4]
-        ax.annotate(
-            name, (at, 1), (0, 3 + 24 * level), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center", va="bottom",
-            fontsize=style.small(), linespacing=1.1,
-        )  # fmt: skip
+        rows.above(ax, at, name, (0, 3 + 24 * level))
     return len(ends)
 
 
@@ -213,27 +212,128 @@ def _points_along(ax: Axes, at: float) -> float:
 
 def _fit(ax: Axes, amounts: pd.Series, walls: list[float]) -> None:
     """A doubling axis from the shortest reply to beyond the last wall."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
     ax.set_xscale("log", base=2)
     ends = [*amounts.astype(float).clip(lower=1e-3), *walls]
     ax.set_xlim(min(ends) / 1.2, max(ends) * 1.45)
-    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
+    rows.doubling(ax.xaxis)
 
 
 def _reply_key(ax: Axes, lang: str) -> None:
-    from matplotlib.lines import Line2D
-
     kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
-    marks = [
-        Line2D([], [], linestyle="", marker=marker, color=style.seen(colour),
-               markersize=5, label=say(f"reply_{kind}", lang))
+    looks = [
+        (say(f"reply_{kind}", lang),
+         {"marker": marker, "color": style.seen(colour), "markersize": 5})
         for kind, colour, marker in kinds
     ]  # fmt: skip
-    ax.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0,
-        fontsize=style.small(), handletextpad=0.1, columnspacing=1, borderaxespad=0.4,
-        handlelength=1.2,
-    )  # fmt: skip
+    rows.key_above(ax, looks)
+
+
+# --- curves ---------------------------------------------------------------------------
+
+
+@rows.figure
+def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """The share of replies still unfinished after so many tokens: Kaplan and Meier's.
+
+    `frame` is of `igaku.study.survival`: run, x, share, low, high and, where there are,
+    label, max_tokens, color. Equal curves are drawn once; what is left at the end of a
+    line had not ended when the budget cut it.
+    """
+    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
+    if frame.empty:
+        return rows.say_nothing(ax, lang)
+    looks = style.style_of(frame)
+    marks: list[rows.Mark] = []
+    for names, curve in _curves(frame, ["x", "share"]):
+        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
+        x, share = curve["x"].astype(float), curve["share"].astype(float)
+        ax.step(x, share, where="post", color=colour, linestyle=dash, linewidth=1.6)
+        ax.fill_between(
+            x, curve["low"].astype(float), curve["high"].astype(float), step="post",
+            color=colour, alpha=0.12, linewidth=0,
+        )  # fmt: skip
+        text = say("survival_left", lang, left=float(share.iloc[-1]))
+        marks.append(_line_mark(frame, names, text, x, share, (colour, dash), lang))
+    _frame_curves(ax, marks, lang)
+    _caps(ax, frame, lang)
+    ax.set_xlabel(say("completion_tokens_axis", lang))
+    ax.set_ylabel(say("survival_axis", lang))
+    rows.entitle(ax, "survival_title", lang, pad=18)
+    return ax
+
+
+@rows.figure
+def budget(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """What a smaller budget would have scored; dotted, what it would have left blank.
+
+    `frame` is of `igaku.study.budget_curves`: run, max_tokens, accuracy, low, high,
+    blank and, where there are, label, color. Assumed is that a budget only cuts
+    replies short; the end of a line is the budget that the run had.
+    """
+    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
+    if frame.empty:
+        return rows.say_nothing(ax, lang)
+    looks = style.style_of(frame)
+    marks: list[rows.Mark] = []
+    for names, curve in _curves(frame, ["max_tokens", "accuracy", "blank"]):
+        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
+        x, right = curve["max_tokens"].astype(float), curve["accuracy"].astype(float)
+        ax.plot(x, right, color=colour, linestyle=dash, linewidth=1.6)
+        ax.plot(x, curve["blank"].astype(float), color=colour, linestyle=":")
+        ax.fill_between(
+            x, curve["low"].astype(float), curve["high"].astype(float), color=colour,
+            alpha=0.12, linewidth=0,
+        )  # fmt: skip
+        text = formatted(float(right.iloc[-1]), "share")
+        marks.append(_line_mark(frame, names, text, x, right, (colour, dash), lang))
+    _frame_curves(ax, marks, lang)
+    ax.set_xlabel(say("budget_axis", lang))
+    ax.set_ylabel(say("budget_shares", lang))
+    rows.entitle(ax, "budget_title", lang)
+    return ax
+
+
+def _curves(
+    frame: pd.DataFrame, keys: list[str]
+) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Each different curve with the runs that share it: six on one line hide five."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for name, curve in frame.groupby("run", sort=False, observed=True):
+        values = curve[keys].astype(float).round(9).to_numpy()
+        found.setdefault(tuple(values.ravel()), []).append(str(name))
+    for names in found.values():
+        yield names, frame[frame["run"] == names[0]]
+
+
+def _line_mark(
+    frame: pd.DataFrame,
+    names: list[str],
+    text: str,
+    x: pd.Series,
+    y: pd.Series,
+    look: tuple[str, Any],
+    lang: str,
+) -> rows.Mark:
+    """The label of a line at its end: whose it is, and where it ended."""
+    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
+    told = rows.fitted(", ".join(str(labels[name]) for name in names), 34, 3)
+    if len(names) > 1:
+        text = say("equal_curves", lang, n=len(names), text=text)
+    shown = {"color": look[0], "linestyle": look[1]}
+    return rows.Mark(f"{told}\n{text}", float(x.iloc[-1]), float(y.iloc[-1]), shown)
+
+
+def _frame_curves(ax: Axes, marks: list[rows.Mark], lang: str) -> None:
+    ax.set_ylim(0, 1.02)
+    ax.set_xlim(left=0)
+    rows.percent(ax.yaxis)
+    rows.label_marks(ax, marks)
+
+
+def _caps(ax: Axes, frame: pd.DataFrame, lang: str) -> None:
+    """The budgets that cut the replies, where the frame knows them."""
+    if "max_tokens" not in frame:
+        return
+    for cap in sorted(int(each) for each in frame["max_tokens"].dropna().unique()):
+        ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        rows.above(ax, cap, f"max_tokens {cap:,}", ha="right")

@@ -4,8 +4,10 @@ questions can show.
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from igaku import statistics
 from igaku.figures import rows, style
 from igaku.words import formatted, is_missing, p_of, say
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+POWER = 0.8
+WIDEST = 0.1  # the largest true difference on the axis of the power
 COLUMNS = (8, 122, 190)  # points right of the axes: difference, flips, p
 
 
@@ -43,7 +47,8 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     _fit(ax, frame, margins)
     _shade(lanes, margins, lang)
     if not is_narrow:
-        _columns(ax, told, lang)
+        heads = [say(f"forest_column_{i}", lang) for i in range(len(COLUMNS))]
+        rows.columns_beside(ax, told, heads, COLUMNS)
     against = rows.fitted(pairs[0]["reference"], 60, 1) if one else ""
     ax.set_xlabel(say("forest_axis", lang, reference=against))
     _directions(ax, lang)
@@ -90,11 +95,7 @@ def _fit(ax: Axes, frame: pd.DataFrame, margins: Sequence[float]) -> None:
     ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
     room = 0.08 * (max(ends) - min(ends))
     ax.set_xlim(min(ends) - room, max(ends) + room)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _points(v)))
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+    ax.xaxis.set_major_formatter(FuncFormatter(rows.points))
 
 
 def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
@@ -102,23 +103,7 @@ def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
     for margin in margins:
         lanes.shade(-margin, 0)
         lanes.dashed(-margin)
-        lanes.ax.annotate(
-            say("margin", lang, margin=-margin), (-margin, 1), (0, 3), ha="center",
-            xycoords=("data", "axes fraction"), textcoords="offset points",
-            va="bottom", fontsize=style.small(),
-        )  # fmt: skip
-
-
-def _columns(ax: Axes, told: Sequence[Sequence[str]], lang: str) -> None:
-    """The numbers right of the rows, in columns with a heading each."""
-    for i, x in enumerate(COLUMNS):
-        for y, texts in enumerate(told):
-            rows.note(ax, (1, y), texts[i], (x, 0), va="center")
-        head = say(f"forest_column_{i}", lang)
-        ax.annotate(
-            head, (1, 1), (x, 3), xycoords="axes fraction", va="bottom",
-            textcoords="offset points", fontsize=style.small(), color=style.faint(),
-        )  # fmt: skip
+        rows.above(lanes.ax, -margin, say("margin", lang, margin=-margin))
 
 
 def _directions(ax: Axes, lang: str) -> None:
@@ -130,3 +115,58 @@ def _directions(ax: Axes, lang: str) -> None:
             fontsize=style.small(), color=style.faint(),
         )  # fmt: skip
     ax.xaxis.labelpad = 18
+
+
+@rows.figure
+def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """The chance that so many questions show a true difference, at the flips there are.
+
+    `frame` is of `igaku.pairs`: n, flips, only_reference, only_candidate and, where
+    there is, margin. The mark is the smallest difference that is shown with 80 %
+    power; beside it, how many flips "not worse by the margin" could have borne.
+    """
+    keys = ["n", "flips", "only_reference", "only_candidate"]
+    curves: list[Any] = (
+        frame[frame["flips"] > 0].drop_duplicates(keys).to_dict("records")
+    )
+    ax = rows.axes_for(ax, 0, least=3.2, keys=2 * len(curves))
+    if not curves:
+        return rows.say_nothing(ax, lang)
+    marks = [
+        _power_curve(ax, pair, colour, lang)
+        for pair, colour in zip(curves, cycle(style.COLOURS), strict=False)
+    ]
+    ax.axhline(POWER, color=style.faint(), linestyle=(0, (4, 3)), linewidth=0.9)
+    ax.set_ylim(0, 1.02)
+    ax.set_xlim(0, WIDEST)
+    rows.percent(ax.yaxis)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    rows.label_marks(ax, marks, is_inside=True)
+    ax.set_xlabel(say("power_axis", lang))
+    ax.set_ylabel(say("power_shares", lang))
+    rows.entitle(ax, "power_title", lang)
+    return ax
+
+
+def _power_curve(ax: Axes, pair: dict[str, Any], colour: str, lang: str) -> rows.Mark:
+    """One pair's curve, with a mark where it reaches the power that is asked for."""
+    import numpy as np
+
+    n, share = int(pair["n"]), pair["flips"] / pair["n"]
+    look: dict[str, Any] = {"color": style.seen(colour), "linewidth": 1.8}
+    x = np.linspace(WIDEST / 40, WIDEST, 40)
+    x = x[x <= share]
+    ax.plot(x, [statistics.mcnemar_power(n, share, each) for each in x], **look)
+    at = statistics.detectable_difference(n, share, POWER)
+    margin: Any = pair.get("margin")
+    allowed = None
+    if not is_missing(margin):
+        net = int(pair["only_reference"] - pair["only_candidate"])
+        allowed = statistics.flip_budget(net, n, margin)
+    text = say("power_label", lang, n=n, flips=pair["flips"], at=at, seen=at == at)
+    if not is_missing(margin):
+        text += "\n" + say("power_allowed", lang, allowed=allowed, margin=margin)
+    if is_missing(at):
+        return rows.Mark(text, float(x[-1]), 0.0, look)
+    ax.plot([at], [POWER], marker="o", markersize=7, color=look["color"], zorder=3)
+    return rows.Mark(text, at, POWER, look | {"marker": "o"})

@@ -42,8 +42,13 @@ def figure(draw: Draw) -> Any:
     return drawn
 
 
-def axes_for(ax: Axes | None, rows: int, row: float = 0.42, least: float = 0.0) -> Axes:
-    """The axes given, else new ones as wide as figures are, with room for the rows."""
+def axes_for(
+    ax: Axes | None, rows: int, row: float = 0.42, least: float = 0.0, keys: int = 0
+) -> Axes:
+    """The axes given, else new ones as wide as figures are, with room for the rows.
+
+    `keys` are the lines of a key that stands below where the axes are narrow.
+    """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
@@ -51,7 +56,7 @@ def axes_for(ax: Axes | None, rows: int, row: float = 0.42, least: float = 0.0) 
         return ax
     width = mpl.rcParams["figure.figsize"][0]
     if width < NARROW:
-        row += 0.2
+        row, least = row + 0.2, least + 0.18 * keys
     tall = max(1.1 + row * max(rows, 1), least)
     return plt.subplots(figsize=(width, tall), layout="constrained")[1]
 
@@ -73,7 +78,7 @@ def _share_of(ax: Axes) -> float:
     return 1.0 if spec is None else 1.0 / spec.get_gridspec().ncols
 
 
-def _tall(ax: Axes) -> float:
+def tall(ax: Axes) -> float:
     """About the height of axes in inches, without what stands above and below."""
     figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
     assert figure is not None
@@ -173,7 +178,7 @@ def name_rows(
         at, by = ((0, y - 0.49), (0, -12)) if is_apart else ((1, y - 0.49), (0, 0))
         side = "left" if is_apart else "right"
         note(ax, at, text, by, va="top", ha=side, color=style.faint())
-    top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * _tall(ax) / n) - 0.5)
+    top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * tall(ax) / n) - 0.5)
     return Lanes(ax, n, top, (top + 0.5) / 2)
 
 
@@ -194,6 +199,109 @@ def note(
         text, at, by, xycoords=("axes fraction", "data"), textcoords="offset points",
         **look,
     )  # fmt: skip
+
+
+def columns_beside(
+    ax: Axes, told: Sequence[Sequence[str]], heads: Sequence[str], xs: Sequence[int]
+) -> None:
+    """Texts right of the rows, in columns with a heading each, `xs` points away."""
+    for i, (head, x) in enumerate(zip(heads, xs, strict=True)):
+        for y, texts in enumerate(told):
+            note(ax, (1, y), texts[i], (x, 0), va="center")
+        above(ax, 1, head, (x, 3), ha="left", xycoords="axes fraction")
+
+
+def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
+    """Small print above the axes, at a place along them."""
+    look = {"xycoords": ("data", "axes fraction"), "ha": "center"} | more
+    ax.annotate(
+        text, (x, 1), by, textcoords="offset points", va="bottom", linespacing=1.1,
+        fontsize=style.small(), **look,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What stands for one run or several: a text, where its mark is, how it looks."""
+
+    text: str
+    x: float
+    y: float
+    look: dict[str, Any]
+
+
+def label_marks(ax: Axes, marks: Sequence[Mark], is_inside: bool = False) -> None:
+    """Each text beside its mark, or led to it from the margin; or a key, if narrow."""
+    if is_narrow(ax):
+        key_below(ax, marks)
+        return
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    lines = max((1 + each.text.count("\n") for each in marks), default=1)
+    point = (high - low) / (72 * tall(ax))
+    places = spread([m.y for m in marks], point * (1.25 * lines * style.small() + 4))
+    lead = {"arrowstyle": "-", "color": style.faint(), "linewidth": 0.7, "shrinkA": 2}
+    for each, y in zip(marks, places, strict=True):
+        is_left = is_inside and each.x > (left + right) / 2
+        away = (-12 if is_left else 12, (y - each.y) / point)
+        is_led = not is_inside or abs(away[1]) > style.small()
+        arrow = lead | {"shrinkB": 5, "relpos": (float(is_left), 0.5)}
+        ax.annotate(
+            each.text, (each.x, each.y), away if is_inside else (1.04, y), va="center",
+            textcoords="offset points" if is_inside else ("axes fraction", "data"),
+            ha="right" if is_left else "left", annotation_clip=False, zorder=5,
+            fontsize=style.small(), path_effects=style.halo() if is_inside else [],
+            arrowprops=arrow if is_led else None,
+        )  # fmt: skip
+
+
+def key_below(ax: Axes, marks: Sequence[Mark], ncols: int = 1) -> None:
+    """The key to the marks, below the axes and their label."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    down = ScaledTranslation(0, -4.2 * style.small() / 72, figure.dpi_scale_trans)
+    handles = [ax.plot([], [], label=each.text, **each.look)[0] for each in marks]
+    ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
+        bbox_transform=ax.transAxes + down, ncols=ncols, fontsize=style.small(),
+        borderpad=0, handlelength=1.8,
+    )  # fmt: skip
+
+
+def key_above(ax: Axes, looks: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """The key to a few kinds of marks, on one line above the axes."""
+    handles = [ax.plot([], [], label=text, ls="", **look)[0] for text, look in looks]
+    ax.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(looks),
+        fontsize=style.small(), borderpad=0, borderaxespad=0.4, handlelength=1.2,
+        handletextpad=0.1, columnspacing=1,
+    )  # fmt: skip
+
+
+def percent(axis: Any) -> None:
+    """An axis of fractions, read in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1))
+
+
+def points(value: float, _: Any = None) -> str:
+    """A difference of fractions as an axis of points prints it.
+
+    >>> points(-0.025), points(0.0)
+    ('−2.5', '0')
+    """
+    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def doubling(axis: Any, factor: float = 1.0) -> None:
+    """A logarithmic axis by doublings, its numbers as numbers and not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(base=2, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def entitle(ax: Axes, block: str, lang: str, pad: float = 6, **numbers: Any) -> None:

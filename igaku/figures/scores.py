@@ -1,11 +1,12 @@
-"""Figures of scores: by run, section and size, and against the lines of the exam."""
+"""Figures of scores: what each run had right, and what its size buys."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from igaku.figures import rows, style
-from igaku.words import PASS_MARK, formatted, say, word
+from igaku.figures.levels import interval
+from igaku.words import PASS_MARK, formatted, is_missing, say, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +30,12 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     beside = [_score_of(row, lang) for row in scores]
     lanes = rows.name_rows(ax, rows.named(frame).to_list(), beside)
     for y, row in enumerate(scores):
-        _interval(ax, row, y + lanes.middle, looks[str(row["run"])])
+        _draw(ax, row, y + lanes.middle, looks[str(row["run"])])
     _rule_off_references(ax, frame)
     ax.set_xlim(0, 1)
     if not _is_lab(frame):
         _pass_mark(lanes, lang)
-    _percent(ax.xaxis)
+    rows.percent(ax.xaxis)
     ax.set_xlabel(say("accuracy_axis", lang))
     rows.entitle(ax, "accuracy_title", lang, pad=18)
     return ax
@@ -67,31 +68,95 @@ def _score_of(row: dict[str, Any], lang: str) -> str:
     notes = []
     if str(row.get("status", "OK")) != "OK":
         notes.append(word("status", row["status"], lang))
-    if not row.get("counted", True):
+    if not _is_counted(row):
         notes.append(say("not_counted", lang))
     return f"{told}  {', '.join(notes)}" if notes else told
 
 
-def _interval(ax: Axes, row: dict[str, Any], y: float, look: style.Look) -> None:
-    colour = style.faint() if row.get("role") == "reference" else look.colour
-    ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-    face = colour if row.get("counted", True) else style.paper()
-    ax.plot(
-        [row["accuracy"]], [y], marker=look.marker, color=colour, markersize=7,
-        markerfacecolor=face, clip_on=False, zorder=3,
-    )  # fmt: skip
+def _draw(ax: Axes, row: dict[str, Any], y: float, look: style.Look) -> None:
+    """A run's share along its row, hollow where the run is not counted."""
+    if row.get("role") == "reference":
+        look = style.Look(style.faint(), look.marker)
+    interval(ax, row, y, look, look.color if _is_counted(row) else style.paper())
+
+
+def _is_counted(row: dict[str, Any]) -> bool:
+    counted = row.get("counted", True)
+    return bool(is_missing(counted) or counted)
 
 
 def _pass_mark(lanes: rows.Lanes, lang: str) -> None:
     lanes.dashed(PASS_MARK)
-    lanes.ax.annotate(
-        say("pass_mark", lang, mark=PASS_MARK), (PASS_MARK, 1), (0, 3), ha="center",
-        xycoords=("data", "axes fraction"), textcoords="offset points", va="bottom",
-        fontsize=style.small(),
+    rows.above(lanes.ax, PASS_MARK, say("pass_mark", lang, mark=PASS_MARK))
+
+
+@rows.figure
+def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """The size of the weights against the share of right answers.
+
+    `frame` is of `igaku.runs`: run, size_gb, accuracy, low, high and, where there are,
+    label, status, counted, exam, asked, color, marker. Of one exam only, that of the
+    first; runs that are unfinished or not counted are left out if two others remain,
+    and hollow if not. A run without a size is not drawn.
+    """
+    drawn = _sized(frame)
+    ax = rows.axes_for(ax, 0, least=3.4, keys=2 * len(drawn))
+    if drawn.empty:
+        return rows.say_nothing(ax, lang)
+    looks, most = style.style_of(drawn), float(drawn["size_gb"].max())
+    runs: list[Any] = drawn.to_dict("records")
+    marks = [_size_mark(ax, row, looks[str(row["run"])], most, lang) for row in runs]
+    sizes, ends = drawn["size_gb"].astype(float), drawn[["low", "high"]].to_numpy()
+    room = 0.1 * (sizes.max() - sizes.min()) or 0.1 * most
+    ax.set_xlim(sizes.min() - room, sizes.max() + room)
+    edge = 0.15 * (ends.max() - ends.min()) or 0.05
+    ax.set_ylim(max(0, ends.min() - edge), min(1, ends.max() + edge))
+    rows.percent(ax.yaxis)
+    unit, factor = _unit(most)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{factor * value:g}")
+    rows.label_marks(ax, marks, is_inside=True)
+    ax.set_xlabel(say("memory_axis", lang, unit=unit))
+    ax.set_ylabel(say("accuracy_axis", lang))
+    rows.entitle(ax, "memory_title", lang)
+    return ax
+
+
+def _sized(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that the figure compares: of one exam, and whole where there are two."""
+    known = frame[frame["size_gb"].notna() & frame["accuracy"].notna()]
+    if "exam" in known and len(known):
+        known = known[known["exam"] == known["exam"].iloc[0]]
+    records: list[Any] = known.to_dict("records")
+    whole = known[[_is_whole(row) for row in records]]
+    return whole if len(whole) > 1 else known
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    return _is_counted(row) and str(row.get("status", "OK")) == "OK"
+
+
+def _size_mark(
+    ax: Axes, row: dict[str, Any], look: style.Look, most: float, lang: str
+) -> rows.Mark:
+    """A run at its true size, and what stands beside: size, share, how much smaller."""
+    x, y = float(row["size_gb"]), float(row["accuracy"])
+    face = look.color if _is_whole(row) else style.paper()
+    shown: dict[str, Any] = {
+        "color": look.color,
+        "marker": look.marker,
+        "markerfacecolor": face,
+    }
+    ax.plot([x, x], [row["low"], row["high"]], color=look.color, linewidth=2)
+    ax.plot([x], [y], markersize=7, zorder=3, **shown)
+    unit, factor = _unit(most)
+    text = say(
+        "memory_label", lang, size=factor * x, unit=unit, accuracy=y,
+        smaller=1 - x / most,
     )  # fmt: skip
+    name = rows.fitted(row.get("label") or row["run"], rows.LABEL)
+    return rows.Mark(f"{name}\n{text}", x, y, shown)
 
 
-def _percent(axis: Any) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+def _unit(most: float) -> tuple[str, float]:
+    """GB, or MB where every model is a small one; and how many of them make a GB."""
+    return ("GB", 1.0) if most >= 1 else ("MB", 1000.0)

@@ -26,9 +26,9 @@ DARK_INK, DARK_FAINT, DARK_RULE, DARK_PAPER = "#e6e8eb", "#a0a7b0", "#3d444d", "
 
 
 class Look(NamedTuple):
-    """A run's colour and marker."""
+    """A run's colour and marker, as matplotlib takes them."""
 
-    colour: str
+    color: str
     marker: str
 
 

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
-MLX, LLAMA_CPP = "mlx", "llama.cpp"
+from igaku.lab.recipes import LLAMA_CPP, MLX, find_recipe
+
 GLIBC = (2, 35)  # of MLX's Linux wheels
 
 SERVERS = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
@@ -18,8 +19,6 @@ ONLY_LOOKED_FOR = ("mlx_lm", "gguf")
 
 def missing_engine(slug: str) -> str | None:
     """Why an embedded model cannot be served on this machine; None where it can."""
-    from igaku.lab.recipes import find_recipe
-
     return _missing(SERVERS[find_recipe(slug).engine])
 
 

@@ -10,19 +10,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part
+from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part, expert_place
+from igaku.lab.recipes import Coding
 from igaku.lab.tensorfile import Encoded, write_tensors
 
-if TYPE_CHECKING:
-    from igaku.lab.recipes import Coding
-
 SHARD_BYTES = 2 * 2**30
-Codings = Mapping[str, "Coding | None"]  # by component; None leaves it as it is
+Codings = Mapping[str, Coding | None]  # by component; None leaves it as it is
 
 
 def write_mlx(checkpoint: Checkpoint, codings: Codings, folder: Path) -> int:
@@ -58,7 +56,7 @@ def _float32(checkpoint: Checkpoint) -> Callable[[str], Encoded]:
 def _experts(
     checkpoint: Checkpoint, part: Part, coding: Coding | None
 ) -> Iterator[tuple[str, Encoded]]:
-    layer, kind = _place(part.path)
+    layer, kind = expert_place(part.path)
     if coding is None:
         bias = checkpoint.expert_bias32(layer, kind)
         yield f"{part.path}.bias", Encoded("F32", bias)
@@ -75,12 +73,6 @@ def _experts(
         yield f"{part.path}.scales", Encoded("U8", codes.scales)
     else:
         yield from coded(part.path, codes.decode(), coding, checkpoint)
-
-
-def _place(path: str) -> tuple[int, str]:
-    """The layer and part of "model.layers.3.mlp.experts.gate_proj": (3, "gate")."""
-    pieces = path.split(".")
-    return int(pieces[2]), pieces[-1].removesuffix("_proj")
 
 
 def coded(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,66 +22,49 @@ import numpy as np
 from igaku.errors import IgakuError
 from igaku.lab import forward, mxfp4
 from igaku.lab.checkpoint import COMPONENTS, Checkpoint, open_checkpoint
-from igaku.lab.engines import MLX, missing_writer
+from igaku.lab.engines import missing_writer
 from igaku.lab.gguf_file import chat_template
-from igaku.lab.recipes import EMBEDDED, RECIPES, Coding, find_recipe
+from igaku.lab.recipes import MLX, MXFP4, RECIPES, Coding
+from igaku.lab.variants import EMBEDDED
 
 FINAL = "<|channel|>final<|message|>"
 GROUP = 64
-BITS = (2, 3, 4, 6, 8, "mxfp4")
+BITS = (2, 3, 4, 6, 8)
+REFERENCE = "reference"
+GROUPS = {
+    "non-experts": tuple(name for name in COMPONENTS if name != "experts"),
+    "all": COMPONENTS,
+}
+KINDS = (*COMPONENTS, *GROUPS)
 
 Chat = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One component at `bits`: 2, 3, 4, 6, 8 or "mxfp4"; the rest stays float32.
+    """What is coarse: one component at some bits; the rest stays float32.
 
-    Component "reference" is the model with nothing coded, "non-experts" has all but
-    the experts coded, "all" has everything coded, and "recipe" is coded as the recipe
-    whose name stands in the place of the bits.
+    Beside the components of a checkpoint ("router") there are "non-experts" for all but
+    the experts, "all", a recipe's slug, which says itself how everything is coded, and
+    "reference", with nothing coded.
     """
 
-    component: str
-    bits: int | str | None = None
-
-    @property
-    def label(self) -> str:
-        """A short name for tables: "router 2-bit", "reference"."""
-        if self.component == "reference":
-            return self.component
-        if self.component == "recipe":
-            return str(self.bits)
-        bits = self.bits if self.bits == "mxfp4" else f"{self.bits}-bit"
-        return f"{self.component} {bits}"
+    component: str = REFERENCE
+    bits: int | None = None
 
 
-REFERENCE = Ablation("reference")
-GROUPS = {
-    "non-experts": tuple(name for name in COMPONENTS if name != "experts"),
-    "all": COMPONENTS,
-}
-GRID = (
-    REFERENCE,
-    *(Ablation(c, b) for c in (*COMPONENTS, *GROUPS) for b in (4, 3, 2)),
-)
-RECIPE_GRID = (
-    REFERENCE,
-    *(Ablation("recipe", slug) for slug in RECIPES if slug != "float32"),
-)
+PARTS = (Ablation(), *(Ablation(name, bits) for name in KINDS for bits in (4, 3, 2)))
+WHOLE = (Ablation(), *(Ablation(slug) for slug in RECIPES if slug != "float32"))
 
 
 @dataclass(frozen=True)
 class AblatedReply:
     """One reply under an ablation; `text` is raw harmony without its <|return|>."""
 
-    component: str
-    bits: int | str | None
     problem_id: str
     text: str
     tokens: int
     prompt_tokens: int
-    reached_final: bool
     finish_reason: str
 
     @property
@@ -98,57 +81,52 @@ class AblatedReply:
 
 
 def ablate(
-    component: str,
-    bits: int | str | None,
+    ablation: Ablation,
     chats: Mapping[str, Chat],
     max_tokens: int = 128,
     reasoning_effort: str | None = None,
     checkpoint: str | Path | None = None,
 ) -> list[AblatedReply]:
     """The greedy reply to every chat (by problem id) under one ablation."""
-    ablation = _checked(Ablation(component, bits))
     source = open_checkpoint(checkpoint or EMBEDDED)
     tokenizer = _tokenizer(source.folder)
     prompts = [
         tokenizer.encode(
-            render(source.folder, chat, reasoning_effort), add_special_tokens=False
+            rendered(source.folder, chat, reasoning_effort), add_special_tokens=False
         ).ids
         for chat in chats.values()
     ]
-    net = forward.network(source, ablated_weights(source, ablation))
+    net = forward.network(source, ablated_weights(source, checked(ablation)))
     stop = tokenizer.token_to_id("<|return|>")
     replies = forward.generate(net, prompts, max_tokens, {stop})
     return [
-        _reply(ablation, key, prompt, generated, tokenizer)
+        AblatedReply(
+            key,
+            tokenizer.decode(generated.tokens, skip_special_tokens=False),
+            # The engines count the stop token too.
+            len(generated.tokens) + generated.stopped,
+            len(prompt),
+            "stop" if generated.stopped else "length",
+        )
         for key, prompt, generated in zip(chats, prompts, replies, strict=True)
     ]
 
 
 def ablations(
     chats: Mapping[str, Chat],
-    grid: Sequence[Ablation] = GRID,
+    cases: Iterable[tuple[Ablation, str | None]],
     max_tokens: int = 128,
-    reasoning_effort: str | None = None,
     checkpoint: str | Path | None = None,
     workers: int | None = None,
-) -> Iterator[tuple[Ablation, list[AblatedReply]]]:
-    """Every ablation of `grid`, each as soon as it is done, one process per core."""
-    for ablation in grid:
-        _checked(ablation)
+) -> Iterator[tuple[tuple[Ablation, str | None], list[AblatedReply]]]:
+    """Every case, an ablation at an effort, once it is done, one process per core."""
+    cases = [(checked(ablation), effort) for ablation, effort in cases]
     spawn = multiprocessing.get_context("spawn")
-    workers = min(workers or os.cpu_count() or 1, len(grid))
+    workers = min(workers or os.cpu_count() or 1, len(cases))
     with _one_thread_each(), ProcessPoolExecutor(workers, spawn) as pool:
         asked = {
-            pool.submit(
-                ablate,
-                ablation.component,
-                ablation.bits,
-                chats,
-                max_tokens,
-                reasoning_effort,
-                checkpoint,
-            ): ablation
-            for ablation in grid
+            pool.submit(ablate, case[0], chats, max_tokens, case[1], checkpoint): case
+            for case in cases
         }
         for done in as_completed(asked):
             yield asked[done], done.result()
@@ -172,19 +150,14 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _checked(ablation: Ablation) -> Ablation:
-    if ablation.component == "recipe":
-        find_recipe(str(ablation.bits))
-    elif ablation.component not in (*COMPONENTS, *GROUPS, "reference"):
-        known = ", ".join(COMPONENTS)
-        raise IgakuError(
-            f"there is no component {ablation.component!r}: choose one of {known}, "
-            f'"non-experts", "all" or "reference".'
-        )
-    elif ablation.component != "reference" and ablation.bits not in BITS:
-        raise IgakuError(
-            f'{ablation.bits!r} bits cannot be had: choose 2, 3, 4, 6, 8 or "mxfp4".'
-        )
+def checked(ablation: Ablation) -> Ablation:
+    """The ablation, if there is such a component, such bits, and MLX to code it."""
+    name, bits = ablation.component, ablation.bits
+    if name not in (REFERENCE, *KINDS, *RECIPES):
+        known = ", ".join((*KINDS, *RECIPES, REFERENCE))
+        raise IgakuError(f"there is no component {name!r}: choose one of {known}.")
+    if name in KINDS and bits not in BITS:
+        raise IgakuError(f"{bits!r} bits cannot be had: choose 2, 3, 4, 6 or 8.")
     if reason := missing_writer(MLX):
         raise IgakuError(f"the ablations cannot run here: {reason}.")
     return ablation
@@ -195,22 +168,22 @@ def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndar
     weights = dict(_plain(source.folder))
     for path, component in source.parts():
         name = f"{path}.weight"
-        for bits in _codings(ablation, component):
-            weights[name] = rounded(weights[name], bits)
+        for coding in _codings(ablation, component):
+            weights[name] = rounded(weights[name], coding)
     return weights
 
 
-def _codings(ablation: Ablation, component: str) -> tuple[int | str | None, ...]:
-    """What a component's matrices are coded at, one coding after the other."""
-    if ablation.component != "recipe":
+def _codings(ablation: Ablation, component: str) -> tuple[Coding, ...]:
+    """What a component's matrices are coded in, one coding after the other."""
+    if ablation.component not in RECIPES:
         touched = GROUPS.get(ablation.component, (ablation.component,))
-        return (ablation.bits,) if component in touched else ()
-    coding = find_recipe(str(ablation.bits)).codings[component]
+        bits = ablation.bits if component in touched else None
+        return () if bits is None else (Coding("affine", bits, GROUP),)
+    coding = RECIPES[ablation.component].codings[component]
     if coding is None:
         return ()
-    last = coding.bits if coding.mode == "affine" else coding.mode
     # The release has its experts in MXFP4, and every recipe starts from there.
-    return (last,) if component != "experts" or last == "mxfp4" else ("mxfp4", last)
+    return (coding,) if component != "experts" or coding == MXFP4 else (MXFP4, coding)
 
 
 @cache
@@ -218,15 +191,14 @@ def _plain(folder: Path) -> dict[str, np.ndarray]:
     return forward.plain_weights(open_checkpoint(folder))
 
 
-def rounded(values: np.ndarray, bits: int | str | None) -> np.ndarray:
-    """The values a matrix has left after coding at `bits`."""
-    if bits == "mxfp4":
+def rounded(values: np.ndarray, coding: Coding) -> np.ndarray:
+    """The values a matrix has left in a coding."""
+    if coding.mode == "mxfp4":
         return mxfp4.encode(values).decode()
-    if bits == "q8_0":
+    if coding.mode == "q8_0":
         return _q8_0(values)
     import mlx.core as mx
 
-    coding = Coding("affine", int(bits or 8), GROUP)
     pieces = mx.quantize(mx.array(values), coding.group, coding.bits)
     return np.array(mx.dequantize(*pieces, coding.group, coding.bits))
 
@@ -255,31 +227,10 @@ def _template(folder: Path) -> Any:
     return jinja.from_string(chat_template(folder))
 
 
-def render(folder: Path, chat: Chat, reasoning_effort: str | None = None) -> str:
+def rendered(folder: Path, chat: Chat, reasoning_effort: str | None = None) -> str:
     """A chat as the model reads it, by the checkpoint's own template."""
     effort = {"reasoning_effort": reasoning_effort} if reasoning_effort else {}
     text: str = _template(folder).render(
         messages=list(chat), add_generation_prompt=True, **effort
     )
     return text
-
-
-def _reply(
-    ablation: Ablation,
-    key: str,
-    prompt: Sequence[int],
-    generated: forward.Generated,
-    tokenizer: Any,
-) -> AblatedReply:
-    text = tokenizer.decode(generated.tokens, skip_special_tokens=False)
-    return AblatedReply(
-        component=ablation.component,
-        bits=ablation.bits,
-        problem_id=key,
-        text=text,
-        # The engines count the stop token too.
-        tokens=len(generated.tokens) + generated.stopped,
-        prompt_tokens=len(prompt),
-        reached_final=FINAL in text,
-        finish_reason="stop" if generated.stopped else "length",
-    )

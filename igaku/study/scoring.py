@@ -331,20 +331,21 @@ def sections_frame(study: Study) -> pd.DataFrame:
     ]
     if not parts:
         return pd.DataFrame(columns=list(SECTIONS_OF))
-    frame = pd.concat(parts, ignore_index=True)
-    counts = zip(frame["right"], frame["asked"], strict=True)
-    shares = [_share(int(k), int(n)) for k, n in counts]
-    frame[["accuracy", "low", "high"]] = pd.DataFrame(shares, dtype=float)
-    return frame[list(SECTIONS_OF)]
+    return with_share(pd.concat(parts, ignore_index=True), "asked")[list(SECTIONS_OF)]
 
 
-def _share(k: int, n: int) -> tuple[float | None, float | None, float | None]:
-    """A share with the limits of its interval; all missing for n = 0."""
-    return (k / n, *interval(k, n)) if n else (None, None, None)
+def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Counts with the share that is right, and its 95 % limits; missing for n = 0."""
+    pairs = zip(counts["right"], counts[of], strict=True)
+    none = (None, None, None)
+    shares = [(k / n, *interval(int(k), int(n))) if n else none for k, n in pairs]
+    columns = zip(("accuracy", "low", "high"), zip(*shares, strict=True), strict=True)
+    return counts.assign(**{name: list(values) for name, values in columns})
 
 
 # --- figures printed elsewhere --------------------------------------------------------
 
+COUNTED = ("correct", "blank", "api_errors")
 PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
@@ -363,17 +364,15 @@ def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
     for section, told in sections.items():
         row = counts.loc[section]
         asked = int(row["asked"])
-        is_whole = asked > 0 and bool(asked == row["planned"])
-        is_held = is_whole and _is_published_budget(run)
+        is_held = 0 < asked == row["planned"] and _is_published_budget(run)
+        here: dict[str, Any] = {n: row[n] if asked else None for n in COUNTED}
+        here["accuracy"] = 100 * row["correct"] / asked if asked else None
         for measure in ("correct", "accuracy", "blank", "api_errors"):
-            number = _number(told.get(measure))
-            if number is None:
-                continue
-            share = 100 * row["correct"] / asked if asked else None
-            figure = share if measure == "accuracy" else row[measure] if asked else None
-            agrees = abs(figure - number) <= 0.05 + 1e-9 if is_held else None
-            name = "total" if section == TOTAL else section
-            yield run.name, name, measure, told[measure], figure, agrees
+            number, figure = _number(told.get(measure)), here[measure]
+            if number is not None:
+                agrees = abs(figure - number) < 0.0501 if is_held else None
+                name = "total" if section == TOTAL else section
+                yield run.name, name, measure, told[measure], figure, agrees
 
 
 def _is_published_budget(run: Run) -> bool:

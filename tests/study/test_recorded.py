@@ -16,9 +16,11 @@ from igaku.ask.asking import Attempt, Item, _row
 from igaku.ask.manifest import _planned
 from igaku.cli import app
 from igaku.errors import IgakuError
+from igaku.reading.answer import Graded
 from igaku.server.reply import Reply
 from igaku.study import recorded, scoring
 from igaku.study.runs import find_runs, load_run
+from igaku.words import OUTCOMES
 
 # What the recorded files say: correct, asked, blank, API errors; then the status, the
 # budget they were asked with, and how many replies have the recorder's full length.
@@ -233,7 +235,7 @@ def test_rows_and_questions_have_the_keys_of_a_measured_run(take, exam_dir):
     run = take({"a.json": of_model(record())})
     question = igaku.load_exam(2022, data_dir=exam_dir)[0]
     item, attempt = Item(question, [], ""), Attempt(Reply(), 1.0, again=False)
-    measured = _row(item, attempt, igaku.answer.Graded("empty"), 1, "")
+    measured = _row(item, attempt, Graded("empty"), 1, "")
     assert list(only(run)) == list(measured)
     planned = _planned(item)
     del planned["prompt_sha256"]
@@ -313,7 +315,7 @@ def test_no_record_is_regraded_or_counted_twice(prediction, response, correct, t
     row = recorded._reading(told, taken, question).row
     failed = prediction == "ERROR"
     assert (row["outcome"] == "api_error") is (row["correct"] is None) is failed
-    assert row["outcome"] in igaku.answer.OUTCOMES
+    assert row["outcome"] in OUTCOMES
     if not failed:
         assert (row["outcome"] == "empty") is (not row["content"].strip())
         if correct is not None:

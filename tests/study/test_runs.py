@@ -8,7 +8,8 @@ from runs import planned, replied, sit
 
 from igaku.errors import IgakuError
 from igaku.study import scoring
-from igaku.study.runs import COLUMNS, combine, find_runs, load_runs, unmeasured
+from igaku.study.answers import COLUMNS
+from igaku.study.runs import combine, find_runs, load_runs, unmeasured
 
 GOLD = {"900A1": ["a"], "900A2": ["b", "c"], "900B1": ["12"]}
 

@@ -7,10 +7,11 @@ import pytest
 
 from igaku.exam.calibration import MEASUREMENTS, SMALL, Problem
 from igaku.exam.questions import load_exam, stratified
-from igaku.lab.engines import LLAMA_CPP, MLX, missing_writer
-from igaku.mechanism.evaluate import BUDGET, chats_of, sit
+from igaku.lab.engines import missing_writer
+from igaku.lab.recipes import LLAMA_CPP, MLX
+from igaku.mechanism.sitting import chats_of
 from igaku.server.reply import split_channels
-from train.card import card_markdown, shipped_card
+from train.card import BUDGET, card_markdown, shipped_card, sit
 from train.dialogue import WEIGHTS, render, reply_text
 
 CARD = json.loads((WEIGHTS / "card.json").read_text("utf-8"))
@@ -95,7 +96,7 @@ def test_the_trained_network_and_the_reference_agree(questions):
     prompt = render(chats_of(questions)[questions[0].problem_id], "medium")
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     source = open_checkpoint(WEIGHTS)
-    net = forward.network(source, ablated_weights(source, Ablation("reference")))
+    net = forward.network(source, ablated_weights(source, Ablation()))
     (generated,) = forward.generate(net, [ids], 20, set())
     for token in generated.tokens:
         with torch.no_grad():

@@ -21,9 +21,9 @@ from lab_checkpoint import make_checkpoint
 from igaku.errors import IgakuError
 from igaku.lab import engines, forward, serve
 from igaku.lab.checkpoint import open_checkpoint
-from igaku.lab.recipes import EMBEDDED, quantize
 from igaku.lab.serve import serve_forever, serving, start_server, stop_server
-from igaku.mechanism.ablation import ablate
+from igaku.lab.variants import EMBEDDED, quantize
+from igaku.mechanism.ablation import Ablation, ablate
 
 GGUF, MLX = "lab-gguf-mxfp4", "lab-float32"
 CHAT = [
@@ -178,7 +178,7 @@ def test_mlx_over_http_says_what_the_reference_says(running, checkpoint):
     """The engine of the ablations and the served one are one model."""
     server = running(MLX)
     chats = {str(n): [{"role": "user", "content": f"hello {n}"}] for n in range(6)}
-    ours = ablate("reference", None, chats, 12, checkpoint=checkpoint)
+    ours = ablate(Ablation(), chats, 12, checkpoint=checkpoint)
     for reply in ours:
         status, theirs = chat(server, chats[reply.problem_id], 12)
         assert status == 200

@@ -7,9 +7,11 @@ from lab_checkpoint import make_checkpoint
 from igaku.errors import IgakuError
 from igaku.lab import engines
 from igaku.lab.checkpoint import COMPONENTS, open_checkpoint
-from igaku.lab.recipes import RECIPES
+from igaku.lab.recipes import MXFP4, RECIPES, Coding
 from igaku.mechanism.ablation import (
-    GRID,
+    FINAL,
+    PARTS,
+    WHOLE,
     Ablation,
     ablate,
     ablated_weights,
@@ -29,15 +31,12 @@ def checkpoint(tmp_path_factory):
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
-def test_the_grid_is_the_reference_and_every_component_at_three_precisions():
-    assert len(GRID) == len(set(GRID)) == 1 + 3 * (len(COMPONENTS) + 2)
-    assert GRID[0] == Ablation("reference")
-    assert {a.component for a in GRID[1:]} == {*COMPONENTS, "non-experts", "all"}
-    assert [a.label for a in GRID[:3]] == [
-        "reference",
-        "attention 4-bit",
-        "attention 3-bit",
-    ]
+def test_the_parts_are_the_reference_and_every_component_at_three_precisions():
+    assert len(PARTS) == len(set(PARTS)) == 1 + 3 * (len(COMPONENTS) + 2)
+    assert PARTS[0] == WHOLE[0] == Ablation("reference")
+    assert {a.component for a in PARTS[1:]} == {*COMPONENTS, "non-experts", "all"}
+    assert [a.bits for a in PARTS[:4]] == [None, 4, 3, 2]
+    assert {a.component for a in WHOLE[1:]} == {*RECIPES} - {"float32"}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -54,46 +53,45 @@ def test_fewer_bits_leave_fewer_values_and_more_error():
     values = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
     errors = []
     for bits in (8, 6, 4, 3, 2):
-        left = rounded(values, bits)
+        left = rounded(values, Coding("affine", bits, 64))
         assert max(len(np.unique(row)) for row in left) <= 2**bits
         errors.append(np.abs(left - values).mean())
     assert errors == sorted(errors)
-    assert len(np.unique(np.abs(rounded(values, "mxfp4")[0, :32]))) <= 8
+    assert len(np.unique(np.abs(rounded(values, MXFP4)[0, :32]))) <= 8
 
 
 def test_a_reply_is_counted_and_worded_as_the_server_would(checkpoint):
-    replies = ablate("attention", 2, CHATS, 5, checkpoint=checkpoint)
+    replies = ablate(Ablation("attention", 2), CHATS, 5, checkpoint=checkpoint)
     assert [reply.problem_id for reply in replies] == list(CHATS)
     for reply in replies:
-        assert (reply.component, reply.bits) == ("attention", 2)
         assert reply.finish_reason == "length"
         assert reply.tokens == 5
-        assert not reply.reached_final
+        assert FINAL not in reply.text
         read = read_reply(reply.body)
         assert read.completion_tokens == 5
         assert read.finish_reason == "length"
 
 
-def test_the_whole_grid_runs_in_processes_and_agrees_with_one(checkpoint):
-    grid = (Ablation("reference"), Ablation("experts", 2))
-    done = dict(ablations(CHATS, grid, 4, checkpoint=checkpoint, workers=2))
-    assert set(done) == set(grid)
-    alone = ablate("experts", 2, CHATS, 4, checkpoint=checkpoint)
-    assert done[grid[1]] == alone
+def test_all_cases_run_in_processes_and_agree_with_one(checkpoint):
+    cases = ((Ablation(), "low"), (Ablation("experts", 2), "high"))
+    done = dict(ablations(CHATS, cases, 4, checkpoint=checkpoint, workers=2))
+    assert set(done) == set(cases)
+    alone = ablate(Ablation("experts", 2), CHATS, 4, "high", checkpoint=checkpoint)
+    assert done[cases[1]] == alone
 
 
 def test_what_cannot_be_ablated_is_a_sentence(checkpoint):
     with pytest.raises(IgakuError, match=r"no component 'heads'.*lm_head"):
-        ablate("heads", 4, CHATS, checkpoint=checkpoint)
+        ablate(Ablation("heads", 4), CHATS, checkpoint=checkpoint)
     with pytest.raises(IgakuError, match="1 bits cannot be had"):
-        next(ablations(CHATS, [Ablation("router", 1)], checkpoint=checkpoint))
+        next(ablations(CHATS, [(Ablation("router", 1), None)], checkpoint=checkpoint))
 
 
 def test_a_recipe_leaves_the_values_that_its_engine_multiplies_by(checkpoint):
     source = open_checkpoint(checkpoint)
     plain = ablated_weights(source, Ablation("reference"))
     for slug in ("mlx-8bit", "gguf-mxfp4", "mxfp4-q4", "all-mxfp4"):
-        coded = ablated_weights(source, Ablation("recipe", slug))
+        coded = ablated_weights(source, Ablation(slug))
         for path, component in source.parts():
             values, before = coded[f"{path}.weight"], plain[f"{path}.weight"]
             error = np.sqrt(((values - before) ** 2).mean() / (before**2).mean())

@@ -12,9 +12,10 @@ from lab_checkpoint import decoded, make_checkpoint, make_released
 
 from igaku.errors import IgakuError
 from igaku.lab import checkpoint as checkpoints
-from igaku.lab import engines, forward, mxfp4, recipes
+from igaku.lab import engines, forward, mxfp4, variants
 from igaku.lab.checkpoint import EXPERT_PARTS, open_checkpoint
-from igaku.lab.recipes import RECIPES, find_recipe, model_card, quantize
+from igaku.lab.recipes import RECIPES, find_recipe
+from igaku.lab.variants import model_card, quantize
 
 MLX = [name for name, recipe in RECIPES.items() if recipe.engine == "mlx"]
 A8, A4, M4 = ("affine", 8, 64), ("affine", 4, 64), ("mxfp4", 4, 32)
@@ -315,7 +316,7 @@ def test_a_folder_of_someone_else_is_left_alone(plain, tmp_path):
 @pytest.mark.parametrize("recipe", ["mlx-8bit", "gguf-mxfp4"])
 def test_a_full_disk_leaves_nothing_behind(plain, tmp_path, recipe):
     script = (
-        "import resource, sys; from igaku.lab.recipes import quantize\n"
+        "import resource, sys; from igaku.lab.variants import quantize\n"
         "from igaku.errors import IgakuError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "try: quantize(*sys.argv[1:])\n"
@@ -333,7 +334,7 @@ def test_a_full_disk_leaves_nothing_behind(plain, tmp_path, recipe):
 @needs_gguf
 def test_too_little_room_is_said_before_the_work(plain, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(recipes.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(variants.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(IgakuError, match="0 MB are free, 1 may be needed"):
         quantize("gguf-mxfp4", plain, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

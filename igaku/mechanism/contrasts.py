@@ -1,0 +1,185 @@
+"""What fewer bits in one component do to the chain, and what the budget makes of that.
+
+Everything is paired by question and signed candidate − reference. Intervals of
+`effects` hold together at 95 % over all its cases (Bonferroni), so that a claim holds
+for the whole table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from igaku.errors import IgakuError
+from igaku.mechanism.ablation import REFERENCE, Ablation
+from igaku.paths import PARAMS
+from igaku.statistics import Interval, paired_difference, proportion
+from igaku.words import LEVEL, is_missing, say, word
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 20_000
+CASE = ["effort", "component", "bits"]
+EFFECTS = (
+    *CASE, "n", "right", "only_reference", "only_candidate", "difference", "low",
+    "high", "mean_tokens", "longer", "longer_low", "longer_high", "blank", "blank_low",
+    "blank_high", "never", "confidence",
+)  # fmt: skip
+
+
+def at_budget(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """The replies as they would have counted had this been the budget.
+
+    Two columns more: `blank`, nothing was stated within it, and `right`.
+    """
+    blank = ~(replies["stated"] & (replies["tokens"] <= budget))
+    return replies.assign(blank=blank, right=replies["correct"] & ~blank)
+
+
+def difference(
+    candidate: pd.DataFrame,
+    reference: pd.DataFrame,
+    measure: str,
+    confidence: float = 1 - LEVEL,
+) -> pd.DataFrame:
+    """One row: the difference of two shares on the same questions, with its interval.
+
+    `measure` is a column of truth values, `right` or `blank`. Columns: those of the
+    candidate's case (effort component bits), measure n both only_reference
+    only_candidate neither difference low high (Tango's score interval).
+    """
+    pair = candidate.merge(
+        reference, on="problem_id", suffixes=("", "_reference"), validate="one_to_one"
+    )
+    ours, theirs = pair[measure], pair[f"{measure}_reference"]
+    counts = {
+        "both": int((ours & theirs).sum()),
+        "only_reference": int((~ours & theirs).sum()),
+        "only_candidate": int((ours & ~theirs).sum()),
+        "neither": int((~ours & ~theirs).sum()),
+    }
+    found = paired_difference(
+        counts["both"], counts["only_candidate"], counts["only_reference"],
+        counts["neither"], confidence,
+    )  # fmt: skip
+    row = {"measure": measure, "n": len(pair), **counts, "difference": found.estimate}
+    row |= dict(zip(("low", "high"), found.tango, strict=True))
+    case = candidate[CASE].head(1).reset_index(drop=True)
+    return case.assign(**row)
+
+
+def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """One row per case of `replies` against the reference, at the same effort.
+
+    Columns: effort component bits n right, accuracy as in `difference` (only_reference
+    to high), mean_tokens, tokens longer by (longer longer_low longer_high, bootstrap),
+    the share blank at the budget (blank blank_low blank_high, each its own 95 % Wilson
+    interval), the share that never stated anything (never), and the confidence of each
+    interval that holds with the others at 95 % (confidence).
+    """
+    import pandas as pd
+
+    judged = at_budget(replies, budget).sort_values("problem_id", kind="stable")
+    is_base = judged["component"] == REFERENCE
+    bases = {str(key): rows for key, rows in judged[is_base].groupby("effort")}
+    cases = judged[~is_base].groupby(CASE, sort=False, dropna=False)
+    if not cases.ngroups or not set(judged["effort"]) <= set(bases):
+        raise IgakuError("Effects need the reference's replies and at least one other.")
+    confidence = 1 - LEVEL / cases.ngroups
+    rows = [_effect(rows, bases[str(case[0])], confidence) for case, rows in cases]
+    return pd.DataFrame(rows).astype({"bits": "Int64"})
+
+
+def _effect(
+    rows: pd.DataFrame, base: pd.DataFrame, confidence: float
+) -> dict[str, Any]:
+    (accuracy,) = difference(rows, base, "right", confidence).to_dict("records")
+    tokens = rows.set_index("problem_id")["tokens"]
+    before = base.set_index("problem_id")["tokens"].loc[tokens.index]
+    longer, limits = mean_difference(tokens, before, confidence)
+    blank = proportion(int(rows["blank"].sum()), len(rows))
+    found = accuracy | {
+        "right": int(rows["right"].sum()),
+        "mean_tokens": float(tokens.mean()),
+        "longer": longer, "longer_low": limits[0], "longer_high": limits[1],
+        "blank": blank.estimate, "blank_low": blank.low, "blank_high": blank.high,
+        "never": float((~rows["stated"]).mean()),
+        "confidence": confidence,
+    }  # fmt: skip
+    return {name: found[name] for name in EFFECTS}
+
+
+def mean_difference(
+    a: pd.Series, b: pd.Series, confidence: float
+) -> tuple[float, Interval]:
+    """Mean of the paired differences, with a seeded percentile bootstrap interval."""
+    import numpy as np
+
+    differences = (a - b).to_numpy(dtype=float)
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(differences, (RESAMPLES, len(differences))).mean(1)
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(differences.mean()), (float(low), float(high))
+
+
+def worst_cases(found: pd.DataFrame) -> list[Ablation]:
+    """The reference, the case that left most blanks, and its experts alone."""
+    most = found.sort_values(["blank", "difference"], ascending=[False, True])
+    name, bits = most.iloc[0]["component"], int(most.iloc[0]["bits"])
+    return [Ablation(), Ablation(name, bits), Ablation("experts", bits)]
+
+
+def specimens(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """The blank replies, each beside the reference's to the same question.
+
+    Columns: ending ("cut": it reached the budget; "header": it ended by itself before,
+    with a broken header), the case, problem_id tokens, stated (whether an answer came
+    after the budget), shared (the letters before the two texts part), text_reference
+    text.
+    """
+    judged = at_budget(replies, budget)
+    is_base = judged["component"] == REFERENCE
+    base = judged.loc[is_base, ["effort", "problem_id", "text"]]
+    lost = judged[~is_base & judged["blank"]]
+    found = lost.merge(base, on=["effort", "problem_id"], suffixes=("", "_reference"))
+    is_cut = (found["tokens"] > budget) | ~found["finished"]
+    found["ending"] = is_cut.map({True: "cut", False: "header"})
+    texts = zip(found["text"], found["text_reference"], strict=True)
+    found["shared"] = [_shared(*pair) for pair in texts]
+    columns = ["ending", *CASE, "problem_id", "tokens", "stated", "shared"]
+    return found[[*columns, "text_reference", "text"]]
+
+
+def _shared(text: str, other: str) -> int:
+    """How many letters two texts begin with alike."""
+    letters = enumerate(zip(text, other, strict=False))
+    return next((i for i, (a, b) in letters if a != b), min(len(text), len(other)))
+
+
+def named(rows: pd.DataFrame, lang: str) -> list[str]:
+    """Each row's case in a reader's words: "experts, 2-bit"."""
+    return [
+        say(
+            "mechanism_case",
+            lang,
+            component=word("component", name, lang),
+            bits=None if is_missing(bits) else int(bits),
+        )
+        for name, bits in zip(rows["component"], rows["bits"], strict=True)
+    ]
+
+
+def broken_recipes() -> set[str]:
+    """The recipes of the models whose published status is BROKEN, from `params/`.
+
+    A lab model names in its card the one of the study whose recipe it has.
+    """
+    import yaml
+
+    recipes = set()
+    for path in sorted((PARAMS / "lab").glob("*.yaml")):
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))["card"]
+        study = yaml.safe_load((PARAMS / f"{card['study']}.yaml").read_text("utf-8"))
+        if study["published"]["verdict"] == "BROKEN":
+            recipes.add(card["recipe"])
+    return recipes

@@ -1,0 +1,320 @@
+"""`answers.jsonl` as a typed table: one row per question, what is unknown missing.
+
+A line that is strictly what a run writes is decoded straight into its types, and what
+is not asked for is never built. Any other line is read with care instead: a value of
+another type is missing, and a line that is no answer is left out and named.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column of the table holds, and the type it is stored as."""
+
+    type: str
+    meaning: str
+
+
+# First, which run a row is from; then the fields of answers.jsonl as they stand; then
+# what the manifest knows of the question.
+COLUMNS = {
+    "run": Column("text", "name of the run's folder"),
+    "model": Column("text", "the model that was asked for"),
+    "label": Column("text", "the model's display name, unique among the runs"),
+    "origin": Column("text", "measured | recorded | published | lab"),
+    "exam": Column("text", "year of the exam, or calibration"),
+    "max_tokens": Column("whole", "token budget of a reply, where it is known"),
+    "problem_id": Column("text", "e.g. 116A1"),
+    "section": Column("text", "A-F"),
+    "outcome": Column("text", "what became of the question; igaku.words.OUTCOMES"),
+    "answer": Column("letters", "tuple of letters or of one digit string; None: none"),
+    "correct": Column("truth", "missing where the reply could not be graded"),
+    "content": Column("text", "the reply's final text, whole"),
+    "reasoning": Column("text", "the reply's reasoning, whole"),
+    "blank": Column("truth", "the server replied, and the text of it is blank"),
+    "reply_sha256": Column("text", "hash of the reply's final text"),
+    "finish_reason": Column("text", "why the server stopped, in its own word"),
+    "prompt_tokens": Column("whole", "tokens of the prompt"),
+    "completion_tokens": Column("whole", "tokens of reasoning and answer together"),
+    "reasoning_tokens": Column("whole", "tokens of the reasoning"),
+    "reasoning_tokens_estimated": Column("truth", "estimated here, not counted there"),
+    "seconds": Column("number", "from request to reply"),
+    "tokens_per_second": Column("number", "the server's figure for the reply"),
+    "served_model": Column("text", "the model the server says it used"),
+    "attempts": Column("whole", "requests it took"),
+    "prompt_sha256": Column("text", "hash of the messages sent"),
+    "error": Column("text", "what went wrong, in words"),
+    "raw": Column("any", "the server's body, whole"),
+    "asked_at": Column("moment", "when the question was asked, in UTC"),
+    "gold": Column("letters", "the answer that counts as right"),
+    "points": Column("whole", "points of the question; 0 is struck from scoring"),
+    "kind": Column("text", "choice | numeric"),
+    "text_only": Column("truth", "false: the question needs an image"),
+    "stem": Column("text", "problem_id of the head of its vignette"),
+    "category": Column("text", "speciality"),
+    "kinki": Column("letters", "禁忌 choices: choosing one can fail an examinee"),
+    "human_accuracy": Column("number", "examinees who got it right, in percent"),
+}
+FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
+DERIVED = ("blank", "reply_sha256")
+FROM_PLAN = (
+    "gold", "points", "kind", "text_only", "stem", "category", "kinki",
+    "human_accuracy",
+)  # fmt: skip
+TEXTS = ("content", "reasoning")
+WORD = 64  # characters; shorter texts come back in every run: one copy serves all
+CHUNK = 2**16  # bytes, looked through without a copy of the whole
+BEYOND = 2**53  # no float tells every whole number from here on
+
+_EXACT = msgspec.Meta(gt=-BEYOND, lt=BEYOND)
+_STRICT: dict[str, Any] = {
+    "text": str | None,
+    "moment": str | None,
+    "letters": tuple[str, ...] | None,
+    "truth": bool | None,
+    "whole": Annotated[int, _EXACT] | None,
+    "number": Annotated[float, _EXACT] | None,
+    "any": Any,
+}
+
+
+def columns_of(raw: bool, texts: bool) -> list[str]:
+    """The columns of a table with or without the servers' bodies and the texts."""
+    left_out = (() if raw else ("raw",)) + (() if texts else TEXTS)
+    return [name for name in COLUMNS if name not in left_out]
+
+
+def read_answers(
+    path: Path, plan: Mapping[str, Any] | None, columns: Sequence[str]
+) -> tuple[list[Any], list[str]]:
+    """The readable answers of a file, and a sentence per kind of line left out.
+
+    An answer has the fields among the `columns`, and its text, as attributes.
+    """
+    data, shape = path.read_bytes(), _shape(columns)
+    strict = _strictly(data, shape)
+    names = {answer.problem_id for answer in strict}
+    if strict and len(names) == len(strict) and (not plan or names <= plan.keys()):
+        return strict, []
+    answers: dict[str, Any] = {}
+    left_out: dict[str, list[int]] = {}
+    # As bytes: text would also be split at U+2028 inside a reply.
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        answer = _with_care(line, shape)
+        fault = answer if isinstance(answer, str) else _fault(answer, answers, plan)
+        if fault:
+            left_out.setdefault(fault, []).append(number)
+        else:
+            answers[answer.problem_id] = answer
+    complaints = [
+        f"{path.parent.name}/{path.name}, {_numbered(numbers)}: {fault}; left out, "
+        "the rest is read."
+        for fault, numbers in left_out.items()
+    ]
+    return list(answers.values()), complaints
+
+
+def rows_of(
+    answers: Sequence[Any],
+    run: Mapping[str, Any],
+    facts: pd.DataFrame | None,
+    columns: Sequence[str],
+) -> pd.DataFrame:
+    """Answers as rows, with what the run knows and the plan's `facts` of each."""
+    import pandas as pd
+
+    n, derived, found = len(answers), _derived(answers), {}
+    for name in columns:
+        kind = COLUMNS[name].type
+        if name in FROM_PLAN and facts is not None:
+            found[name] = facts[name].array
+        elif name in FROM_PLAN or name in FROM_RUN:
+            known = _CLEAN[kind](run.get(name))
+            found[name] = typed([known], kind).repeat(n)
+        elif name in DERIVED:
+            found[name] = typed(derived[name], kind)
+        else:
+            found[name] = typed(list(map(attrgetter(name), answers)), kind)
+    return pd.DataFrame(found)
+
+
+def _derived(answers: Sequence[Any]) -> dict[str, list[Any]]:
+    """What the texts of the replies show, by the name of the column."""
+    texts = [answer.content or "" for answer in answers]
+    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
+    pairs = zip(answers, texts, strict=True)
+    blank = [a.outcome != "api_error" and not text.strip() for a, text in pairs]
+    return {"reply_sha256": [hashes[text] for text in texts], "blank": blank}
+
+
+def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The questions of a run as its manifest lists them, in columns of their types."""
+    import pandas as pd
+
+    names = ("problem_id", "section", *FROM_PLAN)
+    kinds = {name: COLUMNS[name].type for name in names}
+    return pd.DataFrame(
+        {
+            name: typed([_CLEAN[kind](q.get(name)) for q in plan.values()], kind)
+            for name, kind in kinds.items()
+        }
+    )
+
+
+# --- lines ----------------------------------------------------------------------------
+
+
+def _strictly(data: bytes, shape: type[msgspec.Struct]) -> list[Any]:
+    """The answers of a file in which every line is strictly one; else none at all."""
+    try:
+        _check_text(data)
+        answers = msgspec.json.Decoder(shape).decode_lines(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return []
+    # The decoder would also take two answers that share a line.
+    return answers if len(answers) == data.count(b"\n") else []
+
+
+def _check_text(data: bytes) -> None:
+    """Raise where bytes are no UTF-8: the decoder does not look into what it skips."""
+    if data.isascii():
+        return
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(data)
+    for start in range(0, len(view), CHUNK):
+        decoder.decode(view[start : start + CHUNK])
+    decoder.decode(b"", final=True)
+
+
+def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
+    """What a strict line is decoded into: the fields among the columns, typed."""
+    told = {*FROM_RUN, *FROM_PLAN, *DERIVED, "problem_id", "outcome"}
+    names = dict.fromkeys([*columns, "content"])
+    fields = [(name, _STRICT[COLUMNS[name].type], None) for name in names]
+    optional = [field for field in fields if field[0] not in told]
+    needed = [("problem_id", str), ("outcome", str)]
+    return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
+
+
+def _with_care(line: bytes, shape: type[msgspec.Struct]) -> Any:
+    """An answer out of a line that is not strictly one, or why the line is none."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return "torn, or not JSON"
+    named = ("problem_id", "outcome")
+    if not isinstance(told, dict) or not all(
+        isinstance(told.get(n), str) for n in named
+    ):
+        return "not an answer (no problem_id and outcome)"
+    names = shape.__struct_fields__
+    return shape(**{n: _CLEAN[COLUMNS[n].type](told.get(n)) for n in names})
+
+
+def _fault(
+    answer: Any, seen: Mapping[str, Any], plan: Mapping[str, Any] | None
+) -> str | None:
+    """Why an answer is none of this run, or None."""
+    if plan and answer.problem_id not in plan:
+        return "a question that is not of this run"
+    if answer.problem_id in seen:
+        return "a question answered on an earlier line"
+    return None
+
+
+def _numbered(numbers: list[int], shown: int = 5) -> str:
+    listed = ", ".join(map(str, numbers[:shown]))
+    more = len(numbers) - shown
+    tail = f" and {more} more" if more > 0 else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {listed}{tail}"
+
+
+# --- values of any type, made those of a column ---------------------------------------
+
+
+def text_of(value: Any) -> str | None:
+    """Text that every encoder takes: a reply may hold half a surrogate pair."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
+
+
+def whole_of(value: Any) -> int | None:
+    """A whole number that a float holds exactly, else None: 2.5, True, an infinity.
+
+    >>> whole_of(3.0), whole_of(2**53), whole_of(True)
+    (3, None, None)
+    """
+    figure = _number_of(value)
+    return int(figure) if figure is not None and figure == figure // 1 else None
+
+
+def _number_of(value: Any) -> float | None:
+    is_known = type(value) in (int, float) and -BEYOND < value < BEYOND
+    return float(value) if is_known else None
+
+
+def _letters_of(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(map(str, value)) if isinstance(value, list) and value else None
+
+
+def _truth_of(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_CLEAN: dict[str, Callable[[Any], Any]] = {
+    "text": text_of,
+    "moment": text_of,
+    "letters": _letters_of,
+    "truth": _truth_of,
+    "whole": whole_of,
+    "number": _number_of,
+    "any": lambda value: value,
+}
+
+
+def typed(values: list[Any], kind: str) -> Any:
+    """Values of a column's type, None where missing, as the array it is stored as."""
+    import numpy as np
+    import pandas as pd
+
+    if kind == "text":
+        # Equal short texts as one object: a column says few things often.
+        known = {v: sys.intern(v) for v in {*values} if v and len(v) <= WORD}
+        return pd.array(list(map(known.get, values, values)), dtype="str")
+    if kind == "moment":
+        texts = pd.Series(values, dtype="str")
+        return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").array
+    if kind in ("letters", "any"):
+        if kind == "letters":
+            same: dict[Any, Any] = {}
+            values = [same.setdefault(v, v) if v else None for v in values]
+        return pd.Series(values, dtype="object").array
+    missing = np.array([value is None for value in values], dtype=bool)
+    if kind == "truth":
+        truths = np.array([value is True for value in values], dtype=bool)
+        return pd.arrays.BooleanArray(truths, missing)
+    figures = np.where(missing, 0, np.array(values, dtype=float))
+    if kind == "whole":
+        return pd.arrays.IntegerArray(figures.astype("int64"), missing)
+    return pd.arrays.FloatingArray(figures, missing)
