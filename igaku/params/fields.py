@@ -356,14 +356,3 @@ PUBLISHED: dict[str, Any] = {
         dict[str, Annotated[dict[str, Any], Keyed(RECORDED)]], BeforeValidator(_mapping)
     ],
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name != "RULES":
-        raise AttributeError(name)
-    from igaku.params.settings import FIELDS, checked
-
-    def rule(parameter: str) -> Any:
-        return lambda called, value: checked(parameter, value, called)
-
-    return {parameter: rule(parameter) for parameter in FIELDS}
