@@ -240,10 +240,13 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
     done = main[main["run"].isin(facts.done)]
     official = facts.official
+    pairs = _named(facts, told.evidence(facts.pairs))
+    walls = sorted(facts.walls["seconds"])
     return {
-        "walls": ("token_usage", _replies(facts), " ".join(told.silence(facts))),
-        "forest": ("forest", _named(facts, told.evidence(facts.pairs)),
-                   " ".join(told.difference(facts))),
+        "walls": ("token_usage", _replies(facts),
+                  _listed(facts, "alt_walls", main, walls=walls)),
+        "forest": ("forest", pairs,
+                   facts.say("alt_forest", pairs=pairs.to_dict("records"))),
         "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
         "official": ("verdict", official, _listed(facts, "alt_official", done)),
         "sections": ("sections", _sections(facts), facts.say("alt_sections")),
@@ -252,11 +255,9 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     }  # fmt: skip
 
 
-def _listed(facts: Facts, block: str, runs: pd.DataFrame) -> str:
-    named = [
-        row | {"label": facts.label(row["run"])} for row in runs.to_dict("records")
-    ]
-    return facts.say(block, runs=named)
+def _listed(facts: Facts, block: str, runs: pd.DataFrame, **more: Any) -> str:
+    named = runs.assign(label=[facts.label(name) for name in runs["run"]])
+    return facts.say(block, runs=named.to_dict("records"), **more)
 
 
 def _replies(facts: Facts) -> pd.DataFrame:
