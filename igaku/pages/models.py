@@ -39,7 +39,7 @@ from igaku.shown import (
 )
 from igaku.study import scoring
 from igaku.study.audits import alarms, tainting
-from igaku.study.lines import MOST_KINKI, Official, bounds, official
+from igaku.study.former_lines import MOST_KINKI, Official, bounds, official
 from igaku.study.runs import Run
 from igaku.study.study import Study, role, size_gb
 

@@ -9,7 +9,7 @@ from igaku.ask.folder import replace
 from igaku.pages import pairs, strata, tokens
 from igaku.study import scoring
 from igaku.study.audits import alarms
-from igaku.study.lines import Official, official
+from igaku.study.former_lines import Official, official
 from igaku.study.pairs import patterns
 from igaku.study.study import Study, role, size_gb
 

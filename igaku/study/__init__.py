@@ -7,26 +7,36 @@ from igaku.lazy import attach as _attach
 if _TYPE_CHECKING:
     from igaku.study.families import open_study
     from igaku.study.frames import (
+        budget_curves,
         cards,
         gates,
+        lengths,
+        loops,
         official,
         patterns,
         planning,
         published,
+        rescues,
         sections,
         strata,
+        survival,
     )
 
 __all__ = [
+    "budget_curves",
     "cards",
     "gates",
+    "lengths",
+    "loops",
     "official",
     "open_study",
     "patterns",
     "planning",
     "published",
+    "rescues",
     "sections",
     "strata",
+    "survival",
 ]
 
 _HOMES = dict.fromkeys(__all__, "igaku.study.frames") | {

@@ -163,6 +163,69 @@ def patterns(source: Source = None) -> pd.DataFrame:
     return patterns_frame(study_in(source))
 
 
+def lengths(source: Source = None) -> pd.DataFrame:
+    """One row per run with tokens on record: how long its replies are.
+
+    `run label unit`: tokens, never seconds. `n finished`: replies counted, and those
+    that ended by themselves. `median low high`: the Kaplan-Meier median in tokens with
+    its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
+    """
+    from igaku.study.tokens import lengths_frame
+
+    return lengths_frame(study_in(source))
+
+
+def survival(source: Source = None) -> pd.DataFrame:
+    """The share of each run's replies still unfinished after x tokens.
+
+    `run label max_tokens x share low high`: a step of the Kaplan-Meier curve a row,
+    with its pointwise 95 % band. Runs without tokens on record have no rows.
+    """
+    from igaku.study.tokens import survival_frame
+
+    return survival_frame(study_in(source))
+
+
+def budget_curves(source: Source = None) -> pd.DataFrame:
+    """What smaller budgets would have left of each run, by its own replies.
+
+    `run label max_tokens`: a budget, the run's own last. `accuracy low high blank`: the
+    fraction right with Wilson's 95 % interval, and the fraction without an answer. Runs
+    without tokens on record have no rows.
+    """
+    from igaku.study.tokens import budgets_frame
+
+    return budgets_frame(study_in(source))
+
+
+def rescues(source: Source = None) -> pd.DataFrame:
+    """One row per second asking of a run's lost questions with a larger budget.
+
+    `run budget lost`: questions that `run` lost at `budget`, the budget being or maybe
+    being the cause. `rescue larger`: the run that asked them again, and its budget.
+    `asked rescued share low high`: how many it asked, and got right (with Wilson's 95 %
+    interval). `finished_wrong unfinished failed not_asked`: what became of the others.
+    `control control_asked control_rescued`: a second asking at the same budget; only
+    what the rescue has over it is the budget's doing. `error_asked error_rescued`:
+    questions whose request had failed, so that no budget had cut them.
+    """
+    from igaku.study.tokens import rescues_frame
+
+    return rescues_frame(study_in(source))
+
+
+def loops(source: Source = None) -> pd.DataFrame:
+    """One row per reply whose reasoning is on record, whole: does it repeat itself?
+
+    `run problem_id outcome characters`; `repeated_suffix`, the longest end of the text
+    that also occurs earlier in it; `distinct_share` of its 12-grams of characters;
+    `looping`, see `igaku.study.looping.is_looping`.
+    """
+    from igaku.study.looping import loops_frame
+
+    return loops_frame(study_in(source))
+
+
 def sections(source: Source = None) -> pd.DataFrame:
     """One row per run and section A-F: planned, asked, right and lost replies.
 

@@ -331,16 +331,16 @@ def sections_frame(study: Study) -> pd.DataFrame:
     ]
     if not parts:
         return pd.DataFrame(columns=list(SECTIONS_OF))
-    frame = pd.concat(parts, ignore_index=True)
-    counts = zip(frame["right"], frame["asked"], strict=True)
-    shares = [_share(int(k), int(n)) for k, n in counts]
-    frame[["accuracy", "low", "high"]] = pd.DataFrame(shares, dtype=float)
-    return frame[list(SECTIONS_OF)]
+    return with_share(pd.concat(parts, ignore_index=True), "asked")[list(SECTIONS_OF)]
 
 
-def _share(k: int, n: int) -> tuple[float | None, float | None, float | None]:
-    """A share with the limits of its interval; all missing for n = 0."""
-    return (k / n, *interval(k, n)) if n else (None, None, None)
+def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Counts with the share that is right, and its 95 % limits; missing for n = 0."""
+    pairs = zip(counts["right"], counts[of], strict=True)
+    none = (None, None, None)
+    shares = [(k / n, *interval(int(k), int(n))) if n else none for k, n in pairs]
+    columns = zip(("accuracy", "low", "high"), zip(*shares, strict=True), strict=True)
+    return counts.assign(**{name: list(values) for name, values in columns})
 
 
 # --- figures printed elsewhere --------------------------------------------------------

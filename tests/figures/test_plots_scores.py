@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from legible import check_legible, texts
 
 from igaku.figures import plots_scores, plots_study, plots_tokens
-from igaku.study import levels, recorded, tokens
+from igaku.study import former_levels as levels
+from igaku.study import recorded, tokens
 from igaku.study.runs import find_runs, load_run
 from igaku.study.study import study_of
 
