@@ -109,8 +109,8 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
         told = partial(_escaped, kind=unit_of(name, shown.columns))
         style = style.format(told, subset=[name])
     # An index of values, as groupby and unstack make it, is told as they are.
-    for level, name in enumerate(frame.index.names):
-        told = partial(_named_value, kind=name, lang=lang)
+    for level, kind in enumerate(frame.index.names):
+        told = partial(_named_value, kind=kind, lang=lang)
         style = style.format_index(told, axis=0, level=level)
     told = partial(_head, kind=frame.columns.name, lang=lang)
     style = style.format_index(told, axis=1)
