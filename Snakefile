@@ -4,11 +4,11 @@
 import shlex
 import sys
 
-from igaku.sweep.sweep import read_sweep
+from igaku.sweep.file import read_sweep
 
 SWEEP = str(config.get("sweep", "lab"))
 OUTPUTS = str(config.get("outputs", "outputs"))
-LANG = str(config.get("lang", "ja"))
+LANG = str(config.get("lang", "en"))
 PLAN = read_sweep(SWEEP, OUTPUTS)
 IGAKU = shlex.join(
     [sys.executable, "-m", "igaku.cli", "sweep", SWEEP]

@@ -137,20 +137,21 @@ def sweep(
     """Go through many runs unattended, one after the other on each server."""
     import signal
 
-    from igaku.sweep import sweep_report, sweeping
-    from igaku.sweep.sweep import read_sweep
+    from igaku.sweep import lanes
+    from igaku.sweep.file import read_sweep
+    from igaku.sweep.report import status_text
 
     # What ends a job on a cluster is to leave it as Ctrl-C does: kept, and told so.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = read_sweep(name, outputs)
     if status:
-        typer.echo(sweep_report.status_text(plan))
+        typer.echo(status_text(plan))
     elif only:
-        sweeping.attempt_one(plan, only, attempt, lang)
+        lanes.attempt_one(plan, only, attempt, lang)
     elif report:
-        typer.echo(sweeping.finish(plan, lang, analyse))
+        typer.echo(lanes.finish(plan, lang, analyse))
     else:
-        typer.echo(sweeping.sweep(name, outputs, lang, analyse))
+        typer.echo(lanes.sweep(name, outputs, lang, analyse))
 
 
 @app.command("import")

@@ -92,7 +92,7 @@ def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     (0.0624, 0.1605)
     """
     _counted(k, n - k)
-    _confidence(confidence)
+    _fraction("confidence", confidence)
     if n == 0:
         return Proportion(math.nan, 0.0, 1.0)
     limits = binomtest(k, n).proportion_ci(confidence, method="wilson")
@@ -132,7 +132,7 @@ def paired_difference(
     [-0.124, -0.0054, -0.1186, -0.0046]
     """
     a, b, c, d = _tables(both, only_a, only_b, neither)
-    _confidence(confidence)
+    _fraction("confidence", confidence)
     n = a + b + c + d
     z = float(norm.ppf(0.5 + confidence / 2))
     low, high = _tango(b, c, n, z)
@@ -150,7 +150,7 @@ def noninferiority(
     0.054
     """
     a, b, c, d = _tables(both, only_a, only_b, neither)
-    _margin(margin)
+    _fraction("margin", margin)
     return _plain(norm.cdf(_tango_z(b, c, a + b + c + d, margin)))[0]
 
 
@@ -186,9 +186,6 @@ def clustered_error(
     arXiv 2411.00640: the products of different questions of a cluster are added), and
     corrected² = G/(G−1) ΣD² / n². Clusters of one question each give the naive error.
 
-    A matrix of differences has questions in rows and a column for each pair, nan where
-    a pair does not share a question; the results are arrays then.
-
     >>> error = clustered_error([1, 1, 0, -1], ["a", "a", "b", "c"])
     >>> round(error.naive, 4), round(error.robust, 4), round(error.corrected, 4)
     (0.4787, 0.5472, 0.6027)
@@ -199,35 +196,46 @@ def clustered_error(
             "A clustered error needs one cluster for each difference, and at least "
             f"one difference; got {len(values)} and {len(clusters)}."
         )
-    shared = ~np.isnan(values)
-    n = shared.sum(axis=0)
+    _, group = np.unique(np.asarray(clusters), return_inverse=True)
+    sums, sizes = np.bincount(group, values), np.bincount(group)
+    return clustered_sums(
+        len(values), values.sum(), values @ values,
+        len(sizes), sums @ sums, sums @ sizes, sizes @ sizes,
+    )  # fmt: skip
+
+
+def clustered_sums(
+    n: Numbers,
+    total: Numbers,
+    squares: Numbers,
+    clusters: Numbers,
+    between: Numbers,
+    crossed: Numbers,
+    sizes: Numbers,
+) -> ClusteredError:
+    """`clustered_error` from sums, for many pairs at once.
+
+    Of n differences v: `total` Σv and `squares` Σv²; of clusters of m questions with
+    the sum s: `between` Σs², `crossed` Σsm and `sizes` Σm².
+
+    >>> round(clustered_sums(4, 1, 3, 3, 5, 3, 6).corrected, 4)  # the example above
+    0.6027
+    """
+    n, clusters = np.asarray(n, dtype=float), np.asarray(clusters)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(shared, values, 0.0).sum(axis=0) / n
-        deviations = np.where(shared, values - mean, 0.0)
-        many, between = _between(deviations, shared, clusters)
-        spread = (deviations**2).sum(axis=0)
+        mean = total / n
+        spread = np.maximum(squares - n * mean**2, 0.0)
+        deviation = np.maximum(between - 2 * mean * crossed + mean**2 * sizes, 0.0)
         naive = np.sqrt(spread / (n * (n - 1)))
-        is_told = many > 1
-        robust = np.sqrt(naive**2 + (between - spread) / n**2)
-        corrected = np.sqrt(many / (many - 1) * between) / n
-    robust, corrected = (np.where(is_told, e, np.nan) for e in (robust, corrected))
+        robust = np.sqrt(np.maximum(naive**2 + (deviation - spread) / n**2, 0.0))
+        corrected = np.sqrt(clusters / (clusters - 1) * deviation) / n
+    robust, corrected = (
+        np.where(clusters > 1, error, np.nan) for error in (robust, corrected)
+    )
     reach = float(norm.ppf(0.975)) * corrected
     errors = _plain(mean, naive, robust, corrected, mean - reach, mean + reach)
-    told = int(many) if np.ndim(many) == 0 else many
+    told = int(clusters) if clusters.ndim == 0 else clusters
     return ClusteredError(errors[0], told, *errors[1:])
-
-
-def _between(
-    deviations: np.ndarray, shared: np.ndarray, clusters: Sequence[Any] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How many clusters are met, and the sum of their squared totals."""
-    from scipy.sparse import csr_array
-
-    _, group = np.unique(np.asarray(clusters), return_inverse=True)
-    places = np.arange(len(group))
-    members = csr_array((np.ones(len(group)), (group, places)))
-    met = (members @ shared.astype(float)) > 0
-    return met.sum(axis=0), ((members @ deviations) ** 2).sum(axis=0)
 
 
 def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
@@ -340,11 +348,7 @@ def _splits(
     n: int, discordance: float, difference: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every number of flips, every split of it, and how probable both together are."""
-    if not 0 < discordance <= 1 or abs(difference) > discordance:
-        raise IgakuError(
-            f"A difference of {difference} needs a share of flips between it and 1; "
-            f"got {discordance}."
-        )
+    _discordant(-discordance, difference, discordance)
     numbers = np.arange(n + 1)
     chance = binom.pmf(numbers, n, discordance)
     numbers = numbers[chance > UNLIKELY]
@@ -356,11 +360,7 @@ def _splits(
 
 
 def _connor(difference: float, discordance: float, power: float, alpha: float) -> float:
-    if not 0 < difference <= discordance <= 1:
-        raise IgakuError(
-            f"A difference of {difference} needs a share of flips between it and 1; "
-            f"got {discordance}."
-        )
+    _discordant(1e-12, difference, discordance)
     z_alpha, z_power = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(power))
     rest = math.sqrt(discordance - difference**2)
     return (z_alpha * math.sqrt(discordance) + z_power * rest) ** 2 / difference**2
@@ -382,65 +382,49 @@ def _tango_z(b: np.ndarray, c: np.ndarray, n: np.ndarray, delta: Numbers) -> np.
 def _tango(b: np.ndarray, c: np.ndarray, n: np.ndarray, z: float) -> Interval:
     """Where the statistic is z and −z; it falls as delta rises, so halving finds both.
 
-    The end of the scale, −1 or 1, where it is not reached inside.
+    The end of the scale, −1 or 1, where it is not reached inside. The limits depend on
+    b, c and n alone, which many pairs share: each table is solved once.
     """
-    estimate = (b - c) / n
-    ends = np.full(estimate.shape, 1.0)
-    return _crossing(b, c, n, -ends, estimate, z), _crossing(
-        b, c, n, estimate, ends, -z
-    )
+    shape = np.broadcast_shapes(b.shape, c.shape, n.shape)
+    all_of = np.stack([np.broadcast_to(v, shape).ravel() for v in (b, c, n)])
+    told, place = np.unique(all_of, axis=1, return_inverse=True)
+    estimate, end = (told[0] - told[1]) / told[2], np.ones(told.shape[1])
+    low = _halved(told, -end, estimate, z)[1]
+    high = _halved(told, estimate, end, -z)[0]
+    return low[place].reshape(shape), high[place].reshape(shape)
 
 
-def _crossing(
-    b: np.ndarray,
-    c: np.ndarray,
-    n: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    target: float,
-) -> np.ndarray:
-    """The difference between low and high at which Tango's statistic is `target`."""
+def _halved(told: np.ndarray, low: Numbers, high: Numbers, target: float) -> Interval:
+    """The two floats between which Tango's statistic is `target`."""
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        is_above = _tango_z(b, c, n, middle) > target
+        is_above = _tango_z(told[0], told[1], told[2], middle) > target
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
-    return low if target < 0 else high
+    return low, high
 
 
 def _newcombe(
     a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, confidence: float
 ) -> Interval:
-    """Newcombe's method 10: Wilson's limits of both margins, and their correlation."""
+    """Newcombe's method 10: Wilson's limits of both margins, and their correlation.
+
+    A positive correlation is corrected for continuity.
+    """
     from statsmodels.stats.proportion import proportion_confint
 
-    n = a + b + c + d
-    limits = [
-        proportion_confint(k, n, 1 - confidence, method="wilson")
-        for k in (a + b, a + c)
-    ]
-    phi = _newcombe_phi(a, b, c, d)
-    down_a, up_a = (a + b) / n - limits[0][0], limits[0][1] - (a + b) / n
-    down_b, up_b = (a + c) / n - limits[1][0], limits[1][1] - (a + c) / n
-    lower = down_a**2 - 2 * phi * down_a * up_b + up_b**2
-    upper = up_a**2 - 2 * phi * up_a * down_b + down_b**2
-    difference = (b - c) / n
-    return (
-        difference - np.sqrt(np.maximum(0.0, lower)),
-        difference + np.sqrt(np.maximum(0.0, upper)),
-    )
-
-
-def _newcombe_phi(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
-) -> np.ndarray:
-    """The correlation with method 10's continuity correction of a positive one."""
+    n, reach = a + b + c + d, []
+    for k in (a + b, a + c):
+        low, high = proportion_confint(k, n, 1 - confidence, method="wilson")
+        reach += [k / n - low, high - k / n]
+    down_a, up_a, down_b, up_b = reach
     margins = (a + b) * (c + d) * (a + c) * (b + d)
     product = a * d - b * c
-    corrected = np.where(
-        product > 0, np.maximum(product - (a + b + c + d) / 2, 0), product
-    )
-    flat = margins == 0
-    return np.where(flat, 0.0, corrected / np.sqrt(np.where(flat, 1.0, margins)))
+    product = np.where(product > 0, np.maximum(product - n / 2, 0), product)
+    phi = np.where(margins == 0, 0, product / np.sqrt(np.maximum(margins, 1)))
+    lower = down_a**2 - 2 * phi * down_a * up_b + up_b**2
+    upper = up_a**2 - 2 * phi * up_a * down_b + down_b**2
+    lower, upper = (np.sqrt(np.maximum(0.0, square)) for square in (lower, upper))
+    return (b - c) / n - lower, (b - c) / n + upper
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:
@@ -464,16 +448,16 @@ def _plain(*values: np.ndarray) -> list[Numbers]:
     return [float(v) if np.ndim(v) == 0 else np.asarray(v) for v in values]
 
 
-def _confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
+def _discordant(least: float, difference: float, discordance: float) -> None:
+    if not 0 < discordance <= 1 or not least <= difference <= discordance:
         raise IgakuError(
-            f"A confidence is a fraction between 0 and 1, such as 0.95; "
-            f"got {confidence}."
+            f"A difference of {difference} needs a share of flips between it and 1; "
+            f"got {discordance}."
         )
 
 
-def _margin(margin: float) -> None:
-    if not 0 < margin < 1:
+def _fraction(name: str, value: float) -> None:
+    if not 0 < value < 1:
         raise IgakuError(
-            f"A margin is a fraction between 0 and 1, such as 0.025; got {margin}."
+            f"A {name} is a fraction between 0 and 1, such as 0.025; got {value}."
         )

@@ -2,22 +2,327 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from igaku import paths
-from igaku.pages.html import page, put, tabled
-from igaku.pages.index import marks
+from igaku.ask.folder import replace
+from igaku.pages import facts as told
+from igaku.pages.export import write_tables
+from igaku.pages.facts import Facts, facts_of
+from igaku.pages.html import Table, markdown, page, put, tabled
+from igaku.pages.index import marks, state
+from igaku.pages.variants import shared, variants
 from igaku.study import frames
-from igaku.study.study import Study
+from igaku.study.families import Study
+from igaku.words import formatted, is_missing, labelled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES, FIGURES = "report/tables", "report/figures"
+DPI = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as PNG in a wide and in a narrow form, with the text that stands in."""
+
+    name: str
+    wide: bytes
+    slim: bytes
+    alt: str
 
 
 def write(study: Study) -> Path:
-    """Write `report.html` into the folder of the runs; returns its path."""
-    target = (study.folder or paths.OUTPUTS) / "report.html"
-    shown = ["label", "accuracy", "right", "asked", "lost", "status"]
-    runs = tabled(frames.runs(study)[shown], study.lang)
-    told = page(
-        "report.html.j2", study.lang, "igaku: report", runs=runs, marks=marks(study)
-    )
-    put(target, told)
+    """Write `report.html`, `report.md`, tables and figures beside the runs; the page.
+
+    Files of an earlier report are replaced.
+    """
+    folder = study.folder or paths.OUTPUTS
+    facts = facts_of(study)
+    values = contents(facts)
+    for picture in values["pictures"].values():
+        target = folder / FIGURES / f"{picture.name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace(target, picture.wide)
+    values["files"] = write_tables(facts, folder / TABLES)
+    put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
+    title = f"igaku: {values['heading']}"
+    target = folder / "report.html"
+    put(target, page("report.j2", study.lang, title, **_counting(values)))
     return target
+
+
+def _counting(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, with a counter of tables and one of figures."""
+    counters = {"table": count(1), "figure": count(1)}
+    number: Callable[[str], int] = lambda kind: next(counters[kind])  # noqa: E731
+    return values | {"number": number}
+
+
+def contents(facts: Facts) -> dict[str, Any]:
+    """Everything that the template puts in order."""
+    if not facts.main:
+        return {
+            "heading": facts.say("report_empty_title"),
+            "main": None,
+            "pictures": {},
+        }
+    reasons = facts.audit[_overturns(facts.audit)]
+    rest = facts.audit.drop(reasons.index)
+    references = list(facts.runs.index[facts.runs["role"] == "reference"])
+    known = told.evidence(facts.pairs)
+    return {
+        "heading": _title(facts), "asked": told.asked(facts),
+        "marks": marks(facts.study),
+        "kinds": sorted(set(facts.runs["origin"])),
+        "answers": [told.difference(facts), told.silence(facts),
+                    (facts.say("head_open"), told.still_open(facts))],
+        "main": score_table(facts, facts.main),
+        "apart": score_table(facts, facts.apart),
+        "references": score_table(facts, references),
+        "walls": _walls(facts), "alarms": list(reasons["text"]),
+        "notes": list(rest["text"]), "pairs": pair_table(facts, known),
+        "power": list(told.power(facts)), "rescues": list(told.rescues(facts)),
+        "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
+        "strata": _strata(facts), "findings": told.findings(facts),
+        "shared": shared(facts), "variants": list(variants(facts)),
+        "limits": list(_limits(facts)), "methods": _methods(facts),
+        "pictures": {each.name: each for each in pictures(facts)},
+    }  # fmt: skip
+
+
+def _overturns(audit: pd.DataFrame) -> pd.Series:
+    return audit["overturns"] if "overturns" in audit else audit["grave"]
+
+
+def _title(facts: Facts) -> str:
+    bases = [facts.study.run(name).card.get("base_model") for name in facts.main]
+    known = [str(base).split("/")[-1] for base in bases if base]
+    base = max(known, key=known.count, default=None)
+    return facts.say("report_title", base=base)
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def score_table(facts: Facts, names: Any) -> Table | None:
+    """Runs with their scores first, then what their cards say."""
+    import pandas as pd
+
+    if not len(names):
+        return None
+    frame = pd.DataFrame([_score_row(facts, facts.runs.loc[name]) for name in names])
+    constant = ["max_tokens"] if names == facts.main else list(frame.columns[-4:])
+    empty = [name for name in frame if frame[name].isna().all()]
+    return tabled(frame.drop(columns=list({*constant, *empty})), facts.study.lang)
+
+
+def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
+    name, place = row["run"], facts.places.get(row["run"])
+    label = labelled(facts.label(name), row["identity"])
+    if place:  # where all budgets are alike, labels need not tell them
+        label = f"{place}. {labelled(told.short_label(facts, name), row['identity'])}"
+    same, told_state = facts.places.get(row["same_as"]), state(row, facts.study.lang)
+    if same:
+        told_state = facts.say("state_same", state=told_state, place=same)
+    return {
+        "label": label, "accuracy": row["accuracy"],
+        "score": f"{row['right']}/{row['asked']}", "interval": _interval(row, "share"),
+        "lost": row["lost"], "state": told_state, "max_tokens": row["max_tokens"],
+        "format": told.brief(facts.study, name, "format"),
+        "quantization": told.brief(facts.study, name, "quantization"),
+        "size_gb": row["size_gb"], "hf_downloads": row["hf_downloads"],
+    }  # fmt: skip
+
+
+def _interval(row: Any, kind: str) -> str | None:
+    """The 95 % limits of a row in one cell."""
+    if is_missing(row["low"]) or is_missing(row["high"]):
+        return None
+    low, high = formatted(row["low"], kind), formatted(row["high"], kind)
+    joint = "–" if kind == "share" else " … "
+    return f"{low.removesuffix('%')}{joint}{high}"
+
+
+def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
+    """Pairs with difference, interval, counts and p-values."""
+    if pairs.empty:
+        return None
+    shown = _named(facts, pairs)
+    shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
+    counts = ["only_reference", "only_candidate"]
+    if pairs["family"].nunique() > 1:
+        counts = ["family", "flips"]
+    kept = ["candidate", "reference", "n", "difference", "interval", *counts,
+            "pvalue", "adjusted", "not_worse_adjusted"]  # fmt: skip
+    return tabled(shown[kept], facts.study.lang)
+
+
+def _named(facts: Facts, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with labels in place of the names of their runs."""
+    labels = {name: facts.label(str(name)) for name in facts.runs["run"]}
+    sides = {side: pairs[side].map(labels) for side in ("candidate", "reference")}
+    return pairs.assign(**sides)
+
+
+def _walls(facts: Facts) -> Table | None:
+    if facts.walls.empty:
+        return None
+    named = facts.walls.assign(label=[facts.label(n) for n in facts.walls["run"]])
+    kept = ["label", "max_tokens", "seconds", "replies", "blank", "tokens_per_second"]
+    return tabled(named[kept].rename(columns={"replies": "at_wall"}), facts.study.lang)
+
+
+def _official(facts: Facts) -> Table | None:
+    """The ministry's criterion, a row a run: points of both parts and 禁忌 choices."""
+    import pandas as pd
+
+    found = facts.official
+    if found.empty:
+        return None
+    rows = []
+    for name, parts in found.groupby("run", sort=False):
+        cells = {row["part"]: row for _, row in parts.iterrows()}
+        passed = "pass" if bool(cells["total"]["passed"]) else "fail"
+        rows.append(
+            {"label": facts.label(str(name)), "verdict": passed}
+            | {part: _part(cells[part]) for part in ("compulsory", "rest", "kinki")}
+        )
+    return tabled(pd.DataFrame(rows), facts.study.lang)
+
+
+def _part(row: Any) -> str:
+    sign = "≤" if row["part"] == "kinki" else "≥"
+    of = "" if row["part"] == "kinki" else f"/{row['possible']}"
+    return f"{row['points']}{of} ({sign} {row['line']})"
+
+
+def _strata(facts: Facts) -> Table | None:
+    """Accuracy by stratum of the finished runs, specialities left to the CSV."""
+    found = facts.strata
+    runs = [name for name in facts.done if facts.runs.at[name, "counted"]]
+    found = found[found["run"].isin(runs) & (found["stratum"] != "speciality")]
+    if found.empty:
+        return None
+    keys = ["stratum", "level", "n"]
+    wide = found.pivot_table(index=keys, columns="run", values="accuracy", sort=False)
+    shares = wide.map(lambda value: formatted(value, "share")).reset_index()
+    named = shares.rename(columns={n: facts.label(n) for n in runs})
+    return tabled(named, facts.study.lang)
+
+
+# --- figures --------------------------------------------------------------------------
+
+
+def pictures(facts: Facts) -> Iterator[Picture]:
+    """Each figure that has something to show, in a wide and in a narrow form."""
+    from igaku import figures
+    from igaku.figures import style
+
+    for name, (figure, frame, alt) in _drawn(facts).items():
+        draw = getattr(figures, figure, None)
+        if draw and not frame.empty:
+            forms = []
+            for is_narrow in (False, True):
+                with style.context(facts.study.lang, narrow=is_narrow):
+                    forms.append(_png(draw(frame, lang=facts.study.lang)))
+            yield Picture(name, forms[0], forms[1], alt)
+
+
+def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
+    """What is drawn: figure, frame, and the sentence that stands in for it."""
+    main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
+    done = main[main["run"].isin(facts.done)]
+    official = facts.official
+    pairs = _named(facts, told.evidence(facts.pairs))
+    walls = sorted(facts.walls["seconds"])
+    lengths = facts.say(
+        "alt_lengths", runs=frames.lengths(facts.study).to_dict("records")
+    )
+    return {
+        "walls": ("token_usage", _replies(facts),
+                  _listed(facts, "alt_walls", main, walls=walls)),
+        "forest": ("forest", pairs,
+                   facts.say("alt_forest", pairs=pairs.to_dict("records"))),
+        "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
+        "official": ("verdict", official, _listed(facts, "alt_official", done)),
+        "sections": ("sections", _sections(facts), facts.say("alt_sections")),
+        "survival": ("survival", frames.survival(facts.study), lengths),
+        "budget": ("budget", frames.budget_curves(facts.study), lengths),
+        "memory": ("memory", done.dropna(subset=["size_gb"]),
+                   _listed(facts, "alt_size", done)),
+    }  # fmt: skip
+
+
+def _labelled(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(label=[facts.label(name) for name in frame["run"]])
+
+
+def _listed(facts: Facts, block: str, runs: pd.DataFrame, **more: Any) -> str:
+    named = _labelled(facts, runs).to_dict("records")
+    return facts.say(block, runs=named, **more)
+
+
+def _replies(facts: Facts) -> pd.DataFrame:
+    """Every reply of the variants, if any has its time or its tokens on record."""
+    import pandas as pd
+
+    names = [run.name for run in facts.study.variants if run.asked]
+    rows = [facts.study.run(n).rows.assign(label=facts.label(n)) for n in names]
+    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    if "max_tokens" not in found:
+        found["max_tokens"] = found["run"].map(facts.runs["max_tokens"])
+    timed = found["seconds"].notna() | found["completion_tokens"].notna()
+    return found if timed.any() else found.iloc[:0]
+
+
+def _sections(facts: Facts) -> pd.DataFrame:
+    found = facts.sections
+    return found[found["run"].isin(facts.main)]
+
+
+def _png(ax: Any) -> bytes:
+    import io
+
+    import matplotlib.pyplot as plt
+
+    png = io.BytesIO()
+    ax.figure.savefig(png, format="png", dpi=DPI)
+    plt.close(ax.figure)
+    return png.getvalue()
+
+
+# --- how it was done ------------------------------------------------------------------
+
+
+def _methods(facts: Facts) -> str:
+    """A paragraph that can be pasted into a paper, with versions."""
+    from igaku.ask.manifest import environment
+
+    about = environment()
+    wanted = ("igaku", "numpy", "pandas", "scipy", "statsmodels", "matplotlib")
+    versions = [f"{n} {v}" for n, v in about["packages"].items() if n in wanted]
+    return facts.say(
+        "report_methods", python=about["python"], versions=versions,
+        commit=about.get("git_commit"), margin=facts.study.margin,
+        origins=sorted(set(facts.runs["origin"])),
+    )  # fmt: skip
+
+
+def _limits(facts: Facts) -> Iterator[str]:
+    """What the document cannot show, for these runs."""
+    if not (facts.pairs["family"] == "repeats").any():
+        yield facts.say("limit_repeats")
+    if (facts.runs.loc[list(facts.main), "origin"] == "recorded").any():
+        yield facts.say("limit_recorded")
+    blind = max(
+        int(facts.study.run(n).rows["text_only"].eq(False).sum()) for n in facts.main
+    )
+    if blind:
+        yield facts.say("limit_images", n=blind)
+    yield facts.say("limit_scores")

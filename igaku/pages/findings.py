@@ -39,9 +39,9 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.audits import alarms, effort_of, tainting
-from igaku.study.lines import official
+from igaku.study.former_lines import official
 from igaku.study.pairs import SMALL, with_power
 from igaku.study.runs import Run
 from igaku.study.study import Study, role, size_gb

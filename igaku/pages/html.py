@@ -7,6 +7,7 @@ notebook is folded away, not left out.
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 import warnings
@@ -87,8 +88,33 @@ def page(template: str, lang: str = "en", title: str = "igaku", **values: Any) -
     A template's `{{ … }}` are escaped; `say`, `word` and `formatted` are in its
     language.
     """
-    told = environment(checked(lang)).get_template(template).render(**values)
+    made = environment(checked(lang))
+    told = made.get_template(template).render(pieces="html.j2", **values)
     return framed(title, told, lang)
+
+
+def markdown(template: str, lang: str = "en", **values: Any) -> str:
+    """The same template as Markdown, in which every value is text, too."""
+    made = environment(checked(lang)).overlay(finalize=_in_markdown)
+    told = made.get_template(template).render(pieces="md.j2", **values)
+    return re.sub(r"\n{3,}", "\n\n", told).strip() + "\n"
+
+
+def _in_markdown(value: Any) -> Any:
+    """A value as a template puts it into Markdown, what is made up already as it is."""
+    from markupsafe import Markup
+
+    return value if hasattr(value, "__html__") else Markup(marked(value))
+
+
+def marked(value: object) -> str:
+    r"""Any value as one line of Markdown that shows it and never obeys it.
+
+    >>> print(marked("<b>|*x*"))
+    &lt;b>\|\*x\*
+    """
+    text = plain(value).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split()))
 
 
 def put(target: Path, text: str) -> None:
@@ -117,8 +143,13 @@ def environment(lang: str) -> jinja2.Environment:
         "lang": lang, "policy": POLICY, "formatted": formatted,
         "say": partial(say, lang=lang), "word": partial(word, lang=lang),
     }  # fmt: skip
-    made.filters["href"] = quote
+    made.filters |= {"href": quote, "data": _data}
     return made
+
+
+def _data(png: bytes) -> str:
+    """A picture as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def framed(title: str, body: str, lang: str) -> str:
@@ -275,8 +306,8 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
 def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
     from igaku.pages.index import score_rows
+    from igaku.study.families import study_of
     from igaku.study.runs import load_run
-    from igaku.study.study import study_of
 
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():

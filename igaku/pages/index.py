@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from igaku.pages.html import page, put, tabled
 from igaku.study import frames
+from igaku.study.families import Study, open_study
 from igaku.study.runs import Run, unmeasured
-from igaku.study.study import Study, open_study
 from igaku.words import MARKS, is_missing, labelled, say, word
 
 # The pages beside the index that have a sentence of their own in it, in this order.
@@ -64,7 +64,8 @@ def _row(run: Run, row: Any, lang: str) -> dict[str, Any]:
 def state(row: Any, lang: str) -> str:
     """The status of a run in words, with the cause of a broken one."""
     told = word("status", row["status"], lang)
-    if row["status"] != "BROKEN" or is_missing(row["cause"]):
+    # That its replies are blank is no cause, and stands in a column of its own.
+    if row["status"] != "BROKEN" or row["cause"] not in ("budget", "api"):
         return told
     return say("page_broken", lang, state=told, cause=word("cause", row["cause"], lang))
 

@@ -21,8 +21,8 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study.levels import level_name, stratum_name, stratum_table
-from igaku.study.lines import kinki_choices
+from igaku.study.former_levels import level_name, stratum_name, stratum_table
+from igaku.study.former_lines import kinki_choices
 from igaku.study.pairs import patterns
 from igaku.study.runs import Run
 from igaku.study.study import Study, role

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask.folder import replace
 from igaku.pages import pairs, strata, tokens
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.audits import alarms
-from igaku.study.lines import Official, official
+from igaku.study.former_lines import Official, official
 from igaku.study.pairs import patterns
 from igaku.study.study import Study, role, size_gb
 

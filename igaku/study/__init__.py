@@ -6,16 +6,40 @@ from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.study.families import open_study
-    from igaku.study.frames import cards, official, published, sections, strata
+    from igaku.study.frames import (
+        budget_curves,
+        cards,
+        gates,
+        lengths,
+        loops,
+        official,
+        patterns,
+        planning,
+        published,
+        rescues,
+        sections,
+        strata,
+        survival,
+    )
 
-_HOMES = {
-    "cards": "igaku.study.frames",
-    "official": "igaku.study.frames",
-    "open_study": "igaku.study.families",
-    "published": "igaku.study.frames",
-    "sections": "igaku.study.frames",
-    "strata": "igaku.study.frames",
+__all__ = [
+    "budget_curves",
+    "cards",
+    "gates",
+    "lengths",
+    "loops",
+    "official",
+    "open_study",
+    "patterns",
+    "planning",
+    "published",
+    "rescues",
+    "sections",
+    "strata",
+    "survival",
+]
+
+_HOMES = dict.fromkeys(__all__, "igaku.study.frames") | {
+    "open_study": "igaku.study.families"
 }
-__all__ = ["cards", "official", "open_study", "published", "sections", "strata"]
-
 __getattr__, __dir__ = _attach("igaku.study", _HOMES)

@@ -1,3 +1,508 @@
-"""Audits, for the time being as they were."""
+"""Audits: what must be known of the runs before any of their numbers is read.
 
-from igaku.study.former_audits import *  # noqa: F403
+An alarm names the runs it taints and holds the facts; the sentence about them is the
+block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of its runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from igaku.server.client import served_as
+from igaku.study import scoring
+from igaku.study.families import Study, condition, known, label_of
+from igaku.study.runs import Run, unmeasured
+from igaku.words import HELD_FIXED, is_missing, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LISTED = 6  # names in a sentence before "and … more"
+
+# Two models that err independently pick one wrong option of four with a chance of a
+# quarter: five such replies alike by chance are one in a thousand.
+TELLING_WRONG = 5
+
+# Alarms that turn the study over: what was compared is not what the names say.
+OVERTURNING = (
+    "identical_replies", "other_model", "wrong_weights", "other_settings",
+    "other_effort", "effort_unshown", "unverified", "unknown_effort",
+)  # fmt: skip
+AUDIT = ("kind", "grave", "overturns", "runs", "text", "facts")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing that an audit found: its kind, the runs it taints, and the facts.
+
+    The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
+    others say what is not known, or not on record. Where it is the difference between
+    `groups` of runs that taints, a result of one group alone is untouched.
+    """
+
+    kind: str
+    runs: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    grave: bool = True
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def overturns(self) -> bool:
+        """Whether the study cannot be read before this is understood."""
+        is_proof = self.grave or self.kind != "identical_replies"
+        return self.kind in OVERTURNING and is_proof
+
+    def touches(self, *runs: str) -> bool:
+        """Whether it taints a result of these runs."""
+        if self.groups:
+            return sum(not set(runs).isdisjoint(group) for group in self.groups) > 1
+        return not set(runs).isdisjoint(self.runs)
+
+
+def alarms_of(study: Study) -> tuple[Alarm, ...]:
+    """Everything the audits find: what overturns the study first, then the grave."""
+    return study.once(_alarms)
+
+
+def wrong_runs(study: Study) -> dict[str, str | None]:
+    """The runs that leave every count → the run they are the same replies as, or None.
+
+    Shown to be wrong: other weights answered, by name or by the server's own word; or
+    the replies are another run's, character for character, under another model's name.
+    """
+    found: dict[str, str | None] = {}
+    told = alarms_of(study)
+    for alarm in told:
+        if alarm.kind in ("wrong_weights", "other_model"):
+            found |= dict.fromkeys(alarm.runs)
+    for alarm in told:
+        if alarm.kind == "identical_replies" and alarm.grave:
+            first, *rest = sorted(alarm.runs, key=lambda name: name in found)
+            found |= dict.fromkeys(rest, first)
+    return found
+
+
+def audit_frame(study: Study) -> pd.DataFrame:
+    """One row an alarm, in the study's language; see `igaku.audit`."""
+    import pandas as pd
+
+    rows = [
+        (a.kind, a.grave, a.overturns, a.runs, text_of(study, a), dict(a.facts))
+        for a in alarms_of(study)
+    ]
+    return pd.DataFrame(rows, columns=list(AUDIT))
+
+
+def text_of(study: Study, alarm: Alarm) -> str:
+    """What an alarm says, in the study's language."""
+    named = partial(_named, study)
+    some = partial(_listed, study.lang)
+    facts = {"runs": alarm.runs, "named": named, "some": some} | dict(alarm.facts)
+    return say(f"audit_{alarm.kind}", study.lang, **facts)
+
+
+def _named(study: Study, names: str | Sequence[str]) -> str:
+    """Runs by their labels, with their own names where a label does not tell them."""
+    known = {run.name: label_of(run, study.lang) for run in study.runs}
+    names = [names] if isinstance(names, str) else names
+    return _listed(study.lang, [known.get(name, name) for name in names])
+
+
+def _listed(lang: str, names: Sequence[str]) -> str:
+    more = max(0, len(names) - LISTED)
+    return say("audit_list", lang, names=names[:LISTED], more=more)
+
+
+def _alarms(study: Study) -> tuple[Alarm, ...]:
+    found = [alarm for audit in AUDITS for alarm in audit(study)]
+    return tuple(
+        sorted(found, key=lambda alarm: (not alarm.overturns, not alarm.grave))
+    )
+
+
+# --- one model measured twice ---------------------------------------------------------
+
+
+def identical_replies(study: Study) -> Iterator[Alarm]:
+    """Groups of runs whose replies to all common questions are the same texts."""
+    groups: list[list[Run]] = []
+    texts = {run.name: _texts(run) for run in study.runs}
+    for run in study.runs:
+        for group in groups:
+            if _are_alike(group[0], run, texts):
+                group.append(run)
+                break
+        else:
+            groups.append([run])
+    yield from (_identical(group) for group in groups if len(group) > 1)
+
+
+def _identical(group: Sequence[Run]) -> Alarm:
+    """The alarm on runs that are alike; silence is alike in any two models."""
+    replied = [r.rows["problem_id"][r.rows["outcome"] != "api_error"] for r in group]
+    shared = set.intersection(*map(set, replied))
+    common = group[0].rows[group[0].rows["problem_id"].isin(shared)]
+    told_of = common[~scoring.blank(common)]
+    wrong = len(told_of) - scoring.correct(told_of)
+    models = {run.settings.get("slug") or run.model for run in group}
+    is_one = len(models) == 1 and None not in models
+    telling = "telling" if wrong >= TELLING_WRONG else "untelling"
+    finding = "repeated" if is_one else telling
+    facts = {"n": len(common), "told": len(told_of), "wrong": wrong, "finding": finding}
+    names = tuple(run.name for run in group)
+    return Alarm("identical_replies", names, facts, grave=finding == "telling")
+
+
+def _texts(run: Run) -> dict[str, str]:
+    """Question → the hash of the reply, where the server replied."""
+    rows = run.rows[run.rows["outcome"] != "api_error"]
+    return dict(
+        zip(rows["problem_id"].tolist(), rows["reply_sha256"].tolist(), strict=True)
+    )
+
+
+def _are_alike(one: Run, other: Run, texts: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether two runs share two replies or more and every one of them is one text.
+
+    Replies that are all blank are alike in nothing but their silence.
+    """
+    nothing, said = hashlib.sha256(b"").hexdigest(), texts[other.name]
+    common = []
+    for name, text in texts[one.name].items():
+        if name in said:
+            if said[name] != text:
+                return False
+            common.append(text)
+    if len(common) < 2 or all(text == nothing for text in common):
+        return False
+    return _thought_alike(one, other)
+
+
+def _thought_alike(one: Run, other: Run) -> bool:
+    """Whether no reasoning of two runs differs; one not on record differs from none."""
+    if not all("reasoning" in run.rows for run in (one, other)):
+        return True
+    first, second = (
+        run.rows[run.rows["outcome"] != "api_error"].set_index("problem_id")
+        for run in (one, other)
+    )
+    both = first[["reasoning"]].join(second["reasoning"], rsuffix="_too", how="inner")
+    both = both.dropna()
+    return bool((both["reasoning"] == both["reasoning_too"]).all())
+
+
+# --- which model answered -------------------------------------------------------------
+
+
+def other_model(study: Study) -> Iterator[Alarm]:
+    """Runs whose replies came, by name, from a model that was not asked for."""
+    for run in study.runs:
+        if _entry(run, "identity").get("status") == "wrong_model":
+            continue  # said already, and in more than a name: see wrong_weights
+        wrong = {name: n for name, n in _served(run).items() if not _fits(run, name)}
+        if wrong and run.model:
+            yield _alarm("other_model", run, model=run.model, served=wrong)
+
+
+def wrong_weights(study: Study) -> Iterator[Alarm]:
+    """Runs whose server said of itself that it serves other weights than the card's."""
+    for run in study.runs:
+        told = _entry(run, "identity")
+        if told.get("status") == "wrong_model":
+            checks = [
+                {"what": c.get("what"), "card": _side(c, "card")}
+                | {"server": _side(c, "server")}
+                for c in _dicts(told.get("checks"))
+                if c.get("agrees") is False
+            ]
+            why = str(told.get("why"))
+            yield _alarm("wrong_weights", run, model=run.model, checks=checks, why=why)
+
+
+def _side(check: Mapping[str, Any], side: str) -> str | None:
+    """One side of a check, "card" or "server"; sizes in GB (10⁹ bytes)."""
+    value = check.get(side)
+    if check.get("what") != "size" or not isinstance(value, int | float):
+        return None if is_missing(value) else str(value)
+    return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,.0f} bytes"
+
+
+def unverified(study: Study) -> Iterator[Alarm]:
+    """Runs of which no word of a server confirms the weights, all in one alarm."""
+    runs = [run for run in study.runs if run.identity == "unverified"]
+    if runs:
+        facts = {
+            "here": [run.name for run in runs if run.origin != "recorded"],
+            "recorded": [run.name for run in runs if run.origin == "recorded"],
+            "unnamed": [told for run in runs for told in _unnamed_variant(run)],
+        }
+        names = tuple(run.name for run in runs)
+        yield Alarm("unverified", names, facts, grave=False)
+
+
+def _unnamed_variant(run: Run) -> Iterator[dict[str, Any]]:
+    """The variant of a run, as in `name@8bit`, if no record of the run names it."""
+    variant = (run.model or "").partition("@")[2]
+    served = [name for name in _served(run) if _fits(run, name)]
+    told = [*served, str(run.manifest.get("server_before") or "")]
+    is_told = any(variant.casefold() in text.casefold() for text in told)
+    if variant and served and not is_told:
+        about = {"run": run.name, "model": run.model, "variant": variant}
+        yield about | {"served": served}
+
+
+def _served(run: Run) -> dict[str, int]:
+    """The model names that the replies carry, and how many carry each."""
+    counts = run.rows["served_model"].dropna().value_counts()
+    return {str(name): int(n) for name, n in counts.items()}
+
+
+def _fits(run: Run, served: str) -> bool:
+    return served_as(str(run.model), served, run.manifest.get("server_before"))
+
+
+# --- figures that do not add up -------------------------------------------------------
+
+
+def published_sums(study: Study) -> Iterator[Alarm]:
+    """Published totals that are not the sum of their sections."""
+    for run in study.runs:
+        total = run.published.get("correct")
+        parts = [told.get("correct") for told in run.published["sections"].values()]
+        known = [part for part in parts if isinstance(part, int)]
+        is_whole = isinstance(total, int) and known and len(known) == len(parts)
+        if is_whole and sum(known) != total:
+            yield _alarm("published_sums", run, total=total, parts=known)
+
+
+def published_shares(study: Study) -> Iterator[Alarm]:
+    """Published percentages that their own sections do not give, by a point or more."""
+    for run in study.runs:
+        sections = [told for told in run.published["sections"].values() if told]
+        counts = [(told.get("correct"), told.get("questions")) for told in sections]
+        share = run.published["summary"].get("accuracy")
+        told = re.search(r"\d+(?:\.\d+)?", str(share))
+        if told is None or not counts or any(None in pair for pair in counts):
+            continue
+        right, asked = (sum(column) for column in zip(*counts, strict=True))
+        if asked and abs(100 * right / asked - float(told[0])) >= 1:
+            share = str(share)
+            yield _alarm("published_shares", run, told=share, right=right, asked=asked)
+
+
+def published_otherwise(study: Study) -> Iterator[Alarm]:
+    """Recorded answers that disagree with the figures published of them."""
+    table = scoring.published_frame(study)
+    is_other = ~table["agrees"].fillna(True) & (table["section"] != "total")
+    table = table[is_other & table["measure"].isin(["correct", "blank"])]
+    for run in study.runs:
+        rows = table[table["run"] == run.name]
+        if run.origin == "recorded" and len(rows):
+            told = rows.drop(columns=["run", "agrees"]).astype({"counted": int})
+            yield _alarm("published_otherwise", run, found=told.to_dict("records"))
+
+
+def regraded(study: Study) -> Iterator[Alarm]:
+    """Grades that were taken over and that a reading of the text does not bear out."""
+    for run in study.runs:
+        listed = _dicts(run.manifest.get("regraded"))
+        if names := [str(each.get("problem_id")) for each in listed]:
+            yield _alarm("regraded", run, False, questions=names)
+
+
+# --- what is compared with what -------------------------------------------------------
+
+
+def other_settings(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that were asked under different settings.
+
+    The reasoning effort has an audit of its own: see `other_effort`.
+    """
+    for runs in _by_exam(study):
+        told = {
+            run.name: dict(zip(HELD_FIXED, known(run), strict=True)) for run in runs
+        }
+        for name in (n for n in HELD_FIXED if n != "reasoning_effort"):
+            groups: dict[str, list[str]] = {}
+            for run in runs:
+                if told[run.name][name] is not None:
+                    value = condition(run)[name]
+                    shown = "–" if value is None else str(value)
+                    groups.setdefault(shown, []).append(run.name)
+            if len({told[run.name][name] for run in runs} - {None}) > 1:
+                yield _parted("other_settings", groups, "value", setting=name)
+
+
+def other_effort(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that thought under different efforts.
+
+    What a recorded run does not tell is not known, and no difference.
+    """
+    for runs in _by_exam(study):
+        groups: dict[str, list[str]] = {}
+        known_by: dict[str, list[str]] = {}
+        for run in runs:
+            effort, way = effort_of(run)
+            if effort or run.origin != "recorded":
+                groups.setdefault(effort or "–", []).append(run.name)
+                known_by.setdefault(effort or "–", []).append(way)
+        if len(groups) > 1:
+            ways = {effort: list(dict.fromkeys(w)) for effort, w in known_by.items()}
+            yield _parted("other_effort", groups, "effort", known_by=ways)
+
+
+def effort_of(run: Run) -> tuple[str | None, str]:
+    """The reasoning effort a run was under, and how that is known.
+
+    That is the effort asked for ("shown" where trials bore it out, else "asked"), or
+    the server's own ("default"); None where no effort is on record.
+    """
+    told = _entry(run, "effort")
+    if asked := told.get("asked") or run.settings.get("reasoning_effort"):
+        return str(asked), "shown" if told.get("shown") else "asked"
+    said = _entry(run, "identity").get("fingerprint")
+    of_weights = said.get("effort") if isinstance(said, dict) else None
+    default = told.get("default") or of_weights
+    return (str(default), "default") if default else (None, "")
+
+
+def told_otherwise(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that were told the same effort in different ways."""
+    for runs in _by_exam(study):
+        groups: dict[str, list[str]] = {}
+        for run in runs:
+            if way := _entry(run, "effort").get("told_by"):
+                groups.setdefault(str(way), []).append(run.name)
+        if len(groups) > 1:
+            yield _parted("told_otherwise", groups, "way", grave=False)
+
+
+def effort_unshown(study: Study) -> Iterator[Alarm]:
+    """Runs that asked for an effort of which the trials saw no effect."""
+    names = ("problem_id", "told_by", "asked_tokens", "contrast_tokens")
+    for run in study.variants:
+        told = _entry(run, "effort")
+        if told.get("asked") and told.get("shown") is False:
+            trials = _dicts(told.get("trials"))
+            tried = [{name: trial.get(name) for name in names} for trial in trials]
+            about = {"asked": told["asked"], "contrast": told.get("contrast")}
+            yield Alarm("effort_unshown", (run.name,), about | {"trials": tried})
+
+
+def unknown_effort(study: Study) -> Iterator[Alarm]:
+    """Runs whose reasoning effort is not on record, neither asked for nor told."""
+    names = tuple(run.name for run in study.variants if effort_of(run)[0] is None)
+    if names:
+        yield Alarm("unknown_effort", names, grave=False)
+
+
+# --- what was not measured, and what could not be read --------------------------------
+
+
+def not_measured(study: Study) -> Iterator[Alarm]:
+    """Runs that a sweep was to make and that failed before their first answer."""
+    for job in unmeasured(study.folder) if study.folder else ():
+        name = str(job["run"])
+        facts = {"run": name, "why": str(job.get("why"))}
+        yield Alarm("not_measured", (name,), facts, grave=False)
+
+
+def unread(study: Study) -> Iterator[Alarm]:
+    """Lines, manifests and files that could not be read."""
+    for run in study.runs:
+        imported = run.manifest.get("notes")
+        told = imported if isinstance(imported, list) else []
+        for note in (*run.notes, *map(str, told)):
+            yield _alarm("unread", run, note=note)
+
+
+def one_name_twice(study: Study) -> Iterator[Alarm]:
+    """Folders whose manifests claim to be the same run."""
+    claimed: dict[str, list[str]] = {}
+    for run in study.runs:
+        told = run.manifest.get("run")
+        if isinstance(told, str):
+            claimed.setdefault(told, []).append(run.name)
+    for told, names in claimed.items():
+        if len(names) > 1:
+            yield Alarm("one_name_twice", tuple(names), {"claimed": told})
+
+
+def clipped(study: Study) -> Iterator[Alarm]:
+    """Recorded runs whose texts were cut off by whoever recorded them."""
+    counts = {}
+    for run in study.runs:
+        told = run.manifest.get("clipped")
+        numbers = told.values() if isinstance(told, dict) else ()
+        if n := sum(n for n in numbers if isinstance(n, int)):
+            counts[run.name] = n
+    if counts:
+        yield Alarm("clipped", tuple(counts), {"counts": counts}, grave=False)
+
+
+def ended_oddly(study: Study) -> Iterator[Alarm]:
+    """Complete runs whose manifest says that something was wrong all the same."""
+    for run in study.of_role("finished"):
+        if why := run.manifest.get("why"):
+            yield _alarm("ended_oddly", run, why=str(why))
+
+
+AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
+    identical_replies, other_model, wrong_weights, published_sums, published_shares,
+    other_settings, other_effort, told_otherwise, effort_unshown, one_name_twice,
+    unread, ended_oddly, published_otherwise, not_measured, unverified, unknown_effort,
+    regraded, clipped,
+)  # fmt: skip
+
+
+# --- parts ----------------------------------------------------------------------------
+
+
+def _alarm(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
+    """An alarm on one run."""
+    return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
+
+
+def _parted(
+    kind: str,
+    groups: Mapping[str, Sequence[str]],
+    by: str,
+    grave: bool = True,
+    **facts: Any,
+) -> Alarm:
+    """An alarm on groups of runs that stand side by side and differ."""
+    told = [{by: value, "runs": list(names)} for value, names in groups.items()]
+    runs = tuple(name for names in groups.values() for name in names)
+    parts = tuple(map(tuple, groups.values()))
+    return Alarm(kind, runs, {"groups": told} | facts, grave, parts)
+
+
+def _by_exam(study: Study) -> Iterator[list[Run]]:
+    """The runs under study, exam by exam."""
+    for exam in study.exams:
+        yield [run for run in study.variants if str(run.exam) == exam]
+
+
+def _entry(run: Run, name: str) -> dict[str, Any]:
+    """An entry of the manifest that is a mapping, empty where it is none."""
+    told = run.manifest.get(name)
+    return told if isinstance(told, dict) else {}
+
+
+def _dicts(listed: object) -> list[dict[str, Any]]:
+    """The mappings of a list that a file holds; none where it is no list."""
+    return (
+        [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """The old names, for rooms that have not moved yet."""
+    from igaku.study import former_audits
+
+    return getattr(former_audits, name)

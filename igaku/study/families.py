@@ -61,7 +61,8 @@ class Study:
 
     `margin` is the non-inferiority margin as a fraction; `repeat_of` names, for a run
     that asked a model again, the run that asked it first; `folder` holds the runs;
-    `lang` is the language of labels and of the audits' sentences.
+    `lang` is the language of labels and of the audits' sentences; `reference` and
+    `declared` are the run and the main family that were named when it was opened.
     """
 
     runs: tuple[Run, ...]
@@ -70,6 +71,7 @@ class Study:
     lang: str = "en"
     repeat_of: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    reference: str | None = None
     declared: tuple[str, ...] = ()
     made: dict[Any, Any] = field(default_factory=dict, init=False)
 
@@ -167,9 +169,8 @@ def study_of(
     repeats = {run: first for run, first in again.items() if run not in declared}
     families = tuple(_families(sittings, declared, repeats))
     ordered = tuple(one.run for one in sittings)
-    return Study(
-        ordered, families, _margin(margin), lang, repeats, folder, tuple(declared)
-    )
+    told = (lang, repeats, folder, reference, tuple(declared))
+    return Study(ordered, families, _margin(margin), *told)
 
 
 def label_of(run: Run, lang: str) -> str:
@@ -220,7 +221,7 @@ def unlike(a: Run, b: Run) -> list[str]:
     What a recorded run does not tell is not known; None in a run made here is the
     server's own default, and a setting like any other.
     """
-    pairs = zip(HELD_FIXED, _known(a), _known(b), strict=True)
+    pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
     return [name for name, *values in pairs if _differ(*values)]
 
 
@@ -249,7 +250,7 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
         for rows in (run.rows, run.rows if run.plan is None else run.plan)
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    return _Sitting(run, role(run), _known(run), asked, planned)
+    return _Sitting(run, role(run), known(run), asked, planned)
 
 
 def _by_name(study: Study) -> dict[str, Run]:
@@ -406,7 +407,7 @@ def _again(
         yield from combinations(group, 2)
 
 
-def _known(run: Run) -> tuple[str | None, ...]:
+def known(run: Run) -> tuple[str | None, ...]:
     """The settings of a comparison as text; None where one is not known."""
     is_blind = run.origin == "recorded" or not run.settings
     return tuple(

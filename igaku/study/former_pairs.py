@@ -7,14 +7,15 @@ not right, and how many flips are due to such replies stands beside the flips.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
 from igaku.study.families import Family, Study
+from igaku.study.former_scoring import blank, is_lost
 from igaku.study.runs import Run
-from igaku.study.scoring import blank, is_lost
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,12 +57,29 @@ def pair_table(study: Study) -> pd.DataFrame:
     `holm` is the mid-p adjusted over the family. `lost_b` of the `only_a` questions
     were lost by B, `lost_a` of the `only_b` questions by A.
     """
-    import pandas as pd
+    from igaku.study.pairs import pairs_frame
 
-    tables = [_family_table(study, family) for family in study.families]
-    if not tables:
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+    names = {
+        "family": "kind", "reference": "a", "candidate": "b",
+        "only_reference": "only_a", "only_candidate": "only_b",
+        "lost_candidate": "lost_b", "lost_reference": "lost_a", "pvalue": "midp",
+        "not_worse_p": "noninferior", "equivalent_p": "equivalent",
+    }  # fmt: skip
+    new = pairs_frame(study)
+    old = new.rename(columns=names)
+    old["difference"] = -new["difference"]
+    for one in ("newcombe", "cluster"):
+        old[f"{one}_low"], old[f"{one}_high"] = -new[f"{one}_high"], -new[f"{one}_low"]
+    old["tango_low"], old["tango_high"] = -new["high"], -new["low"]
+    old["holm"] = math.nan
+    if len(old):
+        counts = ("both", "only_a", "only_b", "neither")
+        a, b, c, d = (old[k].to_numpy() for k in counts)
+        narrow = statistics.paired_difference(a, b, c, d, 0.90)
+        old["tango90_low"], old["tango90_high"] = narrow.tango
+        for _, each in old.groupby(["kind", "exam"]):
+            old.loc[each.index, "holm"] = statistics.holm(each["midp"].to_numpy())
+    return old.reindex(columns=list(COLUMNS))
 
 
 COLUMNS = (
@@ -193,98 +211,6 @@ def _places(runs: Sequence[Run], questions: frozenset[str] | None) -> dict[str, 
     return {name: i for i, name in enumerate(n for n in order if n in kept)}
 
 
-def _family_table(study: Study, family: Family) -> pd.DataFrame:
-    """The pairs of one family, counted, tested and adjusted together."""
-    import numpy as np
-    import pandas as pd
-
-    runs = [study.run(name) for name in family.runs]
-    grid = grid_of(runs, family.questions)
-    column = {name: i for i, name in enumerate(grid.runs)}
-    a, b = np.array([(column[x], column[y]) for x, y in family.pairs]).T
-    table = _counted(grid, a, b)
-    table.insert(0, "kind", family.kind)
-    table.insert(1, "exam", family.exam)
-    table.insert(2, "a", [x for x, _ in family.pairs])
-    table.insert(3, "b", [y for _, y in family.pairs])
-    table = table[table["n"] > 0].reset_index(drop=True)
-    tested = pd.concat([table, _tested(table, study.margin)], axis=1)
-    return tested.assign(holm=statistics.holm(tested["midp"].to_numpy()))
-
-
-def _counted(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
-    """The counts of the pairs (a[i], b[i]) of columns, on their common questions."""
-    import pandas as pd
-
-    asked, right, lost = (m.astype(float) for m in (grid.asked, grid.right, grid.lost))
-    counts = {
-        "n": asked.T @ asked,
-        "both": right.T @ right,
-        "only_a": right.T @ (asked - right),
-        "lost_b": right.T @ lost,
-    }
-    table = pd.DataFrame({k: m[a, b].astype(int) for k, m in counts.items()})
-    table["only_b"] = counts["only_a"][b, a].astype(int)
-    table["lost_a"] = counts["lost_b"][b, a].astype(int)
-    table["flips"] = table["only_a"] + table["only_b"]
-    table["neither"] = table["n"] - table["both"] - table["flips"]
-    return pd.concat([table, _details(grid, a, b)], axis=1)
-
-
-def _details(grid: Grid, a: np.ndarray, b: np.ndarray) -> pd.DataFrame:
-    """Equal answers and cluster-robust errors of the pairs, a column of A's at a time.
-
-    Without a flip the error would be 0, which is no knowledge: it is missing then.
-    """
-    import numpy as np
-    import pandas as pd
-
-    parts = []
-    for first in np.unique(a):
-        at = np.flatnonzero(a == first)
-        others = b[at]
-        shared = grid.asked[:, [first]] & grid.asked[:, others]
-        equal = shared & (grid.answer[:, [first]] == grid.answer[:, others])
-        ahead = grid.right[:, [first]].astype(float) - grid.right[:, others]
-        error = statistics.clustered_error(
-            np.where(shared, ahead, np.nan), grid.cluster
-        )
-        flipped = (shared & (ahead != 0)).any(axis=0)
-        errors = {
-            "cluster_se": error.corrected, "naive_se": error.naive,
-            "cluster_low": error.low, "cluster_high": error.high,
-        }  # fmt: skip
-        told = {name: np.where(flipped, e, np.nan) for name, e in errors.items()}
-        counts = {"same_answer": equal.sum(axis=0), "clusters": error.clusters}
-        parts.append(pd.DataFrame(counts | told, index=at))
-    return pd.concat(parts).sort_index()
-
-
-def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
-    """Tests and intervals of counted pairs."""
-    import pandas as pd
-
-    both, only_a, only_b, neither = (
-        table[k].to_numpy() for k in ("both", "only_a", "only_b", "neither")
-    )
-    test = statistics.mcnemar(only_a, only_b)
-    wide = statistics.paired_difference(both, only_a, only_b, neither)
-    narrow = statistics.paired_difference(both, only_a, only_b, neither, 0.90)
-    return pd.DataFrame(
-        {
-            "difference": wide.estimate,
-            "tango_low": wide.tango[0], "tango_high": wide.tango[1],
-            "tango90_low": narrow.tango[0], "tango90_high": narrow.tango[1],
-            "newcombe_low": wide.newcombe[0], "newcombe_high": wide.newcombe[1],
-            "midp": test.midp, "exact": test.exact,
-            "noninferior": statistics.noninferiority(
-                both, only_a, only_b, neither, margin
-            ),
-            "equivalent": statistics.equivalence(both, only_a, only_b, neither, margin),
-        }
-    )  # fmt: skip
-
-
 def _power(row: pd.Series, margin: float) -> tuple[Any, ...]:
     n, share = int(row["n"]), row["flips"] / row["n"]
     net = int(row["only_a"] - row["only_b"])
@@ -301,61 +227,3 @@ def _power(row: pd.Series, margin: float) -> tuple[Any, ...]:
         statistics.required_questions(SMALL, share),
         statistics.noninferiority_power(n, share, margin),
     )
-
-
-PAIRS = (
-    "reference", "candidate", "family", "exam", "n", "both", "only_reference",
-    "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
-    "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
-    "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
-    "margin", "tainted",
-)  # fmt: skip
-
-
-ADJUSTED = {"adjusted": "pvalue", "not_worse_adjusted": "not_worse_p"}
-
-
-def pairs_frame(study: Study) -> pd.DataFrame:
-    """One row a pair, candidate against reference; see `igaku.pairs`."""
-    import numpy as np
-
-    from igaku.study.former_audits import wrong_runs
-
-    wrong = wrong_runs(study)
-    table = pair_table(study)
-    found = table.rename(
-        columns={
-            "a": "reference", "b": "candidate", "kind": "family",
-            "only_a": "only_reference", "only_b": "only_candidate",
-            "lost_b": "lost_candidate", "lost_a": "lost_reference",
-            "newcombe_low": "newcombe_high", "newcombe_high": "newcombe_low",
-            "midp": "pvalue", "noninferior": "not_worse_p",
-            "equivalent": "equivalent_p",
-        }
-    ).assign(
-        difference=-table["difference"], low=-table["tango_high"],
-        high=-table["tango_low"], margin=study.margin,
-    )  # fmt: skip
-    for name in ("newcombe_low", "newcombe_high"):
-        found[name] = -found[name]
-    pair = found[["reference", "candidate"]]
-    found["tainted"] = pair.isin(list(wrong)).any(axis=1).to_numpy(bool)
-    found["adjusted"] = found["not_worse_adjusted"] = np.nan
-    for _, each in found[~found["tainted"]].groupby(["family", "exam"]):
-        for name, own in ADJUSTED.items():
-            found.loc[each.index, name] = statistics.holm(each[own].to_numpy())
-    return found[list(PAIRS)]
-
-
-def flips_frame(study: Study, reference: str, candidate: str) -> pd.DataFrame:
-    """One row per question on which two runs part; see `igaku.flips`."""
-    a, b = study.run(reference), study.run(candidate)
-    way = {"only_a": "only_reference", "only_b": "only_candidate"}
-    found = flips(a, b)
-    found = found[found["flip"].isin(list(way))].replace({"flip": way})
-    kept = ["outcome", "answer", "content"]
-    for name, run in (("reference", a), ("candidate", b)):
-        rows = run.rows.set_index("problem_id")[kept].add_prefix(f"{name}_")
-        found = found.join(rows, on="problem_id")
-    gold = a.rows.set_index("problem_id")["gold"]
-    return found.join(gold, on="problem_id").reset_index(drop=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from igaku.study.families import MARGIN, Study, open_study
+from igaku.study.families import MARGIN, Study, open_study, study_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,51 +18,212 @@ Source = str | Path | Study | None
 
 
 def study_in(
-    outputs_dir: Source, reference: str | None = None, margin: float | None = None
+    source: Source, reference: str | None = None, margin: float | None = None
 ) -> Study:
-    """The study that is given, or the one in a folder."""
-    if isinstance(outputs_dir, Study):
-        return outputs_dir
-    return open_study(outputs_dir, reference, None, margin or MARGIN)
+    """The study that is given, or the one in a folder, as a call declares it."""
+    if not isinstance(source, Study):
+        return open_study(source, reference, None, MARGIN if margin is None else margin)
+    if reference is None and margin in (None, source.margin):
+        return source
+    return study_of(
+        source.runs, reference or source.reference, source.declared,
+        source.margin if margin is None else margin, source.lang, source.folder,
+    )  # fmt: skip
 
 
-def runs(outputs_dir: Source = None) -> pd.DataFrame:
-    """One row per run: run, label, status, asked, right, accuracy, low, high, …"""
+def runs(source: Source = None) -> pd.DataFrame:
+    """One row per run, the reference first: what it is, what it scored, what it lost.
+
+    `run label status cause role origin exam`: its folder and display name; OK,
+    INCOMPLETE or BROKEN with a cause; finished, stopped, reference or follow-up;
+    measured, recorded or lab. `planned asked right`: questions. `accuracy low high`:
+    right/asked with Wilson's 95 % interval (fractions). `blank lost api_error`: replies
+    without text; cut, blank or failed ones; failed requests. `verdict short`: PASS or
+    FAIL at 75 % of a whole exam, and the questions missing to it. `identity`: verified,
+    unverified or wrong_model. `counted same_as`: False for a run that is shown to be
+    wrong or is the same replies as the run `same_as`. `format quantization size_gb
+    hf_downloads`: its card. `max_tokens reasoning_effort`: as asked. `seconds
+    completion_tokens`: medians of its replies. `started`: the first request.
+
+    >>> igaku.runs("outputs")[["label", "right", "asked", "low", "high"]]
+    ... # doctest: +SKIP
+    """
     from igaku.study.scoring import runs_frame
 
-    return runs_frame(study_in(outputs_dir))
+    return runs_frame(study_in(source))
 
 
 def pairs(
-    outputs_dir: Source = None,
-    reference: str | None = None,
-    margin: float | None = None,
+    source: Source = None, reference: str | None = None, margin: float | None = None
 ) -> pd.DataFrame:
-    """One row per pair, candidate against reference, with counts, tests, intervals."""
+    """One row per pair of each family: candidate against reference.
+
+    `reference` names the run the others are compared with: by default as the study
+    declares, else the largest finished one. `margin` is that of "not worse", a fraction
+    (0.025 by default). Runs that do not exist are an `IgakuError`.
+
+    `reference candidate family exam`: see `igaku.study.families.Family`. `n both
+    only_reference only_candidate neither flips`: common questions and who was right.
+    `lost_candidate` of the only_reference questions were lost by the candidate,
+    `lost_reference` of the others by the reference. `same_answer`: questions with one
+    answer. `difference low high`: candidate − reference (fractions) with Tango's 95 %
+    interval; `newcombe_low newcombe_high`: Newcombe's. `pvalue exact`: McNemar's mid-p
+    and exact p. `not_worse_p`: one-sided p that the candidate is worse by the `margin`
+    or more, to be held against 0.025; `equivalent_p`: of both sides. `adjusted
+    not_worse_adjusted`: by Holm over the family, missing where the pair is `tainted`:
+    one of the runs is shown to be wrong, or is the same replies as another. `clusters
+    cluster_se naive_se cluster_low cluster_high`: vignettes met, and the standard
+    errors of the difference with and without them (missing without a flip).
+
+    >>> igaku.pairs("outputs").query("~tainted")[["candidate", "difference", "pvalue"]]
+    ... # doctest: +SKIP
+    """
     from igaku.study.pairs import pairs_frame
 
-    return pairs_frame(study_in(outputs_dir, reference, margin))
+    return pairs_frame(study_in(source, reference, margin))
 
 
-def flips(outputs_dir: Source, reference: str, candidate: str) -> pd.DataFrame:
-    """One row per question on which two runs part."""
+def flips(source: Source, reference: str, candidate: str) -> pd.DataFrame:
+    """One row per common question on which two runs part, in exam order.
+
+    `problem_id flip section`: the question and who alone was right, only_reference or
+    only_candidate. `lost`: whether the reply that was not right was cut, blank or
+    failed. `reference_outcome reference_answer reference_content`, and the same of the
+    candidate: what became of each reply. `gold`: the answer that counts as right.
+
+    >>> igaku.flips("outputs", "openai-8bit", "openai-mxfp4").groupby("flip").size()
+    ... # doctest: +SKIP
+    """
     from igaku.study.pairs import flips_frame
 
-    return flips_frame(study_in(outputs_dir), reference, candidate)
+    return flips_frame(study_in(source), reference, candidate)
 
 
-def audit(outputs_dir: Source = None) -> pd.DataFrame:
-    """One row per alarm: kind, grave, runs."""
+def audit(source: Source = None) -> pd.DataFrame:
+    """One row per alarm: what must be known before any number is read.
+
+    `kind`: see `igaku.study.audits.AUDITS`. `grave`: it can turn a conclusion round.
+    `overturns`: the study cannot be read before it is understood; these come first.
+    `runs`: the names of the runs it taints. `text`: the sentence in the study's
+    language. `facts`: the numbers and names in it.
+
+    >>> igaku.audit("outputs").query("overturns")["text"]  # doctest: +SKIP
+    """
     from igaku.study.audits import audit_frame
 
-    return audit_frame(study_in(outputs_dir))
+    return audit_frame(study_in(source))
 
 
-def walls(outputs_dir: Source = None) -> pd.DataFrame:
-    """One row per wall: where blank replies pile up in time."""
+def walls(source: Source = None) -> pd.DataFrame:
+    """One row per wall: a time at which many blank replies of a run ended.
+
+    `run max_tokens`: the run and its token budget. `seconds`: the median time of the
+    `replies` blank ones within 5 % of it, of `blank` in all. `tokens_per_second`: the
+    speed at which the wall would be the budget: inferred, not counted.
+
+    >>> igaku.walls("outputs")  # doctest: +SKIP
+    """
     from igaku.study.walls import walls_frame
 
-    return walls_frame(study_in(outputs_dir))
+    return walls_frame(study_in(source))
+
+
+def gates(source: Source = None) -> pd.DataFrame:
+    """One row per family of three or more finished, or stopped, runs: Cochran's Q.
+
+    `family exam runs`: which runs (names). `n`: questions that all of them were asked.
+    `q df pvalue`: the statistic, its degrees of freedom and its chi-squared p.
+    """
+    from igaku.study.pairs import gates_frame
+
+    return gates_frame(study_in(source))
+
+
+def planning(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `igaku.pairs` with what their questions and flips let one see.
+
+    Added: `flip_budget`, the flips up to which "not worse" would hold at this net
+    difference; `power_small`, the chance to notice a true difference of half a point;
+    `detectable`, the smallest difference (fraction) seen with 80 % power; `needed`, the
+    questions for 80 % power at half a point; `power_margin`, the chance to show "not
+    worse" were there no difference. Missing where the flips allow no answer.
+    """
+    from igaku.study.pairs import planning
+
+    return planning(pairs)
+
+
+def patterns(source: Source = None) -> pd.DataFrame:
+    """Who got what right: a column of truths per finished run, and `questions`.
+
+    Over the questions that all of them were asked, the most frequent pattern first.
+    """
+    from igaku.study.pairs import patterns_frame
+
+    return patterns_frame(study_in(source))
+
+
+def lengths(source: Source = None) -> pd.DataFrame:
+    """One row per run with tokens on record: how long its replies are.
+
+    `run label unit`: tokens, never seconds. `n finished`: replies counted, and those
+    that ended by themselves. `median low high`: the Kaplan-Meier median in tokens with
+    its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
+    """
+    from igaku.study.tokens import lengths_frame
+
+    return lengths_frame(study_in(source))
+
+
+def survival(source: Source = None) -> pd.DataFrame:
+    """The share of each run's replies still unfinished after x tokens.
+
+    `run label max_tokens x share low high`: a step of the Kaplan-Meier curve a row,
+    with its pointwise 95 % band. Runs without tokens on record have no rows.
+    """
+    from igaku.study.tokens import survival_frame
+
+    return survival_frame(study_in(source))
+
+
+def budget_curves(source: Source = None) -> pd.DataFrame:
+    """What smaller budgets would have left of each run, by its own replies.
+
+    `run label max_tokens`: a budget, the run's own last. `accuracy low high blank`: the
+    fraction right with Wilson's 95 % interval, and the fraction without an answer. Runs
+    without tokens on record have no rows.
+    """
+    from igaku.study.tokens import budgets_frame
+
+    return budgets_frame(study_in(source))
+
+
+def rescues(source: Source = None) -> pd.DataFrame:
+    """One row per second asking of a run's lost questions with a larger budget.
+
+    `run budget lost`: questions that `run` lost at `budget`, the budget being or maybe
+    being the cause. `rescue larger`: the run that asked them again, and its budget.
+    `asked rescued share low high`: how many it asked, and got right (with Wilson's 95 %
+    interval). `finished_wrong unfinished failed not_asked`: what became of the others.
+    `control control_asked control_rescued`: a second asking at the same budget; only
+    what the rescue has over it is the budget's doing. `error_asked error_rescued`:
+    questions whose request had failed, so that no budget had cut them.
+    """
+    from igaku.study.tokens import rescues_frame
+
+    return rescues_frame(study_in(source))
+
+
+def loops(source: Source = None) -> pd.DataFrame:
+    """One row per reply whose reasoning is on record, whole: does it repeat itself?
+
+    `run problem_id outcome characters`; `repeated_suffix`, the longest end of the text
+    that also occurs earlier in it; `distinct_share` of its 12-grams of characters;
+    `looping`, see `igaku.study.looping.is_looping`.
+    """
+    from igaku.study.looping import loops_frame
+
+    return loops_frame(study_in(source))
 
 
 def sections(source: Source = None) -> pd.DataFrame:

@@ -1,15 +1,328 @@
-"""Pairs of runs, for the time being as they were."""
+"""Two models on the questions they share: the counts first, then tests and intervals.
 
-from igaku.study.former_pairs import (  # noqa: F401
-    COLUMNS,
-    PAIRS,
-    SMALL,
-    flips,
-    flips_frame,
-    gates,
-    grid_of,
-    pair_table,
-    pairs_frame,
-    patterns,
-    with_power,
-)
+Everything is over the common questions of a pair, and every difference is candidate −
+reference. A reply that was lost (cut, blank, failed) counts as not right, and how many
+flips are due to such replies stands beside the flips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from igaku import statistics
+from igaku.study.audits import wrong_runs
+from igaku.study.families import Family, Study
+from igaku.study.runs import Run
+from igaku.study.scoring import blank, is_lost
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALL = 0.005  # the difference between the study's first two rows: half a point
+
+PAIRS = (
+    "reference", "candidate", "family", "exam", "n", "both", "only_reference",
+    "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
+    "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
+    "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
+    "margin", "tainted", "clusters", "cluster_se", "naive_se", "cluster_low",
+    "cluster_high",
+)  # fmt: skip
+PLANNING = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Runs in rows and questions in columns: what was asked, right, lost and answered.
+
+    `answer` holds one number for one answer, or for one text that holds no answer; a
+    blank reply, and a question that was not asked, is like no other. `cluster` numbers
+    the vignettes, a question outside of one being a cluster of its own.
+    """
+
+    questions: tuple[str, ...]
+    asked: np.ndarray
+    right: np.ndarray
+    lost: np.ndarray
+    answer: np.ndarray
+    cluster: np.ndarray
+
+
+def pairs_frame(study: Study) -> pd.DataFrame:
+    """One row for each pair of each family; see `igaku.pairs`."""
+    import pandas as pd
+
+    wrong = frozenset(wrong_runs(study))
+    tables = [_of_family(study, family, wrong) for family in study.families]
+    if not tables:
+        return pd.DataFrame(columns=list(PAIRS))
+    return pd.concat(tables, ignore_index=True)[list(PAIRS)]
+
+
+def flips_frame(study: Study, reference: str, candidate: str) -> pd.DataFrame:
+    """The common questions on which two runs part, in exam order; see `igaku.flips`."""
+    import pandas as pd
+
+    runs = [study.run(name) for name in (reference, candidate)]
+    grid = grid_of(runs)
+    is_flip = grid.asked.all(axis=0) & (grid.right[0] != grid.right[1])
+    ways = np.where(grid.right[0], "only_reference", "only_candidate")
+    lost = (grid.lost & ~grid.right).any(axis=0)
+    flips = {"problem_id": grid.questions, "flip": ways, "lost": lost}
+    found = pd.DataFrame(flips)[is_flip].reset_index(drop=True)
+    first, second = (run.rows.set_index("problem_id") for run in runs)
+    found.insert(2, "section", first["section"].reindex(found["problem_id"]).array)
+    for name, rows in (("reference", first), ("candidate", second)):
+        told = rows.reindex(columns=["outcome", "answer", "content"])
+        found = found.join(told.add_prefix(f"{name}_"), on="problem_id")
+    return found.join(first["gold"], on="problem_id")
+
+
+def gates_frame(study: Study) -> pd.DataFrame:
+    """Cochran's Q of each family of three or more runs; see `igaku.study.gates`."""
+    import pandas as pd
+
+    rows = []
+    for family in study.of_kind("finished") + study.of_kind("stopped"):
+        grid = grid_of([study.run(name) for name in family.runs], family.questions)
+        right = grid.right[:, grid.asked.all(axis=0)].T
+        if len(right) and len(family.runs) > 2:
+            q = statistics.cochran_q(right)
+            about = (family.kind, family.exam, family.runs, len(right))
+            rows.append((*about, q.statistic, q.df, q.pvalue))
+    names = ["family", "exam", "runs", "n", "q", "df", "pvalue"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def planning(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with what their number of questions and flips lets one see.
+
+    Columns beside those of `igaku.pairs`: `flip_budget`, the flips up to which "not
+    worse by the margin" would hold at this net difference; `power_small`, the chance to
+    notice a true difference of half a point; `detectable`, the smallest difference
+    (fraction) seen with 80 % power; `needed`, the questions for 80 % power at half a
+    point; `power_margin`, the chance to show "not worse by the margin" were there no
+    difference. Missing where the flips allow no answer.
+    """
+    import pandas as pd
+
+    net = pairs["only_reference"] - pairs["only_candidate"]
+    told = list(zip(pairs["n"], pairs["flips"], net, pairs["margin"], strict=True))
+    known = {key: _planned(*key) for key in dict.fromkeys(told)}
+    rows = [known[key] for key in told]
+    found = pd.DataFrame(rows, columns=list(PLANNING), index=pairs.index)
+    return pd.concat([pairs, found], axis=1)
+
+
+def patterns_frame(study: Study) -> pd.DataFrame:
+    """Who got what right, and how many questions each; see `igaku.study.patterns`."""
+    import pandas as pd
+
+    runs = [r for r in study.of_role("finished") if str(r.exam) == study.exams[0]]
+    if not runs:
+        return pd.DataFrame({"questions": []})
+    grid = grid_of(runs)
+    right = grid.right[:, grid.asked.all(axis=0)].T
+    marks = pd.DataFrame(right, columns=[run.name for run in runs])
+    counts = marks.value_counts().rename("questions").reset_index()
+    order = counts.sort_values("questions", ascending=False, kind="stable")
+    return order.reset_index(drop=True)
+
+
+# --- question by question -------------------------------------------------------------
+
+
+def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Grid:
+    """The replies of several runs, question by question, in exam order."""
+    asked_of = [run.rows["problem_id"].tolist() for run in runs]
+    places = _places(runs, asked_of, questions)
+    shape = (len(runs), len(places))
+    asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
+    answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
+    codes: dict[Any, int] = {}
+    cluster = np.arange(len(places))
+    for row, run in enumerate(runs):
+        at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
+        kept, rows = at >= 0, run.rows
+        where = at[kept]
+        asked[row, where] = True
+        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept]
+        lost[row, where] = is_lost(rows).to_numpy()[kept]
+        said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
+        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept]
+        stems = np.array([places.get(s, -1) for s in rows["stem"].tolist()], dtype=int)
+        told = kept & (stems >= 0)
+        cluster[at[told]] = stems[told]
+    return Grid(tuple(places), asked, right, lost, answer, cluster)
+
+
+def _said(rows: pd.DataFrame) -> list[Any]:
+    """What each reply says: its answer, else its text, else None where it is blank."""
+    is_silent = (blank(rows) | (rows["outcome"] == "api_error")).to_numpy()
+    told = rows["answer"].tolist()
+    texts = rows["reply_sha256"].to_numpy(object)
+    for i in (i for i, answer in enumerate(told) if not isinstance(answer, tuple)):
+        told[i] = None if is_silent[i] else texts[i]
+    return told
+
+
+def _places(
+    runs: Sequence[Run],
+    asked_of: Sequence[Sequence[str]],
+    questions: frozenset[str] | None,
+) -> dict[str, int]:
+    """Question → its column, in exam order as the plans of the runs have it."""
+    order: dict[str, None] = {}
+    for run, asked in zip(runs, asked_of, strict=True):
+        if run.plan is not None:
+            order.update(dict.fromkeys(run.plan["problem_id"].tolist()))
+        order.update(dict.fromkeys(asked))
+    kept = set().union(*asked_of)
+    kept = kept if questions is None else kept & questions
+    return {name: i for i, name in enumerate(n for n in order if n in kept)}
+
+
+# --- one family -----------------------------------------------------------------------
+
+
+def _of_family(study: Study, family: Family, wrong: frozenset[str]) -> pd.DataFrame:
+    """The pairs of one family, counted, tested and adjusted together.
+
+    The adjustment is over the pairs that no wrong run taints; it is missing elsewhere.
+    """
+    row = {name: i for i, name in enumerate(family.runs)}
+    grid = grid_of([study.run(name) for name in family.runs], family.questions)
+    first, second = np.array([(row[x], row[y]) for x, y in family.pairs]).T
+    names = list(zip(*family.pairs, strict=True))
+    table = _counted(grid, first, second).assign(
+        reference=names[0], candidate=names[1], family=family.kind, exam=family.exam,
+        margin=study.margin,
+        tainted=[not wrong.isdisjoint(pair) for pair in family.pairs],
+    )  # fmt: skip
+    table = _tested(table[table["n"] > 0], study.margin)
+    sound = ~table["tainted"]
+    for name, own in (("adjusted", "pvalue"), ("not_worse_adjusted", "not_worse_p")):
+        table[name] = np.nan
+        table.loc[sound, name] = statistics.holm(table.loc[sound, own].to_numpy())
+    return table
+
+
+def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
+    """The counts of the pairs (first[i], second[i]) of rows, and their errors."""
+    import pandas as pd
+
+    asked, right, lost = (m.astype("f4") for m in (grid.asked, grid.right, grid.lost))
+    ahead, beaten = right @ (asked - right).T, right @ lost.T
+    pair, back = (first, second), (second, first)
+    counts = {
+        "n": (asked @ asked.T)[pair], "both": (right @ right.T)[pair],
+        "only_reference": ahead[pair], "only_candidate": ahead[back],
+        "lost_candidate": beaten[pair], "lost_reference": beaten[back],
+    }  # fmt: skip
+    table = pd.DataFrame(counts).astype(int)
+    table["flips"] = table["only_reference"] + table["only_candidate"]
+    table["neither"] = table["n"] - table["both"] - table["flips"]
+    table["same_answer"] = _equal(grid.answer, first, second)
+    return _with_errors(table, grid, first, second)
+
+
+def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """On how many questions two runs say the same, for each pair of rows."""
+    found = np.zeros(len(first), dtype=int)
+    for row in np.unique(first):
+        at = first == row
+        found[at] = np.count_nonzero(answer[second[at]] == answer[row], axis=1)
+    return found
+
+
+def _with_errors(
+    table: pd.DataFrame, grid: Grid, first: np.ndarray, second: np.ndarray
+) -> pd.DataFrame:
+    """Counts with the cluster-robust errors of their difference.
+
+    Without a flip the error would be 0, which is no knowledge: it is missing then.
+    """
+    sums = _cluster_sums(grid)
+    clusters, between, crossed, sizes = (part[first, second] for part in sums)
+    net = table["only_candidate"] - table["only_reference"]
+    n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
+    error = statistics.clustered_sums(
+        n, net.to_numpy(), flips, clusters, between, crossed, sizes
+    )
+    told = {
+        "cluster_se": error.corrected, "naive_se": error.naive,
+        "cluster_low": error.low, "cluster_high": error.high,
+    }  # fmt: skip
+    missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
+    return table.assign(clusters=clusters.astype(int), **missing)
+
+
+def _cluster_sums(grid: Grid) -> list[np.ndarray]:
+    """For every two rows: clusters shared, and over them Σs², Σsm and Σm².
+
+    s is the second row's lead in a cluster, m the questions that both were asked there.
+    Clusters of one question are summed at once.
+    """
+    _, cluster, size = np.unique(grid.cluster, return_inverse=True, return_counts=True)
+    alone = size[cluster] == 1
+    asked, right = grid.asked.astype("f4"), grid.right.astype("f4")
+    m, ahead = _shared(asked[:, alone], right[:, alone])
+    flips = right[:, alone] @ (asked - right)[:, alone].T
+    sums = [m, flips + flips.T, ahead, m]
+    for members in (cluster == i for i in np.flatnonzero(size > 1)):
+        m, ahead = _shared(asked[:, members], right[:, members])
+        sums = [
+            old + new
+            for old, new in zip(sums, (m > 0, ahead**2, ahead * m, m**2), strict=True)
+        ]
+    return [each.astype(float) for each in sums]
+
+
+def _shared(asked: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many questions every two rows share, and by how many the second leads."""
+    won = right @ asked.T
+    return asked @ asked.T, won.T - won
+
+
+def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Counted pairs with their tests and intervals."""
+    both, lost, won, neither = (
+        table[k].to_numpy()
+        for k in ("both", "only_reference", "only_candidate", "neither")
+    )
+    test = statistics.mcnemar(lost, won)
+    found = statistics.paired_difference(both, won, lost, neither)
+    return table.assign(
+        difference=found.estimate, low=found.tango[0], high=found.tango[1],
+        newcombe_low=found.newcombe[0], newcombe_high=found.newcombe[1],
+        pvalue=test.midp, exact=test.exact,
+        not_worse_p=statistics.noninferiority(both, lost, won, neither, margin),
+        equivalent_p=statistics.equivalence(both, lost, won, neither, margin),
+    )  # fmt: skip
+
+
+def _planned(n: int, flips: int, net: int, margin: float) -> tuple[Any, ...]:
+    budget, share = statistics.flip_budget(net, n, margin), flips / n
+    if share == 0:
+        return (budget, None, None, None, None)
+    visible = statistics.detectable_difference(n, share)
+    if share < SMALL:
+        return (budget, None, visible, None, None)
+    return (
+        budget,
+        statistics.mcnemar_power(n, share, SMALL),
+        visible,
+        statistics.required_questions(SMALL, share),
+        statistics.noninferiority_power(n, share, margin),
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """The old names, for rooms that have not moved yet."""
+    from igaku.study import former_pairs
+
+    return getattr(former_pairs, name)

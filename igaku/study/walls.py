@@ -1,13 +1,20 @@
-"""Walls: the times at which blank replies pile up, one for each budget and speed."""
+"""Walls: the times at which blank replies pile up, one for each budget and speed.
+
+A cap of the length ends replies at one time as long as the speed is one. That a wall is
+the budget is inferred from timing, never counted.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from igaku.study.families import Study
+from igaku.study.scoring import blank
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from igaku.study.families import Study
 
 NEAR = 1.05  # times a wall's own time: replies within this factor stand at it
 FEWEST = 5
@@ -22,25 +29,35 @@ def walls_frame(study: Study) -> pd.DataFrame:
 
     rows = []
     for run in study.runs:
-        blank = run.rows["blank"].fillna(False).astype(bool)
-        seconds = run.rows.loc[blank, "seconds"].dropna().astype(float)
-        for found in piles(seconds):
+        silent = blank(run.rows)
+        for found in piles(run.rows.loc[silent, "seconds"]):
             middle = float(found.median())
             speed = run.budget / middle if run.budget else None
             rows.append(
-                (run.name, run.budget, middle, len(found), int(blank.sum()), speed)
+                (run.name, run.budget, middle, len(found), int(silent.sum()), speed)
             )
-    return pd.DataFrame(rows, columns=list(WALLS))
+    frame = pd.DataFrame(rows, columns=list(WALLS))
+    return frame.astype({"max_tokens": "Int64", "tokens_per_second": float})
 
 
 def piles(seconds: pd.Series) -> list[pd.Series]:
-    """Times in piles, each within a factor of its middle, the largest pile first."""
-    fewest, left, found = max(FEWEST, SHARE * len(seconds)), seconds, []
+    """Times in piles, each within a factor of one of its own, from the shortest on.
+
+    >>> import pandas as pd
+    >>> times = pd.Series([7.5, 7.6, 7.6, 7.7, 7.8, 1.0, 15.2])
+    >>> [pile.tolist() for pile in piles(times)]
+    [[7.5, 7.6, 7.6, 7.7, 7.8]]
+    """
+    left = seconds.dropna().astype(float).sort_values()
+    fewest, found = max(FEWEST, SHARE * len(left)), []
     while len(left) >= fewest:
-        near = [left[(left >= t / NEAR) & (left <= t * NEAR)] for t in left]
-        most = max(near, key=len)
-        if len(most) < fewest:
+        times = left.to_numpy()
+        first = np.searchsorted(times, times / NEAR, "left")
+        last = np.searchsorted(times, times * NEAR, "right")
+        most = int((last - first).argmax())
+        pile = left.iloc[first[most] : last[most]]
+        if len(pile) < fewest:
             break
-        found.append(most)
-        left = left.drop(most.index)
+        found.append(pile)
+        left = left.drop(pile.index)
     return sorted(found, key=lambda pile: float(pile.median()))

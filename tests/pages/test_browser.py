@@ -13,8 +13,8 @@ from stand_in import Answer, StandIn, cut
 from igaku.pages import report
 from igaku.pages.render import render, write_index
 from igaku.study.study import open_study
-from igaku.sweep import sweep_report
-from igaku.sweep.sweep import read_sweep
+from igaku.sweep import report as sweep_report
+from igaku.sweep.file import read_sweep
 from igaku.workbook import execute
 
 LABEL = f"{TRICKS[1]}|`x`*$a$"

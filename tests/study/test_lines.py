@@ -2,7 +2,7 @@ import pytest
 from runs import planned, replied, sit
 
 import igaku
-from igaku.study.lines import bounds, official
+from igaku.study.lines import official_of
 from igaku.study.runs import load_run
 
 
@@ -38,27 +38,35 @@ def test_points_of_published_systems(
 ):
     pattern = f"igakuqa/baseline_results/{year}/*_{system}.jsonl"
     run = imported(shared, f"{system}-{year}", pattern, year)
-    found = official(run)
-    assert (found.compulsory.points, found.rest.points) == (compulsory, rest)
-    assert found.passed is passed
-    assert found.is_verified is (year == 2022)
+    found = judged(run)
+    assert found["points"][["compulsory", "rest"]].tolist() == [compulsory, rest]
+    assert found["points"]["total"] == compulsory + rest
+    assert found["passed"]["total"] == passed
+    assert set(found["verified"]) == {year == 2022}
+
+
+def judged(run):
+    return official_of(run).set_index("part")
 
 
 def test_the_recorded_8bit_row_misses_both_lines(shared, imported):
-    run = imported(shared, "eight", "recorded/gpt-oss-20b-gguf_2022_*.json")
-    found = official(run)
-    assert (found.compulsory.points, found.compulsory.short) == (153, 5)
-    assert (found.rest.points, found.rest.short) == (211, 3)
+    found = judged(imported(shared, "eight", "recorded/gpt-oss-20b-gguf_2022_*.json"))
+    columns = ["points", "possible", "line", "passed"]
+    assert found.loc["compulsory", columns].tolist() == [153, 197, 158, False]
+    assert found.loc["rest", columns].tolist() == [211, 297, 214, False]
     # 116C67's 禁忌 option is a full-width letter in IgakuQA, which counts as one.
-    assert found.kinki == ("116C67", "116E44")
-    assert not found.passed and found.possible == 494
+    assert found["kinki"]["kinki"] == ("116C67", "116E44")
+    assert found.loc["kinki", ["points", "line", "passed"]].tolist() == [2, 3, True]
+    assert found.loc["total", columns].isna().tolist() == [False, False, True, False]
+    assert found.loc["total", "possible"] == 494 and not found["passed"]["total"]
 
 
 def test_an_unfinished_run_has_bounds_and_no_verdict(tmp_path):
-    run = sit(tmp_path, [True] * 17 + [False] * 108 + [None] * 275)
-    assert official(run) is None
-    found = bounds(run)
-    assert (found.right, found.highest, found.planned) == (17, 292, 400)
+    sit(tmp_path, [True] * 17 + [False] * 108 + [None] * 275)
+    assert igaku.study.official(tmp_path).empty
+    (row,) = igaku.runs(tmp_path).itertuples()
+    assert (row.right, row.right + row.planned - row.asked) == (17, 292)
+    assert row.planned == 400
 
 
 def test_lost_replies_widen_the_bounds_on_their_own(tmp_path):
@@ -66,8 +74,10 @@ def test_lost_replies_widen_the_bounds_on_their_own(tmp_path):
     rows += [
         replied(q, False, outcome="truncated", content="") for q in planned(15)[10:]
     ]
-    found = bounds(sit(tmp_path, None, questions=planned(), rows=rows))
-    assert (found.highest, found.cut, found.highest_uncut) == (395, 5, 400)
+    sit(tmp_path, None, questions=planned(), rows=rows)
+    (row,) = igaku.runs(tmp_path).itertuples()
+    highest = row.right + row.planned - row.asked
+    assert (highest, row.lost, highest + row.lost) == (395, 5, 400)
 
 
 def weighted(**changes):
@@ -85,21 +95,21 @@ def weighted(**changes):
 def test_three_prohibited_choices_pass_and_four_do_not(tmp_path, chosen, passed):
     questions = weighted(kinki=["b"])
     run = sit(tmp_path, [i >= chosen for i in range(400)], questions=questions)
-    found = official(run)
-    assert found.compulsory.possible == 197
-    assert len(found.kinki) == chosen
-    assert found.passed is passed
+    found = judged(run)
+    assert found["possible"]["compulsory"] == 197
+    assert len(found["kinki"]["kinki"]) == found["points"]["kinki"] == chosen
+    assert found["passed"]["kinki"] == found["passed"]["total"] == passed
 
 
 def test_the_lab_and_parts_of_an_exam_are_not_judged(tmp_path):
-    assert official(sit(tmp_path, [True] * 400, "lab", origin="lab")) is None
-    assert official(sit(tmp_path, [True] * 40, "part")) is None
+    assert official_of(sit(tmp_path, [True] * 400, "lab", origin="lab")) is None
+    assert official_of(sit(tmp_path, [True] * 40, "part")) is None
 
 
 def test_any_answer_to_116A71_earns_its_points(tmp_path):
     right = [q["problem_id"] != "116A71" for q in planned()]
-    found = official(sit(tmp_path, right))
-    assert found.points == found.possible == 400
+    found = judged(sit(tmp_path, right))
+    assert found.loc["total", ["points", "possible"]].tolist() == [400, 400]
 
 
 @pytest.mark.parametrize(("wrong", "hinges"), [(19, True), (30, False)])
@@ -108,7 +118,15 @@ def test_a_verdict_that_hinges_on_unsure_questions_says_so(tmp_path, wrong, hing
     pairs = [q["problem_id"] for q in weighted() if q["points"] == 2]
     missed = {*unsure, *pairs[:wrong]}
     rights = [q["problem_id"] not in missed for q in planned()]
-    found = official(sit(tmp_path, rights, questions=weighted()))
-    assert found.compulsory.points == 195 - 2 * wrong  # one short of 158, or more
-    assert not found.passed
-    assert found.hinges == (unsure if hinges else ())
+    found = judged(sit(tmp_path, rights, questions=weighted()))
+    # One short of 158, or more.
+    assert found["points"]["compulsory"] == 195 - 2 * wrong
+    assert not found["passed"]["total"]
+    assert found["hinges"]["total"] == (unsure if hinges else ())
+
+
+def test_the_frame_names_the_run_and_its_label(tmp_path):
+    sit(tmp_path, [True] * 400, "one", card={"label": "いち", "label_en": "One"})
+    found = igaku.study.official(tmp_path)
+    assert found["part"].tolist() == ["compulsory", "rest", "kinki", "total"]
+    assert set(found["run"]) == {"one"} and set(found["label"]) == {"One"}

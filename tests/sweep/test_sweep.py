@@ -1,7 +1,9 @@
-"""A sweep: its file, where it stands, and four real servers of the lab at once."""
+"""A sweep: its file, where it stands, and real servers of the lab at once."""
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,11 +26,13 @@ from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 from igaku.study.runs import find_runs
-from igaku.sweep import sweep_report, sweep_status, sweeping
-from igaku.sweep.sweep import read_sweep
-from igaku.sweep.sweep_status import JOB_LOCK, held, is_held, lane_lock
+from igaku.sweep import lanes, report, status
+from igaku.sweep.file import read_sweep
+from igaku.sweep.lanes import Sitting
+from igaku.sweep.locks import JOB_LOCK, held, is_held, lane_lock
+from igaku.words import word
 
-LAB = ("lab-gguf-mxfp4", "lab-mlx-8bit", "lab-mxfp4-q8", "lab-mxfp4-q4")
+LAB = ("lab-gguf-mxfp4", "lab-mxfp4-q4")  # two engines
 SHIPPED = sorted(path.stem for path in (paths.PARAMS / "sweeps").glob("*.yaml"))
 HERE, THERE = "http://127.0.0.1:1234/v1", "http://studio.local:1234/v1"
 
@@ -43,6 +47,27 @@ def written(tmp_path):
         return read_sweep(str(path), tmp_path / "outputs")
 
     return write
+
+
+def page_of(sweep):
+    """The page of a sweep: the cells of each run's row, and all of its text."""
+    page = read(sweep.outputs_dir / f"sweep-{sweep.name}.html")
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)
+    ]
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    return {row[0]: [html.unescape(cell) for cell in row] for row in rows}, text
+
+
+def at(sweep, number=0):
+    """Where one job of a sweep stands."""
+    return status.standings(sweep).iloc[number]
+
+
+def sitting(plan):
+    """The first job of a sweep, about to be made."""
+    return Sitting(plan, plan.jobs[0], "en")
 
 
 def names(sweep):
@@ -98,8 +123,8 @@ def test_models_are_dealt_to_endpoints_and_stay_there(written):
         endpoints=[HERE, THERE],
         efforts=["low", "high"],
     )
-    lanes = [{(job.model, job.endpoint) for job in lane} for lane in sweep.lanes]
-    assert lanes == [
+    dealt = [{(job.model, job.endpoint) for job in lane} for lane in sweep.lanes]
+    assert dealt == [
         {("openai-8bit", HERE), ("openai-mxfp4-gguf", HERE)},
         {("lab-mxfp4-q4", "http://lab.local:8080/v1")},
         {("safeguard-mxfp4", THERE)},
@@ -210,7 +235,7 @@ def put(
         for i, question in enumerate(questions[:n])
     ]
     sit(sweep.outputs_dir, None, job.run, questions, rows=rows, **about)
-    sweep_status.write_job(sweep.folder(job), {"state": state, "attempts": 1})
+    status.write_job(sweep.folder(job), {"state": state, "attempts": 1})
 
 
 @pytest.fixture
@@ -224,16 +249,13 @@ def test_time_left_is_that_of_the_slowest_lane(two_lanes):
     first, second, other = two_lanes.jobs
     put(two_lanes, first, n=100, total=100, minutes=10, state="done")
     put(two_lanes, other, n=5, total=100, minutes=10, state="broken")
-    found = sweep_status.standings(two_lanes)
-    assert [(each.state, each.asked, each.total) for each in found] == [
-        ("done", 100, 100),
-        ("waiting", 0, 100),
-        ("broken", 5, 100),
+    found = status.standings(two_lanes, NOON)
+    assert found[["state", "asked", "total", "left"]].to_numpy().tolist() == [
+        ["done", 100, 100, 0],
+        ["waiting", 0, 100, 100],
+        ["broken", 5, 100, 0],  # this one is over
     ]
-    told = sweep_status.totals(found, NOON)
-    assert told.per_minute == pytest.approx(10 + 0.5)
-    assert told.left == timedelta(minutes=10)  # the broken one is over
-    assert str(told) == (
+    assert status.totals(found, NOON) == (
         "1 done, 0 running, 1 broken, 0 failed, 1 waiting, 10.5 questions/min, "
         "10 min left"
     )
@@ -242,10 +264,11 @@ def test_time_left_is_that_of_the_slowest_lane(two_lanes):
 
 def test_only_the_last_ten_minutes_tell_the_pace(two_lanes):
     put(two_lanes, two_lanes.jobs[0], n=60, total=100, minutes=60)
-    told = sweep_status.totals(sweep_status.standings(two_lanes), NOON)
-    assert told.per_minute == pytest.approx(1, rel=0.1)
-    later = sweep_status.totals(sweep_status.standings(two_lanes), NOON + timedelta(1))
-    assert (later.per_minute, later.left) == (None, None)
+    told = status.totals(status.standings(two_lanes, NOON), NOON)
+    assert "1.0 questions/min" in told
+    later = NOON + timedelta(1)
+    told = status.totals(status.standings(two_lanes, later), later)
+    assert told == "0 done, 0 running, 0 broken, 0 failed, 3 waiting"
 
 
 def never():
@@ -256,8 +279,8 @@ def test_a_job_whose_process_is_gone_waits_again(two_lanes):
     job = two_lanes.jobs[0]
     put(two_lanes, job, n=3, total=9)
     with held(two_lanes.folder(job) / JOB_LOCK, "me", never):
-        assert sweep_status.standings(two_lanes)[0].state == "running"
-    gone = sweep_status.standings(two_lanes)[0]
+        assert at(two_lanes).state == "running"
+    gone = at(two_lanes)
     assert (gone.state, gone.why, gone.left) == ("waiting", "it was interrupted", 6)
 
 
@@ -271,7 +294,7 @@ def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path
     )
     code = (
         "import sys; from pathlib import Path; "
-        "from igaku import workbook; from igaku.sweep.sweep_status import held\n"
+        "from igaku import workbook; from igaku.sweep.locks import held\n"
         f"with held(Path({str(lock)!r}), 'me', print) as file:\n"
         f"    workbook.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
     )
@@ -300,7 +323,7 @@ def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
     put(two_lanes, first, n=20, total=40, outcome="truncated", state="broken")
     two_lanes.folder(second).mkdir()
     failed = {"state": "failed", "why": "Load it."}
-    sweep_status.write_job(two_lanes.folder(second), failed)
+    status.write_job(two_lanes.folder(second), failed)
     words = ["sweep", str(tmp_path / "trial.yaml"), "--status"]
     words += ["--outputs", str(two_lanes.outputs_dir)]
     shown = CliRunner().invoke(cli.app, words).output.splitlines()
@@ -326,22 +349,22 @@ def papermill(monkeypatch, tmp_path):
         told = ends.get(name) or []
         end = told.pop(0) if told else (0, "")
         if not end[0]:
-            session = {"start": sweeping.now(), "ended": "finished"}
+            session = {"start": lanes.now(), "ended": "finished"}
             told = {"status": "OK", "questions": [], "sessions": [session]}
             manifest.write(output.parent, told | execution.about)
         return end
 
     monkeypatch.setattr(workbook, "execution", execution)
     monkeypatch.setenv("IGAKU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sweeping, "PAUSE", 0.0)
-    monkeypatch.setattr(sweeping, "POLL", 0.02)
-    monkeypatch.setattr(sweeping, "PATIENCE", 0.0)
+    monkeypatch.setattr(lanes, "PAUSE", 0.0)
+    monkeypatch.setattr(lanes, "POLL", 0.02)
+    monkeypatch.setattr(lanes, "PATIENCE", 0.0)
     execution.ends, execution.started, execution.about = ends, started, {}
     return execution
 
 
 def state_of(sweep, run):
-    return sweep_status.read_job(sweep.folder(sweep.job(run)))
+    return status.read_job(sweep.folder(sweep.job(run)))
 
 
 def failing(name, sentence):
@@ -360,7 +383,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
         "openai-mxfp4-gguf": [gone, gone, gone],
     }
     with pytest.raises(IgakuError, match="safeguard-mxfp4 and openai-mxfp4-gguf did"):
-        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
+        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
     assert sorted(papermill.started) == sorted(
         ["openai-8bit"] * 2
         + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
@@ -368,29 +391,26 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
     )
     kinds = {run: state_of(plan, run)["kind"] for run in names(plan)}
     assert list(kinds.values()) == [None, "wrong_model", None, "unreachable"]
-    page = (plan.outputs_dir / "sweep-trial.md").read_text(encoding="utf-8")
-    rows = {
-        line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line
-    }
-    assert "| クラッシュ、その後完了 |" in rows["openai-8bit"]
-    assert "| 失敗 | 別のモデル |" in rows["safeguard-mxfp4"]
-    assert "| 失敗 | 接続できず (2×) |" in rows["openai-mxfp4-gguf"]
+    rows, page = page_of(plan)
+    assert rows["openai-8bit"][2] == "クラッシュ、その後完了"
+    assert rows["safeguard-mxfp4"][1:3] == ["失敗", "別のモデル"]
+    assert rows["openai-mxfp4-gguf"][1:3] == ["失敗", "接続できず (2×)"]
     assert "openai-8bit: The engine of openai-8bit crashed: see its log." in page
     assert "safeguard-mxfp4: Another model answered: load it." in page
     assert page.count("openai-mxfp4-gguf: No server answers.") == 1
-    assert "| 完了 |" in rows["mlx-community-mxfp4-q4"]
+    assert rows["mlx-community-mxfp4-q4"][1:3] == ["完了", "–"]
 
 
 def test_a_finished_job_is_left_alone_until_its_parameters_change(papermill, written):
     plan = written(models=["openai-8bit"])
     file = plan.outputs_dir.parent / "trial.yaml"
     for _ in range(2):
-        sweeping.sweep(str(file), plan.outputs_dir)
+        lanes.sweep(str(file), plan.outputs_dir)
     assert papermill.started == ["openai-8bit"]
     with held(lane_lock(HERE), "somebody", never):  # nor is its server waited for
-        assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
+        assert sitting(plan).make()["state"] == "done"
     written(models=["openai-8bit"], settings={"limit": 40})
-    sweeping.sweep(str(file), plan.outputs_dir)
+    lanes.sweep(str(file), plan.outputs_dir)
     assert len(papermill.started) == 2
 
 
@@ -400,9 +420,9 @@ def test_a_later_attempt_leaves_what_failed_for_good(papermill, written):
     papermill.ends["openai-8bit"] = [failing("NotLoaded", sentence)]
     for attempt in (1, 2, 3):
         with pytest.raises(IgakuError, match=f"openai-8bit: {sentence}"):
-            sweeping.attempt_one(plan, "openai-8bit", attempt, "en")
+            lanes.attempt_one(plan, "openai-8bit", attempt, "en")
     assert len(papermill.started) == 1
-    sweeping.attempt_one(plan, "openai-8bit", 1, "en")  # the next day
+    lanes.attempt_one(plan, "openai-8bit", 1, "en")  # the next day
     assert state_of(plan, "openai-8bit")["state"] == "done"
     assert state_of(plan, "openai-8bit")["attempts"] == 2
 
@@ -421,12 +441,12 @@ def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
     own = {"model": "openai-mxfp4-gguf", "endpoint": THERE}
     plan = written(models=["openai-8bit", "safeguard-mxfp4", own])
     monkeypatch.setattr(workbook, "execution", endless)
-    monkeypatch.setattr(sweeping, "standings", interrupted)
+    monkeypatch.setattr(lanes, "standings", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
-    found = sweep_status.standings(plan)
-    assert [each.state for each in found] == ["waiting"] * 3
-    assert [each.attempts for each in found] == [1, 0, 1]
+        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
+    found = status.standings(plan)
+    assert found.state.tolist() == ["waiting"] * 3
+    assert found.attempts.tolist() == [1, 0, 1]
 
 
 def test_a_run_of_other_weights_is_never_finished(papermill, written):
@@ -435,11 +455,11 @@ def test_a_run_of_other_weights_is_never_finished(papermill, written):
     papermill.about = {"identity": {"status": "wrong_model", "why": why}}
     for attempt in (1, 2):
         with pytest.raises(IgakuError, match="openai-8bit did not finish"):
-            sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+            lanes.sweep(str(file_of(plan)), plan.outputs_dir, "en")
         assert len(papermill.started) == attempt
     record = state_of(plan, "openai-8bit")
     assert [record[name] for name in ("kind", "why")] == ["wrong_model", why]
-    page = read(plan.outputs_dir / "sweep-trial.md")
+    _, page = page_of(plan)
     assert "wrong model (2×)" in page and "finished" not in page
 
 
@@ -451,17 +471,17 @@ def test_a_server_that_comes_back_is_waited_for(papermill, monkeypatch, written)
     plan = written(models=["openai-8bit"])
     gone = failing("ServerUnreachable", "No server answers.")
     papermill.ends["openai-8bit"] = [gone] * 5
-    monkeypatch.setattr(sweeping, "PATIENCE", 60.0)
+    monkeypatch.setattr(lanes, "PATIENCE", 60.0)
     pauses, told = [], []
 
-    def pause(stop, seconds):
+    def pause(sitting, seconds):
         if seconds:
             pauses.append(seconds)
-            told.extend((each.state, each.why) for each in sweep_status.standings(plan))
+            told.append(tuple(at(plan)[["state", "why"]]))
 
-    monkeypatch.setattr(sweeping, "PAUSE", 5.0)
-    monkeypatch.setattr(sweeping, "_pause", pause)
-    assert sweeping.sit(plan, plan.jobs[0], "en")["state"] == "done"
+    monkeypatch.setattr(lanes, "PAUSE", 5.0)
+    monkeypatch.setattr(Sitting, "pause", pause)
+    assert sitting(plan).make()["state"] == "done"
     assert pauses == [5, 10, 20, 40, 60]
     assert {*told} == {("running", "waiting for the server: No server answers.")}
     assert state_of(plan, "openai-8bit")["attempts"] == 6
@@ -472,7 +492,7 @@ def test_what_failed_by_chance_is_tried_once_more_after_the_others(papermill, wr
     gone = failing("ServerUnreachable", "No server answers.")
     papermill.ends |= {"openai-8bit": [gone], "safeguard-mxfp4": [(1, "odd")] * 4}
     with pytest.raises(IgakuError, match="^safeguard-mxfp4 did not finish"):
-        sweeping.sweep(str(file_of(plan)), plan.outputs_dir)
+        lanes.sweep(str(file_of(plan)), plan.outputs_dir)
     eight, other = "openai-8bit", "safeguard-mxfp4"
     assert papermill.started == [eight, other, other, other, eight, other]
 
@@ -481,10 +501,8 @@ def test_what_the_user_must_solve_is_not_tried_again(papermill, written):
     plan = written(models=["openai-8bit"])
     refused = failing("IgakuError", "The context is too short: load it with a longer.")
     papermill.ends["openai-8bit"] = [refused]
-    assert (
-        sweeping._persistently(plan, plan.jobs[0], "en", threading.Event()).items()
-        >= {"state": "failed", "kind": "refused", "attempts": 1}.items()
-    )
+    told = {"state": "failed", "kind": "refused", "attempts": 1}
+    assert sitting(plan).persist().items() >= told.items()
 
 
 @contextmanager
@@ -492,7 +510,7 @@ def at_work(plan, job):
     """A thread that makes the run of a job, for the time of a `with`, and its end."""
     found = []
     thread = threading.Thread(
-        target=lambda: found.append(sweeping.sit(plan, job, "en")), daemon=True
+        target=lambda: found.append(Sitting(plan, job, "en").make()), daemon=True
     )
     thread.start()
     yield found
@@ -506,7 +524,7 @@ def test_a_server_that_another_sweep_uses_is_waited_for(papermill, written, caps
     with ExitStack() as stack, held(lock, "/else/where (process 7 of far)", never):
         stack.enter_context(at_work(plan, plan.jobs[0]))
         until(lambda: "waits for /else/where" in capsys.readouterr().err)
-        each = sweep_status.standings(plan)[0]
+        each = at(plan)
         assert (each.state, papermill.started) == ("waiting", [])
         assert each.why == ("its server is at work on /else/where (process 7 of far)")
     assert papermill.started == ["openai-8bit"]
@@ -518,7 +536,7 @@ def test_a_job_that_is_under_way_elsewhere_is_waited_for(papermill, written, cap
     with ExitStack() as stack, held(lock, "process 7 of far", never):
         stack.enter_context(at_work(plan, plan.jobs[0]))
         until(lambda: "waits for process 7 of far" in capsys.readouterr().err)
-        assert sweep_status.standings(plan)[0].state == "running"
+        assert at(plan).state == "running"
         assert not papermill.started
     assert papermill.started == ["openai-8bit"]
 
@@ -528,7 +546,7 @@ def test_a_run_that_a_notebook_writes_is_waited_for(papermill, written):
     with ExitStack() as stack, locked(plan.folder(plan.jobs[0])):
         stack.enter_context(at_work(plan, plan.jobs[0]))
         until(lambda: state_of(plan, "openai-8bit").get("why"))
-        each = sweep_status.standings(plan)[0]
+        each = at(plan)
         assert each.state == "running"
         assert f"is being written by process {os.getpid()}" in each.why
         assert not papermill.started
@@ -543,12 +561,12 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
     in_the_way.touch()
     (plan.folder(plan.jobs[1]) / "job.json").mkdir(parents=True)
     with pytest.raises(IgakuError, match="^openai-8bit and safeguard-mxfp4 did not"):
-        sweeping.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "en")
     assert papermill.started == ["openai-mxfp4-gguf"]
-    page = read(plan.outputs_dir / "sweep-trial.md").replace("\\", "")
+    _, page = page_of(plan)
     assert "3 runs: failed 2, done 1." in page
     assert f"openai-8bit: {in_the_way} cannot be used" in page
-    text = sweep_report.status_text(plan)
+    text = report.status_text(plan)
     assert "is a file where a folder belongs: move it away." in text
     assert "1 done, 0 running" in text
 
@@ -558,8 +576,8 @@ def test_a_record_that_is_not_readable_is_as_none(papermill, written):
     folder = plan.folder(plan.jobs[0])
     folder.mkdir(parents=True)
     (folder / "job.json").write_bytes(b"\xff\xfe{")
-    assert sweep_status.standings(plan)[0].state == "waiting"
-    assert sweeping.sit(plan, plan.jobs[0], "en")["attempts"] == 1
+    assert at(plan).state == "waiting"
+    assert sitting(plan).make()["attempts"] == 1
 
 
 def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
@@ -582,8 +600,8 @@ def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
 
 
 def test_every_kind_of_error_has_a_word_in_the_report():
-    kinds = {*sweeping.KINDS.values(), *sweeping.FINAL}
-    assert kinds == {*sweep_report.KINDS}
+    for kind in {*lanes.KINDS.values(), *lanes.FINAL}:
+        assert word("trouble", kind, "ja") != kind
 
 
 def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
@@ -598,7 +616,8 @@ def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
     start, end = (NOON - timedelta(minutes=m) for m in (17, 0))
     done = {"ended": "finished", "start": start.isoformat(), "end": end.isoformat()}
     put(plan, job, 40, 40, state="done", sessions=[crash, done], status="OK")
-    page = sweep_report.report(plan, sweep_status.standings(plan), "en").markdown
+    report.write_report(plan)
+    _, page = page_of(plan)
     assert "crashed after 23 questions; loaded again, finished" in page
     assert "openai-8bit: The engine of openai-8bit crashed: load it again." in page
 
@@ -617,20 +636,20 @@ def test_only_what_was_loaded_again_is_said_to_be(written, kind, load, told):
     stop["end"] = (NOON - timedelta(minutes=4, seconds=30)).isoformat()
     done = {"ended": "finished", "start": (NOON - timedelta(minutes=4)).isoformat()}
     put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop, done])
-    assert sweep_report.story(sweep_status.standings(plan)[0], "en") == told
+    assert report.story(at(plan), "en") == told
     plan = written(models=["safeguard-mxfp4"], settings={"load": load})
     put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop])
-    assert "finished" not in sweep_report.story(sweep_status.standings(plan)[0], "en")
+    assert "finished" not in report.story(at(plan), "en")
 
 
-# --- four real servers at once --------------------------------------------------------
+# --- real servers at once -------------------------------------------------------------
 
 LIMIT = 20
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory):
-    """The file of a sweep over four servers that are up: two engines, four models."""
+def two(tmp_path_factory):
+    """The file of a sweep over two servers that are up: two engines, two models."""
     for slug in LAB:
         if reason := missing_engine(slug):
             pytest.skip(f"{slug} cannot be served here: {reason}")
@@ -640,7 +659,7 @@ def four(tmp_path_factory):
             {"model": slug, "endpoint": server.base_url}
             for slug, server in zip(LAB, servers, strict=True)
         ]
-        file = tmp_path_factory.mktemp("four") / "four.yaml"
+        file = tmp_path_factory.mktemp("two") / "two.yaml"
         told = {"models": entries, "settings": {"limit": LIMIT, "concurrency": 1}}
         file.write_text(yaml.safe_dump(told), encoding="utf-8")
         yield file
@@ -657,7 +676,7 @@ def answers(outputs):
     }
 
 
-def snakemake(file, outputs, folder, cores=4):
+def snakemake(file, outputs, folder, cores=2):
     """Snakemake at work on a sweep, in a process group of its own."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
     command += [
@@ -694,29 +713,29 @@ def undisturbed(file, outputs):
     return answers(outputs)
 
 
-@pytest.mark.timeout(600)  # four engines, and four notebooks three times over
-def test_a_sweep_killed_twice_ends_in_the_answers_of_one_that_was_not(four, tmp_path):
-    torn, expected = tmp_path / "torn", undisturbed(four, tmp_path / "whole")
+@pytest.mark.timeout(600)  # two engines, and two notebooks three times over
+def test_a_sweep_killed_twice_ends_in_the_answers_of_one_that_was_not(two, tmp_path):
+    torn, expected = tmp_path / "torn", undisturbed(two, tmp_path / "whole")
     assert {run: len(rows) for run, rows in expected.items()} == dict.fromkeys(
         LAB, LIMIT
     )
     n = 0
-    for cores in (4, 1):  # the second time in the middle of one run
-        n = killed_in_mid_run(snakemake(four, torn, tmp_path, cores), torn, n + 4)
-    standing = sweep_status.standings(read_sweep(str(four), torn))
-    assert not all(each.state == "done" for each in standing)
-    assert snakemake(four, torn, tmp_path).wait() == 0, (
+    for cores in (2, 1):  # the second time in the middle of one run
+        n = killed_in_mid_run(snakemake(two, torn, tmp_path, cores), torn, n + 4)
+    standing = status.standings(read_sweep(str(two), torn))
+    assert not (standing.state == "done").all()
+    assert snakemake(two, torn, tmp_path).wait() == 0, (
         tmp_path / "snakemake.log"
     ).read_text()
     assert answers(torn) == expected
     done = json.loads((torn / LAB[1] / "job.json").read_text())
     assert (done["state"], done["attempts"] > 1) == ("done", True)
-    assert "4 runs: done 4." in (torn / "sweep-four.md").read_text(encoding="utf-8")
+    assert "2 runs: done 2." in read(torn / "sweep-two.html")
 
 
-def test_the_runs_of_one_server_wait_for_each_other(four, tmp_path):
+def test_the_runs_of_one_server_wait_for_each_other(two, tmp_path):
     """Nor does a run that fails on another server hold them up, as the profile says."""
-    told = yaml.safe_load(four.read_text())
+    told = yaml.safe_load(two.read_text())
     told |= {"models": told["models"][:2], "repeats": 2, "settings": {"limit": 4}}
     file = tmp_path / "twice.yaml"
     file.write_text(yaml.safe_dump(told))

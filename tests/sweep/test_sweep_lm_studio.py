@@ -1,5 +1,6 @@
-"""Six variants overnight on a stand-in of LM Studio, where half of them go wrong."""
+"""Four variants overnight on a stand-in of LM Studio, where three of them go wrong."""
 
+import html
 import re
 
 import pytest
@@ -12,13 +13,11 @@ from igaku.errors import IgakuError
 from igaku.pages.render import write_index
 from igaku.study.audits import alarms
 from igaku.study.study import open_study
-from igaku.sweep import sweeping
+from igaku.sweep import lanes
 
 MODELS = (
     "openai-8bit",
     "openai-mxfp4-gguf",
-    "mlx-community-mxfp4-q8",
-    "mlx-community-mxfp4-q4",
     "inferenceillusionist-4bit",
     "safeguard-mxfp4",
 )
@@ -46,7 +45,7 @@ def swept(tmp_path_factory):
         file = place / "night.yaml"
         file.write_text(yaml.safe_dump(told), encoding="utf-8")
         with pytest.raises(IgakuError) as ended:
-            sweeping.sweep(str(file), place / "outputs", "en", analyse=False)
+            lanes.sweep(str(file), place / "outputs", "en", analyse=False)
         yield place / "outputs", server, str(ended.value)
 
 
@@ -56,26 +55,25 @@ def answer(asked, number):
 
 def row_of(outputs, slug):
     """The report's row of one model, its cells in order."""
-    report = (outputs / "sweep-night.md").read_text(encoding="utf-8")
-    line = next(x for x in report.splitlines() if x.startswith(f"| {slug}-calibration"))
-    return [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
+    page = (outputs / "sweep-night.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>.*?</tr>", page, re.DOTALL)
+    row = next(row for row in rows if f"{slug}-calibration</th>" in row)
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+    return list(map(html.unescape, cells))
 
 
 def reason_of(outputs, slug):
     """The sentence that the report gives for what went wrong with one model."""
-    report = (outputs / "sweep-night.md").read_text(encoding="utf-8")
-    lines = report.partition("## Reasons")[2].splitlines()
-    return next(x for x in lines if x.startswith(f"{slug}-calibration: "))
+    page = (outputs / "sweep-night.html").read_text(encoding="utf-8")
+    told = re.search(f"<p>({slug}-calibration: .*)</p>", page)[1]
+    return html.unescape(told)
 
 
-@pytest.mark.parametrize(
-    "slug", ["openai-8bit", "mlx-community-mxfp4-q8", "mlx-community-mxfp4-q4"]
-)
-def test_three_go_through(swept, slug):
+def test_one_goes_through(swept):
     outputs, _, _ = swept
-    _, state, story, asked, _, _, attempts, _ = row_of(outputs, slug)
+    _, state, story, asked, _, _, attempts, _ = row_of(outputs, "openai-8bit")
     assert (state, asked, attempts, story) == ("done", f"{N}/{N}", "1", "–")
-    found = manifest.read(outputs / f"{slug}-calibration")
+    found = manifest.read(outputs / "openai-8bit-calibration")
     assert found["identity"]["status"] == "verified"
     assert (found["effort"]["told_by"], found["effort"]["shown"]) == ("system", True)
 
@@ -132,7 +130,7 @@ def test_once_that_is_mended_the_same_command_asks_only_what_failed(swept):
     outputs, server, _ = swept
     asked, server.faults = len(server.asked), {}
     before = {path: path.read_bytes() for path in outputs.glob(f"*/{ANSWERS}")}
-    sweeping.sweep(str(outputs.parent / "night.yaml"), outputs, "en", analyse=False)
+    lanes.sweep(str(outputs.parent / "night.yaml"), outputs, "en", analyse=False)
     assert all(path.read_bytes() == kept for path, kept in before.items())
     new = {body["model"] for _, body in server.asked[asked:]}
     assert new == {"openai/gpt-oss-20b", "inferenceillusionist/gpt-oss-20b-mlx"}

@@ -1,0 +1,392 @@
+"""What the document's sentences say: numbers out of the frames, one by one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from igaku.study import frames
+from igaku.study.families import Study, label_of, unlike
+from igaku.words import LEVEL, ONE_SIDED, PASS_MARK, is_missing, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALL = 0.005  # a difference that is often called small: two of 400 questions
+FEW = 6  # names in a sentence
+# The audits that bear on what may be concluded, each in one clause.
+OPEN = (
+    "identical_replies", "wrong_weights", "other_model", "other_effort",
+    "unknown_effort", "unverified",
+)  # fmt: skip
+DOUBTS = OPEN[:3]  # which weights answered
+CARD = ("base_model", "huggingface_id", "format", "quantization", "engine")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study's frames, and its runs in two lists: asked alike, and asked otherwise."""
+
+    study: Study
+    runs: pd.DataFrame  # by the name of the run
+    pairs: pd.DataFrame
+    audit: pd.DataFrame
+    walls: pd.DataFrame
+    main: tuple[str, ...]
+    apart: tuple[str, ...]
+
+    def say(self, block: str, **numbers: Any) -> str:
+        """A sentence in the study's language."""
+        return say(block, self.study.lang, **numbers)
+
+    @cached_property
+    def sections(self) -> pd.DataFrame:
+        """The frame of sections."""
+        return frames.sections(self.study)
+
+    @cached_property
+    def strata(self) -> pd.DataFrame:
+        """The frame of strata."""
+        return frames.strata(self.study)
+
+    @cached_property
+    def official(self) -> pd.DataFrame:
+        """The frame of the official verdicts."""
+        return frames.official(self.study)
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """The frame of published figures beside those counted here."""
+        return frames.published(self.study)
+
+    @property
+    def places(self) -> dict[str, int]:
+        """The numbers of the runs that were asked alike, in their table."""
+        return {name: place for place, name in enumerate(self.main, 1)}
+
+    def label(self, name: str) -> str:
+        """A run's label as a sentence has it, without its mark."""
+        return label_of(self.study.run(name), self.study.lang)
+
+    @property
+    def done(self) -> list[str]:
+        """The finished runs among those that were asked alike."""
+        return [name for name in self.main if self.runs.at[name, "role"] == "finished"]
+
+
+def facts_of(study: Study) -> Facts:
+    """The frames of a study, read once."""
+    runs = frames.runs(study).set_index("run", drop=False)
+    main, apart = _compared(study)
+    return Facts(study, runs, frames.pairs(study), frames.audit(study),
+                 frames.walls(study), main, apart)  # fmt: skip
+
+
+def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variants that were asked as the first of them was, and the others."""
+    first = next(iter(study.variants), None)
+    alike = {
+        run.name: first is not None
+        and str(run.exam) == str(first.exam)
+        and not unlike(first, run)
+        for run in study.variants
+    }
+    main, apart = ([n for n in alike if alike[n] is kind] for kind in (True, False))
+    return tuple(main), tuple(apart)
+
+
+def short_label(facts: Facts, name: str) -> str:
+    """The label on a run's card, where no other of the runs asked alike has it."""
+    labels = [str(facts.study.run(each).card.get("label")) for each in facts.main]
+    card = facts.study.run(name).card
+    if labels.count(str(card.get("label"))) > 1:
+        return facts.label(name)
+    return str(card.get(f"label_{facts.study.lang}") or card.get("label") or name)
+
+
+def asked(facts: Facts) -> str:
+    """Who was asked what, when, and under which conditions."""
+    runs = [facts.study.run(name) for name in facts.main]
+    first = runs[0]
+    bases = Counter(str(run.card.get("base_model") or run.model) for run in runs)
+    days = sorted(
+        str(run.manifest[key])[:10]
+        for run in runs
+        for key in ("start", "end")
+        if run.manifest.get(key)
+    )
+    planned = first.planned or first.asked
+    line = None if first.is_lab else math.ceil(PASS_MARK * planned)
+    return facts.say(
+        "report_asked", n=len(runs), bases=bases.most_common(FEW), planned=planned,
+        exam=exam_name(str(first.exam), facts.study.lang), conditions=conditions(facts),
+        days=list(dict.fromkeys((*days[:1], *days[-1:]))), mark=PASS_MARK, line=line,
+    )  # fmt: skip
+
+
+def exam_name(exam: str, lang: str) -> str:
+    """An exam in words: the 116th national exam, or the lab's own."""
+    if exam.isdecimal():
+        return say("exam_national", lang, year=exam, number=int(exam) - 1906)
+    return say("exam_lab", lang) if exam == "calibration" else exam
+
+
+def conditions(facts: Facts) -> list[str]:
+    """How the runs were asked, and what of it is not on record."""
+    run = facts.study.run(facts.main[0])
+    prompt = run.settings.get("prompt") or run.manifest.get("prompt")
+    told = run.settings | {"prompt": prompt}
+    return [
+        facts.say(f"asked_{name}", value=told.get(name))
+        for name in ("shots", "prompt", "max_tokens", "reasoning_effort")
+    ]
+
+
+# --- the difference -------------------------------------------------------------------
+
+
+def evidence(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of the main families that compare two measurements."""
+    return pairs[(pairs["family"] == "finished") & ~pairs["tainted"].astype(bool)]
+
+
+def difference(facts: Facts) -> tuple[str, str]:
+    """What the main pairs show in a few words, and with the numbers.
+
+    The pair that is widest apart is told whole, and of all of them how many differ.
+    """
+    known = evidence(facts.pairs)
+    shown = int((known["adjusted"] < LEVEL).sum())
+    head = facts.say("head_difference", n=len(known), shown=shown)
+    if known.empty:
+        return head, facts.say("report_no_pair")
+    widest = int(known["difference"].abs().to_numpy().argmax())
+    told = [pair_sentence(facts, known.iloc[widest])]
+    if len(known) > 1:
+        told.append(
+            facts.say(
+                "report_pairs", n=len(known),
+                shown=shown, margin=facts.study.margin,
+                fine=int((known["not_worse_adjusted"] < ONE_SIDED).sum()),
+            )
+        )  # fmt: skip
+    return head, " ".join(told)
+
+
+def pair_sentence(facts: Facts, row: Any) -> str:
+    """A pair with its counts, interval, p and the verdict on "not worse"."""
+    told = dict(row) | {
+        "candidate": facts.label(row["candidate"]),
+        "reference": facts.label(row["reference"]),
+        "right_candidate": row["both"] + row["only_candidate"],
+        "right_reference": row["both"] + row["only_reference"],
+        "is_shown": bool(row["adjusted"] < LEVEL),
+        "is_fine": bool(row["not_worse_adjusted"] < ONE_SIDED),
+    }  # fmt: skip
+    return facts.say("report_pair", **told)
+
+
+def power(facts: Facts) -> Iterator[str]:
+    """What the questions can show: over all runs, between repeats, and of a pair."""
+    gates = frames.gates(facts.study)
+    for _, gate in gates[gates["family"] == "finished"].iterrows():
+        if facts.runs.loc[list(gate["runs"]), "counted"].all():
+            yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
+    for _, row in facts.pairs[facts.pairs["family"] == "repeats"].iterrows():
+        label = facts.label(row["reference"])
+        yield facts.say("report_noise", label=label, flips=row["flips"], n=row["n"])
+    known = frames.planning(evidence(facts.pairs))
+    for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
+        yield facts.say("report_power", **dict(row), small=SMALL)
+
+
+# --- the silence ----------------------------------------------------------------------
+
+
+def silence(facts: Facts) -> tuple[str, str]:
+    """How many replies are lost and what is known of the reason, first in few words."""
+    runs = facts.runs.loc[list(facts.main)]
+    cut = sum(
+        int((facts.study.run(name).rows["outcome"] == "truncated").sum())
+        for name in facts.main
+    )
+    told = {"lost": int(runs["lost"].sum()), "asked": int(runs["asked"].sum()),
+            "blank": int(runs["blank"].sum()), "cut": cut}  # fmt: skip
+    here = facts.walls[facts.walls["run"].isin(facts.main)]
+    if not told["lost"]:
+        return facts.say("head_no_silence"), facts.say("report_no_silence", **told)
+    if cut or here.empty:
+        return facts.say("head_cut", **told), facts.say("report_cut", **told)
+    return facts.say("head_silence"), facts.say(
+        "report_silence", **told, at_wall=int(here["replies"].sum()),
+        sharp=_sharpest(facts, here), further=_further(facts),
+        again=next(iter(_rescues(facts)), None),
+    )  # fmt: skip
+
+
+def rescues(facts: Facts) -> Iterator[str]:
+    """What became of lost questions that were asked again with a larger budget."""
+    for row in _rescues(facts):
+        yield facts.say("report_rescue", **row)
+
+
+def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
+    for _, row in frames.rescues(facts.study).iterrows():
+        yield dict(row) | {"label": facts.label(row["run"])}
+
+
+def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
+    """The run whose blank replies are all at one wall, later than every other reply."""
+    for _, row in walls[walls["replies"] == walls["blank"]].iterrows():
+        rows = facts.study.run(row["run"]).rows
+        blank = rows["blank"].fillna(False).astype(bool)
+        last = rows.loc[~blank & rows["outcome"].ne("api_error"), "seconds"].max()
+        if not is_missing(last) and last < rows.loc[blank, "seconds"].min():
+            label = facts.label(row["run"])
+            return dict(row) | {"last": float(last), "label": label}
+    return None
+
+
+def _further(facts: Facts) -> dict[str, Any] | None:
+    """How much further the wall of a model stands where its budget was larger."""
+    slug = {
+        run.name: str(run.settings.get("slug") or run.model) for run in facts.study.runs
+    }
+    for _, found in facts.walls.groupby(facts.walls["run"].map(slug), sort=False):
+        ends = found.dropna(subset=["max_tokens"]).sort_values("max_tokens")
+        if ends["max_tokens"].nunique() > 1:
+            near, far = ends.iloc[0], ends.iloc[-1]
+            card = facts.study.run(near["run"]).card
+            return {
+                "label": card.get("label") or near["run"],
+                "budget": far["max_tokens"] / near["max_tokens"],
+                "wall": far["seconds"] / near["seconds"],
+            }
+    return None
+
+
+def still_open(facts: Facts) -> str:
+    """What may not be concluded, with the reasons that are on record."""
+    place = facts.places
+    reasons: dict[str, None] = {}
+    for kind in OPEN:
+        for runs in facts.audit.loc[facts.audit["kind"] == kind, "runs"]:
+            rows = [place[name] for name in runs if name in place]
+            if rows and not (kind == "identical_replies" and len(rows) < 2):
+                told = facts.say(f"open_{kind}", rows=rows, all=len(rows) == len(place))
+                reasons[told] = None
+    return facts.say("report_open", reasons=list(reasons))
+
+
+# --- the findings, one by one ---------------------------------------------------------
+
+
+def findings(facts: Facts) -> list[str]:
+    """The study's claims as statements that hold, in the order of the seed's."""
+    each = (_range, _formats, _twins, _savings, _lines)
+    return [told for finding in each if (told := " ".join(finding(facts)))]
+
+
+def _range(facts: Facts) -> Iterator[str]:
+    scores = facts.runs.loc[facts.done, "accuracy"]
+    if len(scores) > 1:
+        counted = int(facts.runs.loc[facts.done, "counted"].sum())
+        yield facts.say("finding_range", n=len(scores), counted=counted,
+                        low=scores.min(), high=scores.max())  # fmt: skip
+
+
+def _formats(facts: Facts) -> Iterator[str]:
+    """Format and size of the runs that lost nothing, and of those that broke."""
+    runs = facts.runs.loc[list(facts.main)]
+    whole = list(runs.loc[(runs["asked"] > 0) & (runs["lost"] == 0), "run"])
+    broken = list(runs.loc[runs["status"] == "BROKEN", "run"])
+    if whole and broken:
+        cards = [facts.study.run(name).card for name in (*whole, *broken)]
+        differing = [k for k in CARD if len({str(card.get(k)) for card in cards}) > 1]
+        yield facts.say(
+            "finding_formats", whole=_kinds(facts, whole), broken=_kinds(facts, broken),
+            differing=[facts.say(f"card_{key}") for key in differing],
+        )  # fmt: skip
+
+
+def _kinds(facts: Facts, names: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        dict(facts.runs.loc[name])
+        | {"label": facts.label(name), "format": brief(facts.study, name, "format")}
+        for name in names
+    ]
+
+
+def brief(study: Study, name: str, key: str) -> str | None:
+    """A row of a card, as short as the published summary has it where there is one."""
+    run = study.run(name)
+    told = run.published.get("summary")
+    short = told.get(key) if isinstance(told, dict) else None
+    value = short or run.card.get(key)
+    return None if value is None else str(value)
+
+
+def _twins(facts: Facts) -> Iterator[str]:
+    """The pair of one weight format whose other parts have 8 and 4 bits."""
+    cards = {name: facts.study.run(name).card for name in facts.main}
+    eight, four = (
+        next((n for n in cards if bits in str(cards[n].get("quantization"))), None)
+        for bits in ("Q8", "Q4")
+    )
+    if eight and four:
+        doubts = facts.audit.loc[facts.audit["kind"].isin(DOUBTS), "runs"]
+        yield facts.say(
+            "finding_twins", eight=_kinds(facts, [eight])[0],
+            four=_kinds(facts, [four])[0],
+            is_doubted=any(eight in runs or four in runs for runs in doubts),
+        )  # fmt: skip
+
+
+def _savings(facts: Facts) -> Iterator[str]:
+    """What the smaller models save against the largest, and at what price."""
+    sizes = facts.runs.loc[facts.done, "size_gb"].dropna()
+    for name, size in sizes.iloc[1:].items():
+        known = evidence(facts.pairs)
+        base = sizes.index[0]
+        row = known[(known["reference"] == base) & (known["candidate"] == name)]
+        pair = dict(row.iloc[0]) if len(row) else None
+        yield facts.say(
+            "finding_saving", label=facts.label(str(name)), base=facts.label(base),
+            size=size, base_size=sizes.iloc[0], saved=1 - size / sizes.iloc[0],
+            pair=pair, margin=facts.study.margin,
+            is_fine=pair is not None and pair["not_worse_adjusted"] < ONE_SIDED,
+        )  # fmt: skip
+
+
+def _lines(facts: Facts) -> Iterator[str]:
+    """Who reaches the pass mark, and who is said elsewhere to."""
+    done = facts.runs.loc[facts.done]
+    judged = done[done["verdict"].notna()]
+    if len(judged):
+        best = dict(judged.iloc[int(judged["right"].to_numpy().argmax())])
+        best["label"] = facts.label(best["run"])
+        yield facts.say(
+            "finding_lines", **best, mark=PASS_MARK,
+            n=len(judged), passed=int((judged["verdict"] == "PASS").sum()),
+            is_within=best["low"] <= PASS_MARK <= best["high"],
+        )  # fmt: skip
+        yield from published_only(facts)
+
+
+def published_only(facts: Facts) -> Iterator[str]:
+    """References that were published as figures only, such as the 120B model's."""
+    from igaku.params.settings import find_card, slugs
+
+    for model in filter(None, map(find_card, slugs())):
+        card, told = (model.values.get(key) or {} for key in ("card", "published"))
+        if card.get("origin") == "reference":
+            for section, row in (told.get("sections") or {}).items():
+                yield facts.say(
+                    "finding_published", label=card.get("label", model.slug),
+                    section=section, accuracy=row["accuracy"] / 100,
+                    source=told.get("source"),
+                )  # fmt: skip

@@ -1,0 +1,224 @@
+"""Where a sweep stands: one frame, read from the folders of its runs and nothing else.
+
+So it can be asked from another terminal, of a sweep on other machines, or of one that
+was killed: a job is under way only while a process holds the lock of `job.json`, which
+may be a papermill that outlived its sweep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from igaku.ask import health, manifest
+from igaku.ask.folder import ANSWERS, Row, read_rows, replace
+from igaku.errors import IgakuError
+from igaku.study.runs import JOB
+from igaku.sweep.file import Job, Sweep
+from igaku.sweep.locks import JOB_LOCK, holder, is_held, lane_lock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATES = ("done", "running", "broken", "failed", "waiting")
+PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes now
+
+Record = dict[str, Any]
+
+
+def standings(
+    sweep: Sweep,
+    moment: datetime | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """One row a job, in the file's order: its state, its answers, what happened to it.
+
+    `total` is how many questions it has, where that can be told, `left` how many of
+    them it has still to ask, and `recent` how many it has asked since `since`, in the
+    ten minutes before the moment, which is now unless told. `troubles` are what stopped
+    it, in order; `failed` holds the reasons of runs whose folders may not tell them.
+    """
+    import pandas as pd
+
+    moment = moment or datetime.now(UTC)
+    why = failed or {}
+    found = pd.DataFrame(
+        [_standing(sweep, job, moment, why.get(job.run)) for job in sweep.jobs]
+    )
+    for name in ("since", "started", "ended"):
+        found[name] = pd.to_datetime(found[name], utc=True)
+    total = found.total.astype("Int64")
+    alike = found.extent.map(total.groupby(found.extent).first())
+    found["total"] = total.fillna(alike).fillna(found.limit.astype("Int64"))
+    left = (found.total - found.asked).clip(lower=0).fillna(0).astype(int)
+    found["left"] = left.where(found.state.isin(["waiting", "running"]), 0)
+    return found.drop(columns=["extent", "limit"])
+
+
+def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
+    folder = sweep.folder(job)
+    record, told = read_job(folder), read_manifest(folder)
+    rows, damage = _rows_of(folder)
+    state, why = _state(sweep, job, record)
+    troubles = troubles_of(record, told, rows)
+    if failure and state != "failed":
+        state, why = "failed", failure
+        troubles.append({"kind": "other", "asked": len(rows), "why": why})
+    recent = [t for row in rows if (t := when(row.get("asked_at"))) and t <= moment]
+    recent = [asked for asked in recent if moment - asked <= PACE]
+    asked = job.parameters
+    return {
+        "run": job.run,
+        "model": job.model,
+        "lane": job.lane,
+        "endpoint": job.endpoint,
+        "state": state,
+        "why": damage or why,
+        "asked": len(rows),
+        "total": len(told.get("questions") or ()) or None,
+        "lost": health.lost(Counter(row["outcome"] for row in rows)),
+        "recent": len(recent),
+        "since": min(recent, default=None),
+        "speed": _speed(rows, told),
+        "attempts": int(record.get("attempts", 0)),
+        "started": when(record.get("started")),
+        "ended": when(record.get("ended")),
+        "damage": damage,
+        "cause": told.get("cause"),
+        "loads": bool(asked.get("load")),
+        "troubles": troubles,
+        "finished": _finished(told),
+        # What decides how many questions a run has; jobs alike in it ask as many.
+        "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
+        "limit": asked.get("limit"),
+    }
+
+
+def _state(sweep: Sweep, job: Job, record: Record) -> tuple[str, str | None]:
+    """The state of a job, and the sentence that goes with it."""
+    state, why = str(record.get("state", "waiting")), record.get("why")
+    if is_held(sweep.folder(job) / JOB_LOCK):
+        return "running", why
+    if state == "running":
+        state, why = "waiting", "it was interrupted"
+    if state == "waiting" and (other := holder(lane_lock(job.endpoint))):
+        own = [str(sweep.folder(each)) for each in sweep.jobs]
+        if other.partition(" (")[0] not in own:
+            why = f"its server is at work on {other}"
+    return state, why
+
+
+def _rows_of(folder: Path) -> tuple[list[Row], str | None]:
+    try:
+        if folder.is_file():
+            return [], f"{folder} is a file where a folder belongs: move it away."
+        return read_rows(folder / ANSWERS), None
+    except IgakuError as damaged:
+        return [], str(damaged)
+    except OSError as refused:
+        return [], f"{folder} cannot be read: {refused.strerror}."
+
+
+def _speed(rows: Sequence[Row], told: Mapping[str, Any]) -> float | None:
+    """Questions per minute while it asked, pauses left out."""
+    seconds = sum(row.get("seconds") or 0 for row in rows)
+    width = (told.get("settings") or {}).get("concurrency") or 1
+    return len(rows) * 60 * width / seconds if seconds else None
+
+
+def troubles_of(
+    record: Record, told: Mapping[str, Any], rows: Sequence[Row]
+) -> list[Record]:
+    """What stopped a job, in order: attempts that failed, and sessions within one."""
+    history = list(record.get("history") or [])
+    known = {past.get("why") for past in history}
+    for session in told.get("sessions") or []:
+        if session.get("ended") == "stopped" and session.get("why") not in known:
+            end = str(session.get("end"))
+            asked = sum(str(row.get("asked_at")) <= end for row in rows)
+            past = {"kind": session.get("kind"), "why": str(session.get("why"))}
+            history.append(past | {"moment": end, "asked": asked})
+    return sorted(history, key=lambda trouble: str(trouble.get("moment")))
+
+
+def _finished(told: Mapping[str, Any]) -> str | None:
+    """When the session that finished a run was begun."""
+    begun = [
+        str(session.get("start", ""))
+        for session in told.get("sessions") or []
+        if session.get("ended") == "finished"
+    ]
+    return max(begun, default=None)
+
+
+# --- the files ------------------------------------------------------------------------
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a job's run; empty where there is none to read."""
+    try:
+        return manifest.read(folder) or {}
+    except OSError:
+        return {}
+
+
+def read_job(folder: Path) -> Record:
+    """What is on record of a job; empty when it never began."""
+    try:
+        found = json.loads((folder / JOB).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_job(folder: Path, record: Record) -> None:
+    """Put the record of a job in the place of the old one."""
+    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+    replace(folder / JOB, text.encode("utf-8", "replace"))
+
+
+# --- pace -----------------------------------------------------------------------------
+
+
+def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
+    """A sweep in one line: its jobs by state, its pace, and the time that is left."""
+    lanes = found.groupby("lane").agg(
+        recent=("recent", "sum"), since=("since", "min"), left=("left", "sum")
+    )
+    seconds = ((moment or datetime.now(UTC)) - lanes.since).dt.total_seconds()
+    paces = (60 * lanes.recent / seconds.clip(lower=1)).dropna()
+    told = [f"{(found.state == state).sum()} {state}" for state in STATES]
+    if len(paces):
+        told.append(f"{paces.sum():.1f} questions/min")
+        if found.state.isin(["running", "waiting"]).any():
+            # A lane that has not begun goes as the others; the slowest ends last.
+            usual = paces.reindex(lanes.index).fillna(paces.mean())
+            minutes = float((lanes.left / usual).max())
+            told.append(f"{duration(timedelta(minutes=minutes))} left")
+    return ", ".join(told)
+
+
+def when(text: object) -> datetime | None:
+    """A moment as the files of a run write it; None where there is none."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def duration(span: timedelta) -> str:
+    """A length of time as one says it.
+
+    >>> duration(timedelta(minutes=95))
+    '1 h 35 min'
+    """
+    minutes = round(span / timedelta(minutes=1))
+    if minutes < 1:
+        return f"{round(span.total_seconds())} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
