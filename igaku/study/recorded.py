@@ -22,8 +22,14 @@ from igaku.ask.folder import ANSWERS, LOCK, MANIFEST, Row, encoded, locked, repl
 from igaku.ask.manifest import FORMAT, Manifest, environment, write
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, exam_hashes, load_exam
-from igaku.params.fields import RULES
-from igaku.params.settings import ModelFile, find_card, run_name, slugified, slugs
+from igaku.params.settings import (
+    ModelFile,
+    checked,
+    find_card,
+    run_name,
+    slugified,
+    slugs,
+)
 from igaku.reading.answer import Graded, outcome_of
 from igaku.server.reply import Reply
 from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN
@@ -31,6 +37,7 @@ from igaku.study.lines import CREDITED
 from igaku.study.recordings import (
     Recording,
     by_problem,
+    clipped,
     content_of,
     disagreeing,
     error_of,
@@ -50,7 +57,6 @@ BASELINES = {
 IN_ENGLISH = ("translate_chatgpt-en",)
 # Of answers.jsonl, in its order.
 FIELDS = [n for n in COLUMNS if n not in (*FROM_RUN, *DERIVED, *FROM_PLAN)]
-CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def import_recorded(
     warning. The same import again leaves the same bytes; a folder with anything else in
     it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
-    exam, run = RULES["exam"]("year", year), _checked_slug(slug)
+    exam, run = checked("exam", year, "year"), _checked_slug(slug)
     recordings = recordings_of(files, prompt)
     source = _source(run, recordings)
     questions = load_exam(exam, data_dir=data_dir, language=source.language)
@@ -161,7 +167,7 @@ def import_folder(
 
 
 def _checked_slug(slug: str) -> str:
-    run: str = RULES["run"]("slug", slug)
+    run: str = checked("run", slug, "slug")
     if not run:
         raise IgakuError("slug is empty: give the run's folder a name.")
     return run
@@ -332,26 +338,8 @@ def _counted(readings: Sequence[Reading], planned: int) -> Manifest:
         "correct": sum(row["correct"] is True for row in rows),
         "graded_here": sum(not _is_graded(reading.record) for reading in readings),
         "regraded": [told for reading in readings if (told := reading.regraded)],
-        "clipped": _clipped([reading.record for reading in readings]),
+        "clipped": clipped([reading.record for reading in readings]),
     }
-
-
-def _clipped(records: Sequence[Row]) -> dict[str, int | None]:
-    """How many texts have the recorder's full length, and so may be cut off there.
-
-    0 where a longer text shows that nothing was cut; None where none was recorded.
-
-    >>> _clipped([{"response": "x" * 200}, {"response": "a"}])
-    {'response': 1, 'reasoning': None}
-    """
-    counts: dict[str, int | None] = {}
-    for name, limit in CLIPPED_AT.items():
-        texts = [record[name] for record in records if record.get(name) is not None]
-        lengths = [len(text) for text in texts]
-        is_longest = max(lengths, default=0) == limit
-        cut = lengths.count(limit) if is_longest else 0
-        counts[name] = cut if lengths else None
-    return counts
 
 
 def _told(recordings: Sequence[Recording]) -> Manifest:

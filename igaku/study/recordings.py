@@ -21,6 +21,7 @@ NAMES = (
     re.compile(r"(?P<exam>\d{3})-[A-F]_(?P<stem>.+)\.jsonl?"),  # IgakuQA's own
 )
 FAILED = "ERROR"  # a recorder's word for a request without a reply
+CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 
 
 @dataclass(frozen=True)
@@ -259,3 +260,21 @@ def _tally(records: Sequence[Row]) -> dict[str, int]:
         "errors": len(records) - len(replies),
         "empty_responses": sum(not content_of(reply).strip() for reply in replies),
     }
+
+
+def clipped(records: Sequence[Row]) -> dict[str, int | None]:
+    """How many texts have the recorder's full length, and so may be cut off there.
+
+    0 where a longer text shows that nothing was cut; None where none was recorded.
+
+    >>> clipped([{"response": "x" * 200}, {"response": "a"}])
+    {'response': 1, 'reasoning': None}
+    """
+    counts: dict[str, int | None] = {}
+    for name, limit in CLIPPED_AT.items():
+        texts = [record[name] for record in records if record.get(name) is not None]
+        lengths = [len(text) for text in texts]
+        is_longest = max(lengths, default=0) == limit
+        cut = lengths.count(limit) if is_longest else 0
+        counts[name] = cut if lengths else None
+    return counts
