@@ -24,8 +24,14 @@ from igaku.ask.manifest import FORMAT, Manifest, environment, write
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.questions import Question, exam_hashes, load_exam
-from igaku.params.fields import RULES
-from igaku.params.settings import ModelFile, find_card, run_name, slugified, slugs
+from igaku.params.settings import (
+    ModelFile,
+    checked,
+    find_card,
+    run_name,
+    slugified,
+    slugs,
+)
 from igaku.reading.answer import Graded, outcome_of
 from igaku.server.reply import Reply
 from igaku.study.lines import CREDITED
@@ -120,7 +126,7 @@ def import_recorded(
     warning. The same import again leaves the same bytes; a folder with anything else in
     it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
-    exam, run = RULES["exam"]("year", year), _checked_slug(slug)
+    exam, run = checked("exam", year, "year"), _checked_slug(slug)
     recordings = _recordings(files, prompt)
     source = _source(run, recordings)
     questions = load_exam(exam, data_dir=data_dir, language=source.language)
@@ -174,7 +180,7 @@ def import_folder(
 
 
 def _checked_slug(slug: str) -> str:
-    run: str = RULES["run"]("slug", slug)
+    run: str = checked("run", slug, "slug")
     if not run:
         raise IgakuError("slug is empty: give the run's folder a name.")
     return run
