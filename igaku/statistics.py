@@ -341,8 +341,7 @@ def _splits(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every number of flips, every split of it, and how probable both together are."""
     _discordant(-discordance, difference, discordance)
-    numbers = np.arange(n + 1)
-    numbers = numbers[binom.pmf(numbers, n, discordance) > UNLIKELY]
+    numbers = np.flatnonzero(binom.pmf(range(n + 1), n, discordance) > UNLIKELY)
     flips = np.repeat(numbers, numbers + 1)
     against = np.concatenate([np.arange(number + 1) for number in numbers])
     tilt = (discordance + difference) / (2 * discordance)
