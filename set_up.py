@@ -10,243 +10,197 @@ import fcntl
 import hashlib
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-STAMP = VENV / "igaku.json"
-LOG = VENV / "set-up.log"
-PYTHON = VENV / "bin" / "python"
-
+PYTHON, STAMP, LOG = VENV / "bin" / "python", VENV / "igaku.json", VENV / "set-up.log"
 OLDEST, NEWEST = (3, 11), (3, 13)
 
-# Where an engine of the lab cannot be had, it is left out and not the whole set-up.
+# The lock is installed in these parts, each entry in the first that names it. One is
+# published as source alone: the lock's own setuptools builds it.
+PARTS = {
+    "the engine mlx": ("mlx", "mlx-cpu", "mlx-metal", "mlx-lm"),
+    "the engine llama.cpp": ("xllamacpp",),
+    "one package to build": ("connection-pool",),
+    "the locked packages": (),
+}
+# An engine of the lab that cannot be had is left out: what shows that it works, and
+# what it needs.
 ENGINES = {
-    "mlx": ("mlx", "mlx-cpu", "mlx-metal", "mlx-lm"),
-    "llama.cpp": ("xllamacpp",),
+    "the engine mlx": (
+        "import mlx.core",
+        "Linux with glibc 2.35 or newer, or macOS 14 or newer on Apple silicon",
+    ),
+    "the engine llama.cpp": (
+        "import xllamacpp",
+        "Linux with glibc on x86-64 or arm64, or macOS 13 or newer",
+    ),
 }
-MODULES = {"mlx": "mlx.core", "llama.cpp": "xllamacpp"}
-NEEDS = {
-    "mlx": "Linux with glibc 2.35 or newer, or macOS 14 or newer on Apple silicon",
-    "llama.cpp": "Linux with glibc on x86-64 or arm64, or macOS 13 or newer",
-}
-# Snakemake needs one package that is published as source alone: the lock's setuptools
-# builds it, once the rest is there.
-SOURCE = ("connection-pool",)
 NO_BUILD = "No matching distribution found"
+STAGES = 2 + len(PARTS)
 
 
-class SetUpError(Exception):
-    """A reason why no environment can be built, and what to do about it."""
-
-
-def main() -> int:
-    """Make `.venv` match the lock; the exit status of the script."""
+def main() -> str | int:
+    """Make `.venv` match the lock; what the script ends with."""
+    version = sys.version_info[:2]
+    if not OLDEST <= version <= NEWEST:
+        return (
+            f"igaku: this is Python {version[0]}.{version[1]} and one of 3.{OLDEST[1]} "
+            f"to 3.{NEWEST[1]} is needed: name it, as in "
+            f"`make PYTHON=python3.{NEWEST[1]} run`"
+        )
     try:
-        check_python(sys.version_info[:2])
         with (ROOT / ".venv.lock").open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)  # two makes at once take turns
             bring_up_to_date()
-    except SetUpError as problem:
-        say(str(problem))
-        return 1
     except OSError as problem:
-        say(f"{problem.strerror}: {problem.filename}; set right and run make again")
-        return 1
+        return f"igaku: {problem.strerror}: {problem.filename}; mend it"
     except KeyboardInterrupt:
-        say("interrupted; the next make starts over")
-        return 130
+        return "\nigaku: interrupted; the next make starts over"
     return 0
-
-
-def check_python(version: tuple[int, ...]) -> None:
-    """Refuse a Python that the locked packages are not built for."""
-    if not OLDEST <= version <= NEWEST:
-        oldest, newest, this = (f"{v[0]}.{v[1]}" for v in (OLDEST, NEWEST, version))
-        raise SetUpError(
-            f"this is Python {this} and one of {oldest} to {newest} is needed: "
-            f"name it, as in `make PYTHON=python{newest} run`"
-        )
 
 
 def bring_up_to_date() -> None:
     """Build whatever the stamp in `.venv` does not vouch for."""
-    wanted, found = fingerprint(), read_stamp()
+    digests = {
+        name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+        for name in ("requirements.lock", "pyproject.toml")
+    }
+    python = f"{platform.python_version()} {platform.machine()}"
+    # A moved environment still points to where it was.
+    wanted = {**digests, "python": python, "place": str(VENV)}
+    try:
+        found = json.loads(STAMP.read_text()) if PYTHON.exists() else {}
+    except (OSError, ValueError):
+        found = {}
     if found == wanted:
         return
-    if {**found, "project": ""} != {**wanted, "project": ""}:
+    if {**found, "pyproject.toml": ""} != {**wanted, "pyproject.toml": ""}:
         make_venv()
-        install_lock()
-        register_kernel()
-    install_project()
-    write_stamp(wanted)
-
-
-def fingerprint() -> dict[str, str]:
-    """What an environment depends on: when one of them changes, it is out of date."""
-    return {
-        "lock": digest("requirements.lock"),
-        "project": digest("pyproject.toml"),
-        "python": f"{platform.python_version()} {platform.machine()}",
-        "place": str(VENV),  # a moved environment still points to where it was
-    }
-
-
-def digest(name: str) -> str:
-    """The SHA-256 of a file of this checkout."""
-    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
-
-
-def read_stamp() -> dict[str, str]:
-    """The fingerprint of the finished environment; empty when there is none."""
-    try:
-        found = json.loads(STAMP.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and PYTHON.exists() else {}
-
-
-def write_stamp(content: dict[str, str]) -> None:
-    """Leave the stamp; without a fingerprint it says only that the folder is ours."""
-    STAMP.write_text(json.dumps(content, indent=1) + "\n")
+        for number, name in enumerate(reversed(PARTS), 2):
+            install(number, name)
+    here = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    if run(f"{STAGES} of {STAGES}: igaku itself", *pip(*here))[0]:
+        fail("igaku itself could not be installed")
+    STAMP.write_text(json.dumps(wanted, indent=1))
 
 
 def make_venv() -> None:
     """An empty environment, in place of an unfinished or outdated one of ours."""
     if VENV.exists() and not STAMP.exists() and any(VENV.iterdir()):
-        raise SetUpError(
-            ".venv was not made by this Makefile and is left alone: "
-            "move it away and run make again"
-        )
-    say("setting up .venv, once; this takes a few minutes")
+        fail(".venv was not made by this Makefile: move it away and run make again")
+    print("igaku: setting up .venv, once; this takes a few minutes", file=sys.stderr)
     shutil.rmtree(VENV, ignore_errors=True)
     VENV.mkdir(exist_ok=True)
-    write_stamp({})
-    if run(sys.executable, "-m", "venv", str(VENV))[0] or not has_pip():
-        raise SetUpError(
-            "python3 could not make a virtual environment: install its venv module "
-            "(on Debian and Ubuntu the package python3-venv) and run make again"
+    STAMP.write_text("{}")  # the folder is ours
+    command = (sys.executable, "-m", "venv", str(VENV))
+    if run(f"1 of {STAGES}: an empty environment", *command)[0] or not PYTHON.exists():
+        fail(
+            "python3 could not make a virtual environment: install its venv module (on "
+            "Debian and Ubuntu the package python3-venv) and run make again"
         )
 
 
-def has_pip() -> bool:
-    """Whether pip came with the environment, which Debian's bare python3 lacks."""
-    return run(str(PYTHON), "-m", "pip", "--version")[0] == 0
-
-
-def install_lock() -> None:
-    """Install the locked packages, each engine by itself."""
-    parts = split_lock((ROOT / "requirements.lock").read_text())
-    source = parts.pop("source")
-    built = ("--no-build-isolation", "--no-binary", ",".join(SOURCE))
-    if install_part(parts.pop(""))[0] or install_part(source, *built)[0]:
-        fail("the locked packages could not be installed")
-    for engine, lines in parts.items():
-        status, output = install_part(lines)
-        if status and NO_BUILD not in output:
-            fail(f"{engine} could not be installed")
-        if status or not is_importable(engine):
-            say(left_out(engine))
+def install(number: int, name: str) -> None:
+    """Install one part of the lock, which is complete: nothing is resolved."""
+    lines = split_lock((ROOT / "requirements.lock").read_text())[name]
+    part = VENV / "part.txt"
+    part.write_text("\n".join(lines) + "\n")
+    wheels = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    if name == "one package to build":
+        wheels += ["--no-build-isolation", "--no-binary", ",".join(PARTS[name])]
+    packages = sum(line[:1] not in ("", " ", "#") for line in lines)
+    status, output = run(
+        f"{number} of {STAGES}: {name}", *pip(*wheels, "-r", str(part)), of=packages
+    )
+    if status and not (name in ENGINES and NO_BUILD in output):
+        fail(f"{name} could not be installed: check the network and the disk")
+    # The markers in the lock can pass over all of an engine.
+    if name in ENGINES and (status or run("", PYTHON, "-c", ENGINES[name][0])[0]):
+        libc = " ".join(platform.libc_ver()).strip() or platform.system()
+        here = f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else libc
+        print(
+            f"igaku: {name} is left out, and its models with it: it needs "
+            f"{ENGINES[name][1]}; this is {platform.machine()}, {here}",
+            file=sys.stderr,
+        )
 
 
 def split_lock(text: str) -> dict[str, list[str]]:
-    """The lock's lines by engine; the key "" holds what every machine needs.
-
-    Another, "source", holds what of that has to be built.
-    """
-    groups = {**ENGINES, "source": SOURCE}
-    owner = {name: group for group, names in groups.items() for name in names}
-    parts: dict[str, list[str]] = {"": [], "source": []}
-    part = parts[""]
+    """The lines of the lock by the part they belong to."""
+    owner = {name: part for part, names in PARTS.items() for name in names}
+    lines: dict[str, list[str]] = {part: [] for part in PARTS}
+    part = "the locked packages"
     for line in text.splitlines():
         if line and line[0] not in " #":
-            part = parts.setdefault(owner.get(line.split("==")[0], ""), [])
-        part.append(line)
-    return parts
+            part = owner.get(line.split("==")[0], "the locked packages")
+        lines[part].append(line)
+    return lines
 
 
-def install_part(lines: list[str], *options: str) -> tuple[int, str]:
-    """Install some entries of the lock, which is complete: nothing is resolved."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "requirements.txt"
-        path.write_text("\n".join(lines) + "\n")
-        wheels = ("--only-binary", ":all:", *options)
-        return pip("--no-deps", "--require-hashes", *wheels, "-r", str(path))
+def pip(*options: str) -> tuple[str, ...]:
+    """A command of the environment's pip, with the index the machine is set up for."""
+    return (str(PYTHON), "-m", "pip", "install", "--no-input", *options)
 
 
-def install_project() -> None:
-    """Install igaku itself in place, with the setuptools of the lock."""
-    if pip("--no-deps", "--no-build-isolation", "--editable", str(ROOT))[0]:
-        fail("igaku itself could not be installed")
-
-
-def register_kernel() -> None:
-    """Name this environment's Python as the kernel `python3` inside it."""
-    options = ("--sys-prefix", "--name", "python3", "--display-name", "igaku")
-    if run(str(PYTHON), "-m", "ipykernel", "install", *options)[0]:
-        fail("the Jupyter kernel could not be registered")
-
-
-def is_importable(engine: str) -> bool:
-    """Whether an engine is there: the lock's markers can pass over all of it."""
-    return run(str(PYTHON), "-c", f"import {MODULES[engine]}")[0] == 0
-
-
-def left_out(engine: str) -> str:
-    """The sentence that says which engine is missing on this machine, and why."""
-    libc = " ".join(platform.libc_ver()).strip()
-    here = f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else libc
-    return (
-        f"{engine} is left out, and its models with it: it needs {NEEDS[engine]}; "
-        f"this is {platform.machine()}, {here or platform.system()}"
-    )
-
-
-def pip(*options: str) -> tuple[int, str]:
-    """Run the environment's pip, with the index that the machine is set up for."""
-    return run(str(PYTHON), "-m", "pip", "install", "--no-input", *options)
-
-
-def run(*command: str) -> tuple[int, str]:
-    """Run a command into the log, counting pip's packages; its status and output."""
-    output, count = [], 0
-    with LOG.open("a") as log:
-        log.write(f"\n$ {' '.join(command)}\n")
+def run(stage: str, *command: object, of: int = 0) -> tuple[int, str]:
+    """Run a command into the log, showing how far it is; its status and its output."""
+    begun, before, output = time.monotonic(), installed(), ""
+    pace = 1 if sys.stderr.isatty() else 15  # a log keeps every line
+    with LOG.open("a+") as log:
+        start = log.tell()
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*map(str, command)], stdout=log, stderr=subprocess.STDOUT
         )
-        for line in process.stdout or ():
-            log.write(line)
-            output.append(line)
-            if line.startswith("Collecting "):
-                count += 1
-                show(f"{count} packages")
-    show("")
-    return process.wait(), "".join(output)
+        try:
+            while process.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(pace)
+                log.seek(start)
+                output = log.read()
+                done = progress(output, of, installed() - before)
+                if stage:
+                    told = f"{stage}{done}, {time.monotonic() - begun:.0f} s"
+                    show(told, is_last=process.returncode is not None)
+        finally:
+            process.kill()
+    return process.returncode, output
 
 
-def show(state: str) -> None:
-    """Keep one line of a terminal up to date; a log gets no such lines."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{state}", end="", file=sys.stderr, flush=True)
+def installed() -> int:
+    """How many packages are in the environment."""
+    return len(list(VENV.glob("lib/python*/site-packages/*.dist-info")))
 
 
-def fail(what: str) -> None:
-    """Stop, with the last lines of the log for the reason."""
-    sys.stderr.write("".join(LOG.read_text().splitlines(keepends=True)[-12:]))
-    raise SetUpError(
-        f"{what}: see the lines above, check the network and the disk, and run make "
-        "again"
+def progress(output: str, of: int, there: int) -> str:
+    """How many packages pip has fetched, then installed, of those meant for here."""
+    ignored, fetched = (
+        len(re.findall(rf"^{word} ", output, re.MULTILINE))
+        for word in ("Ignoring", "Collecting")
     )
+    done = f"{there} installed" if there else f"{fetched} fetched"
+    return f", {done} of {of - ignored}" if of else ""
 
 
-def say(sentence: str) -> None:
-    """Tell the user one thing."""
-    print(f"igaku: {sentence}", file=sys.stderr, flush=True)
+def show(state: str, is_last: bool) -> None:
+    """Keep one line of a terminal up to date; in a log each state is a line."""
+    is_seen = sys.stderr.isatty()
+    end = "\n" if is_last or not is_seen else ""
+    print("\r\033[K" * is_seen + state, end=end, file=sys.stderr, flush=True)
+
+
+def fail(why: str) -> None:
+    """End in a sentence, after the last lines of the log."""
+    if LOG.exists():
+        print("\n".join(LOG.read_text().splitlines()[-12:]), file=sys.stderr)
+    sys.exit(f"igaku: {why}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ class IgakuError(Exception):
 
     kind = "other"
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the sentence, without the trace above it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ServerUnreachable(IgakuError):
     """No reply came: the connection failed, broke off, or took too long."""

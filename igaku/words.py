@@ -108,12 +108,12 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     for name in shown.columns:
         told = partial(_escaped, kind=unit_of(name, shown.columns))
         style = style.format(told, subset=[name])
-    # Columns that are values themselves, as unstack makes them, are told as such.
-    values = known["values"].get(frame.columns.name, {})
-    heads = {name: _escaped(_word(values, name, lang)) for name in values}
-    told = partial(_heads, lang=lang)
-    style = style.format_index(_escaped, axis=0)
-    style = style.format_index(lambda name: heads.get(name) or told(name), axis=1)
+    # An index of values, as groupby and unstack make it, is told as they are.
+    for level, kind in enumerate(frame.index.names):
+        told = partial(_named_value, kind=kind, lang=lang)
+        style = style.format_index(told, axis=0, level=level)
+    told = partial(_head, kind=frame.columns.name, lang=lang)
+    style = style.format_index(told, axis=1)
     if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
         style = style.hide(axis="index")
     sides = [f".col{i}" for i in range(frame.shape[1]) if holds_words(shown.iloc[:, i])]
@@ -141,6 +141,15 @@ def _escaped(value: object, kind: str | None = None) -> str:
 
 def _named(axis: pd.Index, lang: str) -> list[str | None]:
     return [None if name is None else _heads(name, lang) for name in axis.names]
+
+
+def _named_value(value: object, kind: object, lang: str) -> str:
+    return _escaped(_word(_words()["values"].get(kind, {}), value, lang))
+
+
+def _head(name: object, kind: object, lang: str) -> str:
+    is_value = name in _words()["values"].get(kind, {})
+    return _named_value(name, kind, lang) if is_value else _heads(name, lang)
 
 
 def _heads(name: object, lang: str) -> str:

@@ -14,18 +14,15 @@ hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
 
 
-# Files whose tests take longest: begun first, so that none is left for the end.
-LONGEST = (
-    *("test_sweep", "test_run", "test_sweep_lm_studio", "test_browser"),
-    *("test_jupyterlab", "test_notebooks", "test_report", "test_run_crash"),
-    *("test_rescue", "test_pairs", "test_run_lm_studio", "test_lmstudio"),
-)
+# Folders whose tests take longest, as they execute notebooks and open browsers: begun
+# first, so that none is left for the end.
+LONGEST = ("sweep", "ask", "workbook", "pages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first."""
+    """Put the folders that take longest first."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")

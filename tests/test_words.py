@@ -152,6 +152,8 @@ def test_columns_that_are_values_are_told_as_values():
     shown = printed(wide, "ja").to_html()
     assert word("outcome", "empty", "ja") in shown
     assert ">empty<" not in shown
+    tall = printed(frame.groupby(["outcome", "run"]).size().to_frame(), "ja").to_html()
+    assert word("outcome", "empty", "ja") in tall
 
 
 def test_row_numbers_are_left_out_and_names_are_not():

@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from igaku.shown import Picture, kind_of_number, picture, say
-from igaku.study.scoring import PASS_MARK
+from igaku.study.former_scoring import PASS_MARK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,9 +25,9 @@ from igaku.figures.plots_study import (
 )
 from igaku.shown import Picture, is_missing, say
 from igaku.study import former_levels as levels
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.former_lines import MOST_KINKI, Official, Part, official
-from igaku.study.scoring import PASS_MARK, TOTAL, WORDS
+from igaku.study.former_scoring import PASS_MARK, TOTAL, WORDS
 from igaku.study.study import Study, role, size_gb
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from igaku import shown
 from igaku.figures.plots import MARKERS, styles
 from igaku.shown import Picture, kind_of_number, picture, plain, say
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.study import Study, role
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The quantization lab: a tiny gpt-oss, its exam, its quantizations and servers."""
+"""The quantization lab: a tiny gpt-oss, its quantizations and servers."""

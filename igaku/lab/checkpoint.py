@@ -7,6 +7,7 @@ The experts may be plain (expert, in, out), as igaku trains them, or MXFP4 `_blo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,11 +65,10 @@ class Checkpoint:
     @cached_property
     def parameters(self) -> int:
         """How many weights there are, biases, norms and sinks included."""
-        return sum(
-            int(np.prod(stored.shape, dtype=np.int64)) * (2 if _is_codes(name) else 1)
-            for name, stored in self.tensors.items()
-            if not name.endswith("_scales")
-        )
+        sizes = {name: math.prod(t.shape) for name, t in self.tensors.items()}
+        codes = sum(size for name, size in sizes.items() if name.endswith("_blocks"))
+        scales = sum(size for name, size in sizes.items() if name.endswith("_scales"))
+        return sum(sizes.values()) + codes - scales  # a byte holds two codes
 
     def raw(self, name: str) -> Encoded:
         """A tensor as it is stored."""
@@ -135,8 +135,10 @@ class Checkpoint:
         return float(theta), None if kind == "default" else scaling
 
 
-def _is_codes(name: str) -> bool:
-    return name.endswith("_blocks")
+def expert_place(path: str) -> tuple[int, str]:
+    """The layer and part of "model.layers.3.mlp.experts.gate_proj": (3, "gate")."""
+    pieces = path.split(".")
+    return int(pieces[2]), pieces[-1].removesuffix("_proj")
 
 
 def _expert_stem(layer: int, part: str) -> str:

@@ -104,18 +104,15 @@ def run_llama_cpp(folder: Path, name: str, host: str, port: int) -> None:
     params.model_alias = {name}
     params.hostnames, params.port = [host], port
     params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
-    threads = _threads(folder / FILE_NAME)
+    # Threads of so small a model would mostly wait for each other.
+    is_small = (folder / FILE_NAME).stat().st_size < SMALL
+    threads = 1 if is_small else os.cpu_count() or 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 256
     params.fit_params, params.ui, params.warmup = False, False, False
     server = xllamacpp.Server(params)  # must stay referenced: it stops when freed
     print(f"serving at {server.listening_address}", flush=True)
     threading.Event().wait()
-
-
-def _threads(model: Path) -> int:
-    """One for a model so small that threads would mostly wait for each other."""
-    return 1 if model.stat().st_size < SMALL else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import Checkpoint
+from igaku.lab.checkpoint import Checkpoint, expert_place
 
 CLAMP, SLOPE = 7.0, 1.702  # of gpt-oss's SwiGLU
 PREFILL_ROWS = 8
@@ -74,7 +74,7 @@ def plain_weights(checkpoint: Checkpoint) -> dict[str, Array]:
         if component != "experts":
             weights[f"{path}.weight"] = checkpoint.float32(f"{path}.weight")
             continue
-        layer, part = int(path.split(".")[2]), path.split(".")[-1].split("_")[0]
+        layer, part = expert_place(path)
         weights[f"{path}.weight"] = checkpoint.expert_values(layer, part)
         weights[f"{path}.bias"] = checkpoint.expert_bias32(layer, part)
     return weights

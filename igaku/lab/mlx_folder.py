@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part
+from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part, expert_place
 from igaku.lab.recipes import Coding
 from igaku.lab.tensorfile import Encoded, write_tensors
 
@@ -56,7 +56,7 @@ def _float32(checkpoint: Checkpoint) -> Callable[[str], Encoded]:
 def _experts(
     checkpoint: Checkpoint, part: Part, coding: Coding | None
 ) -> Iterator[tuple[str, Encoded]]:
-    layer, kind = _place(part.path)
+    layer, kind = expert_place(part.path)
     if coding is None:
         bias = checkpoint.expert_bias32(layer, kind)
         yield f"{part.path}.bias", Encoded("F32", bias)
@@ -73,12 +73,6 @@ def _experts(
         yield f"{part.path}.scales", Encoded("U8", codes.scales)
     else:
         yield from coded(part.path, codes.decode(), coding, checkpoint)
-
-
-def _place(path: str) -> tuple[int, str]:
-    """The layer and part of "model.layers.3.mlp.experts.gate_proj": (3, "gate")."""
-    pieces = path.split(".")
-    return int(pieces[2]), pieces[-1].removesuffix("_proj")
 
 
 def coded(

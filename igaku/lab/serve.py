@@ -106,18 +106,14 @@ def start_server(
         try:
             return _started(slug, recipe.engine, folder, host, chosen)
         except IgakuError:
-            if _is_free(host, chosen):
+            with suppress(OSError), _listen(host, chosen):  # it was free all along
                 raise
     raise IgakuError("no port stayed free for the server: name one that is.")
 
 
 def stop_server(server: Server) -> None:
     """End a server and wait until it has gone."""
-    _end(server.process)
-    server.log.unlink(missing_ok=True)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
+    process = server.process
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
@@ -127,6 +123,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     finally:
         if process.stdin:
             process.stdin.close()
+    server.log.unlink(missing_ok=True)
 
 
 def _started(slug: str, engine: str, folder: Path, host: str, port: int) -> Server:
@@ -250,14 +247,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _free_port(host: str) -> int:
     with _listen(host, 0) as listener:
         return int(listener.getsockname()[1])
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        _listen(host, port).close()
-    except OSError:
-        return False
-    return True
 
 
 def _check_free(host: str, port: int) -> None:

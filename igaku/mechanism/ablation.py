@@ -42,18 +42,18 @@ Chat = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is coarse: a part of the model at some bits; the rest stays float32.
+    """What is coarse: one component at some bits; the rest stays float32.
 
-    A part is a component ("router"), "non-experts" for all but the experts, "all", or
-    a recipe's slug, which says itself how everything is coded. "reference" is the model
-    with nothing coded.
+    Beside the components of a checkpoint ("router") there are "non-experts" for all but
+    the experts, "all", a recipe's slug, which says itself how everything is coded, and
+    "reference", with nothing coded.
     """
 
-    part: str = REFERENCE
+    component: str = REFERENCE
     bits: int | None = None
 
 
-PARTS = (Ablation(), *(Ablation(part, bits) for part in KINDS for bits in (4, 3, 2)))
+PARTS = (Ablation(), *(Ablation(name, bits) for name in KINDS for bits in (4, 3, 2)))
 WHOLE = (Ablation(), *(Ablation(slug) for slug in RECIPES if slug != "float32"))
 
 
@@ -151,12 +151,12 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def checked(ablation: Ablation) -> Ablation:
-    """The ablation, if there is such a part, at such bits, and MLX to code it."""
-    part, bits = ablation.part, ablation.bits
-    if part not in (REFERENCE, *KINDS, *RECIPES):
+    """The ablation, if there is such a component, such bits, and MLX to code it."""
+    name, bits = ablation.component, ablation.bits
+    if name not in (REFERENCE, *KINDS, *RECIPES):
         known = ", ".join((*KINDS, *RECIPES, REFERENCE))
-        raise IgakuError(f"there is no part {part!r}: choose one of {known}.")
-    if part in KINDS and bits not in BITS:
+        raise IgakuError(f"there is no component {name!r}: choose one of {known}.")
+    if name in KINDS and bits not in BITS:
         raise IgakuError(f"{bits!r} bits cannot be had: choose 2, 3, 4, 6 or 8.")
     if reason := missing_writer(MLX):
         raise IgakuError(f"the ablations cannot run here: {reason}.")
@@ -164,7 +164,7 @@ def checked(ablation: Ablation) -> Ablation:
 
 
 def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndarray]:
-    """The checkpoint's weights with the ablated part quantized and decoded."""
+    """The checkpoint's weights with the ablated component quantized and decoded."""
     weights = dict(_plain(source.folder))
     for path, component in source.parts():
         name = f"{path}.weight"
@@ -175,11 +175,11 @@ def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndar
 
 def _codings(ablation: Ablation, component: str) -> tuple[Coding, ...]:
     """What a component's matrices are coded in, one coding after the other."""
-    if ablation.part not in RECIPES:
-        touched = GROUPS.get(ablation.part, (ablation.part,))
+    if ablation.component not in RECIPES:
+        touched = GROUPS.get(ablation.component, (ablation.component,))
         bits = ablation.bits if component in touched else None
         return () if bits is None else (Coding("affine", bits, GROUP),)
-    coding = RECIPES[ablation.part].codings[component]
+    coding = RECIPES[ablation.component].codings[component]
     if coding is None:
         return ()
     # The release has its experts in MXFP4, and every recipe starts from there.

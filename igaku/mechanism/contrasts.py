@@ -1,4 +1,4 @@
-"""What fewer bits in one part do to the chain, and what the budget makes of that.
+"""What fewer bits in one component do to the chain, and what the budget makes of that.
 
 Everything is paired by question and signed candidate − reference. Intervals of
 `effects` hold together at 95 % over all its cases (Bonferroni), so that a claim holds
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES = 20_000
-CASE = ["effort", "part", "bits"]
+CASE = ["effort", "component", "bits"]
 EFFECTS = (
     *CASE, "n", "right", "only_reference", "only_candidate", "difference", "low",
     "high", "mean_tokens", "longer", "longer_low", "longer_high", "blank", "blank_low",
@@ -45,8 +45,8 @@ def difference(
     """One row: the difference of two shares on the same questions, with its interval.
 
     `measure` is a column of truth values, `right` or `blank`. Columns: those of the
-    candidate's case (effort part bits), measure n both only_reference only_candidate
-    neither difference low high (Tango's score interval).
+    candidate's case (effort component bits), measure n both only_reference
+    only_candidate neither difference low high (Tango's score interval).
     """
     pair = candidate.merge(
         reference, on="problem_id", suffixes=("", "_reference"), validate="one_to_one"
@@ -71,8 +71,8 @@ def difference(
 def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
     """One row per case of `replies` against the reference, at the same effort.
 
-    Columns: effort part bits n right, accuracy as in `difference` (only_reference to
-    high), mean_tokens, tokens longer by (longer longer_low longer_high, bootstrap),
+    Columns: effort component bits n right, accuracy as in `difference` (only_reference
+    to high), mean_tokens, tokens longer by (longer longer_low longer_high, bootstrap),
     the share blank at the budget (blank blank_low blank_high, each its own 95 % Wilson
     interval), the share that never stated anything (never), and the confidence of each
     interval that holds with the others at 95 % (confidence).
@@ -80,7 +80,7 @@ def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
     import pandas as pd
 
     judged = at_budget(replies, budget).sort_values("problem_id", kind="stable")
-    is_base = judged["part"] == REFERENCE
+    is_base = judged["component"] == REFERENCE
     bases = {str(key): rows for key, rows in judged[is_base].groupby("effort")}
     cases = judged[~is_base].groupby(CASE, sort=False, dropna=False)
     if not cases.ngroups or not set(judged["effort"]) <= set(bases):
@@ -125,27 +125,29 @@ def mean_difference(
 def worst_cases(found: pd.DataFrame) -> list[Ablation]:
     """The reference, the case that left most blanks, and its experts alone."""
     most = found.sort_values(["blank", "difference"], ascending=[False, True])
-    part, bits = most.iloc[0]["part"], int(most.iloc[0]["bits"])
-    return [Ablation(), Ablation(part, bits), Ablation("experts", bits)]
+    name, bits = most.iloc[0]["component"], int(most.iloc[0]["bits"])
+    return [Ablation(), Ablation(name, bits), Ablation("experts", bits)]
 
 
-def specimens(replies: pd.DataFrame) -> pd.DataFrame:
-    """The replies that state nothing, each beside the reference's: one row per reply.
+def specimens(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """The blank replies, each beside the reference's to the same question.
 
-    Columns: kind ("capped": it was cut at the cap; "header": it ended by itself with a
-    broken header), the case, problem_id tokens, shared (the letters before the two
-    part), text_reference text.
+    Columns: ending ("cut": it reached the budget; "header": it ended by itself before,
+    with a broken header), the case, problem_id tokens, stated (whether an answer came
+    after the budget), shared (the letters before the two texts part), text_reference
+    text.
     """
-    is_base = replies["part"] == REFERENCE
-    base = replies.loc[is_base, ["effort", "problem_id", "text"]]
-    lost = replies[~is_base & ~replies["stated"]]
+    judged = at_budget(replies, budget)
+    is_base = judged["component"] == REFERENCE
+    base = judged.loc[is_base, ["effort", "problem_id", "text"]]
+    lost = judged[~is_base & judged["blank"]]
     found = lost.merge(base, on=["effort", "problem_id"], suffixes=("", "_reference"))
-    found["kind"] = found["finished"].map({False: "capped", True: "header"})
+    is_cut = (found["tokens"] > budget) | ~found["finished"]
+    found["ending"] = is_cut.map({True: "cut", False: "header"})
     texts = zip(found["text"], found["text_reference"], strict=True)
     found["shared"] = [_shared(*pair) for pair in texts]
-    return found[
-        ["kind", *CASE, "problem_id", "tokens", "shared", "text_reference", "text"]
-    ]
+    columns = ["ending", *CASE, "problem_id", "tokens", "stated", "shared"]
+    return found[[*columns, "text_reference", "text"]]
 
 
 def _shared(text: str, other: str) -> int:
@@ -160,10 +162,10 @@ def named(rows: pd.DataFrame, lang: str) -> list[str]:
         say(
             "mechanism_case",
             lang,
-            part=word("part", part, lang),
+            component=word("component", name, lang),
             bits=None if is_missing(bits) else int(bits),
         )
-        for part, bits in zip(rows["part"], rows["bits"], strict=True)
+        for name, bits in zip(rows["component"], rows["bits"], strict=True)
     ]
 
 

@@ -63,8 +63,8 @@ def replies(
 ) -> pd.DataFrame:
     """Every question asked of every case at every effort, greedily, up to `cap` tokens.
 
-    One row per effort, case and question, in that order: effort part bits (NA where
-    the part has none), and the columns of `graded`.
+    One row per effort, case and question, in that order: effort component bits (NA
+    where it has none), and the columns of `graded`.
     """
     import sys
 
@@ -79,6 +79,6 @@ def replies(
     found = {job: graded(made, questions, cap) for job, made in bar}
     for (case, effort), rows in found.items():
         rows.insert(0, "effort", effort)
-        rows.insert(1, "part", case.part)
+        rows.insert(1, "component", case.component)
         rows.insert(2, "bits", pd.Series([case.bits] * len(rows), dtype="Int64"))
     return pd.concat([found[job] for job in jobs], ignore_index=True)

@@ -16,8 +16,9 @@ from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
 from igaku.pages.variants import shared, variants
+from igaku.study import frames
 from igaku.study.families import Study
-from igaku.words import LEVEL, ONE_SIDED, formatted, is_missing, labelled, word
+from igaku.words import formatted, is_missing, labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,7 @@ def contents(facts: Facts) -> dict[str, Any]:
         "references": score_table(facts, references),
         "walls": _walls(facts), "alarms": list(reasons["text"]),
         "notes": list(rest["text"]), "pairs": pair_table(facts, known),
+        "power": list(told.power(facts)), "rescues": list(told.rescues(facts)),
         "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
@@ -153,10 +155,11 @@ def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
         return None
     shown = _named(facts, pairs)
     shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
-    kept = ["candidate", "reference", "n", "difference", "interval", "only_reference",
-            "only_candidate", "pvalue", "adjusted", "not_worse_adjusted"]  # fmt: skip
+    counts = ["only_reference", "only_candidate"]
     if pairs["family"].nunique() > 1:
-        kept.insert(2, "family")
+        counts = ["family", "flips"]
+    kept = ["candidate", "reference", "n", "difference", "interval", *counts,
+            "pvalue", "adjusted", "not_worse_adjusted"]  # fmt: skip
     return tabled(shown[kept], facts.study.lang)
 
 
@@ -209,12 +212,8 @@ def _strata(facts: Facts) -> Table | None:
     keys = ["stratum", "level", "n"]
     wide = found.pivot_table(index=keys, columns="run", values="accuracy", sort=False)
     shares = wide.map(lambda value: formatted(value, "share")).reset_index()
-    lang = facts.study.lang
-    shares["level"] = [
-        word(f"level_{stratum}", level, lang)
-        for stratum, level in zip(shares["stratum"], shares["level"], strict=True)
-    ]
-    return tabled(shares.rename(columns={n: facts.label(n) for n in runs}), lang)
+    named = shares.rename(columns={n: facts.label(n) for n in runs})
+    return tabled(named, facts.study.lang)
 
 
 # --- figures --------------------------------------------------------------------------
@@ -240,23 +239,33 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
     done = main[main["run"].isin(facts.done)]
     official = facts.official
+    pairs = _named(facts, told.evidence(facts.pairs))
+    walls = sorted(facts.walls["seconds"])
+    lengths = facts.say(
+        "alt_lengths", runs=frames.lengths(facts.study).to_dict("records")
+    )
     return {
-        "walls": ("token_usage", _replies(facts), " ".join(told.silence(facts))),
-        "forest": ("forest", _named(facts, told.evidence(facts.pairs)),
-                   " ".join(told.difference(facts))),
+        "walls": ("token_usage", _replies(facts),
+                  _listed(facts, "alt_walls", main, walls=walls)),
+        "forest": ("forest", pairs,
+                   facts.say("alt_forest", pairs=pairs.to_dict("records"))),
         "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
         "official": ("verdict", official, _listed(facts, "alt_official", done)),
         "sections": ("sections", _sections(facts), facts.say("alt_sections")),
+        "survival": ("survival", frames.survival(facts.study), lengths),
+        "budget": ("budget", frames.budget_curves(facts.study), lengths),
         "memory": ("memory", done.dropna(subset=["size_gb"]),
                    _listed(facts, "alt_size", done)),
     }  # fmt: skip
 
 
-def _listed(facts: Facts, block: str, runs: pd.DataFrame) -> str:
-    named = [
-        row | {"label": facts.label(row["run"])} for row in runs.to_dict("records")
-    ]
-    return facts.say(block, runs=named)
+def _labelled(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(label=[facts.label(name) for name in frame["run"]])
+
+
+def _listed(facts: Facts, block: str, runs: pd.DataFrame, **more: Any) -> str:
+    named = _labelled(facts, runs).to_dict("records")
+    return facts.say(block, runs=named, **more)
 
 
 def _replies(facts: Facts) -> pd.DataFrame:
@@ -300,8 +309,8 @@ def _methods(facts: Facts) -> str:
     versions = [f"{n} {v}" for n, v in about["packages"].items() if n in wanted]
     return facts.say(
         "report_methods", python=about["python"], versions=versions,
-        commit=about.get("git_commit"), margin=facts.study.margin, level=LEVEL,
-        one_sided=ONE_SIDED, origins=sorted(set(facts.runs["origin"])),
+        commit=about.get("git_commit"), margin=facts.study.margin,
+        origins=sorted(set(facts.runs["origin"])),
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ REPLY = (
 )  # fmt: skip
 OF_A_RUN = {"run": "identity", "reference": "identity_reference",
             "candidate": "identity_candidate"}  # fmt: skip
-FRAMES = ("patterns", "rescues", "lengths", "loops")
+FRAMES = ("gates", "patterns", "rescues", "lengths", "loops")
 
 
 def write_tables(facts: Facts, folder: Path) -> list[str]:
@@ -32,7 +32,7 @@ def write_tables(facts: Facts, folder: Path) -> list[str]:
         "sections": facts.sections, "strata": facts.strata,
         "official": facts.official, "published": facts.published,
     }  # fmt: skip
-    for name in [n for n in FRAMES if hasattr(frames, n)]:
+    for name in FRAMES:
         named[name] = getattr(frames, name)(facts.study)
     for name, frame in named.items():
         put_table(folder, name, _identified(facts, frame))

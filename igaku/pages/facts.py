@@ -16,6 +16,7 @@ from igaku.words import LEVEL, ONE_SIDED, PASS_MARK, is_missing, say
 if TYPE_CHECKING:
     import pandas as pd
 
+SMALL = 0.005  # a difference that is often called small: two of 400 questions
 FEW = 6  # names in a sentence
 # The audits that bear on what may be concluded, each in one clause.
 OPEN = (
@@ -168,7 +169,7 @@ def difference(facts: Facts) -> tuple[str, str]:
     if len(known) > 1:
         told.append(
             facts.say(
-                "report_pairs", n=len(known), level=LEVEL, one_sided=ONE_SIDED,
+                "report_pairs", n=len(known),
                 shown=shown, margin=facts.study.margin,
                 fine=int((known["not_worse_adjusted"] < ONE_SIDED).sum()),
             )
@@ -183,10 +184,24 @@ def pair_sentence(facts: Facts, row: Any) -> str:
         "reference": facts.label(row["reference"]),
         "right_candidate": row["both"] + row["only_candidate"],
         "right_reference": row["both"] + row["only_reference"],
-        "is_shown": bool(row["adjusted"] < LEVEL), "level": LEVEL,
-        "is_fine": bool(row["not_worse_adjusted"] < ONE_SIDED), "one_sided": ONE_SIDED,
+        "is_shown": bool(row["adjusted"] < LEVEL),
+        "is_fine": bool(row["not_worse_adjusted"] < ONE_SIDED),
     }  # fmt: skip
     return facts.say("report_pair", **told)
+
+
+def power(facts: Facts) -> Iterator[str]:
+    """What the questions can show: over all runs, between repeats, and of a pair."""
+    gates = frames.gates(facts.study)
+    for _, gate in gates[gates["family"] == "finished"].iterrows():
+        if facts.runs.loc[list(gate["runs"]), "counted"].all():
+            yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
+    for _, row in facts.pairs[facts.pairs["family"] == "repeats"].iterrows():
+        label = facts.label(row["reference"])
+        yield facts.say("report_noise", label=label, flips=row["flips"], n=row["n"])
+    known = frames.planning(evidence(facts.pairs))
+    for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
+        yield facts.say("report_power", **dict(row), small=SMALL)
 
 
 # --- the silence ----------------------------------------------------------------------
@@ -209,7 +224,19 @@ def silence(facts: Facts) -> tuple[str, str]:
     return facts.say("head_silence"), facts.say(
         "report_silence", **told, at_wall=int(here["replies"].sum()),
         sharp=_sharpest(facts, here), further=_further(facts),
+        again=next(iter(_rescues(facts)), None),
     )  # fmt: skip
+
+
+def rescues(facts: Facts) -> Iterator[str]:
+    """What became of lost questions that were asked again with a larger budget."""
+    for row in _rescues(facts):
+        yield facts.say("report_rescue", **row)
+
+
+def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
+    for _, row in frames.rescues(facts.study).iterrows():
+        yield dict(row) | {"label": facts.label(row["run"])}
 
 
 def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
@@ -267,8 +294,9 @@ def findings(facts: Facts) -> list[str]:
 def _range(facts: Facts) -> Iterator[str]:
     scores = facts.runs.loc[facts.done, "accuracy"]
     if len(scores) > 1:
-        yield facts.say("finding_range", n=len(scores), low=scores.min(),
-                        high=scores.max())  # fmt: skip
+        counted = int(facts.runs.loc[facts.done, "counted"].sum())
+        yield facts.say("finding_range", n=len(scores), counted=counted,
+                        low=scores.min(), high=scores.max())  # fmt: skip
 
 
 def _formats(facts: Facts) -> Iterator[str]:

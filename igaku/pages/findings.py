@@ -39,7 +39,7 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.audits import alarms, effort_of, tainting
 from igaku.study.former_lines import official
 from igaku.study.pairs import SMALL, with_power

@@ -37,7 +37,7 @@ from igaku.shown import (
     share,
     table,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.audits import alarms, tainting
 from igaku.study.former_lines import MOST_KINKI, Official, bounds, official
 from igaku.study.runs import Run

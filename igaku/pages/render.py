@@ -31,7 +31,7 @@ from igaku.shown import (
     say,
     share,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.runs import Run, find_runs, unmeasured
 
 POLICY = (

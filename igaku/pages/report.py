@@ -31,7 +31,7 @@ from igaku.shown import (
     sentence,
     table,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.runs import Run
 from igaku.study.study import CONDITION, Study, condition, role, size_gb
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask.folder import replace
 from igaku.pages import pairs, strata, tokens
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.audits import alarms
 from igaku.study.former_lines import Official, official
 from igaku.study.pairs import patterns

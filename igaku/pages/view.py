@@ -31,7 +31,7 @@ from igaku.shown import (
     table,
     written,
 )
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.runs import Run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.pages.view import of_check, trials_words
 from igaku.server.client import served_as
 from igaku.shown import is_missing, say
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.runs import Run, unmeasured
 from igaku.study.study import CONDITION, Study, condition, role, unlike
 

@@ -81,7 +81,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _counted(run: Run, stratum: str, level: str, rows: pd.DataFrame) -> dict[str, Any]:
-    from igaku.study.scoring import correct, interval
+    from igaku.study.former_scoring import correct, interval
 
     n, right = len(rows), correct(rows)
     low, high = interval(right, n)

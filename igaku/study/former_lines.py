@@ -184,7 +184,7 @@ def bounds(run: Run) -> Bounds | None:
     """
     if run.planned is None:
         return None
-    from igaku.study.scoring import correct, is_lost
+    from igaku.study.former_scoring import correct, is_lost
 
     lost = int(is_lost(run.rows).sum())
     return Bounds(correct(run.rows), run.planned - run.asked, lost, run.planned)

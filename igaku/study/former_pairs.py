@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
 from igaku.study.families import Family, Study
+from igaku.study.former_scoring import blank, is_lost
 from igaku.study.runs import Run
-from igaku.study.scoring import blank, is_lost
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from igaku.ask.folder import PROBE, read_rows
 from igaku.ask.manifest import CONDITION
 from igaku.errors import IgakuError
 from igaku.statistics import Proportion, proportion
-from igaku.study import scoring
+from igaku.study import former_scoring as scoring
 from igaku.study.runs import Run
 
 if TYPE_CHECKING:

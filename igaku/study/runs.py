@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One model's sitting of an exam: its replies, its manifest, and its questions."""
 
@@ -46,6 +47,11 @@ class Run:
     plan: pd.DataFrame | None
     label: str
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        from igaku.study.scoring import correct, status
+
+        return f"Run {self.name}: {correct(self.rows)}/{self.asked}, {status(self)}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,7 +88,7 @@ class Run:
         """Which of the four kinds of number this run's are."""
         return _origin_of(self.manifest)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """What is on record of the weights: verified, unverified or wrong_model.
 

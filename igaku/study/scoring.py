@@ -1,44 +1,28 @@
-"""Scores: section tables, the 75 % line, the status of a run, and its token use.
+"""Scores: the status of a run, the 75 % line, and the counts behind both.
 
-Functions named `…_counts` or `summary` give numbers; `section_table` gives the table as
-it is printed. A question that was not asked is never counted as a wrong answer.
+A question that was not asked is never counted as a wrong answer, and what could not be
+counted is missing.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health
 from igaku.exam.igakuqa import SECTIONS
 from igaku.study.runs import Run
+from igaku.words import CAUSES, PASS_MARK
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from igaku.study.families import Study
 
-PASS_MARK = 0.75
-TOTAL = "Total"
-WORDS = {
-    "ja": {
-        "correct": "正答数",
-        "accuracy": "正答率",
-        "blank": "空回答",
-        "api_errors": "APIエラー",
-        "not_run": "未実施",
-    },
-    "en": {
-        "correct": "Correct",
-        "accuracy": "Accuracy",
-        "blank": "Blank replies",
-        "api_errors": "API errors",
-        "not_run": "not run",
-    },
-}
+# --- one run --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -50,52 +34,6 @@ class Status:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.cause})" if self.cause else self.name
-
-
-def section_counts(run: Run) -> pd.DataFrame:
-    """Per section A-F and in all: planned, asked, correct, blank and failed replies.
-
-    `planned` is missing where no manifest tells it; `asked` is then all that is known.
-    """
-    import pandas as pd
-
-    rows = run.rows
-    marks = pd.DataFrame(
-        {
-            "section": rows["section"],
-            "asked": 1,
-            "correct": rows["correct"].fillna(False).astype(int),
-            "blank": blank(rows).astype(int),
-            "api_errors": (rows["outcome"] == "api_error").astype(int),
-        }
-    )
-    counts = marks.groupby("section").sum().reindex(list(SECTIONS), fill_value=0)
-    counts.loc[TOTAL] = counts.sum()
-    counts.insert(0, "planned", _planned(run))
-    return counts.astype("Int64")
-
-
-def blank(rows: pd.DataFrame) -> pd.Series:
-    """Which replies are 空回答: the server answered, and the text of it is blank."""
-    return rows["blank"].fillna(False).astype(bool)
-
-
-def section_table(run: Run, lang: str = "ja") -> pd.DataFrame:
-    """The section table as printed: 正答数, 正答率, 空回答, APIエラー by section.
-
-    A column is headed "A (75)", or "A (40/75)" when 40 of its 75 questions were asked;
-    sections that were not asked say so.
-    """
-    import pandas as pd
-
-    words = WORDS[lang]
-    counts = section_counts(run)
-    columns = {
-        _heading(section, row): _column(row, words)
-        for section, row in counts.iterrows()
-    }
-    names = [words[key] for key in ("correct", "accuracy", "blank", "api_errors")]
-    return pd.DataFrame(columns, index=pd.Index(names, name="Section"))
 
 
 def status(run: Run) -> Status:
@@ -142,9 +80,14 @@ def pass_line(n: int) -> int:
     return math.ceil(PASS_MARK * n)
 
 
+def blank(rows: pd.DataFrame) -> pd.Series:
+    """Which replies are 空回答: the server answered, and the text of it is blank."""
+    return rows["blank"].fillna(False).astype(bool)
+
+
 def is_lost(rows: pd.DataFrame) -> pd.Series:
-    """Which replies are lost: cut, empty or failed, the losses of `ask.health`."""
-    return rows["outcome"].isin(list(health.CAUSES))
+    """Which replies are lost: cut, empty or failed."""
+    return rows["outcome"].isin(list(CAUSES))
 
 
 def correct(rows: pd.DataFrame) -> int:
@@ -164,142 +107,18 @@ def interval(k: int, n: int) -> tuple[float, float]:
     return found.low, found.high
 
 
-def summary(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row of numbers per run: its card, score, interval, lost replies and status.
-
-    >>> summary([]).columns[:4].tolist()
-    ['run', 'label', 'origin', 'exam']
-    """
+def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Counts with the share that is right, and its 95 % limits; missing for n = 0."""
     import pandas as pd
 
-    return pd.DataFrame([_summary_row(run) for run in runs], columns=SUMMARY)
+    none, pairs = (None, None, None), zip(counts["right"], counts[of], strict=True)
+    shares = [(k / n, *interval(int(k), int(n))) if n else none for k, n in pairs]
+    names, told = ["accuracy", "low", "high"], counts.copy()
+    told[names] = pd.DataFrame(shares, counts.index, names, dtype=float)
+    return told
 
 
-SUMMARY = [
-    "run", "label", "origin", "exam", "format", "quantization", "size_gb",
-    "planned", "asked", "correct", "accuracy", "low", "high", "blank", "api_errors",
-    "status", "cause", "verdict", "short", "hf_downloads", "started",
-]  # fmt: skip
-
-
-def _summary_row(run: Run) -> dict[str, Any]:
-    n, right = run.asked, correct(run.rows)
-    low, high = interval(right, n)
-    state = status(run)
-    return {
-        "run": run.name, "label": run.label, "origin": run.origin, "exam": run.exam,
-        "format": run.card.get("format"), "quantization": run.card.get("quantization"),
-        "size_gb": run.card.get("size_gb"),
-        "hf_downloads": run.card.get("downloads"),
-        "planned": run.planned, "asked": n, "correct": right,
-        "accuracy": right / n if n else None, "low": low, "high": high,
-        "blank": int(blank(run.rows).sum()),
-        "api_errors": int((run.rows["outcome"] == "api_error").sum()),
-        "status": state.name, "cause": state.cause, "verdict": verdict(run),
-        "short": points_short(run) if run.is_whole_exam and run.is_complete else None,
-        "started": run.rows["asked_at"].min() if n else None,
-    }  # fmt: skip
-
-
-def token_use(rows: pd.DataFrame, budget: int | None) -> pd.DataFrame:
-    """Tokens of the replies per outcome, against the budget.
-
-    `counted` replies have a token count; `at_cap` of them used the whole budget (some
-    servers report one token less). Everything else is over the counted replies.
-    """
-    import pandas as pd
-
-    groups = [*rows.groupby("outcome"), (TOTAL, rows)]
-    groups.sort(key=lambda group: (group[0] == TOTAL, -len(group[1])))
-    table = {name: _token_row(group, budget) for name, group in groups}
-    return pd.DataFrame.from_dict(table, orient="index", columns=TOKEN_USE)
-
-
-TOKEN_USE = [
-    "n", "counted", "median", "p90", "max", "at_cap", "reasoning_median",
-    "seconds_median", "tokens_per_second",
-]  # fmt: skip
-
-
-def _token_row(rows: pd.DataFrame, budget: int | None) -> dict[str, Any]:
-    tokens = rows["completion_tokens"].dropna()
-    at_cap = int((tokens >= budget - 1).sum()) if budget and len(tokens) else None
-    return {
-        "n": len(rows), "counted": len(tokens),
-        "median": _quantile(tokens, 0.5), "p90": _quantile(tokens, 0.9),
-        "max": _quantile(tokens, 1.0), "at_cap": at_cap,
-        "reasoning_median": _quantile(rows["reasoning_tokens"], 0.5),
-        "seconds_median": _quantile(rows["seconds"], 0.5),
-        "tokens_per_second": _quantile(rows["tokens_per_second"], 0.5),
-    }  # fmt: skip
-
-
-def _quantile(values: pd.Series, share: float) -> float | None:
-    known = values.dropna()
-    return float(known.quantile(share)) if len(known) else None
-
-
-def _planned(run: Run) -> pd.Series:
-    """Questions to ask per section and in all; missing where no manifest tells."""
-    import pandas as pd
-
-    index = [*SECTIONS, TOTAL]
-    if run.plan is None:
-        return pd.Series(pd.NA, index=index, dtype="Int64")
-    sizes = run.plan.groupby("section").size().reindex(list(SECTIONS), fill_value=0)
-    sizes.loc[TOTAL] = sizes.sum()
-    return sizes.astype("Int64")
-
-
-def _heading(section: Any, row: pd.Series) -> str:
-    import pandas as pd
-
-    planned = None if pd.isna(row["planned"]) else int(row["planned"])
-    asked = int(row["asked"])
-    if planned == asked or planned is None:
-        return f"{section} ({asked})" if asked else f"{section}"
-    return f"{section} ({asked}/{planned})" if asked else _not_asked(section, planned)
-
-
-def _not_asked(section: Any, planned: int) -> str:
-    return f"{section} ({planned})" if planned else f"{section}"
-
-
-def _column(row: pd.Series, words: dict[str, str]) -> list[str]:
-    asked = int(row["asked"])
-    if asked == 0:
-        return [words["not_run"]] * 4
-    shown = [row["correct"], f"{row['correct'] / asked:.1%}"]
-    return [str(value) for value in (*shown, row["blank"], row["api_errors"])]
-
-
-def runs_frame(study: Study) -> pd.DataFrame:
-    """One row a run; see `igaku.runs`."""
-    import pandas as pd
-
-    from igaku.study.audits import wrong_runs
-
-    wrong = wrong_runs(study)
-    rows = [_run_row(study, run, wrong) for run in study.runs]
-    return pd.DataFrame(rows, columns=list(RUNS))
-
-
-def _run_row(study: Study, run: Run, wrong: dict[str, Any]) -> dict[str, Any]:
-    from igaku.study.families import label_of, role, size_gb
-
-    found = _summary_row(run)
-    return found | {
-        "label": label_of(run, study.lang), "role": role(run),
-        "right": found["correct"], "lost": int(is_lost(run.rows).sum()),
-        "api_error": found["api_errors"], "size_gb": size_gb(run),
-        "identity": run.identity,
-        "counted": run.name not in wrong, "same_as": wrong.get(run.name),
-        "max_tokens": run.budget,
-        "reasoning_effort": run.settings.get("reasoning_effort"),
-        "seconds": _quantile(run.rows["seconds"], 0.5),
-        "completion_tokens": _quantile(run.rows["completion_tokens"], 0.5),
-    }  # fmt: skip
-
+# --- all runs -------------------------------------------------------------------------
 
 RUNS = (
     "run", "label", "status", "cause", "role", "origin", "exam", "planned", "asked",
@@ -308,7 +127,55 @@ RUNS = (
     "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
     "started",
 )  # fmt: skip
-SECTIONS_OF = (
+WHOLE = ("planned", "short", "max_tokens", "hf_downloads")
+NUMBERS = ("size_gb", "seconds", "completion_tokens")
+
+
+def runs_frame(study: Study) -> pd.DataFrame:
+    """One row a run; see `igaku.runs`."""
+    import pandas as pd
+
+    from igaku.study.audits import wrong_runs
+
+    rows = [_run_row(study, run) for run in study.runs]
+    frame = pd.DataFrame(rows, columns=list(RUNS))
+    wrong = wrong_runs(study)
+    frame["counted"] = ~frame["run"].isin(list(wrong))
+    frame["same_as"] = frame["run"].map(wrong)
+    frame["started"] = pd.to_datetime(frame["started"], utc=True)
+    frame[list(NUMBERS)] = frame[list(NUMBERS)].astype(float)
+    return with_share(frame, "asked").astype(dict.fromkeys(WHOLE, "Int64"))
+
+
+def _run_row(study: Study, run: Run) -> dict[str, Any]:
+    from igaku.study.families import label_of, role, size_gb
+
+    rows, state, card = run.rows, status(run), run.card
+    is_sat = run.is_whole_exam and run.is_complete
+    return {
+        "run": run.name, "label": label_of(run, study.lang), "status": state.name,
+        "cause": state.cause, "role": role(run), "origin": run.origin,
+        "exam": run.exam, "planned": run.planned, "asked": run.asked,
+        "right": correct(rows), "blank": int(blank(rows).sum()),
+        "lost": int(is_lost(rows).sum()),
+        "api_error": int((rows["outcome"] == "api_error").sum()),
+        "verdict": verdict(run), "short": points_short(run) if is_sat else None,
+        "identity": run.identity, "format": card.get("format"),
+        "quantization": card.get("quantization"), "size_gb": size_gb(run),
+        "max_tokens": run.budget,
+        "reasoning_effort": run.settings.get("reasoning_effort"),
+        "seconds": _median(rows["seconds"]),
+        "completion_tokens": _median(rows["completion_tokens"]),
+        "hf_downloads": card.get("downloads"), "started": rows["asked_at"].min(),
+    }  # fmt: skip
+
+
+def _median(values: pd.Series) -> float | None:
+    known = values.dropna()
+    return float(known.median()) if len(known) else None
+
+
+SECTION = (
     "run", "label", "section", "planned", "asked", "right", "accuracy", "low", "high",
     "blank", "api_error",
 )  # fmt: skip
@@ -321,31 +188,35 @@ def sections_frame(study: Study) -> pd.DataFrame:
     from igaku.study.families import label_of
 
     parts = [
-        section_counts(run)
-        .drop(index=TOTAL)
-        .rename_axis("section")
-        .rename(columns={"correct": "right", "api_errors": "api_error"})
-        .reset_index()
-        .assign(run=run.name, label=label_of(run, study.lang))
+        section_counts(run).assign(run=run.name, label=label_of(run, study.lang))
         for run in study.runs
     ]
     if not parts:
-        return pd.DataFrame(columns=list(SECTIONS_OF))
-    return with_share(pd.concat(parts, ignore_index=True), "asked")[list(SECTIONS_OF)]
+        return pd.DataFrame(columns=list(SECTION))
+    return with_share(pd.concat(parts).reset_index(), "asked")[list(SECTION)]
 
 
-def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Counts with the share that is right, and its 95 % limits; missing for n = 0."""
-    pairs = zip(counts["right"], counts[of], strict=True)
-    none = (None, None, None)
-    shares = [(k / n, *interval(int(k), int(n))) if n else none for k, n in pairs]
-    columns = zip(("accuracy", "low", "high"), zip(*shares, strict=True), strict=True)
-    return counts.assign(**{name: list(values) for name, values in columns})
+def section_counts(run: Run) -> pd.DataFrame:
+    """Per section A-F: questions planned and asked; right, blank and failed replies.
+
+    `planned` is missing where no manifest tells it; `asked` is then all that is known.
+    """
+    marks = run.rows[["section"]].assign(
+        asked=1,
+        right=run.rows["correct"].fillna(False).astype(int),
+        blank=blank(run.rows).astype(int),
+        api_error=(run.rows["outcome"] == "api_error").astype(int),
+    )
+    counts = marks.groupby("section").sum().reindex(list(SECTIONS), fill_value=0)
+    planned = None
+    if run.plan is not None:
+        planned = run.plan["section"].value_counts().reindex(counts.index, fill_value=0)
+    counts.insert(0, "planned", planned)
+    return counts.astype("Int64")
 
 
-# --- figures printed elsewhere --------------------------------------------------------
+# --- what others printed --------------------------------------------------------------
 
-COUNTED = ("correct", "blank", "api_errors")
 PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
@@ -360,19 +231,27 @@ def published_frame(study: Study) -> pd.DataFrame:
 
 def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
     counts = section_counts(run)
-    sections = {**run.published["sections"], TOTAL: run.published}
-    for section, told in sections.items():
+    counts.loc["total"] = counts.sum(skipna=False)
+    for section, told in {**run.published["sections"], "total": run.published}.items():
         row = counts.loc[section]
-        asked = int(row["asked"])
-        is_held = 0 < asked == row["planned"] and _is_published_budget(run)
-        here: dict[str, Any] = {n: row[n] if asked else None for n in COUNTED}
-        here["accuracy"] = 100 * row["correct"] / asked if asked else None
+        is_whole = 0 < row["asked"] == row["planned"]
+        is_held = bool(is_whole) and _is_published_budget(run)
+        counted = {
+            "correct": row["right"], "accuracy": 100 * row["right"] / row["asked"],
+            "blank": row["blank"], "api_errors": row["api_error"],
+        } if row["asked"] else {}  # fmt: skip
         for measure in ("correct", "accuracy", "blank", "api_errors"):
-            number, figure = _number(told.get(measure)), here[measure]
+            number, figure = _number(told.get(measure)), counted.get(measure)
             if number is not None:
-                agrees = abs(figure - number) < 0.0501 if is_held else None
-                name = "total" if section == TOTAL else section
-                yield run.name, name, measure, told[measure], figure, agrees
+                is_like = figure is not None and abs(figure - number) < 0.0501
+                yield (
+                    run.name,
+                    section,
+                    measure,
+                    told[measure],
+                    figure,
+                    is_like if is_held else None,
+                )
 
 
 def _is_published_budget(run: Run) -> bool:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from legible import check_legible, texts
 
 from igaku.figures import plots_scores, plots_study, plots_tokens
-from igaku.study import former_levels as levels
 from igaku.study import recorded, tokens
 from igaku.study.runs import find_runs, load_run
 from igaku.study.study import study_of
@@ -303,18 +302,6 @@ def test_the_margin_hangs_below_the_reference(make, drawn):
 def test_small_models_are_sized_in_megabytes(make):
     alt = draw("memory_accuracy", study_of([make(size=0.0021)], lang="en")).alt
     assert "2.10 MB" in alt
-
-
-def test_every_level_has_a_name_in_both_languages(shared):
-    for stratum in levels.STRATA:
-        assert levels.stratum_name(stratum, "ja") != stratum
-    fixed = {(s, x) for s, xs in levels.LEVELS.items() for x in xs}
-    fixed -= {("human_accuracy", band) for band in levels.BAND_NAMES}
-    assert fixed <= set(levels.LEVEL_NAMES)
-    for path in (shared / "data/igakuqa").glob("20*/*_metadata.jsonl"):
-        for line in path.open():
-            category = json.loads(line).get("category")
-            assert not category or ("speciality", category) in levels.LEVEL_NAMES
 
 
 def test_the_recorded_runs_give_the_numbers_of_the_record(

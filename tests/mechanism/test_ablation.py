@@ -34,9 +34,9 @@ def checkpoint(tmp_path_factory):
 def test_the_parts_are_the_reference_and_every_component_at_three_precisions():
     assert len(PARTS) == len(set(PARTS)) == 1 + 3 * (len(COMPONENTS) + 2)
     assert PARTS[0] == WHOLE[0] == Ablation("reference")
-    assert {a.part for a in PARTS[1:]} == {*COMPONENTS, "non-experts", "all"}
+    assert {a.component for a in PARTS[1:]} == {*COMPONENTS, "non-experts", "all"}
     assert [a.bits for a in PARTS[:4]] == [None, 4, 3, 2]
-    assert {a.part for a in WHOLE[1:]} == {*RECIPES} - {"float32"}
+    assert {a.component for a in WHOLE[1:]} == {*RECIPES} - {"float32"}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -81,7 +81,7 @@ def test_all_cases_run_in_processes_and_agree_with_one(checkpoint):
 
 
 def test_what_cannot_be_ablated_is_a_sentence(checkpoint):
-    with pytest.raises(IgakuError, match=r"no part 'heads'.*lm_head"):
+    with pytest.raises(IgakuError, match=r"no component 'heads'.*lm_head"):
         ablate(Ablation("heads", 4), CHATS, checkpoint=checkpoint)
     with pytest.raises(IgakuError, match="1 bits cannot be had"):
         next(ablations(CHATS, [(Ablation("router", 1), None)], checkpoint=checkpoint))

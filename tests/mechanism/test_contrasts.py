@@ -11,11 +11,13 @@ from igaku.words import printed, say
 BUDGET = 100
 
 
-def replies(part, bits, tokens, correct=True, finished=True, effort="medium", n=40):
-    rows = pd.DataFrame(
+def replies(
+    component, bits, tokens, correct=True, finished=True, effort="medium", n=40
+):
+    return pd.DataFrame(
         {
             "effort": effort,
-            "part": part,
+            "component": component,
             "bits": pd.array([bits] * n, dtype="Int64"),
             "problem_id": [f"900A{i}" for i in range(1, n + 1)],
             "tokens": tokens,
@@ -25,7 +27,6 @@ def replies(part, bits, tokens, correct=True, finished=True, effort="medium", n=
             "text": "<|channel|>analysis<|message|>" + "<b>ab</b>" * 3,
         }
     )
-    return rows
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def measured():
 
 def test_a_part_that_ruins_every_reply_is_shown_to_break(measured):
     found = contrasts.effects(measured, BUDGET)
-    assert list(found["part"]) == ["experts", "attention", "router", "non-experts"]
+    assert list(found["component"]) == ["experts", "attention", "router", "non-experts"]
     experts, attention, router, _ = found.itertuples()
     assert experts.difference == 0 < experts.high
     assert attention.high < 0
@@ -58,7 +59,7 @@ def test_a_part_that_ruins_every_reply_is_shown_to_break(measured):
 def test_every_interval_holds_with_the_others(measured):
     found = contrasts.effects(measured, BUDGET)
     assert set(found["confidence"]) == {1 - 0.05 / 4}
-    alone = contrasts.effects(measured[measured["part"] != "router"], BUDGET)
+    alone = contrasts.effects(measured[measured["component"] != "router"], BUDGET)
     assert alone["low"].iloc[0] > found["low"].iloc[0]
 
 
@@ -88,11 +89,11 @@ def test_each_effort_has_its_own_reference(measured):
 def test_the_seeds_claim_is_tested_on_the_same_questions(measured):
     judged = contrasts.at_budget(measured, BUDGET)
     gap = contrasts.difference(
-        judged[judged["part"] == "experts"],
-        judged[judged["part"] == "non-experts"],
+        judged[judged["component"] == "experts"],
+        judged[judged["component"] == "non-experts"],
         "right",
     ).iloc[0]
-    assert (gap["part"], gap["bits"], gap["n"]) == ("experts", 2, 40)
+    assert (gap["component"], gap["bits"], gap["n"]) == ("experts", 2, 40)
     assert (gap["difference"], gap["only_candidate"]) == (1.0, 40)
     assert gap["low"] > 0.8
 
@@ -109,21 +110,25 @@ def test_efforts_are_compared_for_the_worst_case_beside_its_experts(measured):
 
 
 def test_a_lost_reply_is_held_against_the_reference_letter_by_letter(measured):
-    is_lost = measured["part"] == "attention"
+    is_lost = measured["component"] == "attention"
     measured.loc[is_lost, "text"] = "<|channel|>ana?"
-    found = contrasts.specimens(measured)
+    found = contrasts.specimens(measured, BUDGET).query("component == 'attention'")
     assert len(found) == 40
-    assert set(found["kind"]) == {"capped"}
+    assert set(found["ending"]) == {"cut"}
     assert set(found["shared"]) == {len("<|channel|>ana")}
     assert set(found["tokens"]) == {300}
 
 
-def test_a_reply_that_ended_by_itself_is_no_specimen_of_the_cap(measured):
-    is_lost = measured["part"] == "attention"
-    measured.loc[is_lost, "finished"] = measured.loc[is_lost, "problem_id"] < "900A2"
-    kinds = contrasts.specimens(measured).groupby("problem_id")["kind"].first()
-    assert kinds["900A1"] == "header"
-    assert kinds["900A2"] == "capped"
+def test_a_reply_that_ended_by_itself_is_no_specimen_of_the_budget(measured):
+    header = replies("embedding", 2, 73, correct=False).assign(stated=False)
+    found = contrasts.specimens(pd.concat([measured, header]), BUDGET)
+    endings = found.groupby("component")["ending"].agg(set)
+    assert endings["embedding"] == {"header"}
+    assert endings["attention"] == endings["router"] == {"cut"}
+    assert found.groupby("component")["stated"].all().to_dict() == {
+        "attention": False, "embedding": False, "non-experts": True, "router": True,
+    }  # fmt: skip
+    assert "experts" not in endings
 
 
 def test_the_recipes_published_as_broken_come_from_the_params():
@@ -134,13 +139,13 @@ def test_the_recipes_published_as_broken_come_from_the_params():
 def test_a_case_has_a_name_in_each_language(measured, lang):
     names = contrasts.named(contrasts.effects(measured, BUDGET), lang)
     assert names[0] == {"en": "experts, 2-bit", "ja": "エキスパート（2ビット）"}[lang]
-    whole = pd.DataFrame({"part": ["mlx-4bit"], "bits": [pd.NA]})
+    whole = pd.DataFrame({"component": ["mlx-4bit"], "bits": [pd.NA]})
     assert contrasts.named(whole, lang) == ["mlx-4bit"]
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_what_a_model_wrote_is_shown_and_never_obeyed(measured, lang):
-    page = printed(contrasts.specimens(measured).head(1), lang).to_html()
+    page = printed(contrasts.specimens(measured, BUDGET).head(1), lang).to_html()
     assert "&lt;b&gt;ab" in page
     assert "<b>ab" not in page
 
@@ -212,6 +217,15 @@ def test_what_effort_does_is_a_computed_sentence(lang):
     for number in ("120", "high 40", "+100.0", "n = 40"):
         assert number in text
     assert ("is shown" in text) == (lang == "en")
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_the_blank_replies_are_counted_by_how_they_ended(lang):
+    numbers = {"budget": 128, "cut": 21, "later": 13, "headers": 11}
+    text = say("mechanism_specimens", lang, **numbers)
+    assert all(str(number) in text for number in numbers.values())
+    none = say("mechanism_specimens", lang, **(numbers | {"cut": 0, "later": 0}))
+    assert ("21" not in none) and ("11" in none)
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])

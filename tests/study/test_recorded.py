@@ -118,9 +118,9 @@ def only(run):
 def test_the_variants_are_as_they_were_recorded(slug, runs):
     run = runs[f"{slug}-recorded"]
     right, asked, blank, errors, status, budget, _ = VARIANTS[slug]
-    counts = scoring.section_counts(run).loc[scoring.TOTAL]
-    assert counts[["correct", "asked"]].tolist() == [right, asked]
-    assert counts[["blank", "api_errors"]].tolist() == [blank, errors]
+    counts = scoring.section_counts(run).sum()
+    assert counts[["right", "asked"]].tolist() == [right, asked]
+    assert counts[["blank", "api_error"]].tolist() == [blank, errors]
     assert (counts["planned"], scoring.status(run).name) == (400, status)
     assert (run.origin, run.exam, run.budget) == ("recorded", "2022", budget)
     assert run.settings["slug"] == slug.removesuffix("-mt4096")
@@ -128,11 +128,11 @@ def test_the_variants_are_as_they_were_recorded(slug, runs):
 
 
 def test_sections_are_the_recorded_ones_where_the_printed_table_does_not_add_up(runs):
-    counts = scoring.section_counts(runs["openai-8bit-recorded"])["correct"]
+    counts = scoring.section_counts(runs["openai-8bit-recorded"])["right"]
     assert counts[list("ABCDEF")].tolist() == [56, 38, 46, 59, 36, 51]
     q4 = scoring.section_counts(runs["mlx-community-mxfp4-q4-recorded"])
     assert q4.loc[["A", "B"], "blank"].tolist() == [60, 27]
-    assert q4.loc[["A", "B"], "api_errors"].tolist() == [2, 3]
+    assert q4.loc[["A", "B"], "api_error"].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("name", REFERENCES)

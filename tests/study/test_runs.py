@@ -89,6 +89,13 @@ def test_a_row_per_question_with_every_column_typed(write):
         "measured",
     ]
     assert rows["gold"].tolist() == [("a",), ("12",)]
+    assert rows["max_tokens"].tolist() == [50, 50]
+
+
+def test_a_budget_that_is_not_known_is_missing(write):
+    about = manifest(settings={"model": "m", "max_tokens": "many"})
+    rows = load_runs(write([answer()], about=about))
+    assert str(rows["max_tokens"].dtype) == "Int64" and rows["max_tokens"].isna().all()
 
 
 def test_digits_stay_text(write):
@@ -147,6 +154,34 @@ def test_a_bad_line_is_named_and_the_rest_is_read(write, bad, said):
         rows = load_runs(folder)
     assert rows["problem_id"].tolist() == ["900A1", "900B1"]
     assert rows["correct"].tolist() == [True, True]
+
+
+def test_bytes_that_are_no_text_are_named_also_where_nothing_reads_them(write):
+    torn = json.dumps(answer("900A2")).encode().replace(b'"choices"', b'"\xff"')
+    folder = write([answer(), torn, answer("900B1")], about=manifest())
+    for whole in (True, False):
+        with pytest.warns(UserWarning, match=r"line 2: torn"):
+            rows = load_runs(folder, raw=whole, texts=whole)
+        assert rows["problem_id"].tolist() == ["900A1", "900B1"]
+
+
+def test_a_line_is_one_answer(write):
+    two, half = b"%s %s", json.dumps(answer("900B1")).encode()
+    first, second = (json.dumps(answer(name)).encode() for name in ("900A1", "900A2"))
+    folder = write([two % (first, second), half[:9], half[9:]], about=manifest())
+    with pytest.warns(UserWarning, match=r"lines 1, 2, 3: torn"):
+        assert load_runs(folder).empty
+
+
+def test_one_odd_line_changes_no_other(write):
+    lines = [answer(), answer("900A2", answer="b", seconds=2, served_model=None)]
+    strict = load_runs(write(lines, "strict", manifest()))
+    odd = answer("900B1", attempts=1.0, answer="12", content=7, asked_at=True)
+    rows = load_runs(write([*lines, odd], "strict", manifest()))
+    pd.testing.assert_frame_equal(rows.iloc[:2], strict)
+    last = rows.iloc[2]
+    assert (last["attempts"], last["answer"], last["content"]) == (1, ("12",), "7")
+    assert pd.isna(last["asked_at"])
 
 
 def test_many_bad_lines_are_one_sentence(write):

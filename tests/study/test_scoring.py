@@ -1,7 +1,9 @@
 import json
 
+import pandas as pd
 import pytest
 
+import igaku
 from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
 from igaku.study import scoring
@@ -83,7 +85,7 @@ def _recorded_lines(rows):
 @pytest.mark.parametrize(("stem", "right"), RECORDED.items())
 def test_the_recorded_runs_give_the_seeds_totals(shared, make, stem, right):
     run = recorded(shared, make, stem)
-    assert scoring.section_counts(run).loc["Total", "correct"] == right
+    assert scoring.section_counts(run)["right"].sum() == right
 
 
 @pytest.mark.parametrize(
@@ -99,36 +101,48 @@ def test_blank_replies_and_api_errors_are_counted_apart(
     shared, make, stem, blank, errors, status
 ):
     run = recorded(shared, make, stem)
-    total = scoring.section_counts(run).loc["Total"]
-    assert (total["blank"], total["api_errors"]) == (blank, errors)
+    total = scoring.section_counts(run).sum()
+    assert (total["blank"], total["api_error"]) == (blank, errors)
     assert scoring.status(run).name == status
 
 
-def test_the_section_table_is_printed_as_the_seed_prints_it(shared, make):
-    table = scoring.section_table(recorded(shared, make, "openai-mxfp4-gguf"))
-    assert list(table.columns)[-2:] == ["F (75)", "Total (400)"]
-    assert table.loc["正答数"].tolist() == ["57", "37", "49", "58", "37", "46", "284"]
-    assert table.loc["正答率"].tolist() == [
-        "76.0%", "74.0%", "65.3%", "77.3%", "74.0%", "61.3%", "71.0%",
+def test_the_sections_are_those_that_the_seed_prints(shared, make, tmp_path):
+    recorded(shared, make, "openai-mxfp4-gguf")
+    table = igaku.study.sections(tmp_path)
+    assert table["section"].tolist() == list("ABCDEF")
+    assert table["planned"].tolist() == table["asked"].tolist() == [*SIZES.values()]
+    assert table["right"].tolist() == [57, 37, 49, 58, 37, 46]
+    assert [f"{share:.1%}" for share in table["accuracy"]] == [
+        "76.0%", "74.0%", "65.3%", "77.3%", "74.0%", "61.3%",
     ]  # fmt: skip
-    assert set(table.loc["空回答"]) == {"0"}
-    assert "APIエラー" in table.index
+    assert set(table["blank"]) == set(table["api_error"]) == {0}
 
 
-def test_sections_not_run_say_so_and_are_never_zero(make):
-    lines = [line(q, correct=False) for q in planned()[:80]]
-    table = scoring.section_table(make(lines), "en")
-    assert list(table.columns)[:3] == ["A (75)", "B (5/50)", "C (75)"]
-    assert set(table["C (75)"]) == {"not run"}
-    assert table.loc["Correct", "B (5/50)"] == "0"
-    assert table["Total (80/400)"].tolist() == ["0", "0.0%", "0", "0"]
+def test_sections_not_run_have_no_share_and_are_never_zero(make, tmp_path):
+    make([line(q, correct=False) for q in planned()[:80]])
+    table = igaku.study.sections(tmp_path).set_index("section")
+    assert table["planned"].tolist() == [*SIZES.values()]
+    assert table["asked"].tolist() == [75, 5, 0, 0, 0, 0]
+    assert table.loc["B", ["right", "accuracy", "low"]].tolist() == [0, 0.0, 0.0]
+    shares = ["accuracy", "low", "high"]
+    assert table.loc["C":, shares].isna().all(axis=None)
 
 
-def test_a_run_of_some_sections_has_no_number_for_the_others(make):
+def test_a_run_of_some_sections_has_no_share_of_the_others(make, tmp_path):
     questions = planned({"A": 3})
-    table = scoring.section_table(make([line(q) for q in questions], questions))
-    assert table["A (3)"].tolist() == ["3", "100.0%", "0", "0"]
-    assert set(table["B"]) == {"未実施"}
+    make([line(q) for q in questions], questions)
+    table = igaku.study.sections(tmp_path).set_index("section")
+    assert table.loc["A", ["planned", "asked", "right"]].tolist() == [3, 3, 3]
+    assert table.loc["A", ["accuracy", "high"]].tolist() == [1.0, 1.0]
+    assert table.loc["B":, ["planned", "asked"]].eq(0).all(axis=None)
+    assert table.loc["B":, "accuracy"].isna().all()
+
+
+def test_what_no_manifest_plans_is_unknown(make, tmp_path):
+    make([line(q) for q in planned()[:80]])
+    (tmp_path / "run" / "manifest.json").unlink()
+    table = igaku.study.sections(tmp_path)
+    assert table["planned"].isna().all() and table["asked"].sum() == 80
 
 
 def test_pass_and_fail_are_for_the_whole_exam_only(make):
@@ -172,7 +186,7 @@ def test_a_manifest_that_says_ok_does_not_hide_a_broken_run(make):
 def test_a_failed_request_is_no_wrong_answer_to_the_tables(make):
     lines = [line(q, "api_error", None, None) for q in planned()[:1]]
     counts = scoring.section_counts(make(lines)).loc["A"]
-    assert (counts["asked"], counts["correct"], counts["blank"]) == (1, 0, 0)
+    assert counts[["asked", "right", "blank", "api_error"]].tolist() == [1, 0, 0, 1]
 
 
 def test_wilson_interval_of_the_seeds_best_score():
@@ -181,38 +195,81 @@ def test_wilson_interval_of_the_seeds_best_score():
     assert scoring.interval(0, 0) == (0.0, 1.0)
 
 
-def test_token_use_against_the_budget(make):
+def test_runs_has_a_row_per_run(make, tmp_path):
     questions = planned()
-    lines = [
-        line(q, completion_tokens=n)
-        for q, n in zip(questions, [10, 20, 30], strict=False)
-    ]
-    lines += [
-        line(q, "truncated", False, "", completion_tokens=99) for q in questions[3:5]
-    ]
-    lines += [line(q, "api_error", None, None) for q in questions[5:6]]
-    use = scoring.token_use(make(lines).rows, 100)
-    assert use.index.tolist() == ["answered", "truncated", "api_error", "Total"]
-    assert use.loc["truncated", ["at_cap", "median"]].tolist() == [2, 99.0]
-    assert use.loc["answered", "at_cap"] == 0
-    assert use.loc["Total", ["n", "counted", "max"]].tolist() == [6, 5, 99.0]
-    assert use["median"].isna()["api_error"]
+    lines = [line(q, seconds=2.0, completion_tokens=7) for q in questions[:398]]
+    lines += [line(q, "truncated", False, "") for q in questions[398:]]
+    make(lines, card={"format": "GGUF", "size_gb": 12.11, "label_en": "Emm"})
+    (row,) = igaku.runs(tmp_path).to_dict("records")
+    told = {
+        "run": "run", "label": "Emm", "status": "OK", "role": "finished",
+        "origin": "measured", "exam": "2022", "planned": 400, "asked": 400,
+        "right": 398, "accuracy": 0.995, "blank": 2, "lost": 2, "api_error": 0,
+        "verdict": "PASS", "short": 0, "identity": "unverified", "counted": True,
+        "format": "GGUF", "size_gb": 12.11, "max_tokens": 100, "seconds": 2.0,
+        "completion_tokens": 7.0,
+    }  # fmt: skip
+    assert {name: row[name] for name in told} == told
+    assert str(row["started"]) == "2026-02-07 10:00:00+00:00"
 
 
-def test_tokens_that_no_server_counted_are_unknown(make):
-    use = scoring.token_use(make([line(planned()[0])]).rows, 100)
-    assert use.loc["Total"].drop(["n", "counted"]).isna().all()
-
-
-def test_summary_has_a_row_per_run(make):
-    run = make([line(q) for q in planned()], card={"format": "GGUF", "size_gb": 12.11})
-    row = scoring.summary([run]).iloc[0]
-    assert (row["accuracy"], row["verdict"], row["format"]) == (1.0, "PASS", "GGUF")
-    assert scoring.summary([]).empty
-
-
-def test_summary_tells_the_downloads_that_a_shipped_card_holds(make):
+def test_runs_tells_the_downloads_that_a_shipped_card_holds(make, tmp_path):
     card = settings_from(model="openai-mxfp4-gguf").card
-    row = scoring.summary([make([line(planned()[0])], card=card)]).iloc[0]
+    make([line(planned()[0])], card=card)
+    (row,) = igaku.runs(tmp_path).to_dict("records")
     assert row["hf_downloads"] == card["downloads"] == 157984
     assert row["size_gb"] == card["size_gb"]
+
+
+def test_a_folder_without_runs_gives_empty_frames(tmp_path):
+    frames = [igaku.runs, igaku.study.sections, igaku.study.strata]
+    frames += [igaku.study.official, igaku.study.published, igaku.study.cards]
+    assert all(frame(tmp_path).empty for frame in frames)
+    assert "accuracy" in igaku.runs(tmp_path) and "low" in igaku.study.strata(tmp_path)
+
+
+# --- what others printed --------------------------------------------------------------
+
+PUBLISHED = {
+    "condition": "max_tokens=100",
+    "correct": 4,
+    "sections": {
+        "A": {"correct": 3, "accuracy": 66.7, "blank": "1+"},
+        "B": {"correct": 1},
+    },
+}
+
+
+def test_published_figures_stand_beside_those_counted(make, tmp_path):
+    questions = planned({"A": 3, "B": 2})
+    lines = [line(q) for q in questions[:2]]
+    lines += [line(questions[2], "empty", False, "")]
+    make(lines, questions, published=PUBLISHED)
+    table = igaku.study.published(tmp_path).set_index(["section", "measure"])
+    assert table.loc[("A", "correct"), ["published", "counted"]].tolist() == [3, 2]
+    assert not table.loc[("A", "correct"), "agrees"]
+    assert table.loc[("A", "accuracy"), "counted"] == pytest.approx(200 / 3)
+    assert table.loc[("A", "accuracy"), "agrees"]
+    assert table.loc[("A", "blank"), "published"] == "1+"
+    assert table.loc[("A", "blank"), "agrees"]
+    # Nothing of B was asked, and not all of the exam.
+    assert table.loc[("B", "correct"), ["counted", "agrees"]].isna().all()
+    assert table.loc[("total", "correct"), "agrees"] is pd.NA
+
+
+def test_figures_of_another_budget_are_not_held_against_a_run(make, tmp_path):
+    questions = planned({"A": 3})
+    told = PUBLISHED | {"condition": "Baseline + max_tokens=1024"}
+    make([line(q) for q in questions], questions, published=told)
+    assert igaku.study.published(tmp_path)["agrees"].isna().all()
+
+
+def test_cards_stand_side_by_side(make, tmp_path):
+    make([line(planned()[0])], card={"size_gb": 22.26, "vision": False})
+    table = igaku.study.cards(tmp_path)
+    assert table["run"].to_dict() == {"Size": "22.26 GB", "Vision": "No"}
+
+
+def test_a_run_shows_itself_in_a_line(make):
+    lines = [line(q, correct=i < 300) for i, q in enumerate(planned())]
+    assert repr(make(lines)) == "Run run: 300/400, OK"

@@ -1,4 +1,4 @@
-"""Six variants overnight on a stand-in of LM Studio, where half of them go wrong."""
+"""Four variants overnight on a stand-in of LM Studio, where three of them go wrong."""
 
 import html
 import re
@@ -18,8 +18,6 @@ from igaku.sweep import lanes
 MODELS = (
     "openai-8bit",
     "openai-mxfp4-gguf",
-    "mlx-community-mxfp4-q8",
-    "mlx-community-mxfp4-q4",
     "inferenceillusionist-4bit",
     "safeguard-mxfp4",
 )
@@ -71,14 +69,11 @@ def reason_of(outputs, slug):
     return html.unescape(told)
 
 
-@pytest.mark.parametrize(
-    "slug", ["openai-8bit", "mlx-community-mxfp4-q8", "mlx-community-mxfp4-q4"]
-)
-def test_three_go_through(swept, slug):
+def test_one_goes_through(swept):
     outputs, _, _ = swept
-    _, state, story, asked, _, _, attempts, _ = row_of(outputs, slug)
+    _, state, story, asked, _, _, attempts, _ = row_of(outputs, "openai-8bit")
     assert (state, asked, attempts, story) == ("done", f"{N}/{N}", "1", "–")
-    found = manifest.read(outputs / f"{slug}-calibration")
+    found = manifest.read(outputs / "openai-8bit-calibration")
     assert found["identity"]["status"] == "verified"
     assert (found["effort"]["told_by"], found["effort"]["shown"]) == ("system", True)
 
