@@ -423,21 +423,8 @@ def test_every_kind_of_alarm_has_its_sentence_in_both_languages():
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, shared):
-    folder = tmp_path_factory.mktemp("recorded")
-    stems = {
-        "openai-8bit": "gguf_2022",
-        "openai-mxfp4-gguf": "openai-mxfp4-gguf",
-        "mlx-community-mxfp4-q8": "mlx-community",
-        "safeguard-mxfp4-mt4096": "prompt_comparison",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in stems.items():
-            files = (shared / "data/recorded").glob("*_2022_?.json")
-            files = sorted(file for file in files if stem in file.name)
-            igaku.import_recorded(files, folder, slug)
-    return open_study(folder)
+def recorded(recorded_folder):
+    return open_study(recorded_folder)
 
 
 def test_what_overturns_the_recorded_study_is_named(recorded):

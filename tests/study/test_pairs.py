@@ -7,29 +7,16 @@ from runs import planned, replied, sit
 
 import igaku
 from igaku.statistics import clustered_error
-from igaku.study.families import open_study
+from igaku.study.families import study_of
 from igaku.study.frames import gates, patterns, planning
 from igaku.study.pairs import PAIRS, grid_of
+from igaku.study.runs import find_runs
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, shared):
+def recorded(recorded_folder):
     """The study of the six recorded variants at 1,024 tokens."""
-    folder = tmp_path_factory.mktemp("recorded")
-    stems = {
-        "openai-8bit": "gguf",
-        "openai-mxfp4-gguf": "openai-mxfp4-gguf",
-        "mlx-community-mxfp4-q8": "mlx-community",
-        "mlx-community-mxfp4-q4": "mlx-q4",
-        "inferenceillusionist-4bit": "inferenceill",
-        "safeguard-mxfp4": "safeguard",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in stems.items():
-            files = sorted((shared / "data/recorded").glob(f"gpt-oss-20b-{stem}_2022*"))
-            igaku.import_recorded(files, folder, slug)
-    return open_study(folder, lang="en")
+    return study_of([r for r in find_runs(recorded_folder) if r.budget == 1024])
 
 
 MIXED = [True, False, True, False]
