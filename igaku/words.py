@@ -121,6 +121,12 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
         style = style.set_table_styles(
             [{"selector": ", ".join(sides), "props": "text-align: left;"}]
         )
+    if frame.empty:
+        style = style.set_caption(html.escape(say("frame_of_nothing", lang)))
+    told = [*known["values"], *known["formats"]]
+    whole = [i for i, name in enumerate(frame.columns) if name in told]
+    rules = [{"selector": f"td.col{i}", "props": "white-space: nowrap"} for i in whole]
+    style = style.set_table_styles(rules)
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
 
@@ -159,7 +165,8 @@ def _heads(name: object, lang: str) -> str:
 def unit_of(name: Any, columns: Any) -> str | None:
     """The unit of a column; the limits of an interval have that of their estimate."""
     if name in ("low", "high"):
-        return "points" if "difference" in columns else "share"
+        units = {"difference": "points", "median": "whole"}
+        return next((units[each] for each in units if each in columns), "share")
     kind = _words()["formats"].get(name)
     return None if kind is None else str(kind)
 
