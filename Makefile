@@ -5,11 +5,14 @@ BIN := .venv/bin
 STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
 
 SWEEP ?= lab
+LANG_ ?= en
+JA := $(if $(filter ja,$(LANG_)),.ja)
 
 .PHONY: help run sweep mechanism examples test lint lab lock set-up
 
 help:
 	@echo "make run        ask the embedded models their exam, analyse and render it"
+	@echo "                (LANG_=ja: in Japanese; of sweep and mechanism too)"
 	@echo "make sweep      go through a file of params/sweeps: make sweep SWEEP=seed"
 	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"
 	@echo "make examples   execute each notebook on the lab into outputs/examples"
@@ -18,13 +21,14 @@ help:
 	@echo "make lint       check style, types and that notebooks carry no output"
 
 run: set-up
-	@$(BIN)/igaku demo $(ARGS)
+	@$(BIN)/igaku demo --lang $(LANG_) $(ARGS)
 
 sweep: set-up
-	@$(BIN)/igaku sweep $(SWEEP) $(ARGS)
+	@$(BIN)/igaku sweep $(SWEEP) --lang $(LANG_) $(ARGS)
 
 mechanism: set-up
-	$(BIN)/papermill notebooks/mechanism.ipynb outputs/mechanism.ipynb -k python3 $(ARGS)
+	$(BIN)/papermill notebooks/mechanism$(JA).ipynb outputs/mechanism.ipynb \
+	    -k python3 $(ARGS)
 	$(BIN)/igaku render
 
 examples: set-up

@@ -15,8 +15,8 @@ from igaku import paths, words
 from igaku.ask.lost import Base, base_of
 from igaku.ask.run import questions_of
 from igaku.errors import IgakuError
-from igaku.params.fields import LAB, RULES
-from igaku.params.settings import Settings, settings_from
+from igaku.params.fields import LAB
+from igaku.params.settings import Settings, checked, settings_from
 
 FACTOR = 4  # times the budget, as the probe of a broken run has it
 
@@ -41,7 +41,7 @@ def rescue(
     refused before anything is asked.
     """
     outputs_dir = (outputs_dir or paths.OUTPUTS).absolute()
-    base = base_of(RULES["lost_of"]("the run", run), outputs_dir)
+    base = base_of(checked("lost_of", run, "the run"), outputs_dir)
     larger = FACTOR * base.budget if max_tokens is None else max_tokens
     if larger <= base.budget:
         raise IgakuError(

@@ -27,8 +27,9 @@ DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 
 
 class Pile(NamedTuple):
-    """Blank replies of one run that ended at one place: how many, of how many."""
+    """Blank replies of one row that ended at one place: how many, of how many."""
 
+    row: int
     at: float
     blank: int
     of: int
@@ -63,9 +64,7 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     found = [
         pile
         for row, name in enumerate(names)
-        for pile in _draw_replies(
-            ax, timed[timed["run"] == name], unit, row + lanes.middle, lang
-        )
+        for pile in _draw_replies(lanes, row, timed[timed["run"] == name], unit, lang)
     ]
     _fit(ax, timed[unit], [pile.at for pile in found])
     levels = _draw_walls(lanes, found, unit, lang)
@@ -93,24 +92,25 @@ def _runs(replies: pd.DataFrame) -> list[str]:
 
 
 def _draw_replies(
-    ax: Axes, replies: pd.DataFrame, unit: str, y: float, lang: str
+    lanes: rows.Lanes, row: int, replies: pd.DataFrame, unit: str, lang: str
 ) -> Iterator[Pile]:
-    """One run's replies in two lanes, and the piles of its blank ones."""
+    """One run's replies, its blank ones lower, and where those pile up."""
+    y = row + lanes.middle
     is_blank = replies["blank"].fillna(False).astype(bool)
     took = replies[unit].astype(float)
-    lanes = (
-        (took[~is_blank], y - 0.16, style.faint(), "o"),
+    kinds = (
+        (took[~is_blank], y - 0.16 * is_blank.any(), style.faint(), "o"),
         (took[is_blank], y + 0.2, style.VERMILLION, ">"),
     )
-    for amounts, lane, colour, marker in lanes:
-        ax.scatter(
-            amounts, lane + _sway(amounts.to_numpy()), s=11, marker=marker,
+    for amounts, place, colour, marker in kinds:
+        lanes.ax.scatter(
+            amounts, place + _sway(amounts.to_numpy()), s=11, marker=marker,
             color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
         )  # fmt: skip
     budget = _budget(replies)
     for at, blank in _piles(took[is_blank], unit, budget):
-        pile = Pile(at, blank, int(is_blank.sum()), budget)
-        _mark_pile(ax, y + 0.2, pile, took[is_blank], lang)
+        pile = Pile(row, at, blank, int(is_blank.sum()), budget)
+        _mark_pile(lanes.ax, y + 0.2, pile, took[is_blank], lang)
         yield pile
 
 
@@ -179,7 +179,7 @@ def _draw_walls(lanes: rows.Lanes, found: list[Pile], unit: str, lang: str) -> i
     for wall in _walls(found):
         blank = sum(pile.blank for pile in wall) or len(wall)
         at = sum(pile.at * (pile.blank or 1) for pile in wall) / blank
-        lanes.dashed(at)
+        lanes.dashed(at, None if unit == "seconds" else [p.row for p in wall])
         name = _wall_name(at, wall[0].max_tokens, unit, lang)
         half = 0.3 * style.small() * max(map(rows.columns, name.split("\n")))
         middle = _points_along(ax, at)

@@ -86,7 +86,7 @@ def _heads(ax: Axes, frame: pd.DataFrame, heads: list[Any], lang: str) -> None:
 
 
 def _size(value: Any) -> str:
-    return "" if is_missing(value) else f"{int(value)}"
+    return "" if is_missing(value) else f"n = {int(value)}"
 
 
 @rows.figure
@@ -121,7 +121,8 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     ax.set_xlabel(say("accuracy_axis", lang))
     if len(runs) > 1:
         _run_key(ax, frame, looks)
-    rows.entitle(ax, "strata_title", lang)
+    told = "" if several else word("stratum", levels[0][0], lang)
+    rows.entitle(ax, "strata_title", lang, stratum=told)
     return ax
 
 
@@ -197,7 +198,7 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     ax.set_xlabel(say("verdict_axis", lang))
     if not is_narrow:
         heads = [say(f"part_{part}", lang) for part in VERDICT]
-        rows.columns_beside(ax, told, heads, (8, 118, 228))
+        rows.columns_beside(ax, told, heads, (8, 106, 204))
     _part_key(ax, lang)
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax

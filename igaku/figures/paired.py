@@ -141,7 +141,7 @@ def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes
     ax.set_xlim(0, WIDEST)
     rows.percent(ax.yaxis)
     ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    rows.label_marks(ax, marks, is_inside=True)
+    rows.label_marks(ax, marks, is_inside=True, drop=18)
     ax.set_xlabel(say("power_axis", lang))
     ax.set_ylabel(say("power_shares", lang))
     rows.entitle(ax, "power_title", lang)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NARROW = 4.2  # inches of axes, below which names stand above their rows
-LABEL = 28  # columns of a name beside its row
+LABEL = 31  # columns of a name beside its row
+BESIDE = 4  # texts at most that stand beside their marks
 ACROSS = 58  # columns of print across narrow axes
 
 Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
@@ -33,11 +34,14 @@ def figure(draw: Draw) -> Any:
     @wraps(draw)
     def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
         import matplotlib as mpl
+        from matplotlib.text import Text
 
+        ax = draw(frame, ax, lang)
         families = [*mpl.rcParams["font.family"]]
         families += [name for name in style.fonts(lang) if name not in families]
-        with mpl.rc_context({"font.family": families}):
-            return draw(frame, ax, lang)
+        for text in ax.findobj(Text):
+            text.set_fontfamily(families)
+        return ax
 
     return drawn
 
@@ -131,15 +135,15 @@ class Lanes:
     top: float = -0.5
     middle: float = 0.0
 
-    def upright(self, x: float, **look: Any) -> None:
-        """A line up through the data of every row, and through no name."""
-        starts = [y + self.top for y in range(self.n)]
-        ends = [y + 0.5 for y in range(self.n)]
-        self.ax.vlines([x] * self.n, starts, ends, **look)
+    def upright(self, x: float, ys: Sequence[int] | None = None, **look: Any) -> None:
+        """A line up through the data of every row, or of some, and through no name."""
+        ys = range(self.n) if ys is None else ys
+        starts, ends = [y + self.top for y in ys], [y + 0.5 for y in ys]
+        self.ax.vlines([x] * len(ys), starts, ends, **look)
 
-    def dashed(self, x: float) -> None:
+    def dashed(self, x: float, ys: Sequence[int] | None = None) -> None:
         """The line of a limit: a wall, a mark, a margin."""
-        self.upright(x, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        self.upright(x, ys, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
 
     def shade(self, low: float, high: float) -> None:
         """A band behind the data of every row."""
@@ -230,20 +234,28 @@ class Mark:
     look: dict[str, Any]
 
 
-def label_marks(ax: Axes, marks: Sequence[Mark], is_inside: bool = False) -> None:
-    """Each text beside its mark, or led to it from the margin; or a key, if narrow."""
-    if is_narrow(ax):
-        key_below(ax, marks)
+def label_marks(
+    ax: Axes, marks: Sequence[Mark], is_inside: bool = False, drop: float = 0
+) -> None:
+    """Each text beside its mark, or led to it from the margin; or a key, if narrow.
+
+    Beside it, it may stand some points lower.
+    """
+    if is_narrow(ax) or (is_inside and len(marks) > BESIDE):
+        key_below(ax, marks, 1 if is_narrow(ax) else 2)
         return
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     lines = max((1 + each.text.count("\n") for each in marks), default=1)
     point = (high - low) / (72 * tall(ax))
-    places = spread([m.y for m in marks], point * (1.25 * lines * style.small() + 4))
+    gap = point * (1.25 * lines * style.small() + 4)
+    places = spread([mark.y for mark in marks], gap)
+    over = max(0, max(places) + gap / 2 - high) - max(0, low - min(places) + gap / 2)
     lead = {"arrowstyle": "-", "color": style.faint(), "linewidth": 0.7, "shrinkA": 2}
     for each, y in zip(marks, places, strict=True):
-        is_left = is_inside and each.x > (left + right) / 2
-        away = (-12 if is_left else 12, (y - each.y) / point)
-        is_led = not is_inside or abs(away[1]) > style.small()
+        is_left = is_inside and each.x > left + 0.6 * (right - left)
+        y -= over
+        away = (-12 if is_left else 12, (y - each.y) / point - drop)
+        is_led = not is_inside or abs(away[1] + drop) > style.small()
         arrow = lead | {"shrinkB": 5, "relpos": (float(is_left), 0.5)}
         ax.annotate(
             each.text, (each.x, each.y), away if is_inside else (1.04, y), va="center",

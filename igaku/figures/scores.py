@@ -100,7 +100,8 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     and hollow if not. A run without a size is not drawn.
     """
     drawn = _sized(frame)
-    ax = rows.axes_for(ax, 0, least=3.4, keys=2 * len(drawn))
+    below = 0.2 * len(drawn) * (len(drawn) > rows.BESIDE)
+    ax = rows.axes_for(ax, 0, least=3.4 + below, keys=2 * len(drawn))
     if drawn.empty:
         return rows.say_nothing(ax, lang)
     looks, most = style.style_of(drawn), float(drawn["size_gb"].max())

@@ -56,7 +56,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the run as its manifest holds them."""
-        return _mapping(self.manifest.get("settings"))
+        return settings_of(self.manifest)
 
     @property
     def card(self) -> dict[str, Any]:
@@ -293,6 +293,14 @@ def _plan(listed: Any) -> Plan:
     questions = {str(q["problem_id"]): q for q in known}
     places = {name: place for place, name in enumerate(questions)}
     return Plan(listed, places, plan_frame(questions) if questions else None)
+
+
+def settings_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest's settings; imports until fe0f26e kept the prompt beside them."""
+    settings = _mapping(manifest.get("settings"))
+    if "prompt" in settings or not isinstance(manifest.get("prompt"), str):
+        return settings
+    return settings | {"prompt": manifest["prompt"]}
 
 
 def _model_of(manifest: dict[str, Any]) -> str | None:
