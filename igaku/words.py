@@ -116,19 +116,21 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     style = style.format_index(told, axis=1)
     if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
         style = style.hide(axis="index")
-    sides = [f".col{i}" for i in range(frame.shape[1]) if holds_words(shown.iloc[:, i])]
-    if sides:
-        style = style.set_table_styles(
-            [{"selector": ", ".join(sides), "props": "text-align: left;"}]
-        )
     if frame.empty:
         style = style.set_caption(html.escape(say("frame_of_nothing", lang)))
-    told = [*known["values"], *known["formats"]]
-    whole = [i for i, name in enumerate(frame.columns) if name in told]
-    rules = [{"selector": f"td.col{i}", "props": "white-space: nowrap"} for i in whole]
-    style = style.set_table_styles(rules)
+    style = style.set_table_styles(_rules(shown))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def _rules(shown: pd.DataFrame) -> list[Any]:
+    """Words to the left; numbers and words of the record in one line."""
+    known = {*_words()["values"], *_words()["formats"]}
+    left = [i for i in range(shown.shape[1]) if holds_words(shown.iloc[:, i])]
+    whole = [i for i, name in enumerate(shown.columns) if name in known]
+    rules = [(f".col{i}", "text-align: left") for i in left]
+    rules += [(f"td.col{i}", "white-space: nowrap") for i in whole]
+    return [{"selector": selector, "props": props} for selector, props in rules]
 
 
 def holds_words(column: pd.Series) -> bool:
