@@ -14,7 +14,7 @@ from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest, write_manifest
 from igaku.ask.plan import Item, Plan
 from igaku.errors import IgakuError, WrongModel
-from igaku.params.settings import Settings
+from igaku.params.settings import Role, Settings, of_role
 from igaku.server.client import defaults_of, request_body
 from igaku.server.identity import shown
 
@@ -27,17 +27,8 @@ read, write = read_manifest, write_manifest
 FORMAT = 1
 SIDES = ("card", "server")
 
-# What a reply depends on, and whose lost questions alone are asked. `sections` and
-# `limit` only say how many questions are asked, so a run may grow; the rest says where
-# and how patiently, and each session records it.
-CONDITION = (
-    "model", "exam", "shots", "language", "serial_context", "max_tokens", "temperature",
-    "top_p", "seed", "reasoning_effort", "extra_body", "lost_of",
-)  # fmt: skip
-PER_SESSION = (
-    "base_url", "load", "identifier", "context_length", "sections", "limit",
-    "concurrency", "timeout", "stop_when_broken",
-)  # fmt: skip
+KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
+CONDITION = KEPT  # its name before, until all who read it have moved
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
@@ -67,7 +58,7 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 def condition(plan: Plan) -> Manifest:
     """What two sessions must share to be one run; questions carry their own hashes."""
     told = plan.settings.to_dict()
-    shared = {name: told[name] for name in CONDITION}
+    shared = {name: told[name] for name in KEPT}
     return shared | {"prompt_sha256": plan.prompt_sha256}
 
 
@@ -77,7 +68,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     >>> differences({"max_tokens": 1024, "shots": 2}, {"max_tokens": 4096, "shots": 2})
     ['max_tokens (1024, now 4096)']
     """
-    named = [name for name in CONDITION if old.get(name) != new.get(name)]
+    named = [name for name in KEPT if old.get(name) != new.get(name)]
     if named:
         return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]
     same = old.get("prompt_sha256") == new.get("prompt_sha256")
@@ -185,7 +176,7 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
-    session |= {name: told[name] for name in PER_SESSION}
+    session |= {name: told[name] for name in PER_SITTING}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     if manifest["server_before"] not in (None, server):
         session["server_before"] = server

@@ -1,6 +1,8 @@
-"""What each parameter of a run may be: its type, its range, its spelling.
+"""The kinds of parameters: what each may be, and the sentence that refuses the rest.
 
-A rule takes the name and the value, and returns the value or refuses it in a sentence.
+A kind is an annotation: pydantic looks at the value, and whatever it has against it is
+told in one sentence, with the parameter's name and what it must be. What may stand in
+a card and in published results is here too, key by key.
 """
 
 from __future__ import annotations
@@ -8,11 +10,22 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NoReturn, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from igaku import paths
 from igaku.errors import IgakuError
@@ -30,7 +43,8 @@ OWN_BODY_KEYS = (
 
 SECRET = re.compile(r"api_?(key|token)|secret|password|authoriz", re.IGNORECASE)
 
-Rule = Callable[[str, Any], Any]
+
+# --- sentences ------------------------------------------------------------------------
 
 
 def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
@@ -48,290 +62,297 @@ def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> N
         raise IgakuError(f"There is no {what} {name}: {hint}")
 
 
-def _refuse(name: str, value: Any, wanted: str) -> IgakuError:
+def refuse(broken: ValidationError, called: str = "") -> NoReturn:
+    """Raise the sentence for the first value that pydantic refused.
+
+    `called` names what was checked as a whole, where that has a name.
+    """
+    first = broken.errors(include_url=False)[0]
+    name = ".".join(filter(None, [called, *map(str, first["loc"])]))
+    told, value = first.get("ctx", {}), first["input"]
+    if first["type"] == "unknown":
+        reject_unknown([told["key"]], told["known"], f"key of {name}")
+    if first["type"] == "told":
+        raise IgakuError(f"{name} {told['words']}") from None
+    wanted = told.get("words", first["msg"])
+    if wanted == TEXT and isinstance(value, bool | int | float):
+        wanted = "text (papermill -r keeps what looks like a number)"
+    if wanted.startswith("a number") and isinstance(value, str):
+        wanted = f"{wanted} (in YAML write 0.001 or 1.0e-3)"
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-    return IgakuError(f"{name} is {shown}, but must be {wanted}.")
+    raise IgakuError(f"{name} is {shown}, but must be {wanted}.") from None
 
 
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, bool | int | float):
-        raise _refuse(name, value, "text (papermill -r keeps what looks like a number)")
-    if not isinstance(value, str) or not value.strip():
-        raise _refuse(name, value, "text, and not empty")
-    return value.strip()
+def _wanted(words: str) -> PydanticCustomError:
+    return PydanticCustomError("wanted", "{words}", {"words": words})
 
 
-def _maybe_text(name: str, value: Any) -> str:
-    """Text, or nothing written at all."""
-    return "" if value == "" else _text(name, value)
+def _told(words: str) -> PydanticCustomError:
+    return PydanticCustomError("told", "{words}", {"words": words})
 
 
-def _folder(name: str, value: Any) -> str:
-    text = _maybe_text(name, value)
+# --- kinds ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Wanted:
+    """What a value must be, in words, whatever pydantic has against it.
+
+    `schema` is how pydantic looks at it, where the annotated type does not say.
+    """
+
+    words: str
+    schema: CoreSchema | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        worded = core_schema.custom_error_schema(
+            self.schema or handler(source),
+            "wanted",
+            custom_error_message="{words}",
+            custom_error_context={"words": self.words},
+        )
+        takes_none = type(None) in get_args(source)
+        return core_schema.nullable_schema(worded) if takes_none else worded
+
+
+def whole(low: int, high: int) -> Wanted:
+    """A whole number from low to high."""
+    schema = core_schema.int_schema(strict=True, ge=low, le=high)
+    return Wanted(f"a whole number from {low} to {high}", schema)
+
+
+def number(low: float, high: float) -> Wanted:
+    """A number from low to high."""
+    schema = core_schema.float_schema(strict=True, ge=low, le=high)
+    return Wanted(f"a number from {low:g} to {high:g}", schema)
+
+
+def above(low: float, high: float) -> Wanted:
+    """A number above low, up to high."""
+    schema = core_schema.float_schema(strict=True, gt=low, le=high)
+    return Wanted(f"a number above {low:g} to {high:g}", schema)
+
+
+def one_of(*words: str) -> Wanted:
+    """One of a few words."""
+    schema = core_schema.literal_schema(list(words))
+    return Wanted(f"one of {', '.join(words)}", schema)
+
+
+@dataclass(eq=False)
+class Keyed:
+    """A mapping whose keys are known, each with its kind; a None is left out."""
+
+    known: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(
+        self, _: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        fields = {
+            key: core_schema.typed_dict_field(
+                handler.generate_schema(kind), required=False
+            )
+            for key, kind in self.known.items()
+        }
+        schema = core_schema.typed_dict_schema(fields)
+        return core_schema.no_info_before_validator_function(self.given, schema)
+
+    def given(self, value: Any) -> dict[str, Any]:
+        """What a mapping gives, once its keys are known."""
+        found = _mapping(value)
+        for key in found:
+            if key not in self.known:
+                told = {"key": key, "known": list(self.known)}
+                raise PydanticCustomError("unknown", "unknown", told)
+        return {key: each for key, each in found.items() if each is not None}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wanted("a mapping, which only a YAML file can give (-f)")
+    for key in value:
+        if not isinstance(key, str):
+            raise _told(f"has the key {key!r}: put it in quotes.")
+    return dict(value)
+
+
+def _folder(text: str) -> str:
     plain = re.fullmatch(r"[^\\/:*?\"<>|\x00-\x1f]{0,100}", text)
     if not plain or text.startswith(".") or text.endswith("."):
-        raise _refuse(name, value, "a plain folder name, such as openai-8bit-low")
+        raise _wanted("a plain folder name, such as openai-8bit-low")
     return text
 
 
-def _run(name: str, value: Any) -> str:
-    """The name of a run that is there, which is never empty."""
-    return _folder(name, _text(name, value))
-
-
-def _address(name: str, value: Any) -> str:
-    text = _text(name, value)
+def _address(text: str) -> str:
     if text == LAB:
         return text
     if not re.match(r"https?://[^/\s]+", text) or re.search(r"\s", text):
-        raise _refuse(
-            name, value, "a server's address, such as http://127.0.0.1:1234/v1"
-        )
+        raise _wanted("a server's address, such as http://127.0.0.1:1234/v1")
     if re.match(r"https?://[^/]*@", text):
-        raise IgakuError(
-            f"{name} holds a user name or password, and would be written into "
-            "manifests: set the environment variable IGAKU_API_KEY instead."
+        raise _told(
+            "holds a user name or password, and would be written into manifests: set "
+            "the environment variable IGAKU_API_KEY instead."
         )
     return text.rstrip("/")
 
 
-def _exam(name: str, value: Any) -> int | str:
+def _exam(value: Any) -> int | str:
     year = int(value) if isinstance(value, str) and value.isdecimal() else value
     if type(year) not in (int, str) or year not in EXAMS:
-        raise _refuse(name, value, "a year from 2018 to 2022, or calibration")
+        raise _wanted("a year from 2018 to 2022, or calibration")
     return year
 
 
-def _sections(name: str, value: Any) -> str:
-    letters = _text(name, value).upper()
+def _sections(text: str) -> str:
+    letters = text.upper()
     if not re.fullmatch("[A-F]{1,6}", letters) or len(set(letters)) < len(letters):
-        raise _refuse(name, value, "letters from A to F, each once, such as ABCDEF")
+        raise _wanted("letters from A to F, each once, such as ABCDEF")
     return "".join(sorted(letters))
 
 
-def _whole(low: int, high: int, name: str, value: Any) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or not low <= value <= high
-    ):
-        raise _refuse(name, value, f"a whole number from {low} to {high}")
-    return value
-
-
-def _number(low: float, high: float, above: bool, name: str, value: Any) -> float:
-    wanted = f"a number {'above' if above else 'from'} {low:g} to {high:g}"
-    if isinstance(value, str):
-        raise _refuse(name, value, f"{wanted} (in YAML write 0.001 or 1.0e-3)")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refuse(name, value, wanted)
-    # NaN compares false with everything, and so fails here as well.
-    if not (low < value <= high if above else low <= value <= high):
-        raise _refuse(name, value, wanted)
-    return float(value)
-
-
-def _one_of(words: Sequence[str], name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in words:
-        raise _refuse(name, value, f"one of {', '.join(words)}")
-    return value
-
-
-def _truth(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _refuse(name, value, "True or False, with a capital after papermill -p")
-    return value
-
-
-def _path(name: str, value: Any) -> Path:
+def _place(value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip():
-        raise _refuse(name, value, "the path of a folder")
+        raise _wanted("the path of a folder")
     path = Path(value).expanduser()
     return path if path.is_absolute() else (paths.ROOT / path)
 
 
-def _prompt(name: str, value: Any) -> str:
+def _wording(text: str) -> str:
     """The name of a prompt, or of a file; a relative path starts at the checkout."""
-    text = _text(name, value)
     path, mark, key = text.partition("#")
     is_file = path.endswith((".yaml", ".yml", ".json"))
-    return f"{_path(name, path)}{mark}{key}" if is_file else text
+    return f"{_place(path)}{mark}{key}" if is_file else text
 
 
-def _optional(rule: Rule, name: str, value: Any) -> Any:
-    return None if value is None else rule(name, value)
-
-
-def _extra_body(name: str, value: Any) -> dict[str, Any]:
-    body = _mapping(name, value)
+def _extra_body(value: Any) -> dict[str, Any]:
+    body = _mapping(value)
     for key in body:
         # A null takes a parameter out of the request: some models refuse temperature.
         removed = body[key] is None and key not in ("model", "messages")
         if key in OWN_BODY_KEYS and not removed:
-            raise IgakuError(
-                f"{name} sets {key}: that is igaku's to send, so use the parameter of "
-                "that name where there is one, and leave it out here."
+            raise _told(
+                f"sets {key}: that is igaku's to send, so use the parameter of that "
+                "name where there is one, and leave it out here."
             )
-    reject_unknown((key for key in body if SECRET.search(key)), (), f"key of {name}")
+    reject_unknown(filter(SECRET.search, body), (), "key of extra_body")
     try:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as broken:
-        raise _refuse(name, value, f"a mapping that JSON can hold ({broken})") from None
+        raise _wanted(f"a mapping that JSON can hold ({broken})") from None
     return deepcopy(body)
 
 
-def _mapping(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _refuse(name, value, "a mapping, which only a YAML file can give (-f)")
-    for key in value:
-        if not isinstance(key, str):
-            raise IgakuError(f"{name} has the key {key!r}: put it in quotes.")
-    return dict(value)
+TEXT = "text, and not empty"
 
+Text = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True, min_length=1),
+    Wanted(TEXT),
+]
+MaybeText = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^$|\S"),
+    Wanted(TEXT),
+    AfterValidator(str.strip),
+]
+Folder = Annotated[MaybeText, AfterValidator(_folder)]
+RunName = Annotated[Text, AfterValidator(_folder)]
+Address = Annotated[Text, AfterValidator(_address)]
+Sections = Annotated[Text, AfterValidator(_sections)]
+Wording = Annotated[Text, AfterValidator(_wording)]
+Exam = Annotated[int | str, PlainValidator(_exam)]
+Place = Annotated[Path, PlainValidator(_place)]
+ExtraBody = Annotated[dict[str, Any], PlainValidator(_extra_body)]
+Truth = Annotated[
+    bool, Strict(), Wanted("True or False, with a capital after papermill -p")
+]
+Texts = Annotated[list[Text], Strict(), Wanted("a list of texts")]
+Colour = Annotated[
+    str,
+    StringConstraints(strict=True, pattern="^#[0-9A-Fa-f]{6}$"),
+    Wanted('a colour such as "#0072B2", in quotes'),
+]
+Count = Annotated[int, whole(0, 10**9)]
+Percent = Annotated[float, number(0, 100)]
+# A count as it was printed, which may be "60+".
+Printed = Annotated[
+    Count | Annotated[str, StringConstraints(strict=True, pattern=r"^\d+\+$")],
+    Wanted("a whole number from 0 to 1000000000"),
+]
 
-def _keyed(rules: Mapping[str, Rule], name: str, value: Any) -> dict[str, Any]:
-    """A mapping whose keys are known and whose values are each checked."""
-    found = _mapping(name, value)
-    reject_unknown(found, rules, f"key of {name}")
-    return {
-        key: rules[key](f"{name}.{key}", each)
-        for key, each in found.items()
-        if each is not None
-    }
+# --- what is known of a model ---------------------------------------------------------
 
-
-def _each(rule: Rule, name: str, value: Any) -> dict[str, Any]:
-    """A mapping whose keys are free and whose values are all of one kind."""
-    found = _mapping(name, value)
-    return {key: rule(f"{name}.{key}", each) for key, each in found.items()}
-
-
-def _texts(name: str, value: Any) -> list[str]:
-    if not isinstance(value, list):
-        raise _refuse(name, value, "a list of texts")
-    return [_text(name, each) for each in value]
-
-
-def _colour(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
-        raise _refuse(name, value, 'a colour such as "#0072B2", in quotes')
-    return value
-
-
-def _printed(name: str, value: Any) -> int | str:
-    """A count as it was printed, which may be "60+"."""
-    if isinstance(value, str) and re.fullmatch(r"\d+\+", value):
-        return value
-    return _count(name, value)
-
-
-MARKERS = tuple("os^vDP*XphHd8<>")
-
-_count = partial(_whole, 0, 10**9)
-_percent = partial(_number, 0, 100, False)
-_size = partial(_number, 0, 1e6, True)
-
-CARD: dict[str, Rule] = {
-    "label": _text,
-    "label_en": _text,
-    "color": _colour,
-    "marker": partial(_one_of, MARKERS),
-    "origin": partial(_one_of, ("seed", "reference", "lab")),
-    "lm_studio_name": _text,
-    "huggingface_id": _text,
-    "base_model": _text,
-    "format": _text,
-    "quantization": _text,
-    "file_name": _text,
-    "size_gb": _size,
-    "size_bytes": _count,
-    "tensor_bytes": _count,
-    "bits_per_weight": partial(_number, 0, 32, True),
-    "parameters": _text,
-    "architecture": _text,
-    "context_length": _count,
-    "vision": _truth,
-    "tool_use": _truth,
-    "tools": _texts,
-    "reasoning_efforts": _texts,
-    "tokenizer": partial(_keyed, {"bos": _text, "eos": _text, "pad": _text}),
-    "license": _text,
-    "knowledge_cutoff": _text,
-    "downloads": _count,
-    "released": _text,
-    "note": _text,
-    "note_en": _text,
-    "recipe": _text,
-    "study": _text,
-    "engine": _text,
+# In the order in which a card is printed; the last seven are not printed by themselves.
+CARD: dict[str, Any] = {
+    **dict.fromkeys(("lm_studio_name", "huggingface_id", "base_model"), Text),
+    **dict.fromkeys(("format", "quantization", "recipe", "study", "engine"), Text),
+    "file_name": Text,
+    "size_gb": Annotated[float, above(0, 1e6)],
+    "size_bytes": Count,
+    "tensor_bytes": Count,
+    "bits_per_weight": Annotated[float, above(0, 32)],
+    "parameters": Text,
+    "architecture": Text,
+    "context_length": Count,
+    "vision": Truth,
+    "tool_use": Truth,
+    "reasoning_efforts": Texts,
+    "tokenizer": Annotated[
+        dict[str, Any], Keyed(dict.fromkeys(("bos", "eos", "pad"), Text))
+    ],
+    "license": Text,
+    "knowledge_cutoff": Text,
+    "downloads": Count,
+    "released": Text,
+    "note": Text,
+    **dict.fromkeys(("note_en", "label", "label_en"), Text),
+    "color": Colour,
+    "marker": Annotated[str, one_of(*"os^vDP*XphHd8<>")],
+    "origin": Annotated[str, one_of("seed", "reference", "lab")],
+    "tools": Texts,
 }
-SECTION: dict[str, Rule] = {
-    "questions": _count,
-    "correct": _count,
-    "accuracy": _percent,
-    "blank": _printed,
-    "api_errors": _count,
+PRINTED = tuple(CARD)[:-7]
+SECTION = {
+    "questions": Count,
+    "correct": Count,
+    "accuracy": Percent,
+    "blank": Printed,
+    "api_errors": Count,
 }
-SUMMARY: dict[str, Rule] = {
-    "number": _count,
-    "model": _text,
-    "format": _text,
-    "quantization": _text,
-    "size": _text,
-    "accuracy": _text,
-    "state": _text,
-    "downloads": _text,
+SUMMARY = {
+    "number": Count,
+    **dict.fromkeys(
+        ("model", "format", "quantization", "size", "accuracy", "state", "downloads"),
+        Text,
+    ),
 }
 # How the results in files of a name were asked, so that they can be imported.
-RECORDED: dict[str, Rule] = {
-    "max_tokens": partial(_whole, 1, 1_000_000),
-    "shots": partial(_whole, 0, 3),
+RECORDED = {
+    "max_tokens": Annotated[int, whole(1, 1_000_000)],
+    "shots": Annotated[int, whole(0, 3)],
 }
-PUBLISHED: dict[str, Rule] = {
-    "source": _text,
-    "evaluated": _text,
-    "exam": _exam,
-    "condition": _text,
-    "questions": _count,
-    "correct": _count,
-    "accuracy": _percent,
-    "blank": _printed,
-    "verdict": partial(_one_of, ("PASS", "FAIL", "BROKEN")),
-    "remark": _text,
-    "failure": _text,
-    "sections": partial(
-        _keyed, {s: partial(_keyed, SECTION) for s in igakuqa.SECTIONS}
-    ),
-    "summary": partial(_keyed, SUMMARY),
-    "recorded": partial(_each, partial(_keyed, RECORDED)),
-}
-RULES: dict[str, Rule] = {
-    "model": _text,
-    "slug": _folder,
-    "run": _folder,
-    "base_url": _address,
-    "load": _truth,
-    "identifier": partial(_optional, _text),
-    "context_length": partial(_optional, partial(_whole, 1, 10_000_000)),
-    "exam": _exam,
-    "sections": _sections,
-    "limit": partial(_optional, partial(_whole, 1, 10_000)),
-    "lost_of": partial(_optional, _run),
-    "shots": partial(_whole, 0, 3),
-    "prompt": _prompt,
-    "language": partial(_one_of, ("ja", "en")),
-    "serial_context": partial(_one_of, ("as_released", "joined")),
-    "max_tokens": partial(_whole, 1, 1_000_000),
-    "temperature": partial(_number, 0, 2, False),
-    "top_p": partial(_number, 0, 1, True),
-    "seed": partial(_optional, partial(_whole, 0, 2**63 - 1)),
-    "reasoning_effort": partial(_optional, partial(_one_of, EFFORTS)),
-    "extra_body": _extra_body,
-    "concurrency": partial(_whole, 1, 256),
-    "timeout": partial(_number, 0, 86_400, True),
-    "stop_when_broken": _truth,
-    "outputs_dir": _path,
-    "data_dir": partial(_optional, _path),
-    "card": partial(_keyed, CARD),
-    "published": partial(_keyed, PUBLISHED),
+PUBLISHED: dict[str, Any] = {
+    "source": Text,
+    "evaluated": Text,
+    "exam": Exam,
+    "condition": Text,
+    "questions": Count,
+    "correct": Count,
+    "accuracy": Percent,
+    "blank": Printed,
+    "verdict": Annotated[str, one_of("PASS", "FAIL", "BROKEN")],
+    "remark": Text,
+    "failure": Text,
+    "sections": Annotated[
+        dict[str, Any],
+        Keyed(
+            dict.fromkeys(igakuqa.SECTIONS, Annotated[dict[str, Any], Keyed(SECTION)])
+        ),
+    ],
+    "summary": Annotated[dict[str, Any], Keyed(SUMMARY)],
+    "recorded": Annotated[
+        dict[str, Annotated[dict[str, Any], Keyed(RECORDED)]], BeforeValidator(_mapping)
+    ],
 }

@@ -9,15 +9,41 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku import paths
 from igaku.errors import IgakuError
-from igaku.params.fields import RULES, reject_unknown
+from igaku.params.fields import (
+    CARD,
+    EFFORTS,
+    PUBLISHED,
+    Address,
+    Exam,
+    ExtraBody,
+    Folder,
+    Keyed,
+    Place,
+    RunName,
+    Sections,
+    Text,
+    Truth,
+    Wording,
+    above,
+    number,
+    one_of,
+    refuse,
+    reject_unknown,
+    whole,
+)
 from igaku.words import word
 
 if TYPE_CHECKING:
@@ -26,42 +52,66 @@ if TYPE_CHECKING:
 EXAM = 2022  # the exam of the seed, the 116th
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything a run depends on, validated; `settings_from` fills it in."""
+class Role(Enum):
+    """What a parameter is to a run that goes on."""
 
-    model: str
-    slug: str = ""
-    run: str = ""
-    base_url: str = "http://127.0.0.1:1234/v1"
-    load: bool = False
-    identifier: str | None = None
-    context_length: int | None = None
-    exam: int | str = EXAM
-    sections: str = "ABCDEF"
-    limit: int | None = None
-    lost_of: str | None = None
-    shots: int = 2
-    prompt: str = "baseline"
-    language: str = "ja"
-    serial_context: str = "as_released"
-    max_tokens: int = 1024
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    reasoning_effort: str | None = None
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    concurrency: int = 1
-    timeout: float = 600.0
-    stop_when_broken: bool = True
-    outputs_dir: Path = field(default_factory=lambda: paths.OUTPUTS)
-    data_dir: Path | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-    published: dict[str, Any] = field(default_factory=dict)
+    KEPT = "a reply depends on it, or it says whose lost questions are asked"
+    SITTING = (
+        "only how many are asked, where and how patiently: each sitting has its own"
+    )
+
+
+KEPT, SITTING = Role.KEPT, Role.SITTING
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Settings:
+    """Everything a run depends on, validated; `settings_from` fills it in.
+
+    This is the one place where a parameter is known: its name, its kind, its default
+    and its role. What it means stands in `text/words.params.yaml`.
+    """
+
+    model: Annotated[Text, KEPT]
+    slug: Folder = ""
+    run: Folder = ""
+    base_url: Annotated[Address, SITTING] = "http://127.0.0.1:1234/v1"
+    load: Annotated[Truth, SITTING] = False
+    identifier: Annotated[Text | None, SITTING] = None
+    context_length: Annotated[int | None, whole(1, 10_000_000), SITTING] = None
+    exam: Annotated[Exam, KEPT] = EXAM
+    sections: Annotated[Sections, SITTING] = "ABCDEF"
+    limit: Annotated[int | None, whole(1, 10_000), SITTING] = None
+    lost_of: Annotated[RunName | None, KEPT] = None
+    shots: Annotated[int, whole(0, 3), KEPT] = 2
+    prompt: Wording = "baseline"  # a run keeps its words, by their hash
+    language: Annotated[str, one_of("ja", "en"), KEPT] = "ja"
+    serial_context: Annotated[str, one_of("as_released", "joined"), KEPT] = (
+        "as_released"
+    )
+    max_tokens: Annotated[int, whole(1, 1_000_000), KEPT] = 1024
+    temperature: Annotated[float, number(0, 2), KEPT] = 0.0
+    top_p: Annotated[float, above(0, 1), KEPT] = 1.0
+    seed: Annotated[int | None, whole(0, 2**63 - 1), KEPT] = None
+    reasoning_effort: Annotated[str | None, one_of(*EFFORTS), KEPT] = None
+    extra_body: Annotated[ExtraBody, KEPT] = field(default_factory=dict)
+    concurrency: Annotated[int, whole(1, 256), SITTING] = 1
+    timeout: Annotated[float, above(0, 86_400), SITTING] = 600.0
+    stop_when_broken: Annotated[Truth, SITTING] = True
+    outputs_dir: Place = field(default_factory=lambda: paths.OUTPUTS)
+    data_dir: Place | None = None
+    card: Annotated[dict[str, Any], Keyed(CARD)] = field(default_factory=dict)
+    published: Annotated[dict[str, Any], Keyed(PUBLISHED)] = field(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_a_sentence(cls, given: Any, accept: Callable[[Any], Settings]) -> Settings:
+        try:
+            return accept(given)
+        except ValidationError as broken:
+            refuse(broken)
 
     def __post_init__(self) -> None:
-        for name, rule in RULES.items():
-            object.__setattr__(self, name, rule(name, getattr(self, name)))
         if not self.slug:
             object.__setattr__(self, "slug", slugified(self.model))
         if not self.run:
@@ -91,6 +141,25 @@ class Settings:
 
 
 FIELDS = tuple(field.name for field in fields(Settings))
+
+
+def of_role(role: Role) -> tuple[str, ...]:
+    """The parameters that are this to a run that goes on."""
+    kinds = get_type_hints(Settings, include_extras=True)
+    return tuple(n for n in FIELDS if role in getattr(kinds[n], "__metadata__", ()))
+
+
+@cache
+def _adapter(parameter: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(Settings, include_extras=True)[parameter])
+
+
+def checked(parameter: str, value: Any, called: str | None = None) -> Any:
+    """A value as a parameter takes it; a refusal names it as it is `called`."""
+    try:
+        return _adapter(parameter).validate_python(value)
+    except ValidationError as broken:
+        refuse(broken, called or parameter)
 
 
 @dataclass(frozen=True)
@@ -188,7 +257,7 @@ def read_file(path: Path) -> ModelFile:
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
     reject_unknown(values, FIELDS, f"key of {path.name}")
     for name in ("card", "published"):
-        RULES[name](f"{path.name}: {name}", values.get(name) or {})
+        checked(name, values.get(name) or {}, f"{path.name}: {name}")
     return ModelFile(path.stem, values)
 
 

@@ -207,12 +207,8 @@ def size_gb(run: Run) -> float | None:
 
 
 def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known.
-
-    What was asked in a recorded run stands beside its settings, not in them.
-    """
-    told = {"prompt": run.manifest.get("prompt")} | run.settings
-    return {name: told.get(name) for name in HELD_FIXED}
+    """The settings that a comparison must hold fixed; None where one is not known."""
+    return {name: run.settings.get(name) for name in HELD_FIXED}
 
 
 def unlike(a: Run, b: Run) -> list[str]:

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from igaku import paths
 from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
-from igaku.params.fields import LAB, RULES, reject_unknown
+from igaku.params.fields import LAB, reject_unknown
 from igaku.params.settings import (
     EXAM,
     FIELDS,
     ModelFile,
     Settings,
+    checked,
     find_card,
     run_name,
     settings_from,
@@ -174,7 +175,7 @@ def _jobs(told: Mapping[str, Any]) -> Iterator[Job]:
     _check_settings(settings)
     axes = {axis: _listed(told, axis) or [None] for axis in AXES}
     repeats = _repeats(told)
-    suffix = RULES["run"]("suffix", told.get("suffix") or "")
+    suffix = checked("run", told.get("suffix") or "", "suffix")
     lanes: dict[str, int] = {}
     for model, endpoint in _served(told):
         lane = lanes.setdefault(server_of(endpoint), len(lanes))
@@ -243,7 +244,7 @@ def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
         elif endpoints:
             own = endpoints[free % len(endpoints)]
             free += 1
-        yield model, RULES["base_url"]("endpoint", own)
+        yield model, checked("base_url", own, "endpoint")
 
 
 def _model(name: Any) -> ModelFile:

@@ -975,7 +975,7 @@ def test_an_embedded_model_must_be_served(tmp_path):
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     """An embedded model whose server is a stand-in, and how often it was started."""
-    from igaku.lab import recipes, serve
+    from igaku.lab import serve, variants
 
     started = []
 
@@ -987,7 +987,7 @@ def lab(tmp_path, monkeypatch):
 
     monkeypatch.setattr(serve, "serving", serving)
     about = {"size_bytes": 9, "bits_per_weight": 4.5, "tensor_bytes": 8}
-    monkeypatch.setattr(recipes, "model_card", lambda folder: about)
+    monkeypatch.setattr(variants, "model_card", lambda folder: about)
     return settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path), started
 
 
