@@ -219,6 +219,7 @@ def section_counts(run: Run) -> pd.DataFrame:
 
 # --- what others printed --------------------------------------------------------------
 
+MEASURES = ("correct", "accuracy", "blank", "api_errors")
 PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
@@ -232,40 +233,26 @@ def published_frame(study: Study) -> pd.DataFrame:
 
 
 def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
-    told = {**run.published["sections"], "total": run.published}
-    figures = [
-        (section, measure, _number(told[section].get(measure)))
-        for section in told
-        for measure in ("correct", "accuracy", "blank", "api_errors")
-    ]
-    known = [figure for figure in figures if figure[2] is not None]
-    counts = _counted(run) if known else {}
-    for section, measure, number in known:
-        counted = counts[section].get(measure)
-        is_like = counted is not None and abs(counted - number) < 0.0501
-        agrees = is_like if counts[section]["is_held"] else None
-        yield run.name, section, measure, told[section][measure], counted, agrees
-
-
-def _counted(run: Run) -> dict[str, dict[str, Any]]:
-    """The figures that others print, by section, as they are counted here.
-
-    `is_held` is where they may be held against the printed ones: all of a section was
-    asked, at the budget of the figures.
-    """
-    counts, is_alike = section_counts(run), _is_published_budget(run)
+    figures = {**run.published["sections"], "total": run.published}
+    if not any(set(MEASURES) & set(told) for told in figures.values()):
+        return
+    counts = section_counts(run)
     counts.loc["total"] = counts.sum(skipna=False)
-    found: dict[str, dict[str, Any]] = {}
-    for section, row in counts.iterrows():
-        asked = int(row["asked"])
-        is_held = is_alike and bool(0 < asked == row["planned"])
-        found[str(section)] = {"is_held": is_held}
-        if asked:
-            found[str(section)] |= {
-                "correct": row["right"], "accuracy": 100 * row["right"] / asked,
-                "blank": row["blank"], "api_errors": row["api_error"],
-            }  # fmt: skip
-    return found
+    for section, told in figures.items():
+        row = counts.loc[section]
+        is_whole = run.plan is not None and 0 < row["asked"] == row["planned"]
+        is_held = bool(is_whole) and _is_published_budget(run)
+        counted = {
+            "correct": row["right"], "accuracy": 100 * row["right"] / row["asked"],
+            "blank": row["blank"], "api_errors": row["api_error"],
+        } if row["asked"] else {}  # fmt: skip
+        for measure in MEASURES:
+            number, figure = _number(told.get(measure)), counted.get(measure)
+            if number is None:
+                continue
+            is_like = figure is not None and abs(figure - number) < 0.0501
+            agrees = is_like if is_held else None
+            yield run.name, section, measure, told[measure], figure, agrees
 
 
 def _is_published_budget(run: Run) -> bool:
