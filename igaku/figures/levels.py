@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ALL = "all"
 VERDICT = ("compulsory", "rest", "kinki")
 PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
+SIGNS = {"s": "■ ", "o": "● "}
 
 
 @rows.figure
@@ -196,10 +197,11 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     rows.percent(ax.xaxis)
     ax.margins(x=0.08)
     ax.set_xlabel(say("verdict_axis", lang))
-    if not is_narrow:
-        heads = [say(f"part_{part}", lang) for part in VERDICT]
+    if is_narrow:
+        _part_key(ax, lang)
+    else:
+        heads = [_sign(part) + say(f"part_{part}", lang) for part in VERDICT]
         rows.columns_beside(ax, told, heads, (8, 106, 204))
-    _part_key(ax, lang)
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax
 
@@ -234,10 +236,14 @@ def _counts(part: dict[str, Any]) -> dict[str, int]:
     }  # fmt: skip
 
 
+def _sign(part: str) -> str:
+    return SIGNS[PARTS[part][0]] if part in PARTS else ""
+
+
 def _part_key(ax: Axes, lang: str) -> None:
-    looks: list[tuple[str, dict[str, Any]]] = [
-        (say(f"part_{part}", lang), {"marker": marker, "color": style.seen(colour)})
+    looks: dict[str, dict[str, Any]] = {
+        say(f"part_{part}", lang): {"marker": marker, "color": style.seen(colour)}
         for part, (marker, colour) in PARTS.items()
-    ]
+    }
     line = {"marker": "|", "markersize": 9, "color": style.ink()}
-    rows.key_above(ax, [*looks, (say("part_line", lang), line)])
+    rows.key_above(ax, looks | {say("part_line", lang): line})

@@ -95,7 +95,11 @@ def _fit(ax: Axes, frame: pd.DataFrame, margins: Sequence[float]) -> None:
     ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
     room = 0.08 * (max(ends) - min(ends))
     ax.set_xlim(min(ends) - room, max(ends) + room)
-    ax.xaxis.set_major_formatter(FuncFormatter(rows.points))
+    ax.xaxis.set_major_formatter(FuncFormatter(_points))
+
+
+def _points(value: float, _: Any = None) -> str:
+    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
 
 
 def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:

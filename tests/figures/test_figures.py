@@ -147,4 +147,5 @@ def test_a_categorical_keeps_its_colours_when_it_is_filtered():
 def test_a_narrow_panel_names_its_rows_above_them():
     _, panels = plt.subplots(1, 3, figsize=(9, 5), layout="constrained")
     assert rows.is_narrow(draw("accuracy", ax=panels[0]))
-    assert not rows.is_narrow(draw("accuracy"))
+    with style.context():
+        assert not rows.is_narrow(draw("accuracy"))

@@ -14,7 +14,8 @@ from igaku.figures import style
 
 @pytest.fixture(autouse=True)
 def closed():
-    yield
+    with style.context():
+        yield
     plt.close("all")
 
 
