@@ -86,6 +86,9 @@ def bring_up_to_date() -> None:
         make_venv()
         for number, name in enumerate(reversed(PARTS), 2):
             install(number, name)
+        kernel = ("--sys-prefix", "--name", "python3", "--display-name", "igaku")
+        if run("", PYTHON, "-m", "ipykernel", "install", *kernel)[0]:
+            fail("the Jupyter kernel could not be registered")
     here = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     if run(f"{STAGES} of {STAGES}: igaku itself", *pip(*here))[0]:
         fail("igaku itself could not be installed")
@@ -94,12 +97,14 @@ def bring_up_to_date() -> None:
 
 def make_venv() -> None:
     """An empty environment, in place of an unfinished or outdated one of ours."""
-    if VENV.exists() and not STAMP.exists() and any(VENV.iterdir()):
+    is_ours = STAMP.exists() and not VENV.is_symlink()
+    if VENV.exists() and not is_ours and any(VENV.iterdir()):
         fail(".venv was not made by this Makefile: move it away and run make again")
     print("igaku: setting up .venv, once; this takes a few minutes", file=sys.stderr)
-    shutil.rmtree(VENV, ignore_errors=True)
     VENV.mkdir(exist_ok=True)
-    STAMP.write_text("{}")  # the folder is ours
+    STAMP.write_text("{}")  # the folder is ours, whatever ends this now
+    for old in {*VENV.iterdir()} - {STAMP}:
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     command = (sys.executable, "-m", "venv", str(VENV))
     if run(f"1 of {STAGES}: an empty environment", *command)[0] or not PYTHON.exists():
         fail(

@@ -245,6 +245,19 @@ def test_a_moved_checkout_is_set_up_anew(set_up, tmp_path, monkeypatch):
     assert there.ran[0][1:3] == ["-m", "venv"]
 
 
+def test_an_old_environment_of_ours_makes_room_and_stays_ours(set_up, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    (set_up.VENV / "lib").mkdir(parents=True)
+    set_up.STAMP.write_text("{}")
+    with monkeypatch.context() as broken:
+        broken.setattr(set_up.shutil, "rmtree", interrupted)
+        assert "the next make starts over" in set_up.main()
+    assert set_up.main() == 0
+    assert not (set_up.VENV / "lib").exists()
+
+
 def test_an_environment_of_someone_else_is_left_alone(set_up):
     (set_up.VENV / "bin").mkdir(parents=True)
     with pytest.raises(SystemExit, match="move it away and run make again"):

@@ -191,9 +191,9 @@ def _thought_alike(one: Run, other: Run) -> bool:
         run.rows[run.rows["outcome"] != "api_error"].set_index("problem_id")
         for run in (one, other)
     )
-    both = first[["reasoning"]].join(second["reasoning"], rsuffix="_too", how="inner")
+    both = first["reasoning"].to_frame().join(second["reasoning"].rename("other"))
     both = both.dropna()
-    return bool((both["reasoning"] == both["reasoning_too"]).all())
+    return bool((both["reasoning"] == both["other"]).all())
 
 
 # --- which model answered -------------------------------------------------------------

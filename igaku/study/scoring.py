@@ -152,6 +152,8 @@ def _run_row(study: Study, run: Run) -> dict[str, Any]:
 
     rows, state, card = run.rows, status(run), run.card
     is_sat = run.is_whole_exam and run.is_complete
+    told = card.get("downloads")
+    downloads = told if isinstance(told, int) else None
     return {
         "run": run.name, "label": label_of(run, study.lang), "status": state.name,
         "cause": state.cause, "role": role(run), "origin": run.origin,
@@ -166,7 +168,7 @@ def _run_row(study: Study, run: Run) -> dict[str, Any]:
         "reasoning_effort": run.settings.get("reasoning_effort"),
         "seconds": _median(rows["seconds"]),
         "completion_tokens": _median(rows["completion_tokens"]),
-        "hf_downloads": card.get("downloads"), "started": rows["asked_at"].min(),
+        "hf_downloads": downloads, "started": rows["asked_at"].min(),
     }  # fmt: skip
 
 
@@ -234,7 +236,7 @@ def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
     counts.loc["total"] = counts.sum(skipna=False)
     for section, told in {**run.published["sections"], "total": run.published}.items():
         row = counts.loc[section]
-        is_whole = 0 < row["asked"] == row["planned"]
+        is_whole = run.plan is not None and 0 < row["asked"] == row["planned"]
         is_held = bool(is_whole) and _is_published_budget(run)
         counted = {
             "correct": row["right"], "accuracy": 100 * row["right"] / row["asked"],
