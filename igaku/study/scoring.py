@@ -219,6 +219,7 @@ def section_counts(run: Run) -> pd.DataFrame:
 
 # --- what others printed --------------------------------------------------------------
 
+MEASURES = ("correct", "accuracy", "blank", "api_errors")
 PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
@@ -232,9 +233,12 @@ def published_frame(study: Study) -> pd.DataFrame:
 
 
 def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
+    figures = {**run.published["sections"], "total": run.published}
+    if not any(set(MEASURES) & set(told) for told in figures.values()):
+        return
     counts = section_counts(run)
     counts.loc["total"] = counts.sum(skipna=False)
-    for section, told in {**run.published["sections"], "total": run.published}.items():
+    for section, told in figures.items():
         row = counts.loc[section]
         is_whole = run.plan is not None and 0 < row["asked"] == row["planned"]
         is_held = bool(is_whole) and _is_published_budget(run)
@@ -242,7 +246,7 @@ def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
             "correct": row["right"], "accuracy": 100 * row["right"] / row["asked"],
             "blank": row["blank"], "api_errors": row["api_error"],
         } if row["asked"] else {}  # fmt: skip
-        for measure in ("correct", "accuracy", "blank", "api_errors"):
+        for measure in MEASURES:
             number, figure = _number(told.get(measure)), counted.get(measure)
             if number is not None:
                 is_like = figure is not None and abs(figure - number) < 0.0501
