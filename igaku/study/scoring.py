@@ -248,16 +248,11 @@ def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
         } if row["asked"] else {}  # fmt: skip
         for measure in MEASURES:
             number, figure = _number(told.get(measure)), counted.get(measure)
-            if number is not None:
-                is_like = figure is not None and abs(figure - number) < 0.0501
-                yield (
-                    run.name,
-                    section,
-                    measure,
-                    told[measure],
-                    figure,
-                    is_like if is_held else None,
-                )
+            if number is None:
+                continue
+            is_like = figure is not None and abs(figure - number) < 0.0501
+            agrees = is_like if is_held else None
+            yield run.name, section, measure, told[measure], figure, agrees
 
 
 def _is_published_budget(run: Run) -> bool:
