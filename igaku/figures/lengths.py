@@ -73,7 +73,7 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
 
 
 def _unit(asked: pd.DataFrame) -> str:
-    if "completion_tokens" not in asked or asked.empty:
+    if "completion_tokens" not in asked:
         return "seconds"
     known = asked["completion_tokens"].notna()
     counted = known.groupby(asked["run"].astype(str)).any()
@@ -233,8 +233,6 @@ def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     """
     curves = _curves(frame, ["x", "share"])
     ax = rows.axes_for(ax, 0, least=3.6, keys=3 * len(curves))
-    if not curves:
-        return rows.say_nothing(ax, lang)
     _draw_curves(ax, frame, curves, "survival_end", lang, step="post")
     caps = set(frame.get("max_tokens", frame["x"][:0]).dropna().astype(int))
     ax.set_xlim(0, 1.05 * max(frame["x"].max(), *caps, 0))
@@ -257,8 +255,6 @@ def budget(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     """
     curves = _curves(frame, ["max_tokens", "accuracy", "blank"])
     ax = rows.axes_for(ax, 0, least=3.6, keys=3 * len(curves))
-    if not curves:
-        return rows.say_nothing(ax, lang)
     _draw_curves(ax, frame, curves, "budget_end", lang)
     ax.set_xlabel(say("budget_axis", lang))
     ax.set_ylabel(say("budget_shares", lang))

@@ -26,8 +26,6 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     """
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    if not names:
-        return rows.say_nothing(ax, lang)
     labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     lanes = rows.name_rows(ax, [str(labels[n]) for n in names], [""] * len(names))
     heads = list(frame["section"].unique())
@@ -100,8 +98,6 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     levels = frame[["stratum", "level"]].drop_duplicates().to_numpy().tolist()
     runs = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(levels) + 1, 0.2 + 0.13 * len(runs))
-    if not levels:
-        return rows.say_nothing(ax, lang)
     several = frame["stratum"].nunique() > 1
     names = [_level(stratum, level, several, lang) for stratum, level in levels]
     beside = [
@@ -180,8 +176,6 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     """
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    if not names:
-        return rows.say_nothing(ax, lang)
     labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     parts = [
         frame[frame["run"] == name].set_index("part").to_dict("index") for name in names

@@ -33,8 +33,6 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     """
     pairs: list[Any] = frame.to_dict("records")
     ax = rows.axes_for(ax, len(pairs), 0.46)
-    if not pairs:
-        return rows.say_nothing(ax, lang)
     one = frame["reference"].nunique() == 1
     names: list[rows.Name] = [str(p["candidate"]) if one else _both(p) for p in pairs]
     is_narrow = rows.is_narrow(ax)

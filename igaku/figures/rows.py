@@ -28,14 +28,17 @@ Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
 
 
 def figure(draw: Draw) -> Any:
-    """A figure's function, with glyphs for a label in either language."""
+    """A figure's function: a note for an empty frame, and glyphs for every label."""
 
     @wraps(draw)
     def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
         import matplotlib as mpl
         from matplotlib.text import Text
 
-        ax = draw(frame, ax, lang)
+        if frame.empty:
+            ax = say_nothing(axes_for(ax, 0), lang)
+        else:
+            ax = draw(frame, ax, lang)
         families = [*mpl.rcParams["font.family"]]
         families += [name for name in style.fonts(lang) if name not in families]
         for text in ax.findobj(Text):

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import tidy
 from legible import check_legible, printed, texts
@@ -83,6 +84,7 @@ def test_new_axes_can_be_changed_and_are_still_open(name):
 @every_figure
 def test_an_empty_frame_is_a_note(name):
     assert "Nothing to draw" in printed(draw(name, FRAMES[name]().head(0)))
+    assert "Nothing to draw" in printed(draw(name, pd.DataFrame()))
 
 
 @every_figure
