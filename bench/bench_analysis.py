@@ -1,12 +1,14 @@
 """What a million answers cost: seconds and memory of loading and comparing them all.
 
-usage: python bench/bench_analysis.py [--runs N] [--questions M] [--small]
+usage: python bench/bench_analysis.py [--runs N] [--questions M] [--before CHECKOUT]
 
-Writes N runs of M questions into a temporary folder (some 3 GB by default), then reads
+Writes N runs of M questions into a temporary folder (2.6 GB by default), then reads
 them in a fresh process and builds the table of all pairs, as the analysis does: counts
 on the common questions, equal answers, mid-p and exact McNemar, Tango's and Newcombe's
 intervals, non-inferiority, equivalence, cluster-robust errors, Holm and Cochran's Q.
-Exit status 1: a limit is missed.
+`--before` does the same with another checkout's package, on the same answers, and
+holds the seconds of this one against them. Steps are in seconds of CPU, which a busy
+machine does not change. Exit status 1: a limit is missed.
 """
 
 from __future__ import annotations
@@ -26,8 +28,7 @@ from pathlib import Path
 from igaku.ask.folder import ANSWERS, MANIFEST, encoded
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS, MEGABYTES = 60, 2000
-SMALL = 20, 200  # runs and questions of a quick look
+SHARE, MEGABYTES = 0.4, 1000  # of the seconds of the version before; of memory
 SECTIONS = "ABCDEF"
 REASONING = (
     "The patient has had a dry cough for three weeks and takes an ACE inhibitor. "
@@ -38,87 +39,116 @@ REASONING = (
 
 ANALYSE = """
 import json, sys, time
-began = time.perf_counter()
+began = time.process_time()
 import pandas, scipy.stats, statsmodels.stats.multitest
-from igaku.study.pairs import gates, pair_table
-from igaku.study.runs import find_runs
-from igaku.study.study import study_of
-imported = time.perf_counter()
+try:
+    from igaku.study.families import study_of
+    from igaku.study.frames import gates, pairs
+    from igaku.study.runs import find_runs
+except ImportError:  # until fe0f26e
+    from igaku.pairs import gates, pair_table as pairs
+    from igaku.results import find_runs
+    from igaku.study import study_of
+imported = time.process_time()
 study = study_of(find_runs(sys.argv[1], texts=False))
-loaded = time.perf_counter()
-pairs, first = pair_table(study), gates(study)
-done = time.perf_counter()
+loaded = time.process_time()
+table, first = pairs(study), gates(study)
+done = time.process_time()
 print(json.dumps({
-    "answers": sum(run.asked for run in study.runs), "pairs": len(pairs),
-    "imports": imported - began, "loading": loaded - imported, "tests": done - loaded,
+    "answers": sum(run.asked for run in study.runs), "pairs": len(table),
+    "imports": imported - began, "loading": loaded - imported, "pairing": done - loaded,
 }))
 """
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report."""
+    """One line of the report; a figure without a limit is there to be read."""
 
     what: str
     value: float
-    limit: float
     unit: str
     detail: str
+    limit: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.limit is not None and self.value > self.limit
 
     def __str__(self) -> str:
-        mark = "ok  " if self.value <= self.limit else "OVER"
-        number = f"{self.value:.1f} {self.unit}"
-        return (
-            f"{mark} {self.what:<28}{number:>12}  limit {self.limit:g}  ({self.detail})"
-        )
+        mark = "OVER" if self.is_over else "    " if self.limit is None else "ok  "
+        limit = "" if self.limit is None else f"limit {self.limit:g}"
+        number = f"{self.value:.2f} {self.unit}"
+        return f"{mark} {self.what:<28}{number:>14}  {limit:<11} ({self.detail})"
 
 
 def main() -> int:
-    """Write, measure, print, and say by the exit status whether both limits hold."""
+    """Write, measure, print, and say by the exit status whether the limits hold."""
     given = arguments()
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
         size = write_runs(Path(name), given.runs, given.questions)
         wrote = time.perf_counter() - began
         about = f"{given.runs} runs of {given.questions} questions"
-        print(f"wrote {about}: {size:.2f} GB in {wrote:.0f} s")
-        figures = analysing(Path(name), given.runs * given.questions)
+        print(f"wrote {about}: {size:.2f} GB in {wrote:.0f} s", flush=True)
+        n = given.runs * given.questions
+        before = analysing(Path(name), n, given.before) if given.before else None
+        figures = report(analysing(Path(name), n, ROOT), before)
     print(*figures, sep="\n")
-    return int(any(figure.value > figure.limit for figure in figures))
+    return int(any(figure.is_over for figure in figures))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--questions", type=int, default=2000)
-    parser.add_argument("--small", action="store_true", help="a quick look")
-    given = parser.parse_args()
-    if given.small:
-        given.runs, given.questions = SMALL
-    return given
+    parser.add_argument("--before", type=Path, help="a checkout of the version before")
+    return parser.parse_args()
 
 
-def analysing(folder: Path, answers: int) -> list[Figure]:
-    """Seconds and peak memory of a fresh process that loads and tests everything."""
+def analysing(folder: Path, answers: int, checkout: Path) -> dict[str, float]:
+    """What a fresh process that loads and compares everything took, by its steps."""
     began = time.perf_counter()
+    home = checkout.resolve()
     with tempfile.TemporaryFile("w+") as output:
-        command = [sys.executable, "-c", ANALYSE, str(folder)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output)
+        process = subprocess.Popen(
+            [sys.executable, "-c", ANALYSE, str(folder)],
+            cwd=home,
+            env=os.environ | {"PYTHONPATH": str(home)},
+            stdout=output,
+        )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise SystemExit("the analysis failed")
+            raise SystemExit(f"the analysis of {home} failed")
         output.seek(0)
-        told = json.load(output)
+        told: dict[str, float] = json.load(output)
     assert told["answers"] == answers, f"{told['answers']} answers were read"
-    steps = ", ".join(f"{told[k]:.1f} {k}" for k in ("imports", "loading", "tests"))
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = usage.ru_maxrss / unit * 2**20 / 1e6
-    return [
-        Figure("load and test all pairs", wall, SECONDS, "s", steps),
-        Figure("peak memory", peak, MEGABYTES, "MB", f"{told['pairs']} pairs"),
-    ]
+    return told | {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": peak}
+
+
+def report(now: dict[str, float], before: dict[str, float] | None) -> list[Figure]:
+    """The lines to print: this version, the one before, and the one over the other."""
+    figures = _seconds("this version", now)
+    if before:
+        assert now["pairs"] == before["pairs"], "the two versions pair other runs"
+        figures += _seconds("the version before", before)
+        for step in ("wall", "cpu", "loading", "pairing"):
+            limit = SHARE if step == "wall" else None
+            shares = now[step] / before[step]
+            figures.append(Figure(f"{step}, now over before", shares, "", "", limit))
+    pairs = f"{now['pairs']:,} pairs"
+    return [*figures, Figure("peak memory", now["peak"], "MB", pairs, MEGABYTES)]
+
+
+def _seconds(what: str, told: dict[str, float]) -> list[Figure]:
+    steps = ("imports", "loading", "pairing")
+    detail = ", ".join(f"{step} {told[step]:.1f}" for step in steps)
+    about = f"CPU {told['cpu']:.1f}: {detail}; peak {told['peak']:.0f} MB"
+    return [Figure(what, told["wall"], "s", about)]
 
 
 # --- runs to read ---------------------------------------------------------------------

@@ -25,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT.parent / "shared" / "data" / "recorded"
+EXAM = ROOT.parent / "shared" / "data" / "igakuqa"
 TIMES, IMPORT_SECONDS = 2.5, 0.1
 LINES, LONGEST = 16_000, 450  # of the package, of a module
 FRAMES, CALLS = 15, 30  # shown by the executed analysis, in its code
@@ -73,6 +74,8 @@ def figure(what: str, value: float, target: float, unit: str = "", at_least=Fals
 def run(checkout: Path, *words: object) -> float:
     """Run a checkout's Python; the CPU seconds of it and of all that it waited for."""
     place = os.environ | {"PYTHONPATH": str(checkout), "JUPYTER_PREFER_ENV_PATH": "1"}
+    if EXAM.is_dir():
+        place.setdefault("IGAKU_DATA", str(EXAM))
     process = subprocess.Popen(
         [sys.executable, *map(str, words)],
         cwd=checkout,

@@ -55,6 +55,9 @@ __all__ = [
 ]
 
 # The rooms that a notebook uses by name.
-_ROOMS = ("ask", "figures", "pages", "params", "statistics", "study", "words")
+_ROOMS = (
+    *("ask", "exam", "figures", "mechanism", "pages", "params", "statistics"),
+    *("study", "words"),
+)
 
 __getattr__, __dir__ = _attach("igaku", _HOMES, _ROOMS)

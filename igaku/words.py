@@ -116,13 +116,21 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     style = style.format_index(told, axis=1)
     if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
         style = style.hide(axis="index")
-    sides = [f".col{i}" for i in range(frame.shape[1]) if holds_words(shown.iloc[:, i])]
-    if sides:
-        style = style.set_table_styles(
-            [{"selector": ", ".join(sides), "props": "text-align: left;"}]
-        )
+    if frame.empty:
+        style = style.set_caption(html.escape(say("frame_of_nothing", lang)))
+    style = style.set_table_styles(_rules(shown))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
+
+
+def _rules(shown: pd.DataFrame) -> list[Any]:
+    """Words to the left; numbers and words of the record in one line."""
+    known = {*_words()["values"], *_words()["formats"]}
+    left = [i for i in range(shown.shape[1]) if holds_words(shown.iloc[:, i])]
+    whole = [i for i, name in enumerate(shown.columns) if name in known]
+    rules = [(f".col{i}", "text-align: left") for i in left]
+    rules += [(f"td.col{i}", "white-space: nowrap") for i in whole]
+    return [{"selector": selector, "props": props} for selector, props in rules]
 
 
 def holds_words(column: pd.Series) -> bool:
@@ -159,7 +167,8 @@ def _heads(name: object, lang: str) -> str:
 def unit_of(name: Any, columns: Any) -> str | None:
     """The unit of a column; the limits of an interval have that of their estimate."""
     if name in ("low", "high"):
-        return "points" if "difference" in columns else "share"
+        units = {"difference": "points", "median": "whole"}
+        return next((units[each] for each in units if each in columns), "share")
     kind = _words()["formats"].get(name)
     return None if kind is None else str(kind)
 

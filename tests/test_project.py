@@ -211,11 +211,11 @@ def test_a_second_set_up_runs_nothing(set_up):
 
 
 def test_an_interrupted_set_up_is_done_again(set_up, monkeypatch):
-    def interrupted(stage, *command, of=0):
+    def interrupted(text):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(set_up, "pip", interrupted)
+        broken.setattr(set_up, "split_lock", interrupted)
         assert "the next make starts over" in set_up.main()
     assert json.loads(set_up.STAMP.read_text()) == {}
     set_up.ran.clear()
@@ -243,6 +243,19 @@ def test_a_moved_checkout_is_set_up_anew(set_up, tmp_path, monkeypatch):
     there = loaded(moved / "set_up.py", monkeypatch)
     assert there.main() == 0
     assert there.ran[0][1:3] == ["-m", "venv"]
+
+
+def test_an_old_environment_of_ours_makes_room_and_stays_ours(set_up, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    (set_up.VENV / "lib").mkdir(parents=True)
+    set_up.STAMP.write_text("{}")
+    with monkeypatch.context() as broken:
+        broken.setattr(set_up.shutil, "rmtree", interrupted)
+        assert "the next make starts over" in set_up.main()
+    assert set_up.main() == 0
+    assert not (set_up.VENV / "lib").exists()
 
 
 def test_an_environment_of_someone_else_is_left_alone(set_up):

@@ -177,3 +177,13 @@ def test_the_words_of_a_kind_may_stand_in_several_files(tmp_path, monkeypatch):
     (tmp_path / "words.b.yaml").write_text("values: {part: {one: {en: z, ja: w}}}")
     monkeypatch.setattr(words, "TEXT", tmp_path)
     assert words._words.__wrapped__()["values"]["part"].keys() == {"all", "one"}
+
+
+def test_the_limits_of_a_median_are_whole_numbers():
+    frame = pd.DataFrame({"median": [51.0], "low": [51.0], "high": [67.0]})
+    assert ">67<" in printed(frame).to_html()
+
+
+def test_an_empty_frame_says_so():
+    shown = printed(pd.DataFrame({"run": []}), "ja").to_html()
+    assert say("frame_of_nothing", "ja") in shown

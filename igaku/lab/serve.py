@@ -22,7 +22,7 @@ from pathlib import Path
 
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
-from igaku.lab.recipes import MLX, find_recipe
+from igaku.lab.recipes import find_recipe
 from igaku.lab.variants import quantize
 from igaku.paths import PACKAGE
 
@@ -32,6 +32,7 @@ READY_SECONDS = 120.0
 POLL_SECONDS = 0.05
 STOP_SECONDS = 5.0
 LOG_LINES = 6
+LOADING = http.client.SERVICE_UNAVAILABLE  # llama.cpp's while it loads its model
 
 
 @dataclass(frozen=True)
@@ -168,13 +169,10 @@ def _environment() -> dict[str, str]:
 
 
 def _await_ready(server: Server) -> None:
-    """Wait until the server is healthy and has made one token."""
+    """Wait until the server has made one token."""
     deadline = time.monotonic() + READY_SECONDS
-    while (health := _health(server)) != http.client.OK:
-        # mlx_lm is unwell only once its model could not be loaded; llama.cpp while it
-        # is being loaded.
-        failed = server.engine == MLX and health is not None
-        if failed or server.process.poll() is not None:
+    while (reply := _one_token(server)) is None or reply[0] == LOADING:
+        if server.process.poll() is not None:
             raise IgakuError(f"{server.model} did not start: {_tail(server.log)}")
         if time.monotonic() > deadline:
             raise IgakuError(
@@ -182,17 +180,7 @@ def _await_ready(server: Server) -> None:
                 f"{_tail(server.log)}"
             )
         time.sleep(POLL_SECONDS)
-    _ask_for_a_token(server)
-
-
-def _ask_for_a_token(server: Server) -> None:
-    body = {"model": server.model, "prompt": "1", "max_tokens": 1, "temperature": 0}
-    try:
-        status, answer = _call(server, "/v1/completions", body, READY_SECONDS)
-    except (OSError, http.client.HTTPException) as silent:
-        raise IgakuError(
-            f"{server.model} started and does not answer: {_tail(server.log)}"
-        ) from silent
+    status, answer = reply
     if status != http.client.OK:
         raise IgakuError(
             f"{server.model} started and cannot answer ({' '.join(answer.split())}): "
@@ -200,25 +188,20 @@ def _ask_for_a_token(server: Server) -> None:
         )
 
 
-def _health(server: Server) -> int | None:
-    """The status of the server's health page; None while nobody listens."""
-    try:
-        return _call(server, "/health", None, 2.0)[0]
-    except (OSError, http.client.HTTPException):
-        return None
+def _one_token(server: Server) -> tuple[int, str] | None:
+    """Status and answer of the smallest request; None while nobody listens.
 
-
-def _call(server: Server, path: str, body: object, timeout: float) -> tuple[int, str]:
-    """One request without any proxy: the server is on this machine."""
-    line = http.client.HTTPConnection(server.host, server.port, timeout=timeout)
+    It goes past any proxy: the server is on this machine.
+    """
+    body = {"model": server.model, "prompt": "1", "max_tokens": 1, "temperature": 0}
+    head = {"Content-Type": "application/json"}
+    line = http.client.HTTPConnection(server.host, server.port, timeout=READY_SECONDS)
     try:
-        if body is None:
-            line.request("GET", path)
-        else:
-            head = {"Content-Type": "application/json"}
-            line.request("POST", path, json.dumps(body), head)
+        line.request("POST", "/v1/completions", json.dumps(body), head)
         answer = line.getresponse()
         return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None
     finally:
         line.close()
 

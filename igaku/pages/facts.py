@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from igaku.pages.index import exam_name
 from igaku.study import frames
 from igaku.study.families import Study, label_of, unlike
 from igaku.words import LEVEL, ONE_SIDED, PASS_MARK, is_missing, say
@@ -126,13 +127,6 @@ def asked(facts: Facts) -> str:
         exam=exam_name(str(first.exam), facts.study.lang), conditions=conditions(facts),
         days=list(dict.fromkeys((*days[:1], *days[-1:]))), mark=PASS_MARK, line=line,
     )  # fmt: skip
-
-
-def exam_name(exam: str, lang: str) -> str:
-    """An exam in words: the 116th national exam, or the lab's own."""
-    if exam.isdecimal():
-        return say("exam_national", lang, year=exam, number=int(exam) - 1906)
-    return say("exam_lab", lang) if exam == "calibration" else exam
 
 
 def conditions(facts: Facts) -> list[str]:

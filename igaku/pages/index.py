@@ -10,13 +10,13 @@ from igaku.pages.html import page, put, tabled
 from igaku.study import frames
 from igaku.study.families import Study, open_study
 from igaku.study.runs import Run, unmeasured
-from igaku.words import MARKS, is_missing, labelled, say, word
+from igaku.words import MARKS, is_missing, labelled, plain, say, word
 
 # The pages beside the index that have a sentence of their own in it, in this order.
 PAGES = ("report", "analysis", "mechanism")
 COLUMNS = (
     "label", "accuracy", "score", "state", "lost", "weights", "exam", "max_tokens",
-    "origin", "started", "run",
+    "origin", "started",
 )  # fmt: skip
 
 
@@ -26,23 +26,23 @@ def write_index(outputs_dir: str | Path, lang: str = "en") -> Path:
 
     folder = Path(outputs_dir).expanduser()
     study = open_study(folder, lang=lang)
-    scores = score_rows(study)
+    rows = score_rows(study)
     jobs = [_job(job, lang) for job in unmeasured(folder)]
-    table = pd.DataFrame([*scores, *jobs], columns=list(COLUMNS))
+    table = pd.DataFrame([*rows, *jobs], columns=list(COLUMNS))
     target = folder / "index.html"
     told = page(
         "index.html.j2", lang, say("index_title", lang), table=tabled(table, lang),
-        headline=_headline(scores, lang), pages=_pages(folder, lang),
-        marks=marks(study),
-        is_lab=any(run.is_lab for run in study.runs),
+        headlines=_headlines(rows, lang), pages=_pages(folder, lang),
+        marks=marks(study), is_lab=any(run.is_lab for run in study.runs),
     )  # fmt: skip
     put(target, told)
     return target
 
 
 def score_rows(study: Study) -> list[dict[str, Any]]:
-    """The runs of a study as an index lists them, the best score first."""
-    told = frames.runs(study).sort_values("accuracy", ascending=False, kind="stable")
+    """The runs of a study as an index lists them: by exam, the best score first."""
+    by_score = ["exam", "accuracy"]
+    told = frames.runs(study).sort_values(by_score, ascending=[True, False])
     return [_row(study.run(row["run"]), row, study.lang) for _, row in told.iterrows()]
 
 
@@ -52,12 +52,11 @@ def _row(run: Run, row: Any, lang: str) -> dict[str, Any]:
     path = f" ({source})" if source and run.identity == "verified" else ""
     name = labelled(row["label"], run.identity)
     return {
-        "label": _link(f"{run.name}/run.html", name, run.folder / "run.html"),
-        "accuracy": row["accuracy"], "score": f"{row['right']}/{row['asked']}",
-        "state": state(row, lang), "lost": row["lost"],
-        "weights": word("identity", run.identity, lang) + path,
-        "exam": run.exam, "max_tokens": run.budget, "origin": run.origin,
-        "started": day(row["started"]), "run": run.name,
+        "name": name, "label": _linked(name, run), "accuracy": row["accuracy"],
+        "score": f"{row['right']}/{row['asked']}", "state": state(row, lang),
+        "lost": row["lost"], "weights": word("identity", run.identity, lang) + path,
+        "exam": str(run.exam), "max_tokens": run.budget, "origin": run.origin,
+        "started": _day(run, row["started"]),
     }  # fmt: skip
 
 
@@ -70,9 +69,10 @@ def state(row: Any, lang: str) -> str:
     return say("page_broken", lang, state=told, cause=word("cause", row["cause"], lang))
 
 
-def day(moment: Any) -> str | None:
-    """The minute of a moment, in the record's own time."""
-    return None if is_missing(moment) else f"{moment:%Y-%m-%d %H:%M}"
+def _day(run: Run, started: Any) -> str | None:
+    """The day on which a run was begun, as far as it is on record."""
+    told = run.manifest.get("start") if is_missing(started) else started
+    return None if told is None else str(told)[:10]
 
 
 def marks(study: Study) -> list[str]:
@@ -85,19 +85,31 @@ def marks(study: Study) -> list[str]:
     ]
 
 
-def _headline(rows: list[dict[str, Any]], lang: str) -> str:
-    if not rows:
-        return say("index_empty", lang)
-    best = rows[0]
-    return say("index_headline", lang, n=len(rows), best=best["label"],
-               score=best["score"], accuracy=best["accuracy"] or 0,
-               lost=sum(row["lost"] > 0 for row in rows))  # fmt: skip
+def _headlines(rows: list[dict[str, Any]], lang: str) -> list[str]:
+    """How many runs sat each exam, and the best of them."""
+    told = []
+    for exam in dict.fromkeys(row["exam"] for row in rows):
+        runs = [row for row in rows if row["exam"] == exam]
+        lost = sum(row["lost"] > 0 for row in runs)
+        told.append(
+            say("index_headline", lang, **runs[0] | {"exam": exam_name(exam, lang)},
+                n=len(runs), losing=lost)
+        )  # fmt: skip
+    return told or [say("index_empty", lang)]
+
+
+def exam_name(exam: str, lang: str) -> str:
+    """An exam in words: the 116th national exam, or the lab's own."""
+    if exam.isdecimal():
+        return say("exam_national", lang, year=exam, number=int(exam) - 1906)
+    return say("exam_lab", lang) if exam == "calibration" else exam
 
 
 def _job(job: dict[str, Any], lang: str) -> dict[str, Any]:
     """A run that a sweep could not begin: why, where a run has its status."""
     why = say("index_not_measured", lang, why=job.get("why"))
-    return {"label": job.get("model") or job["run"], "state": why, "run": job["run"]}
+    name = {"name": job.get("model") or job["run"], "folder": job["run"]}
+    return {"label": _named_cell(**name), "state": why}
 
 
 def _pages(folder: Path, lang: str) -> list[tuple[str, str, str]]:
@@ -111,18 +123,28 @@ def _pages(folder: Path, lang: str) -> list[tuple[str, str, str]]:
 
 
 def _named(stem: str, lang: str) -> tuple[str, str]:
-    if stem in PAGES:
-        return say(f"index_{stem}", lang), say(f"index_{stem}_is", lang)
+    """What a page beside the index is called there, and what is in it."""
     kind, _, name = stem.partition("-")
     if kind == "sweep" and name:
         return say("index_sweep", lang, name=name), say("index_sweep_is", lang)
-    return stem, ""
+    bare = stem.removesuffix(".ja")
+    if bare not in PAGES:
+        return stem, ""
+    name = say(f"index_{bare}", lang, is_japanese=bare != stem)
+    return name, say(f"index_{bare}_is", lang)
 
 
-def _link(address: str, words: str, file: Path) -> Any:
+def _linked(name: str, run: Run) -> Any:
     """A label that leads to its run's page, where there is one."""
+    is_there = (run.folder / "run.html").is_file()
+    return _named_cell(name, run.name, f"{run.name}/run.html" if is_there else None)
+
+
+def _named_cell(name: str, folder: str, address: str | None = None) -> Any:
+    """A label, and below it the name of its folder."""
     from markupsafe import Markup
 
-    if not file.is_file():
-        return words
-    return Markup('<a href="{}">{}</a>').format(quote(address), words)
+    words = Markup("{}").format(plain(name))
+    if address:
+        words = Markup('<a href="{}">{}</a>').format(quote(address), words)
+    return Markup('{}<br><small class="note">{}</small>').format(words, plain(folder))

@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
-from igaku.study import scoring
-from igaku.study.runs import Run, find_runs, outputs_folder
+from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, checked, labelled
 
 MARGIN = 0.025  # 10 of 400 questions
@@ -191,7 +190,7 @@ def role(run: Run) -> str:
         return "follow-up"
     if run.card.get("origin") == "reference":
         return "reference"
-    return "finished" if scoring.status(run).name == "OK" else "stopped"
+    return "finished" if status(run).name == "OK" else "stopped"
 
 
 def size_gb(run: Run) -> float | None:
@@ -207,12 +206,8 @@ def size_gb(run: Run) -> float | None:
 
 
 def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known.
-
-    What was asked in a recorded run stands beside its settings, not in them.
-    """
-    told = {"prompt": run.manifest.get("prompt")} | run.settings
-    return {name: told.get(name) for name in HELD_FIXED}
+    """The settings that a comparison must hold fixed; None where one is not known."""
+    return {name: run.settings.get(name) for name in HELD_FIXED}
 
 
 def unlike(a: Run, b: Run) -> list[str]:

@@ -45,12 +45,17 @@ def runs(source: Source = None) -> pd.DataFrame:
     hf_downloads`: its card. `max_tokens reasoning_effort`: as asked. `seconds
     completion_tokens`: medians of its replies. `started`: the first request.
 
-    >>> igaku.runs("outputs")[["label", "right", "asked", "low", "high"]]
-    ... # doctest: +SKIP
+    >>> shown = ["label", "right", "asked", "accuracy", "low", "high"]
+    >>> igaku.runs("outputs")[shown].head(2).round(3)  # doctest: +SKIP
+               label  right  asked  accuracy    low   high
+    0   openai @8bit    286    400     0.715  0.669  0.757
+    1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
-    from igaku.study.scoring import runs_frame
+    from igaku.study.audits import wrong_runs
+    from igaku.study.overview import runs_frame
 
-    return runs_frame(study_in(source))
+    study = study_in(source)
+    return runs_frame(study, wrong_runs(study))
 
 
 def pairs(
@@ -227,31 +232,41 @@ def loops(source: Source = None) -> pd.DataFrame:
 
 
 def sections(source: Source = None) -> pd.DataFrame:
-    """One row per run and section A-F: planned, asked, right and lost replies.
+    """One row per run and section A-F, also where nothing was asked.
 
-    The columns are run, label, section, planned, asked, right, accuracy with its 95 %
-    limits low and high (fractions, missing where nothing was asked), blank, api_error.
+    `run label section`; `planned asked right blank api_error`: questions (`planned` is
+    missing where no manifest tells it). `accuracy low high`: right/asked with Wilson's
+    95 % interval (fractions, missing where nothing was asked).
     """
-    from igaku.study.scoring import sections_frame
+    from igaku.study.overview import sections_frame
 
     return sections_frame(study_in(source))
 
 
 def strata(source: Source = None) -> pd.DataFrame:
-    """One row per run, stratum and level: n, right, accuracy, low, high (fractions)."""
+    """One row per run, stratum and level that was met; follow-ups are left out.
+
+    `run label`; `stratum`: section, part, answers (how many options are right), image,
+    vignette, human_accuracy (bands), kinki or speciality, and `level` in it. `n right`:
+    questions. `accuracy low high`: right/n with Wilson's 95 % interval (fractions).
+    """
     from igaku.study.levels import strata_frame
 
     return strata_frame(study_in(source))
 
 
 def official(source: Source = None) -> pd.DataFrame:
-    """One row per complete run and part of the official verdict.
+    """One row per run of a whole exam and part of the ministry's verdict.
 
-    The parts are compulsory, rest (both in points), kinki (questions whose prohibited
-    option was chosen, named in `kinki`; `line` is the most that pass) and total. The
-    columns are run, part, points, possible, line, passed, verified (whether the lines
-    are those of the announcement itself), kinki, hinges (the questions whose unsure
-    treatment would turn the verdict).
+    `run label part`: compulsory and rest, in points; kinki, questions whose prohibited
+    option was chosen, named in `kinki`; total. `points possible line passed`: the line
+    of kinki is the most that pass, the total has none and passes if all three do.
+    `verified`: the lines are those announced. `hinges`: questions whose unsure
+    treatment would turn the verdict.
+
+    >>> official("outputs").query("part == 'compulsory'")  # doctest: +SKIP
+          run label        part  points  possible  line  passed  ...
+    0  gpt4-… GPT-4  compulsory     164       197   158    True  ...
     """
     from igaku.study.lines import official_frame
 
@@ -259,19 +274,19 @@ def official(source: Source = None) -> pd.DataFrame:
 
 
 def published(source: Source = None) -> pd.DataFrame:
-    """Figures printed elsewhere of each run, beside those counted here.
+    """One row per figure printed elsewhere of a run, beside the one counted here.
 
-    The columns are run, section (A-F or total), measure (correct, accuracy in percent,
-    blank, api_errors), published (as printed, "60+" included), counted, agrees. The
-    last is missing where the section was not asked whole, or at another budget.
+    `run section measure`: A-F or total; correct, accuracy (percent), blank, api_errors.
+    `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
+    section was not asked whole, or was asked with another budget.
     """
-    from igaku.study.scoring import published_frame
+    from igaku.study.overview import published_frame
 
     return published_frame(study_in(source))
 
 
 def cards(source: Source = None) -> pd.DataFrame:
     """The models' cards in the study's language: a row per item, a column per run."""
-    from igaku.study.scoring import cards_frame
+    from igaku.study.overview import cards_frame
 
     return cards_frame(study_in(source))

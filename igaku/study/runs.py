@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from igaku import paths
+from igaku.ask import health
 from igaku.ask.folder import ANSWERS, MANIFEST
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
@@ -36,6 +37,17 @@ JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
+@dataclass(frozen=True)
+class Status:
+    """What can be said of a run as a whole: OK, INCOMPLETE, or BROKEN with a cause."""
+
+    name: str
+    cause: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.cause})" if self.cause else self.name
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One model's sitting of an exam: its replies, its manifest, and its questions."""
@@ -49,14 +61,13 @@ class Run:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from igaku.study.scoring import correct, status
-
-        return f"Run {self.name}: {correct(self.rows)}/{self.asked}, {status(self)}"
+        right = int(self.rows["correct"].fillna(False).sum())
+        return f"Run {self.name}: {right}/{self.asked}, {status(self)}"
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the run as its manifest holds them."""
-        return _mapping(self.manifest.get("settings"))
+        return settings_of(self.manifest)
 
     @property
     def card(self) -> dict[str, Any]:
@@ -133,14 +144,38 @@ class Run:
         return planned == WHOLE_EXAM and self.exam != "calibration"
 
 
+def status(run: Run) -> Status:
+    """The status of a run: as its manifest says, else as its replies show.
+
+    BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
+    its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
+    """
+    met = run.rows["outcome"].value_counts().items()
+    outcomes = {str(outcome): int(n) for outcome, n in met}
+    told = run.manifest.get("status") == "BROKEN"
+    if told or health.is_broken(outcomes):
+        return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))
+    return Status("OK" if run.is_complete else "INCOMPLETE")
+
+
 def load_runs(
     outputs_dir: str | Path | None = None, raw: bool = True, texts: bool = True
 ) -> pd.DataFrame:
     """Every reply of every run under a folder: one row per (run, problem_id).
 
-    The columns are `COLUMNS`. Lines that cannot be read are left out, and each file
-    that has some is named in a warning. `raw=False` leaves the servers' bodies out and
-    `texts=False` replies and reasoning, which together are most of the memory.
+    `run model label origin exam max_tokens` say whose reply it is; `problem_id section
+    outcome answer correct content reasoning blank` what became of the question, and
+    `gold points kind text_only stem category kinki human_accuracy` what is known of it;
+    `finish_reason prompt_tokens completion_tokens reasoning_tokens seconds
+    tokens_per_second served_model error raw asked_at …` what the server told. What each
+    holds is in `igaku.study.answers.COLUMNS`; what is not on record is missing.
+
+    Lines that cannot be read are left out, and each file that has some is named in a
+    warning. `raw=False` leaves the servers' bodies out and `texts=False` replies and
+    reasoning, which together are most of the memory.
+
+    >>> replies = load_runs("outputs", raw=False)  # doctest: +SKIP
+    >>> replies.groupby(["run", "outcome"]).size()  # doctest: +SKIP
     """
     runs = find_runs(outputs_dir, raw=raw, texts=texts)
     for note in (note for run in runs for note in run.notes):
@@ -293,6 +328,14 @@ def _plan(listed: Any) -> Plan:
     questions = {str(q["problem_id"]): q for q in known}
     places = {name: place for place, name in enumerate(questions)}
     return Plan(listed, places, plan_frame(questions) if questions else None)
+
+
+def settings_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest's settings; imports until fe0f26e kept the prompt beside them."""
+    settings = _mapping(manifest.get("settings"))
+    if "prompt" in settings or not isinstance(manifest.get("prompt"), str):
+        return settings
+    return settings | {"prompt": manifest["prompt"]}
 
 
 def _model_of(manifest: dict[str, Any]) -> str | None:

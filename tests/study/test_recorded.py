@@ -19,6 +19,7 @@ from igaku.errors import IgakuError
 from igaku.reading.answer import Graded
 from igaku.server.reply import Reply
 from igaku.study import recorded, scoring
+from igaku.study.families import condition, unlike
 from igaku.study.runs import find_runs, load_run
 from igaku.words import OUTCOMES
 
@@ -347,10 +348,37 @@ def test_an_unknown_model_is_called_by_its_slug(take):
 
 def test_the_system_prompt_is_kept(take):
     run = take({"a.json": of_model(record())})
-    told = [run.manifest[n] for n in ("prompt", "system_prompt", "recorded_model")]
-    assert told == ["baseline", "選べ。", "some/model"]
+    told = [run.manifest[name] for name in ("system_prompt", "recorded_model")]
+    assert told == ["選べ。", "some/model"]
     assert re.fullmatch("[0-9a-f]{64}", run.manifest["system_prompt_sha256"])
-    assert take({"b.jsonl": [record()]}, "b").manifest["prompt"] is None
+
+
+def test_the_prompt_is_where_comparisons_look_for_it(take):
+    first = take({"a.json": of_model(record())})
+    assert condition(first)["prompt"] == "baseline"
+    assert condition(take({"b.jsonl": [record()]}, "b"))["prompt"] is None
+    details = {"strict": [record()]}
+    told = of_model(details=details, prompts={"strict": "一字。"})
+    other = take({"a.json": told}, "other", prompt="strict")
+    assert unlike(first, other) == ["prompt"]
+
+
+def test_a_folder_of_the_version_before_tells_its_prompt_and_may_be_imported_again(
+    take,
+):
+    run = take({"a.json": of_model(record())})
+    path = run.folder / "manifest.json"
+    new = path.read_bytes()
+    told = json.loads(new)
+    told["prompt"] = told["settings"].pop("prompt")
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert condition(load_run(run.folder))["prompt"] == "baseline"
+    take({"a.json": of_model(record())})
+    assert path.read_bytes() == new
+    told["prompt"] = "strict"
+    path.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(IgakuError, match="something other"):
+        take({"a.json": of_model(record())})
 
 
 def test_the_answers_to_another_prompt(take):

@@ -4,10 +4,12 @@ import math
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import planned, replied, sit
 
 from igaku.errors import IgakuError
-from igaku.study import scoring
+from igaku.study import answers, scoring
 from igaku.study.answers import COLUMNS
 from igaku.study.runs import combine, find_runs, load_runs, unmeasured
 
@@ -288,6 +290,33 @@ def test_lab_runs_say_so(write):
     about = manifest()
     about["settings"]["base_url"] = "lab"
     assert find_runs(write([answer()], about=about))[0].is_lab
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(st.characters(codec="utf-8"), max_size=3),
+    st.just("\ud83d"),
+    st.just("2026-02-07T10:00:00.5+00:00"),
+    st.lists(st.one_of(st.sampled_from("abc"), st.integers(0, 9)), max_size=3),
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(answer())), VALUES))
+def test_a_strict_line_reads_as_it_would_with_care(changes):
+    line = json.dumps(answer() | changes).encode()
+    shape = answers._shape(answers.columns_of(raw=True, texts=True))
+    (strict,) = answers._strictly(line + b"\n", shape) or [None]
+    if strict is None:
+        return
+    careful = answers._with_care(line, shape)
+    for name in shape.__struct_fields__:
+        read, kind = [], answers.COLUMNS[name].type
+        for each in (strict, careful):
+            read.append(pd.Series(answers.typed([getattr(each, name)], kind)))
+        pd.testing.assert_series_equal(*read)
 
 
 # --- which weights answered -----------------------------------------------------------

@@ -1,0 +1,280 @@
+"""Files of results recorded elsewhere, as they stand: JSON, or JSON Lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from igaku.ask.folder import Row
+from igaku.errors import IgakuError
+from igaku.exam import igakuqa
+from igaku.exam.questions import Question
+
+NAMES = (
+    re.compile(r"(?P<stem>.+)_(?P<year>\d{4})_[A-F]\.jsonl?"),
+    re.compile(r"(?P<exam>\d{3})-[A-F]_(?P<stem>.+)\.jsonl?"),  # IgakuQA's own
+)
+FAILED = "ERROR"  # a recorder's word for a request without a reply
+CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file of results: its records as they stand, and what it says of them all."""
+
+    path: Path
+    sha256: str
+    records: tuple[Row, ...]
+    model: str | None = None
+    timestamp: str | None = None
+    prompt: str | None = None
+    system: str | None = None
+    summary: Row | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str | None:
+        """Whose results they are, as the file's name says; None where it does not."""
+        return named_after(self.path)[0]
+
+
+def found_in(sources: Iterable[str | Path]) -> list[Path]:
+    """The files that are given, and those in given folders whose names say results."""
+    found: dict[Path, None] = {}
+    for source in map(Path, sources):
+        path = source.expanduser()
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*.json*") if each.is_file())
+            found |= dict.fromkeys(each for each in inside if named_after(each)[0])
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise IgakuError(f"There is no file or folder {path}: correct the path.")
+    if not found:
+        raise IgakuError(
+            "There are no recorded results to import: give files, or folders with "
+            "files named such as model_2022_A.json or 116-A_gpt4.jsonl."
+        )
+    return list(found)
+
+
+def named_after(path: Path) -> tuple[str | None, int | None]:
+    """Whose results a file is named after, and of which year's exam."""
+    years = {number: year for year, number in igakuqa.EXAMS.items()}
+    for pattern in NAMES:
+        if found := pattern.fullmatch(path.name):
+            told = found.groupdict()
+            year = told["year"] if "year" in told else years.get(int(told["exam"]))
+            return told["stem"], int(year) if year else None
+    return None, None
+
+
+def recordings_of(files: Iterable[str | Path], prompt: str) -> list[Recording]:
+    """The files, read, in the order of their names; all of one model and one prompt."""
+    given = [files] if isinstance(files, str | Path) else list(files)
+    if not given:
+        raise IgakuError("No files are given to import: name at least one.")
+    expanded = sorted((Path(f).expanduser() for f in given), key=lambda f: f.name)
+    for name, n in Counter(path.name for path in expanded).items():
+        if n > 1:
+            raise IgakuError(f"{name} is given {n} times: give each file once.")
+    recordings = [_read(path, prompt) for path in expanded]
+    _check_alike("model", [taken.model for taken in recordings])
+    _check_alike("file name", [taken.stem for taken in recordings])
+    _check_alike("system prompt", [taken.system for taken in recordings])
+    return recordings
+
+
+def _check_alike(what: str, values: Iterable[str | None]) -> None:
+    found = list(dict.fromkeys(value for value in values if value is not None))
+    if len(found) > 1:
+        raise IgakuError(
+            f"The files are not one run, their {what}s differ ({' and '.join(found)}): "
+            "import each by itself."
+        )
+
+
+def _read(path: Path, prompt: str) -> Recording:
+    try:
+        data = path.read_bytes()
+    except OSError as refused:
+        raise IgakuError(
+            f"{path} cannot be read ({refused.strerror}): correct the path."
+        ) from refused
+    digest = hashlib.sha256(data).hexdigest()
+    if path.suffix == ".jsonl":
+        records, notes = _lines(path, data)
+        return Recording(path, digest, tuple(records), notes=tuple(notes))
+    return _object(path, digest, data, prompt)
+
+
+def _lines(path: Path, data: bytes) -> tuple[list[Row], list[str]]:
+    """The records of JSON Lines, and a sentence that names the lines left out."""
+    records, torn = [], []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        record = _parsed(line)
+        if _is_record(record):
+            records.append(record)
+        elif line.strip():
+            torn.append(str(number))
+    if not records:
+        raise IgakuError(f"{path} {_FOREIGN}")
+    lines = f"line{'s' if len(torn) > 1 else ''} {', '.join(torn)}"
+    note = f"{path.name}, {lines}: torn, or no recorded answer; left out."
+    return records, [note] if torn else []
+
+
+_FOREIGN = (
+    "holds no recorded results: give JSON with `details` as a recorder wrote it, or "
+    "JSON Lines with problem_id and prediction."
+)
+
+
+def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
+    """The results of one prompt out of a JSON object that holds those of several."""
+    told = _parsed(data)
+    details = told.get("details") if isinstance(told, dict) else None
+    if not isinstance(details, dict):
+        trouble = "is torn, or not JSON: give the whole file."
+        raise IgakuError(f"{path} {trouble if told is None else _FOREIGN}")
+    if prompt not in details:
+        raise IgakuError(
+            f"{path} has no answers to the prompt {prompt!r}: give one of "
+            f"{', '.join(map(repr, details)) or 'those of another file'} as `prompt`."
+        )
+    records = details[prompt]
+    if not isinstance(records, list) or not records:
+        raise IgakuError(f"{path} {_FOREIGN}")
+    for place, record in enumerate(records, 1):
+        if not _is_record(record):
+            raise IgakuError(
+                f"Record {place} of {path} is no recorded answer: mend or remove it."
+            )
+    summaries, lines = told.get("summary"), told.get("prompts")
+    listed = summaries if isinstance(summaries, list) else []
+    summary = [
+        s for s in listed if isinstance(s, dict) and s.get("prompt_key") == prompt
+    ]
+    return Recording(
+        path,
+        digest,
+        tuple(records),
+        model=_text(told.get("model")),
+        timestamp=_text(told.get("timestamp")),
+        prompt=prompt,
+        system=_text(lines.get(prompt)) if isinstance(lines, dict) else None,
+        summary=summary[0] if summary else None,
+    )
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it says what was answered to which question, in text."""
+    if not isinstance(record, dict):
+        return False
+    named = all(isinstance(record.get(n), str) for n in ("problem_id", "prediction"))
+    texts = [record.get(name) for name in ("response", "explanation", "reasoning")]
+    return named and all(text is None or isinstance(text, str) for text in texts)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def by_problem(
+    recordings: Sequence[Recording], questions: Sequence[Question], exam: int | str
+) -> dict[str, tuple[Row, Recording]]:
+    """Each question's record and its file; no question twice, none of another exam."""
+    known = {question.problem_id for question in questions}
+    found: dict[str, tuple[Row, Recording]] = {}
+    told = [(record, taken) for taken in recordings for record in taken.records]
+    for record, taken in told:
+        problem = record["problem_id"]
+        if problem not in known:
+            raise IgakuError(
+                f"{taken.path} answers {problem!r}, which is no question of exam "
+                f"{exam}: give the year of that exam, and the files of one exam only."
+            )
+        if problem in found:
+            raise IgakuError(
+                f"{problem} is answered twice, in {found[problem][1].path} and in "
+                f"{taken.path}: keep one of the answers."
+            )
+        found[problem] = record, taken
+    return found
+
+
+# --- what a record says --------------------------------------------------------------
+
+
+def error_of(record: Row) -> str | None:
+    """The error that was recorded instead of a reply."""
+    error = record.get("error")
+    if error is not None:
+        return str(error)
+    return FAILED if record["prediction"] == FAILED else None
+
+
+def content_of(record: Row) -> str:
+    """The text of the reply; IgakuQA calls it an explanation."""
+    texts = (record.get("response"), record.get("explanation"), record["prediction"])
+    return next(text for text in texts if text is not None)
+
+
+def disagreeing(recordings: Sequence[Recording]) -> dict[str, Row] | None:
+    """Recorded summaries that their own records do not add up to; None: there is none.
+
+    Per file, each figure that differs: as it was recorded, and as it was counted.
+    """
+    found = {}
+    for taken in recordings:
+        told, counted = taken.summary or {}, _tally(taken.records)
+        differing = {
+            name: {"recorded": told[name], "counted": n}
+            for name, n in counted.items()
+            if name in told and told[name] != n
+        }
+        if differing:
+            found[taken.path.name] = differing
+    return found or None
+
+
+def _tally(records: Sequence[Row]) -> dict[str, int]:
+    """The counts that a recorder's summary gives, by its own names for them."""
+    replies = [record for record in records if error_of(record) is None]
+    return {
+        "total": len(records),
+        "correct": sum(record.get("correct") is True for record in records),
+        "errors": len(records) - len(replies),
+        "empty_responses": sum(not content_of(reply).strip() for reply in replies),
+    }
+
+
+def clipped(records: Sequence[Row]) -> dict[str, int | None]:
+    """How many texts have the recorder's full length, and so may be cut off there.
+
+    0 where a longer text shows that nothing was cut; None where none was recorded.
+
+    >>> clipped([{"response": "x" * 200}, {"response": "a"}])
+    {'response': 1, 'reasoning': None}
+    """
+    counts: dict[str, int | None] = {}
+    for name, limit in CLIPPED_AT.items():
+        texts = [record[name] for record in records if record.get(name) is not None]
+        lengths = [len(text) for text in texts]
+        is_longest = max(lengths, default=0) == limit
+        cut = lengths.count(limit) if is_longest else 0
+        counts[name] = cut if lengths else None
+    return counts
