@@ -11,6 +11,10 @@ import typer
 from igaku.errors import IgakuError
 
 Language = Literal["ja", "en"]
+PageLanguage = Annotated[Language, typer.Option(help="Language of the pages.")]
+Outputs = Annotated[
+    Path | None, typer.Option(help="Folder of the runs; else outputs/.")
+]
 
 app = typer.Typer(
     help="Ask local language models the Japanese medical licensing exam.",
@@ -102,7 +106,7 @@ def demo(
     limit: Annotated[
         int | None, typer.Option(min=1, help="How many questions each model is asked.")
     ] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
+    lang: PageLanguage = "en",
 ) -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
     from igaku.demo import LIMIT
@@ -116,10 +120,8 @@ def sweep(
     name: Annotated[
         str, typer.Argument(help="A file of params/sweeps, by name or by its path.")
     ],
-    outputs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
-    ] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
+    outputs: Outputs = None,
+    lang: PageLanguage = "en",
     only: Annotated[
         str | None, typer.Option(help="Make this run alone, in one attempt.")
     ] = None,
@@ -165,9 +167,7 @@ def recorded(
     year: Annotated[
         int, typer.Option(help="Year of the exam, where no file's name tells it.")
     ] = 2022,
-    outputs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
-    ] = None,
+    outputs: Outputs = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of IgakuQA's files; else the cache.")
     ] = None,
@@ -191,10 +191,8 @@ def rescue(
     base_url: Annotated[
         str | None, typer.Option(help="Address of the server; else the run's.")
     ] = None,
-    outputs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; else outputs/.")
-    ] = None,
-    lang: Annotated[Language, typer.Option(help="Language of the pages.")] = "en",
+    outputs: Outputs = None,
+    lang: PageLanguage = "en",
 ) -> None:
     """Ask again what a run lost to its budget: with more tokens, then with as many."""
     from igaku.rescue import rescue as ask_again

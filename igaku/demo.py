@@ -12,8 +12,6 @@ from igaku.errors import IgakuError
 from igaku.workbook import replies, say
 
 if TYPE_CHECKING:
-    from tqdm import tqdm as Bar
-
     from igaku.params.settings import Settings
 
 LIMIT = 60
@@ -71,7 +69,7 @@ def ask_all(sittings: Sequence[Settings], parameters: Mapping[str, Any]) -> list
         for number, settings in enumerate(sittings, 1):
             bar.set_description(f"{number}/{len(sittings)} {settings.slug}")
             try:
-                ask(settings, parameters, bar)
+                workbook.ask(settings, {"model": settings.slug, **parameters}, bar)
             except IgakuError as problem:
                 bar.write(f"{settings.slug}: {problem}", file=sys.stderr)
                 failed.append(settings.slug)
@@ -79,14 +77,3 @@ def ask_all(sittings: Sequence[Settings], parameters: Mapping[str, Any]) -> list
             unasked = (settings.limit or 0) - replies(settings.folder)
             bar.total = (bar.total or 0) - unasked
     return failed
-
-
-def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
-    """Execute run.ipynb for one model, moving the bar with every reply."""
-    before = bar.n
-    workbook.execute(
-        "run.ipynb",
-        settings.folder / "run.ipynb",
-        {"model": settings.slug, **parameters},
-        lambda: bar.update(before + replies(settings.folder) - bar.n),
-    )

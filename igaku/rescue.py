@@ -7,16 +7,16 @@ the control; all else stays as it was. Both are runs like any other, with `lost_
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from igaku import paths, words
+from igaku import paths, words, workbook
 from igaku.ask.lost import Base, base_of
 from igaku.ask.run import questions_of
 from igaku.errors import IgakuError
 from igaku.params.fields import LAB
-from igaku.params.settings import Settings, checked, settings_from
+from igaku.params.settings import checked, settings_from
 
 FACTOR = 4  # times the budget, as the probe of a broken run has it
 
@@ -40,6 +40,8 @@ def rescue(
     Without `max_tokens` the larger budget is four times the run's. What cannot work is
     refused before anything is asked.
     """
+    from tqdm import tqdm
+
     outputs_dir = (outputs_dir or paths.OUTPUTS).absolute()
     base = base_of(checked("lost_of", run, "the run"), outputs_dir)
     larger = FACTOR * base.budget if max_tokens is None else max_tokens
@@ -54,7 +56,8 @@ def rescue(
     chosen = [settings_from(**sitting) for sitting in sittings]
     asked = [len(questions_of(settings)) for settings in chosen]
     for settings, sitting, total in zip(chosen, sittings, asked, strict=True):
-        _execute(settings, sitting | {"lang": lang}, total)
+        with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
+            workbook.ask(settings, sitting | {"lang": lang}, bar)
         yield settings.folder
 
 
@@ -75,19 +78,3 @@ def parameters(base: Base, max_tokens: int) -> dict[str, Any]:
         "timeout": timeout,
         "card": card,
     }
-
-
-def _execute(settings: Settings, given: Mapping[str, Any], total: int) -> None:
-    """Execute run.ipynb, showing how many replies are in."""
-    from tqdm import tqdm
-
-    from igaku import workbook
-
-    folder = settings.folder
-    with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
-        workbook.execute(
-            "run.ipynb",
-            folder / "run.ipynb",
-            given,
-            lambda: bar.update(workbook.replies(folder) - bar.n),
-        )

@@ -135,10 +135,9 @@ def paired_difference(
     _fraction("confidence", confidence)
     n = a + b + c + d
     z = float(norm.ppf(0.5 + confidence / 2))
-    low, high = _tango(b, c, n, z)
     newcombe = _newcombe(a, b, c, d, confidence)
-    estimate, low, high, *other = _plain((b - c) / n, low, high, *newcombe)
-    return PairedDifference(estimate, (low, high), (other[0], other[1]))
+    e, low, high, *other = _plain((b - c) / n, *_tango(b, c, n, z), *newcombe)
+    return PairedDifference(e, (low, high), (other[0], other[1]))
 
 
 def noninferiority(
@@ -169,11 +168,13 @@ def holm(pvalues: Sequence[float] | np.ndarray) -> list[float]:
     >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    from statsmodels.stats.multitest import multipletests
-
-    if len(pvalues) == 0:
-        return []
-    return [float(p) for p in multipletests(pvalues, method="holm")[1]]
+    # statsmodels' multipletests collects all garbage at each call: seconds a study.
+    values = np.asarray(pvalues, dtype=float)
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return [float(p) for p in adjusted]
 
 
 def clustered_error(
@@ -193,34 +194,28 @@ def clustered_error(
     values = np.asarray(differences, dtype=float)
     if not len(values) or len(values) != len(clusters):
         raise IgakuError(
-            "A clustered error needs one cluster for each difference, and at least "
-            f"one difference; got {len(values)} and {len(clusters)}."
+            f"A clustered error needs one cluster for each difference, and some; got "
+            f"{len(values)} and {len(clusters)}."
         )
     _, group = np.unique(np.asarray(clusters), return_inverse=True)
     sums, sizes = np.bincount(group, values), np.bincount(group)
-    return clustered_sums(
-        len(values), values.sum(), values @ values,
-        len(sizes), sums @ sums, sums @ sizes, sizes @ sizes,
-    )  # fmt: skip
+    products = (sums @ sums, sums @ sizes, sizes @ sizes)
+    n, total, squares = len(values), values.sum(), values @ values
+    return clustered_sums(n, total, squares, len(sizes), products)
 
 
 def clustered_sums(
-    n: Numbers,
-    total: Numbers,
-    squares: Numbers,
-    clusters: Numbers,
-    between: Numbers,
-    crossed: Numbers,
-    sizes: Numbers,
+    n: Numbers, total: Numbers, squares: Numbers, clusters: Numbers, products: Numbers
 ) -> ClusteredError:
     """`clustered_error` from sums, for many pairs at once.
 
     Of n differences v: `total` Σv and `squares` Σv²; of clusters of m questions with
-    the sum s: `between` Σs², `crossed` Σsm and `sizes` Σm².
+    the sum s: `products` Σs², Σsm and Σm².
 
-    >>> round(clustered_sums(4, 1, 3, 3, 5, 3, 6).corrected, 4)  # the example above
+    >>> round(clustered_sums(4, 1, 3, 3, (5, 3, 6)).corrected, 4)  # the example above
     0.6027
     """
+    between, crossed, sizes = products
     n, clusters = np.asarray(n, dtype=float), np.asarray(clusters)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n
@@ -274,11 +269,8 @@ def detectable_difference(
     """
     if discordance <= 0 or _connor(discordance, discordance, power, alpha) > n:
         return math.nan
-
-    def excess(difference: float) -> float:
-        return _connor(difference, discordance, power, alpha) - n
-
-    return float(brentq(excess, 1e-9, discordance))
+    told = (discordance, power, alpha)
+    return float(brentq(lambda d: _connor(d, *told) - n, 1e-9, discordance))
 
 
 def required_questions(
@@ -349,9 +341,7 @@ def _splits(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every number of flips, every split of it, and how probable both together are."""
     _discordant(-discordance, difference, discordance)
-    numbers = np.arange(n + 1)
-    chance = binom.pmf(numbers, n, discordance)
-    numbers = numbers[chance > UNLIKELY]
+    numbers = np.flatnonzero(binom.pmf(range(n + 1), n, discordance) > UNLIKELY)
     flips = np.repeat(numbers, numbers + 1)
     against = np.concatenate([np.arange(number + 1) for number in numbers])
     tilt = (discordance + difference) / (2 * discordance)
@@ -385,13 +375,12 @@ def _tango(b: np.ndarray, c: np.ndarray, n: np.ndarray, z: float) -> Interval:
     The end of the scale, −1 or 1, where it is not reached inside. The limits depend on
     b, c and n alone, which many pairs share: each table is solved once.
     """
-    shape = np.broadcast_shapes(b.shape, c.shape, n.shape)
-    all_of = np.stack([np.broadcast_to(v, shape).ravel() for v in (b, c, n)])
-    told, place = np.unique(all_of, axis=1, return_inverse=True)
+    tables = np.stack([v.ravel() for v in np.broadcast_arrays(b, c, n)])
+    told, place = np.unique(tables, axis=1, return_inverse=True)
     estimate, end = (told[0] - told[1]) / told[2], np.ones(told.shape[1])
     low = _halved(told, -end, estimate, z)[1]
     high = _halved(told, estimate, end, -z)[0]
-    return low[place].reshape(shape), high[place].reshape(shape)
+    return low[place].reshape(n.shape), high[place].reshape(n.shape)
 
 
 def _halved(told: np.ndarray, low: Numbers, high: Numbers, target: float) -> Interval:
@@ -458,6 +447,4 @@ def _discordant(least: float, difference: float, discordance: float) -> None:
 
 def _fraction(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise IgakuError(
-            f"A {name} is a fraction between 0 and 1, such as 0.025; got {value}."
-        )
+        raise IgakuError(f"A {name} is a fraction such as 0.025; got {value}.")

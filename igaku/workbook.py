@@ -10,11 +10,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from igaku import errors, paths
 from igaku.ask.folder import ANSWERS
 from igaku.errors import IgakuError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm as Bar
+
+    from igaku.params.settings import Settings
 
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
 HEARD = 6  # seconds in which it does so by itself, where it was signalled too
@@ -72,6 +77,17 @@ def execution(
     if status and PORT_RACE.search(log):
         status, log = run(command, watch, keep)
     return status, log
+
+
+def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
+    """Execute run.ipynb for a run, moving the bar with every reply."""
+    before, folder = bar.n, settings.folder
+    execute(
+        "run.ipynb",
+        folder / "run.ipynb",
+        parameters,
+        lambda: bar.update(before + replies(folder) - bar.n),
+    )
 
 
 def analyse(folder: Path, lang: str) -> Path:

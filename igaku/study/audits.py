@@ -6,7 +6,6 @@ block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of it
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.server.client import served_as
 from igaku.study import scoring
+from igaku.study.copies import common_replies, copies
 from igaku.study.families import Study, condition, known, label_of
 from igaku.study.runs import Run, unmeasured
 from igaku.words import HELD_FIXED, is_missing, say
@@ -42,26 +42,19 @@ class Alarm:
 
     The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
     others say what is not known, or not on record. Where it is the difference between
-    `groups` of runs that taints, a result of one group alone is untouched.
+    groups of runs that taints, the facts hold the `groups`.
     """
 
     kind: str
     runs: tuple[str, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     grave: bool = True
-    groups: tuple[tuple[str, ...], ...] = ()
 
     @property
     def overturns(self) -> bool:
         """Whether the study cannot be read before this is understood."""
         is_proof = self.grave or self.kind != "identical_replies"
         return self.kind in OVERTURNING and is_proof
-
-    def touches(self, *runs: str) -> bool:
-        """Whether it taints a result of these runs."""
-        if self.groups:
-            return sum(not set(runs).isdisjoint(group) for group in self.groups) > 1
-        return not set(runs).isdisjoint(self.runs)
 
 
 def alarms_of(study: Study) -> tuple[Alarm, ...]:
@@ -130,70 +123,17 @@ def _alarms(study: Study) -> tuple[Alarm, ...]:
 
 def identical_replies(study: Study) -> Iterator[Alarm]:
     """Groups of runs whose replies to all common questions are the same texts."""
-    groups: list[list[Run]] = []
-    texts = {run.name: _texts(run) for run in study.runs}
-    for run in study.runs:
-        for group in groups:
-            if _are_alike(group[0], run, texts):
-                group.append(run)
-                break
-        else:
-            groups.append([run])
-    yield from (_identical(group) for group in groups if len(group) > 1)
-
-
-def _identical(group: Sequence[Run]) -> Alarm:
-    """The alarm on runs that are alike; silence is alike in any two models."""
-    replied = [r.rows["problem_id"][r.rows["outcome"] != "api_error"] for r in group]
-    shared = set.intersection(*map(set, replied))
-    common = group[0].rows[group[0].rows["problem_id"].isin(shared)]
-    told_of = common[~scoring.blank(common)]
-    wrong = len(told_of) - scoring.correct(told_of)
-    models = {run.settings.get("slug") or run.model for run in group}
-    is_one = len(models) == 1 and None not in models
-    telling = "telling" if wrong >= TELLING_WRONG else "untelling"
-    finding = "repeated" if is_one else telling
-    facts = {"n": len(common), "told": len(told_of), "wrong": wrong, "finding": finding}
-    names = tuple(run.name for run in group)
-    return Alarm("identical_replies", names, facts, grave=finding == "telling")
-
-
-def _texts(run: Run) -> dict[str, str]:
-    """Question → the hash of the reply, where the server replied."""
-    rows = run.rows[run.rows["outcome"] != "api_error"]
-    return dict(
-        zip(rows["problem_id"].tolist(), rows["reply_sha256"].tolist(), strict=True)
-    )
-
-
-def _are_alike(one: Run, other: Run, texts: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether two runs share two replies or more and every one of them is one text.
-
-    Replies that are all blank are alike in nothing but their silence.
-    """
-    nothing, said = hashlib.sha256(b"").hexdigest(), texts[other.name]
-    common = []
-    for name, text in texts[one.name].items():
-        if name in said:
-            if said[name] != text:
-                return False
-            common.append(text)
-    if len(common) < 2 or all(text == nothing for text in common):
-        return False
-    return _thought_alike(one, other)
-
-
-def _thought_alike(one: Run, other: Run) -> bool:
-    """Whether no reasoning of two runs differs; one not on record differs from none."""
-    if not all("reasoning" in run.rows for run in (one, other)):
-        return True
-    first, second = (
-        run.rows[run.rows["outcome"] != "api_error"].set_index("problem_id")
-        for run in (one, other)
-    )
-    both = first[["reasoning"]].join(second["reasoning"], rsuffix="_too", how="inner")
-    both = both.dropna()
-    return bool((both["reasoning"] == both["reasoning_too"]).all())
+    for group in copies(study.runs):
+        common = common_replies(group)
+        told = common[~scoring.blank(common)]  # silence is alike in any two models
+        wrong = len(told) - scoring.correct(told)
+        models = {run.settings.get("slug") or run.model for run in group}
+        finding = "telling" if wrong >= TELLING_WRONG else "untelling"
+        if len(models) == 1 and None not in models:
+            finding = "repeated"
+        facts = {"n": len(common), "told": len(told), "wrong": wrong}
+        names, is_grave = tuple(_names(group)), finding == "telling"
+        yield Alarm("identical_replies", names, {**facts, "finding": finding}, is_grave)
 
 
 # --- which model answered -------------------------------------------------------------
@@ -237,12 +177,11 @@ def unverified(study: Study) -> Iterator[Alarm]:
     runs = [run for run in study.runs if run.identity == "unverified"]
     if runs:
         facts = {
-            "here": [run.name for run in runs if run.origin != "recorded"],
-            "recorded": [run.name for run in runs if run.origin == "recorded"],
+            "here": _names([run for run in runs if run.origin != "recorded"]),
+            "recorded": _names([run for run in runs if run.origin == "recorded"]),
             "unnamed": [told for run in runs for told in _unnamed_variant(run)],
         }
-        names = tuple(run.name for run in runs)
-        yield Alarm("unverified", names, facts, grave=False)
+        yield Alarm("unverified", tuple(_names(runs)), facts, grave=False)
 
 
 def _unnamed_variant(run: Run) -> Iterator[dict[str, Any]]:
@@ -324,17 +263,15 @@ def other_settings(study: Study) -> Iterator[Alarm]:
     The reasoning effort has an audit of its own: see `other_effort`.
     """
     for runs in _by_exam(study):
-        told = {
-            run.name: dict(zip(HELD_FIXED, known(run), strict=True)) for run in runs
-        }
-        for name in (n for n in HELD_FIXED if n != "reasoning_effort"):
-            groups: dict[str, list[str]] = {}
+        for place, name in enumerate(HELD_FIXED):
+            told: dict[str | None, list[Run]] = {}
             for run in runs:
-                if told[run.name][name] is not None:
-                    value = condition(run)[name]
-                    shown = "–" if value is None else str(value)
-                    groups.setdefault(shown, []).append(run.name)
-            if len({told[run.name][name] for run in runs} - {None}) > 1:
+                told.setdefault(known(run)[place], []).append(run)
+            told.pop(None, None)
+            if len(told) > 1 and name != "reasoning_effort":
+                values = (condition(each[0])[name] for each in told.values())
+                shown = ["–" if value is None else str(value) for value in values]
+                groups = dict(zip(shown, map(_names, told.values()), strict=True))
                 yield _parted("other_settings", groups, "value", setting=name)
 
 
@@ -344,15 +281,17 @@ def other_effort(study: Study) -> Iterator[Alarm]:
     What a recorded run does not tell is not known, and no difference.
     """
     for runs in _by_exam(study):
-        groups: dict[str, list[str]] = {}
-        known_by: dict[str, list[str]] = {}
+        told: dict[str, list[Run]] = {}
         for run in runs:
-            effort, way = effort_of(run)
+            effort, _ = effort_of(run)
             if effort or run.origin != "recorded":
-                groups.setdefault(effort or "–", []).append(run.name)
-                known_by.setdefault(effort or "–", []).append(way)
-        if len(groups) > 1:
-            ways = {effort: list(dict.fromkeys(w)) for effort, w in known_by.items()}
+                told.setdefault(effort or "–", []).append(run)
+        if len(told) > 1:
+            ways = {
+                effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
+                for effort, each in told.items()
+            }
+            groups = {effort: _names(each) for effort, each in told.items()}
             yield _parted("other_effort", groups, "effort", known_by=ways)
 
 
@@ -379,7 +318,7 @@ def told_otherwise(study: Study) -> Iterator[Alarm]:
             if way := _entry(run, "effort").get("told_by"):
                 groups.setdefault(str(way), []).append(run.name)
         if len(groups) > 1:
-            yield _parted("told_otherwise", groups, "way", grave=False)
+            yield _parted("told_otherwise", groups, "way")
 
 
 def effort_unshown(study: Study) -> Iterator[Alarm]:
@@ -468,18 +407,15 @@ def _alarm(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
     return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
 
 
-def _parted(
-    kind: str,
-    groups: Mapping[str, Sequence[str]],
-    by: str,
-    grave: bool = True,
-    **facts: Any,
-) -> Alarm:
+def _parted(kind: str, groups: Mapping[str, list[str]], by: str, **facts: Any) -> Alarm:
     """An alarm on groups of runs that stand side by side and differ."""
-    told = [{by: value, "runs": list(names)} for value, names in groups.items()]
+    told = [{by: value, "runs": names} for value, names in groups.items()]
     runs = tuple(name for names in groups.values() for name in names)
-    parts = tuple(map(tuple, groups.values()))
-    return Alarm(kind, runs, {"groups": told} | facts, grave, parts)
+    return Alarm(kind, runs, {"groups": told} | facts, kind != "told_otherwise")
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs]
 
 
 def _by_exam(study: Study) -> Iterator[list[Run]]:

@@ -144,7 +144,7 @@ def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Gri
     asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
     answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
     codes: dict[Any, int] = {}
-    cluster = np.arange(len(places))
+    stems: dict[str, str] = {}
     for row, run in enumerate(runs):
         at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
         kept, rows = at >= 0, run.rows
@@ -154,10 +154,12 @@ def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Gri
         lost[row, where] = is_lost(rows).to_numpy()[kept]
         said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
         answer[row, where] = np.fromiter(said, np.int32, len(at))[kept]
-        stems = np.array([places.get(s, -1) for s in rows["stem"].tolist()], dtype=int)
-        told = kept & (stems >= 0)
-        cluster[at[told]] = stems[told]
-    return Grid(tuple(places), asked, right, lost, answer, cluster)
+        told = rows["stem"].dropna()
+        stems |= zip(rows.loc[told.index, "problem_id"], told, strict=True)
+    numbers: dict[str, int] = {}
+    vignettes = (stems.get(name, name) for name in places)
+    cluster = [numbers.setdefault(name, len(numbers)) for name in vignettes]
+    return Grid(tuple(places), asked, right, lost, answer, np.array(cluster, dtype=int))
 
 
 def _said(rows: pd.DataFrame) -> list[Any]:
@@ -247,12 +249,10 @@ def _with_errors(
     Without a flip the error would be 0, which is no knowledge: it is missing then.
     """
     sums = _cluster_sums(grid)
-    clusters, between, crossed, sizes = (part[first, second] for part in sums)
+    clusters, *products = (part[first, second] for part in sums)
     net = table["only_candidate"] - table["only_reference"]
     n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
-    error = statistics.clustered_sums(
-        n, net.to_numpy(), flips, clusters, between, crossed, sizes
-    )
+    error = statistics.clustered_sums(n, net.to_numpy(), flips, clusters, products)
     told = {
         "cluster_se": error.corrected, "naive_se": error.naive,
         "cluster_low": error.low, "cluster_high": error.high,

@@ -138,9 +138,19 @@ def load_runs(
 ) -> pd.DataFrame:
     """Every reply of every run under a folder: one row per (run, problem_id).
 
-    The columns are `COLUMNS`. Lines that cannot be read are left out, and each file
-    that has some is named in a warning. `raw=False` leaves the servers' bodies out and
-    `texts=False` replies and reasoning, which together are most of the memory.
+    `run model label origin exam max_tokens` say whose reply it is; `problem_id section
+    outcome answer correct content reasoning blank` what became of the question, and
+    `gold points kind text_only stem category kinki human_accuracy` what is known of it;
+    `finish_reason prompt_tokens completion_tokens reasoning_tokens seconds
+    tokens_per_second served_model error raw asked_at …` what the server told. What each
+    holds is in `igaku.study.answers.COLUMNS`; what is not on record is missing.
+
+    Lines that cannot be read are left out, and each file that has some is named in a
+    warning. `raw=False` leaves the servers' bodies out and `texts=False` replies and
+    reasoning, which together are most of the memory.
+
+    >>> replies = load_runs("outputs", raw=False)  # doctest: +SKIP
+    >>> replies.groupby(["run", "outcome"]).size()  # doctest: +SKIP
     """
     runs = find_runs(outputs_dir, raw=raw, texts=texts)
     for note in (note for run in runs for note in run.notes):

@@ -152,6 +152,8 @@ def _run_row(study: Study, run: Run) -> dict[str, Any]:
 
     rows, state, card = run.rows, status(run), run.card
     is_sat = run.is_whole_exam and run.is_complete
+    told = card.get("downloads")
+    downloads = told if isinstance(told, int) else None
     return {
         "run": run.name, "label": label_of(run, study.lang), "status": state.name,
         "cause": state.cause, "role": role(run), "origin": run.origin,
@@ -166,7 +168,7 @@ def _run_row(study: Study, run: Run) -> dict[str, Any]:
         "reasoning_effort": run.settings.get("reasoning_effort"),
         "seconds": _median(rows["seconds"]),
         "completion_tokens": _median(rows["completion_tokens"]),
-        "hf_downloads": card.get("downloads"), "started": rows["asked_at"].min(),
+        "hf_downloads": downloads, "started": rows["asked_at"].min(),
     }  # fmt: skip
 
 
@@ -217,6 +219,7 @@ def section_counts(run: Run) -> pd.DataFrame:
 
 # --- what others printed --------------------------------------------------------------
 
+MEASURES = ("correct", "accuracy", "blank", "api_errors")
 PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
@@ -230,17 +233,20 @@ def published_frame(study: Study) -> pd.DataFrame:
 
 
 def _published_rows(run: Run) -> Iterator[tuple[Any, ...]]:
+    figures = {**run.published["sections"], "total": run.published}
+    if not any(set(MEASURES) & set(told) for told in figures.values()):
+        return
     counts = section_counts(run)
     counts.loc["total"] = counts.sum(skipna=False)
-    for section, told in {**run.published["sections"], "total": run.published}.items():
+    for section, told in figures.items():
         row = counts.loc[section]
-        is_whole = 0 < row["asked"] == row["planned"]
+        is_whole = run.plan is not None and 0 < row["asked"] == row["planned"]
         is_held = bool(is_whole) and _is_published_budget(run)
         counted = {
             "correct": row["right"], "accuracy": 100 * row["right"] / row["asked"],
             "blank": row["blank"], "api_errors": row["api_error"],
         } if row["asked"] else {}  # fmt: skip
-        for measure in ("correct", "accuracy", "blank", "api_errors"):
+        for measure in MEASURES:
             number, figure = _number(told.get(measure)), counted.get(measure)
             if number is not None:
                 is_like = figure is not None and abs(figure - number) < 0.0501

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 STATES = ("done", "running", "broken", "failed", "waiting")
 PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes now
 
+# How the files of a run write a moment; what is none becomes NaT.
+MOMENT: dict[str, Any] = {"format": "ISO8601", "utc": True, "errors": "coerce"}
+
 Record = dict[str, Any]
 
 
@@ -49,8 +52,9 @@ def standings(
     found = pd.DataFrame(
         [_standing(sweep, job, moment, why.get(job.run)) for job in sweep.jobs]
     )
-    for name in ("since", "started", "ended"):
-        found[name] = pd.to_datetime(found[name], utc=True)
+    for name in ("started", "ended"):
+        found[name] = pd.to_datetime(found[name], **MOMENT)
+    found["since"] = pd.to_datetime(found["since"], utc=True)
     total = found.total.astype("Int64")
     alike = found.extent.map(total.groupby(found.extent).first())
     found["total"] = total.fillna(alike).fillna(found.limit.astype("Int64"))
@@ -60,16 +64,19 @@ def standings(
 
 
 def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
+    import pandas as pd
+
     folder = sweep.folder(job)
     record, told = read_job(folder), read_manifest(folder)
     rows, damage = _rows_of(folder)
+    sessions = told.get("sessions") or []
     state, why = _state(sweep, job, record)
     troubles = troubles_of(record, told, rows)
     if failure and state != "failed":
         state, why = "failed", failure
         troubles.append({"kind": "other", "asked": len(rows), "why": why})
-    recent = [t for row in rows if (t := when(row.get("asked_at"))) and t <= moment]
-    recent = [asked for asked in recent if moment - asked <= PACE]
+    recent = pd.to_datetime(pd.Series([row.get("asked_at") for row in rows]), **MOMENT)
+    recent = recent[recent.between(moment - PACE, moment)]
     asked = job.parameters
     return {
         "run": job.run,
@@ -82,16 +89,19 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
         "total": len(told.get("questions") or ()) or None,
         "lost": health.lost(Counter(row["outcome"] for row in rows)),
         "recent": len(recent),
-        "since": min(recent, default=None),
+        "since": recent.min(),
         "speed": _speed(rows, told),
         "attempts": int(record.get("attempts", 0)),
-        "started": when(record.get("started")),
-        "ended": when(record.get("ended")),
+        "started": record.get("started"),
+        "ended": record.get("ended"),
         "damage": damage,
         "cause": told.get("cause"),
         "loads": bool(asked.get("load")),
         "troubles": troubles,
-        "finished": _finished(told),
+        "finished": max(
+            (str(s.get("start", "")) for s in sessions if s.get("ended") == "finished"),
+            default=None,
+        ),
         # What decides how many questions a run has; jobs alike in it ask as many.
         "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
         "limit": asked.get("limit"),
@@ -145,16 +155,6 @@ def troubles_of(
     return sorted(history, key=lambda trouble: str(trouble.get("moment")))
 
 
-def _finished(told: Mapping[str, Any]) -> str | None:
-    """When the session that finished a run was begun."""
-    begun = [
-        str(session.get("start", ""))
-        for session in told.get("sessions") or []
-        if session.get("ended") == "finished"
-    ]
-    return max(begun, default=None)
-
-
 # --- the files ------------------------------------------------------------------------
 
 
@@ -200,15 +200,6 @@ def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
             minutes = float((lanes.left / usual).max())
             told.append(f"{duration(timedelta(minutes=minutes))} left")
     return ", ".join(told)
-
-
-def when(text: object) -> datetime | None:
-    """A moment as the files of a run write it; None where there is none."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def duration(span: timedelta) -> str:

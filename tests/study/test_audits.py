@@ -1,17 +1,33 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 from runs import planned, replied, sit
 
-from igaku.pages import models, report
-from igaku.study.audits import alarms, is_one_measurement, tainting
-from igaku.study.study import open_study
+import igaku
+from igaku.study import frames
+from igaku.study.audits import AUDIT, AUDITS, alarms_of, text_of, wrong_runs
+from igaku.study.families import open_study
+from igaku.words import TEXT
 
 MIXED = [True] * 15 + [False] * 5
 
 
 def found(folder, kind):
-    return [alarm for alarm in alarms(open_study(folder)) if alarm.kind == kind]
+    """The alarms of a kind, with what they say in both languages."""
+    en, ja = (open_study(folder, lang=lang) for lang in ("en", "ja"))
+    return [
+        SimpleNamespace(
+            runs=a.runs, grave=a.grave, facts=a.facts,
+            overturns=a.overturns, en=text_of(en, a), ja=text_of(ja, a),
+        )
+        for a in alarms_of(en)
+        if a.kind == kind
+    ]  # fmt: skip
+
+
+def groups(alarm):
+    return [each["runs"] for each in alarm.facts["groups"]]
 
 
 def test_identical_replies_name_both_runs_and_what_it_means(tmp_path):
@@ -19,14 +35,17 @@ def test_identical_replies_name_both_runs_and_what_it_means(tmp_path):
     sit(tmp_path, MIXED, "two")
     sit(tmp_path, [True] * 20, "three")
     (alarm,) = found(tmp_path, "identical_replies")
-    assert alarm.runs == ("one", "two") and alarm.is_grave
+    assert alarm.runs == ("one", "two") and alarm.grave
     assert "one" in alarm.en and "two" in alarm.en
     assert (
         "all 20 common questions" in alarm.en
         and "of 20 with text, 5 are not right" in alarm.en
     )
-    assert "one model measured twice" in alarm.en
-    assert "二度測った" in alarm.ja
+    assert "most likely one model was measured twice" in alarm.en
+    assert "二度測った" in alarm.ja and alarm.overturns
+    told = {"n": 20, "told": 20, "wrong": 5, "finding": "telling"}
+    assert alarm.facts == told
+    assert wrong_runs(open_study(tmp_path)) == {"two": "one"}
 
 
 def test_one_other_reply_is_enough_for_silence(tmp_path):
@@ -56,9 +75,9 @@ def test_identical_replies_that_are_nearly_all_right_prove_little(tmp_path, wron
     for name in ("one", "two"):
         sit(tmp_path, [i >= wrong for i in range(20)], name)
     (alarm,) = found(tmp_path, "identical_replies")
-    assert set(alarm.runs) == {"one", "two"} and not alarm.is_grave
+    assert set(alarm.runs) == {"one", "two"} and not alarm.grave
     assert "different models that know the answers would agree" in alarm.en
-    assert not is_one_measurement(open_study(tmp_path), "one", "two")
+    assert not wrong_runs(open_study(tmp_path)) and not alarm.overturns
 
 
 def test_failures_and_silence_are_no_shared_errors(tmp_path):
@@ -71,14 +90,14 @@ def test_failures_and_silence_are_no_shared_errors(tmp_path):
         sit(tmp_path, None, name, planned(20), rows=rows)
     (alarm,) = found(tmp_path, "identical_replies")
     assert "all 19 common questions" in alarm.en and ", 0 are not right" in alarm.en
-    assert not alarm.is_grave
+    assert not alarm.grave
 
 
 def test_one_model_at_two_budgets_may_say_the_same(tmp_path):
     for name, budget in (("one", 1024), ("two", 4096)):
         sit(tmp_path, MIXED, name, settings={"slug": "m", "max_tokens": budget})
     (alarm,) = found(tmp_path, "identical_replies")
-    assert not alarm.is_grave and "One model was asked again" in alarm.en
+    assert not alarm.grave and "One model was asked again" in alarm.en
 
 
 def test_sections_that_were_not_asked_are_not_held_against_published_ones(tmp_path):
@@ -90,6 +109,7 @@ def test_sections_that_were_not_asked_are_not_held_against_published_ones(tmp_pa
     )  # fmt: skip
     (alarm,) = found(tmp_path, "published_otherwise")
     assert "A correct 40 → 38" in alarm.en and "B correct" not in alarm.en
+    assert "A 正答 40→38" in alarm.ja
 
 
 def test_published_shares_are_held_against_their_own_sections(tmp_path):
@@ -118,15 +138,16 @@ def test_published_shares_are_held_against_their_own_sections(tmp_path):
 def test_a_manifest_of_odd_shape_stops_nothing(tmp_path, about):
     sit(tmp_path, MIXED, "odd", **about)
     sit(tmp_path, MIXED[::-1], "even", published={"summary": {"number": 1}})
-    study = open_study(tmp_path, lang="en")
-    assert report.write(study).markdown.is_file()
+    study = open_study(tmp_path)
+    for name in ("runs", "pairs", "audit", "walls", "published", "cards", "rescues"):
+        assert getattr(frames, name)(study) is not None
 
 
 def test_a_repeat_that_reproduces_itself_is_no_fraud(tmp_path):
     for name in ("one", "two"):
         sit(tmp_path, MIXED, name, settings={"slug": "m"})
     (alarm,) = found(tmp_path, "identical_replies")
-    assert "0 flips" in alarm.en and not alarm.is_grave
+    assert "0 flips" in alarm.en and not alarm.grave
 
 
 def test_a_shorter_run_is_compared_on_what_both_were_asked(tmp_path):
@@ -166,7 +187,7 @@ def test_weights_that_the_server_calls_others_are_told_once(tmp_path):
     )  # fmt: skip
     sit(tmp_path, MIXED, "fine", identity={"status": "verified"})
     (alarm,) = found(tmp_path, "wrong_weights")
-    assert alarm.runs == ("gguf",) and alarm.is_grave
+    assert alarm.runs == ("gguf",) and alarm.grave
     assert "format GGUF → mlx" in alarm.en and "size" not in alarm.en
     assert not found(tmp_path, "other_model") and not found(tmp_path, "unverified")
 
@@ -184,7 +205,8 @@ def test_runs_that_no_word_of_a_server_confirms_are_one_alarm(tmp_path):
     sit(tmp_path, [True] * 20, "old")
     sit(tmp_path, [False] * 20, "taken", origin="recorded")
     (alarm,) = found(tmp_path, "unverified")
-    assert set(alarm.runs) == {"mute", "old", "taken"} and not alarm.is_grave
+    assert set(alarm.runs) == {"mute", "old", "taken"} and not alarm.grave
+    assert alarm.overturns  # no proof of which weights answered
     here, recorded = alarm.en.split("The record of these answers")
     assert "mute" in here and "old" in here and "taken" not in here
     assert "taken" in recorded and "sure" not in alarm.en
@@ -200,9 +222,10 @@ def test_a_variant_that_nothing_on_record_names_stays_named(tmp_path):
         server_before=listed,
     )  # fmt: skip
     (alarm,) = found(tmp_path, "unverified")
-    assert "bare asked for openai/gpt-oss-20b@8bit" in alarm.en
+    assert "bare requested openai/gpt-oss-20b@8bit" in alarm.en
     assert "nothing proves that @8bit answered" in alarm.en
-    assert "told asked for" not in alarm.en
+    assert "told requested" not in alarm.en
+    assert "@8bitが応答した証拠はありません" in alarm.ja
 
 
 def test_published_totals_must_be_the_sum_of_their_sections(tmp_path):
@@ -240,7 +263,7 @@ def test_different_efforts_are_said_to_outweigh_the_effect(tmp_path):
     sit(tmp_path, MIXED, "a", settings={"reasoning_effort": "low"})
     sit(tmp_path, MIXED, "b", settings={"reasoning_effort": "medium"})
     (alarm,) = found(tmp_path, "other_effort")
-    assert alarm.groups == (("a",), ("b",)) and alarm.is_grave
+    assert groups(alarm) == [["a"], ["b"]] and alarm.grave
     assert "cannot be told apart" in alarm.en
     assert not found(tmp_path, "other_settings")
 
@@ -252,7 +275,7 @@ def test_a_servers_own_effort_is_an_effort_like_any_other(tmp_path):
     assert not found(tmp_path, "other_effort")
     sit(tmp_path, [False] * 20, "more", effort=tried("medium", True))
     (alarm,) = found(tmp_path, "other_effort")
-    assert {frozenset(group) for group in alarm.groups} == {
+    assert set(map(frozenset, groups(alarm))) == {
         frozenset({"hub", "pinned"}),
         frozenset({"more"}),
     }
@@ -280,7 +303,7 @@ def test_an_effort_without_an_effect_is_an_alarm_with_its_numbers(tmp_path):
     sit(tmp_path, MIXED, "deaf", effort=tried("low", False, ((40, 41), (50, 49))))
     sit(tmp_path, [True] * 20, "hears", effort=tried("low", True))
     (alarm,) = found(tmp_path, "effort_unshown")
-    assert alarm.runs == ("deaf",) and alarm.is_grave
+    assert alarm.runs == ("deaf",) and alarm.grave
     assert "116A1 [field] low 40 / high 41" in alarm.en
 
 
@@ -289,8 +312,8 @@ def test_an_effort_told_in_other_words_is_noted(tmp_path):
     sit(tmp_path, MIXED, "hub", effort=tried("low", True) | {"told_by": "field"})
     sit(tmp_path, [True] * 20, "derived", effort=by_line)
     (alarm,) = found(tmp_path, "told_otherwise")
-    assert alarm.groups == (("derived",), ("hub",))
-    assert "a line of the system message: derived" in alarm.en and not alarm.is_grave
+    assert groups(alarm) == [["derived"], ["hub"]]
+    assert "a line of the system message: derived" in alarm.en and not alarm.grave
     sit(tmp_path / "alike", MIXED, "one", effort=by_line)
     sit(tmp_path / "alike", [True] * 20, "two", effort=by_line)
     assert not found(tmp_path / "alike", "told_otherwise")
@@ -311,7 +334,8 @@ def test_a_sweep_that_measured_nothing_says_why(tmp_path):
     (tmp_path / "gone").mkdir()
     job = {"state": "failed", "why": "It is not downloaded."}
     (tmp_path / "gone/job.json").write_text(json.dumps(job))
-    assert "It is not downloaded." in models.audits(open_study(tmp_path)).text
+    (row,) = igaku.audit(tmp_path).itertuples()
+    assert row.kind == "not_measured" and "It is not downloaded." in row.text
 
 
 def test_other_exams_are_other_comparisons(tmp_path):
@@ -343,18 +367,90 @@ def test_unreadable_lines_and_missing_manifests_are_alarms_and_the_rest_is_read(
     assert len(open_study(tmp_path).runs) == 2
 
 
-def test_an_alarm_stands_above_the_results_it_taints_and_above_no_others(tmp_path):
+def test_an_alarm_names_the_runs_that_it_taints_and_no_others(tmp_path):
     sit(tmp_path, MIXED, "one")
     sit(tmp_path, MIXED, "two")
     sit(tmp_path, [False] * 20, "three")
-    study = open_study(tmp_path)
-    grave = [a.kind for a in tainting(study, "two", "three") if a.is_grave]
-    assert grave == ["identical_replies"]
-    assert not [a for a in tainting(study, "three") if a.is_grave]
+    grave = igaku.audit(tmp_path).query("grave")
+    assert grave["kind"].tolist() == ["identical_replies"]
+    assert grave["runs"].tolist() == [("one", "two")]
+    tainted = igaku.pairs(tmp_path).set_index(["reference", "candidate"])["tainted"]
+    assert not tainted["one", "three"] and tainted.sum() == 2
+
+
+def test_where_a_difference_taints_the_groups_are_told(tmp_path):
+    for name, budget in (("a", 1), ("b", 1), ("c", 2)):
+        sit(tmp_path, MIXED, name, settings={"max_tokens": budget})
+    (alarm,) = found(tmp_path, "other_settings")
+    assert groups(alarm) == [["a", "b"], ["c"]]
+    assert [each["value"] for each in alarm.facts["groups"]] == ["1", "2"]
 
 
 def test_an_effort_that_is_not_on_record_is_noted(tmp_path):
     sit(tmp_path, MIXED, "a")
     sit(tmp_path, [True] * 20, "b", settings={"reasoning_effort": "low"})
     (alarm,) = found(tmp_path, "unknown_effort")
-    assert alarm.runs == ("a",) and not alarm.is_grave
+    assert alarm.runs == ("a",) and not alarm.grave
+
+
+# --- the frame ------------------------------------------------------------------------
+
+
+def test_what_overturns_the_study_comes_first_then_the_grave(tmp_path):
+    sums = {"correct": 9, "sections": {"A": {"correct": 7}}}
+    sit(tmp_path, MIXED, "one", published=sums)
+    sit(tmp_path, MIXED, "two")
+    told = igaku.audit(tmp_path)
+    assert tuple(told.columns) == AUDIT
+    kinds = ["identical_replies", "unverified", "unknown_effort", "published_sums"]
+    assert told["kind"].tolist() == kinds
+    assert told["overturns"].tolist() == [True, True, True, False]
+    assert told["grave"].tolist() == [True, False, False, True]
+
+
+def test_sentences_are_in_the_language_of_the_study_and_name_six_runs_at_most(tmp_path):
+    for number in range(8):
+        sit(tmp_path, MIXED[number:] + MIXED[:number], f"run{number}")
+    en, ja = (igaku.audit(open_study(tmp_path, lang=lang)) for lang in ("en", "ja"))
+    text = {f["kind"].iloc[0]: f["text"].iloc[0] for f in (en, ja)}
+    assert en["kind"].tolist() == ja["kind"].tolist() and len(text) == 1
+    told = en.set_index("kind").loc["unknown_effort"]
+    assert "run5 and 2 more" in told["text"] and len(told["runs"]) == 8
+    assert "run5 ほか2件" in ja.set_index("kind").loc["unknown_effort", "text"]
+
+
+def test_every_kind_of_alarm_has_its_sentence_in_both_languages():
+    kinds = {f"audit_{audit.__name__}" for audit in AUDITS} | {"audit_list"}
+    for lang in ("en", "ja"):
+        text = (TEXT / f"audits.{lang}.yaml").read_text("utf-8")
+        blocks = {line.split(":")[0] for line in text.splitlines() if line[:1] == "a"}
+        assert blocks == kinds
+
+
+@pytest.fixture(scope="module")
+def recorded(recorded_folder):
+    return open_study(recorded_folder)
+
+
+def test_what_overturns_the_recorded_study_is_named(recorded):
+    told = igaku.audit(recorded).query("overturns").set_index("kind")
+    assert list(told.index) == [
+        *("identical_replies", "other_model", "other_settings"),
+        *("unverified", "unknown_effort"),
+    ]
+    same = told.loc["identical_replies"]
+    assert same["runs"] == ("openai-mxfp4-gguf", "mlx-community-mxfp4-q8")
+    assert same["facts"] == {"n": 400, "told": 400, "wrong": 116, "finding": "telling"}
+    budgets = told.loc["other_settings", "facts"]
+    assert budgets["setting"] == "max_tokens"
+    assert [each["value"] for each in budgets["groups"]] == ["1024", "4096"]
+    assert "nothing proves that @8bit answered" in told.loc["unverified", "text"]
+    counted = igaku.runs(recorded).set_index("run")
+    assert not counted.loc["mlx-community-mxfp4-q8", "counted"]
+    assert counted.loc["mlx-community-mxfp4-q8", "same_as"] == "openai-mxfp4-gguf"
+
+
+def test_the_figures_published_of_the_recorded_runs_are_held_against_them(recorded):
+    told = igaku.audit(recorded).query("kind == 'published_sums'")
+    assert [each["total"] for each in told["facts"]] == [286, 284]
+    assert all(sum(each["parts"]) == 283 for each in told["facts"])

@@ -1,93 +1,129 @@
+import math
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import planned, replied, sit
 
 import igaku
-from igaku.study.pairs import (
-    COLUMNS,
-    flips,
-    gates,
-    grid_of,
-    pair_table,
-    patterns,
-    with_power,
-)
-from igaku.study.study import open_study
+from igaku.statistics import clustered_error
+from igaku.study.families import study_of
+from igaku.study.frames import gates, patterns, planning
+from igaku.study.pairs import PAIRS, grid_of
+from igaku.study.runs import find_runs
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory, shared):
+def recorded(recorded_folder):
     """The study of the six recorded variants at 1,024 tokens."""
-    folder = tmp_path_factory.mktemp("recorded")
-    stems = {
-        "openai-8bit": "gguf",
-        "openai-mxfp4-gguf": "openai-mxfp4-gguf",
-        "mlx-community-mxfp4-q8": "mlx-community",
-        "mlx-community-mxfp4-q4": "mlx-q4",
-        "inferenceillusionist-4bit": "inferenceill",
-        "safeguard-mxfp4": "safeguard",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in stems.items():
-            files = sorted((shared / "data/recorded").glob(f"gpt-oss-20b-{stem}_2022*"))
-            igaku.import_recorded(files, folder, slug)
-    return open_study(folder, lang="en")
+    return study_of([r for r in find_runs(recorded_folder) if r.budget == 1024])
 
 
 MIXED = [True, False, True, False]
 
 
-def pair(table, a, b):
-    (row,) = [row for _, row in table.iterrows() if (row["a"], row["b"]) == (a, b)]
+@pytest.fixture(scope="module")
+def table(recorded):
+    return igaku.pairs(recorded)
+
+
+def pair(table, reference, candidate):
+    is_it = (table["reference"] == reference) & (table["candidate"] == candidate)
+    (row,) = [row for _, row in table[is_it].iterrows()]
     return row
 
 
-def test_the_recorded_rows_one_and_two(recorded):
-    row = pair(pair_table(recorded), "openai-8bit", "openai-mxfp4-gguf")
-    assert (row["n"], row["only_a"], row["only_b"]) == (400, 30, 28)
+def test_the_columns_are_those_of_the_contract(table):
+    assert tuple(table.columns) == PAIRS
+
+
+def test_the_recorded_rows_one_and_two(table):
+    row = pair(table, "openai-8bit", "openai-mxfp4-gguf")
+    counts = ("n", "both", "only_reference", "only_candidate", "neither", "flips")
+    assert row[list(counts)].tolist() == [400, 256, 30, 28, 86, 58]
     assert row["exact"] == pytest.approx(0.896, abs=5e-4)
-    assert row["midp"] == pytest.approx(0.795, abs=5e-4)
-    assert 100 * row["difference"] == pytest.approx(0.5)
-    assert row["noninferior"] > 0.025
-
-
-def test_the_recorded_rows_two_and_three_are_one_model_and_p_is_one(recorded):
-    row = pair(pair_table(recorded), "openai-mxfp4-gguf", "mlx-community-mxfp4-q8")
-    assert row["flips"] == 0 and row["same_answer"] == row["n"] == 400
-    assert row["midp"] == row["exact"] == row["holm"] == 1.0
-
-
-def test_the_families_of_the_recorded_six(recorded):
-    table = pair_table(recorded)
-    sizes = table.groupby("kind").size().to_dict()
-    assert sizes == {"finished": 3, "stopped": 3, "mixed": 9}
-    assert set(table[table["kind"] == "stopped"]["n"]) == {75}
-    q4 = pair(table, "openai-8bit", "mlx-community-mxfp4-q4")
-    assert q4["n"] == 125 and q4["lost_b"] > 60
-
-
-def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded):
-    found = {gate.family.kind: gate for gate in gates(recorded)}
-    assert found["finished"].n == 400 and found["finished"].q.pvalue > 0.9
-    assert found["stopped"].n == 75 and found["stopped"].q.pvalue < 0.001
-
-
-def test_what_four_hundred_questions_can_see(recorded):
-    table = pair_table(recorded)
-    row = pair(with_power(table, 0.025), "openai-8bit", "openai-mxfp4-gguf")
-    assert row["flip_budget"] == 12
-    assert 0.04 < row["power_small"] < 0.07
-    assert row["needed"] > 40_000
-    assert 100 * row["detectable"] == pytest.approx(5.3, abs=0.05)
+    assert row["pvalue"] == pytest.approx(0.7948, abs=5e-5)
+    assert 100 * row["difference"] == pytest.approx(-0.5)
+    assert [row["low"], row["high"]] == pytest.approx([-0.0432, 0.0331], abs=5e-5)
+    assert row["not_worse_p"] == pytest.approx(0.1486, abs=5e-5)
+    assert row["margin"] == 0.025 and not row["tainted"]
+    assert row["adjusted"] == row["pvalue"]  # the only sound pair of its family
     assert row["clusters"] == 370 and row["cluster_se"] > 0
 
 
-def test_holm_is_over_a_family_and_no_more(recorded):
-    table = pair_table(recorded)
-    for _, family in table.groupby("kind"):
-        assert family["holm"].tolist() == igaku.statistics.holm(family["midp"].tolist())
+def test_the_recorded_rows_two_and_three_are_one_model_and_p_is_one(table):
+    row = pair(table, "openai-mxfp4-gguf", "mlx-community-mxfp4-q8")
+    assert row["flips"] == 0 and row["same_answer"] == row["n"] == 400
+    assert row["pvalue"] == row["exact"] == 1.0
+    assert row["tainted"] and math.isnan(row["adjusted"])
+    assert math.isnan(row["cluster_se"])  # no flip, no knowledge of an error
+
+
+def test_the_families_of_the_recorded_six(table):
+    sizes = table.groupby("family").size().to_dict()
+    assert sizes == {"finished": 3, "stopped": 3, "mixed": 9}
+    assert list(dict.fromkeys(table["family"])) == ["finished", "stopped", "mixed"]
+    assert set(table[table["family"] == "stopped"]["n"]) == {75}
+    q4 = pair(table, "openai-8bit", "mlx-community-mxfp4-q4")
+    assert q4["n"] == 125 and q4["lost_candidate"] > 60 and q4["difference"] < -0.5
+
+
+def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded):
+    found = gates(recorded).set_index("family")
+    assert found.loc["finished", "n"] == 400 and found.loc["finished", "pvalue"] > 0.9
+    assert found.loc["stopped", "n"] == 75 and found.loc["stopped", "pvalue"] < 0.001
+    assert len(found.loc["finished", "runs"]) == 3 and (found["df"] == 2).all()
+
+
+def test_what_four_hundred_questions_can_see(table):
+    row = pair(planning(table), "openai-8bit", "openai-mxfp4-gguf")
+    assert row["flip_budget"] == 12
+    assert 0.04 < row["power_small"] < 0.07
+    assert row["needed"] == 45_522
+    assert 100 * row["detectable"] == pytest.approx(5.3, abs=0.05)
+    assert row["power_margin"] == pytest.approx(0.251, abs=5e-4)
+
+
+def test_holm_is_over_the_sound_pairs_of_a_family_and_no_more(table):
+    for _, family in table[~table["tainted"]].groupby("family"):
+        for name, own in (
+            ("adjusted", "pvalue"),
+            ("not_worse_adjusted", "not_worse_p"),
+        ):
+            assert family[name].tolist() == igaku.statistics.holm(family[own].tolist())
+    wrong = table[table["tainted"]]
+    assert wrong["adjusted"].isna().all() and wrong["not_worse_adjusted"].isna().all()
+    shared = {"mlx-community-mxfp4-q8"}
+    pairs = zip(wrong["reference"], wrong["candidate"], strict=True)
+    assert all(shared & set(pair) for pair in pairs) and len(wrong) == 5
+
+
+def test_two_families_of_one_kind_are_adjusted_each_for_itself(tmp_path):
+    for budget in (1024, 4096):
+        for name, wrong in (("a", 0), ("b", 9), ("c", 20)):
+            rights = [i >= wrong for i in range(40)]
+            told = {"max_tokens": budget, "slug": name}
+            sit(tmp_path, rights, f"{name}{budget}", settings=told)
+    table = igaku.pairs(tmp_path).query("family == 'finished'")
+    assert len(table) == 6
+    for budget in ("1024", "4096"):
+        each = table[table["reference"].str.endswith(budget)]
+        assert each["adjusted"].tolist() == igaku.statistics.holm(each["pvalue"])
+
+
+def test_the_margin_and_the_reference_can_be_declared(recorded):
+    wide = igaku.pairs(recorded, margin=0.05)
+    row = pair(wide, "openai-8bit", "openai-mxfp4-gguf")
+    assert row["margin"] == 0.05 and row["not_worse_p"] < 0.025
+    assert igaku.pairs(recorded)["margin"].eq(0.025).all()
+    turned = igaku.pairs(recorded, reference="openai-mxfp4-gguf")
+    row = pair(turned, "openai-mxfp4-gguf", "openai-8bit")
+    assert (row["only_reference"], row["only_candidate"]) == (28, 30)
+    assert row["difference"] == pytest.approx(0.005)
+    with pytest.raises(igaku.IgakuError, match="There is no run x"):
+        igaku.pairs(recorded, reference="x")
+    with pytest.raises(igaku.IgakuError, match="margin is 0"):
+        igaku.pairs(recorded, margin=0)
 
 
 MARKS = st.lists(st.sampled_from([True, False, None]), min_size=12, max_size=12)
@@ -99,20 +135,47 @@ def test_counts_are_those_of_the_common_questions(tmp_path_factory, a, b):
     folder = tmp_path_factory.mktemp("pair")
     for name, marks in (("a", a), ("b", b)):
         sit(folder, marks, name, planned(12))
-    table = pair_table(open_study(folder))
+    table = igaku.pairs(folder)
     common = [(x, y) for x, y in zip(a, b, strict=True) if None not in (x, y)]
     if not common:
-        assert table.empty and tuple(table.columns) == COLUMNS
+        assert table.empty and tuple(table.columns) == PAIRS
         return
     row = table.iloc[0]
-    first, second = (a, b) if row["a"] == "a" else (b, a)
+    first, second = (a, b) if row["reference"] == "a" else (b, a)
     common = [(x, y) for x, y in zip(first, second, strict=True) if None not in (x, y)]
     assert row["n"] == len(common)
     assert row["both"] == common.count((True, True))
-    assert row["only_a"] == common.count((True, False))
-    assert row["only_b"] == common.count((False, True))
+    assert row["only_reference"] == common.count((True, False))
+    assert row["only_candidate"] == common.count((False, True))
     assert row["neither"] == common.count((False, False))
     assert row["same_answer"] == row["both"] + row["neither"]
+
+
+VIGNETTES = st.lists(st.integers(0, 4), min_size=12, max_size=12)
+
+
+@given(MARKS, MARKS, VIGNETTES)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_errors_of_many_pairs_are_those_of_each_alone(tmp_path_factory, a, b, stems):
+    folder = tmp_path_factory.mktemp("pair")
+    questions = planned(12)
+    for question, stem in zip(questions, stems, strict=True):
+        question["stem"] = questions[stem]["problem_id"] if stem else None
+    runs = [sit(folder, m, n, questions) for n, m in (("a", a), ("b", b))]
+    table = igaku.pairs(folder)
+    if table.empty or not table.loc[0, "flips"]:
+        return
+    row = table.iloc[0]
+    runs.sort(key=lambda run: run.name != row["reference"])
+    grid = grid_of(runs)
+    both = grid.asked.all(axis=0)
+    ahead = grid.right[1, both].astype(int) - grid.right[0, both]
+    alone = clustered_error(ahead, grid.cluster[both])
+    assert row["clusters"] == alone.clusters
+    assert row["difference"] == pytest.approx(alone.mean)
+    got = row[["naive_se", "cluster_se", "cluster_low", "cluster_high"]].tolist()
+    want = [alone.naive, alone.corrected, alone.low, alone.high]
+    assert got == pytest.approx(want, abs=1e-12, nan_ok=True)
 
 
 def test_replies_without_an_answer_are_alike_only_by_their_text(tmp_path):
@@ -123,24 +186,42 @@ def test_replies_without_an_answer_are_alike_only_by_their_text(tmp_path):
             for q, text in zip(planned(3), contents, strict=True)
         ]
         sit(tmp_path, None, name, planned(3), rows=rows)
-    assert pair_table(open_study(tmp_path)).iloc[0]["same_answer"] == 1
+    assert igaku.pairs(tmp_path).iloc[0]["same_answer"] == 1
 
 
 def test_flips_say_where_which_way_and_whether_a_reply_was_lost(tmp_path):
-    a = sit(tmp_path, [True, True, False, True], "a")
+    sit(tmp_path, [True, True, False, True], "a")
     rows = [replied(q, r) for q, r in zip(planned(4), MIXED, strict=True)]
-    rows[3] |= {"outcome": "truncated", "content": "", "correct": False}
-    b = sit(tmp_path, None, "b", planned(4), rows=rows)
-    found = flips(a, b)
-    assert found["flip"].tolist() == ["both", "only_a", "only_b", "only_a"]
-    assert found["lost"].tolist() == [False, False, False, True]
-    assert found["section"].tolist() == ["A"] * 4
+    rows[3] |= {"outcome": "truncated", "content": "", "answer": None}
+    sit(tmp_path, None, "b", planned(4), rows=rows)
+    found = igaku.flips(tmp_path, "a", "b")
+    assert found["problem_id"].tolist() == ["116A2", "116A3", "116A4"]
+    ways = ["only_reference", "only_candidate", "only_reference"]
+    assert found["flip"].tolist() == ways
+    assert found["lost"].tolist() == [False, False, True]
+    assert found["section"].tolist() == ["A"] * 3
+    assert found["reference_answer"].tolist() == [("a",), ("b",), ("a",)]
+    assert found["candidate_outcome"].tolist() == ["answered", "answered", "truncated"]
+    assert found["candidate_content"].tolist() == ["b", "a", ""]
+    assert found["gold"].tolist() == [("a",)] * 3
+
+
+def test_the_recorded_flips_can_be_read_one_by_one(recorded, table):
+    found = igaku.flips(recorded, "openai-8bit", "openai-mxfp4-gguf")
+    counts = found["flip"].value_counts()
+    assert counts.to_dict() == {"only_reference": 30, "only_candidate": 28}
+    assert found["gold"].notna().all() and set(found["section"]) == set("ABCDEF")
+    with pytest.raises(igaku.IgakuError, match="There is no run x"):
+        igaku.flips(recorded, "openai-8bit", "x")
 
 
 def test_patterns_add_up_to_the_questions_that_all_were_asked(recorded):
-    found = patterns(recorded.of_role("finished"))
+    found = patterns(recorded)
     assert found["questions"].sum() == 400
     assert len(found) == 4  # rows two and three are right on the same questions
+    assert found["questions"].is_monotonic_decreasing
+    right = [found.loc[found[name], "questions"].sum() for name in found.columns[:3]]
+    assert sorted(right) == [284, 284, 286]
 
 
 def test_vignettes_are_clusters_of_their_own(tmp_path):
@@ -149,3 +230,9 @@ def test_vignettes_are_clusters_of_their_own(tmp_path):
         question["stem"] = questions[0]["problem_id"]
     run = sit(tmp_path, [True] * 6, "a", questions)
     assert len(set(grid_of([run]).cluster.tolist())) == 4
+
+
+def test_an_empty_folder_has_no_pairs_and_the_columns_all_the_same(tmp_path):
+    assert tuple(igaku.pairs(tmp_path).columns) == PAIRS
+    assert igaku.audit(tmp_path).empty and patterns(tmp_path).empty
+    assert gates(tmp_path).empty and planning(igaku.pairs(tmp_path)).empty

@@ -1,8 +1,13 @@
+import doctest
+import gc
+
 import pytest
 from runs import planned, sit
 
+import igaku
 from igaku.errors import IgakuError
-from igaku.study.study import open_study, role, size_gb
+from igaku.study import families
+from igaku.study.families import Study, condition, open_study, role, size_gb
 
 ALL, SOME = [True] * 40, [True] * 30 + [False] * 10
 
@@ -158,3 +163,51 @@ def test_wrong_parameters_are_one_sentence(tmp_path, given, sentence):
 def test_an_empty_folder_is_an_empty_study(tmp_path):
     study = open_study(tmp_path)
     assert study.runs == () and study.families == () and study.exams == []
+
+
+# --- living in a notebook -------------------------------------------------------------
+
+
+def test_the_first_cell_run_six_times_keeps_one_study(tmp_path):
+    for name in "abc":
+        sit(tmp_path, SOME, name)
+    gc.collect()
+    before = sum(isinstance(thing, Study) for thing in gc.get_objects())
+    for _ in range(6):
+        study = open_study(tmp_path)
+        for frame in (igaku.runs, igaku.pairs, igaku.audit, igaku.walls):
+            assert len(frame(study)) or frame is igaku.walls
+    gc.collect()
+    alive = [thing for thing in gc.get_objects() if isinstance(thing, Study)]
+    assert len(alive) <= before + 1 and any(thing is study for thing in alive)
+
+
+def test_what_a_cell_shows_of_a_study_is_one_line(tmp_path):
+    for name in "abc":
+        sit(tmp_path, SOME, name)
+    study = open_study(tmp_path)
+    assert repr(study) == "Study: 3 runs of exam 2022, 1 family"
+    assert repr(study.families) == "(Family: finished, exam 2022, 3 pairs,)"
+    assert repr(open_study(tmp_path / "a")) == "Study: 0 runs, 0 families"
+
+
+def test_what_is_made_of_a_study_is_made_once_and_of_it_alone(tmp_path):
+    sit(tmp_path, SOME, "a")
+    study, calls = open_study(tmp_path), []
+
+    def made(of):
+        calls.append(of)
+        return len(calls)
+
+    assert [study.once(made), study.once(made)] == [1, 1]
+    assert open_study(tmp_path).once(made) == 2 and calls[0] is study
+
+
+def test_a_prompt_beside_the_settings_of_a_recorded_run_is_on_record(tmp_path):
+    run = sit(tmp_path, SOME, "a", origin="recorded", prompt="baseline")
+    assert condition(run)["prompt"] == "baseline"
+
+
+def test_the_examples_in_the_docstrings_hold():
+    found = doctest.testmod(families)
+    assert found.attempted >= 1 and found.failed == 0

@@ -1,0 +1,108 @@
+"""When reasoning is a loop: laws, texts of the lab, real recordings."""
+
+import doctest
+import json
+import random
+import time
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from replies import answer, blank, cut, failed
+
+from igaku.exam import calibration
+from igaku.study import frames, looping
+from igaku.study.families import study_of
+
+
+def test_the_examples_in_the_docstrings_hold():
+    found = doctest.testmod(looping)
+    assert found.attempted >= 4 and found.failed == 0
+
+
+@given(st.text("ab", max_size=60))
+def test_the_repeated_suffix_is_the_longest_there_is(text):
+    ends = [n for n in range(1, len(text)) if text[-n:] in text[:-1]]
+    assert looping.repeated_suffix(text) == max(ends, default=0)
+
+
+LONG_TEXTS = {
+    "one letter": "a" * 16_000,
+    "almost one letter": "a" * 8_000 + "b" + "a" * 7_999,
+    "a long period": ("ab" * 999 + "c") * 8,
+    "no repetition": "".join(random.Random(1).choices("abcdefgh", k=16_000)),
+}
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS.keys())
+def test_a_long_text_is_judged_in_milliseconds(text):
+    began = time.perf_counter()
+    looping.is_looping(text)
+    assert time.perf_counter() - began < 0.5  # about 0.003; a quadratic search: minutes
+
+
+@pytest.mark.parametrize("effort", calibration.EFFORTS)
+def test_no_chain_of_the_lab_is_called_a_loop(effort):
+    rng = random.Random(3)
+    kinds = [("kth", 5), ("kth", 6), ("top", 5), ("number", 4)] * 50
+    problems = [calibration.draw_problem(rng, kind, size) for kind, size in kinds]
+    chains = [calibration.reasoning(problem, effort) for problem in problems]
+    assert not any(map(looping.is_looping, chains))
+    # A chain that starts again and again is one, however many numbers are in it.
+    assert all(looping.is_looping(f"{chain};" * 16) for chain in chains)
+
+
+def test_real_reasoning_is_no_loop_until_it_repeats(shared):
+    name = "prompt_comparison_gpt-oss-safeguard-20b-mlx-mt4096_2022_B.json"
+    body = json.loads((shared / "data/recorded" / name).read_text("utf-8"))
+    texts = [r["reasoning"] for r in body["details"]["baseline"] if r.get("reasoning")]
+    assert len(texts) > 40
+    assert not any(map(looping.is_looping, texts))
+    assert all(looping.is_looping(text + text[-40:] * 3) for text in texts)
+    assert all(looping.is_looping(text * 4) for text in texts)
+
+
+def test_a_loop_that_counts_on_is_a_loop():
+    steps = [
+        f"Step {i}: check the options once more, none is clear." for i in range(40)
+    ]
+    assert looping.repeated_suffix("".join(steps)) < 60
+    assert looping.is_looping("".join(steps))
+
+
+@pytest.mark.parametrize(
+    "end", ["", "!!!", "……", "|---|---|---|", "はい、はい、はい。"]
+)
+def test_a_short_repetition_at_the_end_is_no_loop(end):
+    assert not looping.is_looping(f"鑑別には心電図と採血が要る。よって c を選ぶ。{end}")
+
+
+def test_loops_are_one_row_per_reply_with_reasoning(run_of):
+    rows = [answer(1), cut(2, reasoning="so c. Wait, " * 30), blank(3), failed(4)]
+    found = looping.loops_of(run_of(rows)).set_index("problem_id")
+    assert found.index.tolist() == ["900A1", "900A2"]
+    assert found["looping"].tolist() == [False, True]
+    assert found["characters"].tolist() == [4, 360]
+    assert found.loc["900A2", "repeated_suffix"] == 348
+    assert pd.isna(found.loc["900A1", "distinct_share"])
+    assert found.loc["900A2", "distinct_share"] == pytest.approx(12 / 349)
+
+
+def test_clipped_or_unrecorded_reasoning_tells_nothing_of_loops(run_of):
+    rows = [answer(1, reasoning="so c. Wait, " * 30)]
+    whole = {"clipped": {"response": 1, "reasoning": 0}}
+    assert looping.loops_of(run_of(rows, "whole", about=whole))["looping"].tolist() == [
+        True
+    ]
+    short = {"clipped": {"response": 0, "reasoning": 1}}
+    assert looping.loops_of(run_of(rows, "clipped", about=short)).empty
+    assert looping.loops_of(run_of([blank(1)], "none")).empty
+
+
+def test_loops_of_many_runs_are_one_frame(run_of):
+    runs = [run_of([answer(1)], "one"), run_of([blank(1)], "two")]
+    runs.append(run_of([cut(1, reasoning="so c. Wait, " * 30)], "three"))
+    found = frames.loops(study_of(runs)).set_index("run")["looping"]
+    assert found.to_dict() == {"one": False, "three": True}
+    assert frames.loops(study_of(runs[1:2])).empty
