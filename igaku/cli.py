@@ -212,13 +212,13 @@ def render(
     ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""
-    from igaku.pages.render import render as render_folder
-    from igaku.pages.render import render_notebook
+    from igaku.pages.html import render as render_folder
+    from igaku.pages.html import render_notebook
     from igaku.paths import OUTPUTS
 
     for path in paths or [OUTPUTS]:
         if path.suffix == ".ipynb":
-            typer.echo(render_notebook(path, lang=lang))
+            typer.echo(render_notebook(path))
         else:
             typer.echo("\n".join(map(str, render_folder(path, lang))))
 

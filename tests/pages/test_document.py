@@ -8,21 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from recordings import STEMS
 from runs import planned, replied, sit
 
 import igaku
 from igaku.pages import document
 from igaku.study import open_study
 
-STEMS = {
-    "openai-8bit": "gpt-oss-20b-gguf",
-    "openai-mxfp4-gguf": "gpt-oss-20b-openai-mxfp4-gguf",
-    "mlx-community-mxfp4-q8": "gpt-oss-20b-mlx-community",
-    "mlx-community-mxfp4-q4": "gpt-oss-20b-mlx-q4",
-    "inferenceillusionist-4bit": "gpt-oss-20b-inferenceill",
-    "safeguard-mxfp4": "gpt-oss-20b-safeguard",
-    "safeguard-4096": "prompt_comparison_gpt-oss-safeguard-20b-mlx-mt4096",
-}
 JAPANESE = re.compile("[ぁ-ん]")
 # What the seed says in Japanese of its own rows stays as it was published.
 PUBLISHED = re.compile(r"Published: .*|source: [^)]*\)|~9%.*|禁忌|必修|一般・臨床")
@@ -69,7 +61,9 @@ class Page(HTMLParser):
 def tables_of(folder):
     found = {}
     for path in (folder / "report/tables").glob("*.csv"):
-        found[path.stem] = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+        found[path.stem] = list(
+            csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))
+        )
     return found
 
 
@@ -101,7 +95,8 @@ def test_the_half_point_has_counts_interval_p_and_a_verdict(written):
     first = before_the_figures(text)
     said = {
         "en": ["284 of 400 right", "286: −0.5 points", "−4.3 to +3.3", "30 questions",
-               "28 only", "p = 0.795 at level 0.05", "Not worse by 2.5 points: not shown",
+               "28 only", "p = 0.795 at level 0.05",
+               "Not worse by 2.5 points: not shown",
                "n = 400, p = 0.149 at level 0.025"],
         "ja": ["400問中284問", "286問", "−0.5ポイント", "−4.3〜+3.3", "30問", "28問",
                "p = 0.795", "非劣性）は示されませんでした", "p = 0.149", "0.025"],
@@ -159,7 +154,10 @@ def test_every_figure_the_seed_prints_of_a_model_is_there(written, checkout):
 
 def test_what_the_models_share_is_said_once_with_exceptions(written):
     _, _, text = written
-    assert text.count("131,072") == 1 and text.count("<|startoftext|>".replace("<", "&lt;")) == 1
+    assert (
+        text.count("131,072") == 1
+        and text.count("<|startoftext|>".replace("<", "&lt;")) == 1
+    )
     assert "gpt-oss-20b-MXFP4.gguf" in text and "openai/gpt-oss-safeguard-20b" in text
 
 
@@ -176,7 +174,14 @@ def test_the_findings_of_the_seed_become_statements_that_hold(written):
 
 @pytest.mark.parametrize(
     "claim",
-    ["negligible", "ほぼ同一", "無視できる", "no difference", "差はない", "the same as"],
+    [
+        "negligible",
+        "ほぼ同一",
+        "無視できる",
+        "no difference",
+        "差はない",
+        "the same as",
+    ],
 )
 def test_no_claim_of_equality_is_made(written, claim):
     assert claim not in written[2]
@@ -185,7 +190,9 @@ def test_no_claim_of_equality_is_made(written, claim):
 def test_alarms_that_overturn_stand_above_the_results_they_taint(written):
     lang, _, text = written
     same = {"ja": "一字一句同じ", "en": "character for character"}[lang]
-    effort = {"ja": "推論の強さ（reasoning effort）", "en": "The reasoning effort"}[lang]
+    effort = {"ja": "推論の強さ（reasoning effort）", "en": "The reasoning effort"}[
+        lang
+    ]
     _, _, alarms, difference, *_ = re.split(r"^## ", text, flags=re.M)
     open_ones = alarms.split("<details>")[0]
     assert same in open_ones and effort in open_ones and "max_tokens" in open_ones
@@ -210,13 +217,20 @@ def test_a_mark_is_explained_once(written):
 def test_the_english_document_is_in_english(written):
     lang, _, text = written
     if lang == "en":
-        left = [line for line in PUBLISHED.sub("", text).splitlines() if JAPANESE.search(line)]
+        left = [
+            line
+            for line in PUBLISHED.sub("", text).splitlines()
+            if JAPANESE.search(line)
+        ]
         assert not left, left
 
 
 def test_every_kind_of_number_is_labelled(written):
     lang, _, text = written
-    words = {"ja": ("「記録」", "「公表」"), "en": ("are recorded", "Published figures")}
+    words = {
+        "ja": ("「記録」", "「公表」"),
+        "en": ("are recorded", "Published figures"),
+    }
     assert all(word in before_the_figures(text) for word in words[lang])
 
 
@@ -341,7 +355,9 @@ def test_more_than_one_pair_is_told_by_the_widest_and_by_counts(tmp_path):
     for name, right in (("a", 60), ("b", 40), ("c", 57)):
         sit(tmp_path, [i < right for i in range(80)], name)
     first = before_the_figures(markdown(tmp_path))
-    assert "b got 40 of 80 right" in first and "Of 3 pairs a difference is shown" in first
+    assert (
+        "b got 40 of 80 right" in first and "Of 3 pairs a difference is shown" in first
+    )
 
 
 # --- which weights answered -----------------------------------------------------------

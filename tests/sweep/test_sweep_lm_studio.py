@@ -10,7 +10,7 @@ from lm_studio import TOO_BIG, Fault, LMStudio
 from igaku.ask import manifest
 from igaku.ask.folder import ANSWERS, read_rows
 from igaku.errors import IgakuError
-from igaku.pages.render import write_index
+from igaku.pages.index import write_index
 from igaku.study.audits import alarms
 from igaku.study.study import open_study
 from igaku.sweep import lanes

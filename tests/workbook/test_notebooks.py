@@ -8,7 +8,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 from stand_in import Answer, StandIn, cut
 
-from igaku.pages.render import render
+from igaku.pages.html import render
 from igaku.params.settings import FIELDS
 from igaku.study.runs import load_runs
 
