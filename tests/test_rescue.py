@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from stand_in import Answer, StandIn, cut
 from typer.testing import CliRunner
 
-from igaku import cli, workbook
+import igaku
+from igaku import cli, study, workbook
 from igaku.ask import manifest, run
 from igaku.ask.folder import write_manifest
 from igaku.ask.lost import base_of
@@ -25,10 +26,8 @@ from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
-from igaku.pages.tokens import rescue_table, rescues_of
 from igaku.params.settings import settings_from
 from igaku.rescue import parameters, rescue
-from igaku.study.study import open_study
 from igaku.words import OUTCOMES
 
 CHECKOUT = Path(__file__).parents[1]
@@ -103,17 +102,17 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
     same_words = {row["problem_id"]: row["prompt_sha256"] for row in rows_of(base)}
     for row in rows_of(larger) + rows_of(as_many):
         assert row["prompt_sha256"] == same_words[row["problem_id"]]
-    study = open_study(tmp_path, lang="en")
-    (found,) = rescues_of(study)
-    assert (found.run, found.rescue, found.control) == (
+    (found,) = study.rescues(tmp_path).to_dict("records")
+    assert (found["run"], found["rescue"], found["control"]) == (
         "base",
-        f"base-{LARGE}",
-        f"base-{SMALL}",
+        larger.name,
+        as_many.name,
     )
-    assert found.counts.rescued + found.counts.finished_wrong == len(answered)
-    assert found.control_counts.unfinished == len(lost)
-    assert f"0 of {len(lost)} came to an answer" in rescue_table(study).text
-    assert [run.name for run in study.variants] == ["base"]
+    assert found["rescued"] + found["finished_wrong"] == len(answered)
+    # Of the control none came to an answer.
+    assert (found["control_asked"], found["control_rescued"]) == (len(lost), 0)
+    runs = igaku.runs(tmp_path)
+    assert runs[runs.role.isin(["finished", "stopped"])].run.tolist() == ["base"]
 
 
 KILLED = """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.figures import rows, style
 from igaku.study.walls import NEAR, piles
-from igaku.words import NO_REPLY, formatted, say
+from igaku.words import NO_REPLY, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
 KEY = 120.0  # points above the axes that the key to the marks takes
-
-
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 
 
@@ -49,7 +47,7 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     asked = frame[frame["outcome"] != "not_run"]
     unit = _unit(asked)
     timed = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
-    names = _runs(timed)
+    names = [n for n in style.order(timed["run"]) if (timed["run"] == n).any()]
     ax = rows.axes_for(ax, len(names), 0.6)
     if not names:
         return rows.say_nothing(ax, lang)
@@ -75,20 +73,11 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
 
 
 def _unit(asked: pd.DataFrame) -> str:
-    if "completion_tokens" not in asked or asked.empty:
+    if "completion_tokens" not in asked:
         return "seconds"
     known = asked["completion_tokens"].notna()
     counted = known.groupby(asked["run"].astype(str)).any()
     return "completion_tokens" if counted.all() else "seconds"
-
-
-def _runs(replies: pd.DataFrame) -> list[str]:
-    import pandas as pd
-
-    found = replies["run"]
-    if isinstance(found.dtype, pd.CategoricalDtype):
-        return [str(name) for name in found.cat.categories if (found == name).any()]
-    return [str(name) for name in found.unique()]
 
 
 def _draw_replies(
@@ -206,26 +195,29 @@ def _points_along(ax: Axes, at: float) -> float:
     import math
 
     low, high = map(math.log, ax.get_xlim())
-    width = 72 * rows.inches(ax) * (1.0 if rows.is_narrow(ax) else 0.72)
+    width = 72 * rows.size(ax)[0] * (1.0 if rows.is_narrow(ax) else 0.72)
     return width * (math.log(at) - low) / (high - low)
 
 
 def _fit(ax: Axes, amounts: pd.Series, walls: list[float]) -> None:
-    """A doubling axis from the shortest reply to beyond the last wall."""
+    """An axis by doublings, from the shortest reply to beyond the last wall."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     ax.set_xscale("log", base=2)
     ends = [*amounts.astype(float).clip(lower=1e-3), *walls]
     ax.set_xlim(min(ends) / 1.2, max(ends) * 1.45)
-    rows.doubling(ax.xaxis)
+    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _reply_key(ax: Axes, lang: str) -> None:
     kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
-    looks = [
-        (say(f"reply_{kind}", lang),
-         {"marker": marker, "color": style.seen(colour), "markersize": 5})
+    rows.key_above(ax, {
+        say(f"reply_{kind}", lang):
+            {"marker": marker, "color": style.seen(colour), "markersize": 5}
         for kind, colour, marker in kinds
-    ]  # fmt: skip
-    rows.key_above(ax, looks)
+    })  # fmt: skip
 
 
 # --- curves ---------------------------------------------------------------------------
@@ -239,23 +231,14 @@ def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     label, max_tokens, color. Equal curves are drawn once; what is left at the end of a
     line had not ended when the budget cut it.
     """
-    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
-    if frame.empty:
-        return rows.say_nothing(ax, lang)
-    looks = style.style_of(frame)
-    marks: list[rows.Mark] = []
-    for names, curve in _curves(frame, ["x", "share"]):
-        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
-        x, share = curve["x"].astype(float), curve["share"].astype(float)
-        ax.step(x, share, where="post", color=colour, linestyle=dash, linewidth=1.6)
-        ax.fill_between(
-            x, curve["low"].astype(float), curve["high"].astype(float), step="post",
-            color=colour, alpha=0.12, linewidth=0,
-        )  # fmt: skip
-        text = say("survival_left", lang, left=float(share.iloc[-1]))
-        marks.append(_line_mark(frame, names, text, x, share, (colour, dash), lang))
-    _frame_curves(ax, marks, lang)
-    _caps(ax, frame, lang)
+    curves = _curves(frame, ["x", "share"])
+    ax = rows.axes_for(ax, 0, least=3.6, keys=3 * len(curves))
+    _draw_curves(ax, frame, curves, "survival_end", lang, step="post")
+    caps = set(frame.get("max_tokens", frame["x"][:0]).dropna().astype(int))
+    ax.set_xlim(0, 1.05 * max(frame["x"].max(), *caps, 0))
+    for cap in caps:
+        ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        rows.above(ax, cap, f"max_tokens {cap:,}", ha="right")
     ax.set_xlabel(say("completion_tokens_axis", lang))
     ax.set_ylabel(say("survival_axis", lang))
     rows.entitle(ax, "survival_title", lang, pad=18)
@@ -270,70 +253,57 @@ def budget(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     blank and, where there are, label, color. Assumed is that a budget only cuts
     replies short; the end of a line is the budget that the run had.
     """
-    ax = rows.axes_for(ax, 0, least=3.6, keys=2 * frame["run"].nunique())
-    if frame.empty:
-        return rows.say_nothing(ax, lang)
-    looks = style.style_of(frame)
-    marks: list[rows.Mark] = []
-    for names, curve in _curves(frame, ["max_tokens", "accuracy", "blank"]):
-        colour, dash = looks[names[0]].color, DASHES[len(marks) % len(DASHES)]
-        x, right = curve["max_tokens"].astype(float), curve["accuracy"].astype(float)
-        ax.plot(x, right, color=colour, linestyle=dash, linewidth=1.6)
-        ax.plot(x, curve["blank"].astype(float), color=colour, linestyle=":")
-        ax.fill_between(
-            x, curve["low"].astype(float), curve["high"].astype(float), color=colour,
-            alpha=0.12, linewidth=0,
-        )  # fmt: skip
-        text = formatted(float(right.iloc[-1]), "share")
-        marks.append(_line_mark(frame, names, text, x, right, (colour, dash), lang))
-    _frame_curves(ax, marks, lang)
+    curves = _curves(frame, ["max_tokens", "accuracy", "blank"])
+    ax = rows.axes_for(ax, 0, least=3.6, keys=3 * len(curves))
+    _draw_curves(ax, frame, curves, "budget_end", lang)
     ax.set_xlabel(say("budget_axis", lang))
     ax.set_ylabel(say("budget_shares", lang))
     rows.entitle(ax, "budget_title", lang)
     return ax
 
 
-def _curves(
-    frame: pd.DataFrame, keys: list[str]
-) -> Iterator[tuple[list[str], pd.DataFrame]]:
-    """Each different curve with the runs that share it: six on one line hide five."""
-    found: dict[tuple[Any, ...], list[str]] = {}
-    for name, curve in frame.groupby("run", sort=False, observed=True):
-        values = curve[keys].astype(float).round(9).to_numpy()
-        found.setdefault(tuple(values.ravel()), []).append(str(name))
-    for names in found.values():
-        yield names, frame[frame["run"] == names[0]]
-
-
-def _line_mark(
+def _draw_curves(
+    ax: Axes,
     frame: pd.DataFrame,
-    names: list[str],
-    text: str,
-    x: pd.Series,
-    y: pd.Series,
-    look: tuple[str, Any],
+    curves: list[tuple[list[str], pd.DataFrame]],
+    end: str,
     lang: str,
-) -> rows.Mark:
-    """The label of a line at its end: whose it is, and where it ended."""
-    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
-    told = rows.fitted(", ".join(str(labels[name]) for name in names), 34, 3)
-    if len(names) > 1:
-        text = say("equal_curves", lang, n=len(names), text=text)
-    shown = {"color": look[0], "linestyle": look[1]}
-    return rows.Mark(f"{told}\n{text}", float(x.iloc[-1]), float(y.iloc[-1]), shown)
-
-
-def _frame_curves(ax: Axes, marks: list[rows.Mark], lang: str) -> None:
+    step: Any = None,
+) -> None:
+    """Each curve with its band, dotted what its third column says, named at its end."""
+    looks = style.style_of(frame)
+    marks: list[rows.Mark] = []
+    for names, curve in curves:
+        dash = DASHES[len(marks) % len(DASHES)]
+        colour = looks[names[0]].color if len(names) == 1 else style.ink()
+        low, high = curve.pop("low"), curve.pop("high")
+        x, y, *dotted = (curve[key] for key in curve)
+        look: Any = {
+            "color": colour,
+            "drawstyle": f"steps-{step}" if step else "default",
+        }
+        ax.plot(x, y, linestyle=dash, linewidth=1.6, **look)
+        for line in dotted:
+            ax.plot(x, line, linestyle=":", **look)
+        ax.fill_between(x, low, high, step=step, color=colour, alpha=0.12, linewidth=0)
+        labels = dict(zip(frame["run"].astype(str), rows.named(frame), strict=True))
+        text = rows.fitted(", ".join(str(labels[name]) for name in names), 34, 4)
+        last = say(end, lang, n=len(names), share=y.iloc[-1])
+        shown = {"color": colour, "linestyle": dash}
+        marks.append(rows.Mark(f"{text}\n{last}", x.iloc[-1], y.iloc[-1], shown))
     ax.set_ylim(0, 1.02)
     ax.set_xlim(left=0)
     rows.percent(ax.yaxis)
     rows.label_marks(ax, marks)
 
 
-def _caps(ax: Axes, frame: pd.DataFrame, lang: str) -> None:
-    """The budgets that cut the replies, where the frame knows them."""
-    if "max_tokens" not in frame:
-        return
-    for cap in sorted(int(each) for each in frame["max_tokens"].dropna().unique()):
-        ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
-        rows.above(ax, cap, f"max_tokens {cap:,}", ha="right")
+def _curves(
+    frame: pd.DataFrame, keys: list[str]
+) -> list[tuple[list[str], pd.DataFrame]]:
+    """Each different curve with the runs that share it: six on one line hide five."""
+    found: dict[bytes, tuple[list[str], pd.DataFrame]] = {}
+    for name, curve in frame.groupby("run", sort=False, observed=True):
+        drawn = curve[[*keys, "low", "high"]].astype(float)
+        same = drawn[keys].round(9).to_numpy().tobytes()
+        found.setdefault(same, ([], drawn))[0].append(str(name))
+    return list(found.values())

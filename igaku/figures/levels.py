@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ALL = "all"
 VERDICT = ("compulsory", "rest", "kinki")
 PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
+SIGNS = {"s": "■ ", "o": "● "}
 
 
 @rows.figure
@@ -25,8 +26,6 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     """
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    if not names:
-        return rows.say_nothing(ax, lang)
     labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     lanes = rows.name_rows(ax, [str(labels[n]) for n in names], [""] * len(names))
     heads = list(frame["section"].unique())
@@ -99,8 +98,6 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     levels = frame[["stratum", "level"]].drop_duplicates().to_numpy().tolist()
     runs = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(levels) + 1, 0.2 + 0.13 * len(runs))
-    if not levels:
-        return rows.say_nothing(ax, lang)
     several = frame["stratum"].nunique() > 1
     names = [_level(stratum, level, several, lang) for stratum, level in levels]
     beside = [
@@ -179,8 +176,6 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     """
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    if not names:
-        return rows.say_nothing(ax, lang)
     labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     parts = [
         frame[frame["run"] == name].set_index("part").to_dict("index") for name in names
@@ -196,10 +191,11 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     rows.percent(ax.xaxis)
     ax.margins(x=0.08)
     ax.set_xlabel(say("verdict_axis", lang))
-    if not is_narrow:
-        heads = [say(f"part_{part}", lang) for part in VERDICT]
+    if is_narrow:
+        _part_key(ax, lang)
+    else:
+        heads = [_sign(part) + say(f"part_{part}", lang) for part in VERDICT]
         rows.columns_beside(ax, told, heads, (8, 106, 204))
-    _part_key(ax, lang)
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax
 
@@ -234,10 +230,14 @@ def _counts(part: dict[str, Any]) -> dict[str, int]:
     }  # fmt: skip
 
 
+def _sign(part: str) -> str:
+    return SIGNS[PARTS[part][0]] if part in PARTS else ""
+
+
 def _part_key(ax: Axes, lang: str) -> None:
-    looks: list[tuple[str, dict[str, Any]]] = [
-        (say(f"part_{part}", lang), {"marker": marker, "color": style.seen(colour)})
+    looks: dict[str, dict[str, Any]] = {
+        say(f"part_{part}", lang): {"marker": marker, "color": style.seen(colour)}
         for part, (marker, colour) in PARTS.items()
-    ]
+    }
     line = {"marker": "|", "markersize": 9, "color": style.ink()}
-    rows.key_above(ax, [*looks, (say("part_line", lang), line)])
+    rows.key_above(ax, looks | {say("part_line", lang): line})

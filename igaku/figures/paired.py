@@ -33,8 +33,6 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     """
     pairs: list[Any] = frame.to_dict("records")
     ax = rows.axes_for(ax, len(pairs), 0.46)
-    if not pairs:
-        return rows.say_nothing(ax, lang)
     one = frame["reference"].nunique() == 1
     names: list[rows.Name] = [str(p["candidate"]) if one else _both(p) for p in pairs]
     is_narrow = rows.is_narrow(ax)
@@ -95,7 +93,11 @@ def _fit(ax: Axes, frame: pd.DataFrame, margins: Sequence[float]) -> None:
     ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
     room = 0.08 * (max(ends) - min(ends))
     ax.set_xlim(min(ends) - room, max(ends) + room)
-    ax.xaxis.set_major_formatter(FuncFormatter(rows.points))
+    ax.xaxis.set_major_formatter(FuncFormatter(_points))
+
+
+def _points(value: float, _: Any = None) -> str:
+    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
 
 
 def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:

@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-NARROW = 4.2  # inches of axes, below which names stand above their rows
+NARROW = 5.9  # inches of axes, below which names stand above their rows
 LABEL = 31  # columns of a name beside its row
 BESIDE = 4  # texts at most that stand beside their marks
-ACROSS = 58  # columns of print across narrow axes
 
 Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
 
 
 def figure(draw: Draw) -> Any:
-    """A figure's function, with glyphs for a label in either language."""
+    """A figure's function: a note for an empty frame, and glyphs for every label."""
 
     @wraps(draw)
     def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
         import matplotlib as mpl
         from matplotlib.text import Text
 
-        ax = draw(frame, ax, lang)
+        if frame.empty:
+            ax = say_nothing(axes_for(ax, 0), lang)
+        else:
+            ax = draw(frame, ax, lang)
         families = [*mpl.rcParams["font.family"]]
         families += [name for name in style.fonts(lang) if name not in families]
         for text in ax.findobj(Text):
@@ -59,7 +61,7 @@ def axes_for(
     if ax is not None:
         return ax
     width = mpl.rcParams["figure.figsize"][0]
-    if width < NARROW:
+    if 0.9 * width < NARROW:
         row, least = row + 0.2, least + 0.18 * keys
     tall = max(1.1 + row * max(rows, 1), least)
     return plt.subplots(figsize=(width, tall), layout="constrained")[1]
@@ -67,27 +69,24 @@ def axes_for(
 
 def is_narrow(ax: Axes) -> bool:
     """Whether the axes have no room for names at their left."""
-    return inches(ax) < NARROW
+    return size(ax)[0] < NARROW
 
 
-def inches(ax: Axes) -> float:
-    """The width that axes have before anything stands beside them."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return 0.9 * figure.get_figwidth() * _share_of(ax)
-
-
-def _share_of(ax: Axes) -> float:
-    spec = ax.get_subplotspec()
-    return 1.0 if spec is None else 1.0 / spec.get_gridspec().ncols
-
-
-def tall(ax: Axes) -> float:
-    """About the height of axes in inches, without what stands above and below."""
+def size(ax: Axes) -> tuple[float, float]:
+    """About how wide axes are with all that stands beside them, and how tall without
+    what stands above and below, in inches.
+    """
     figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
     assert figure is not None
-    n = 1 if spec is None else spec.get_gridspec().nrows
-    return max(0.5, figure.get_figheight() / n - 1)
+    grid = spec.get_gridspec() if spec else None
+    across, down = (grid.ncols, grid.nrows) if grid else (1, 1)
+    wide, tall = figure.get_size_inches()
+    return 0.9 * wide / across, max(0.5, tall / down - 1)
+
+
+def room(ax: Axes) -> int:
+    """How many columns of small print go across narrow axes."""
+    return int(72 * size(ax)[0] / (0.53 * style.small()))
 
 
 def columns(text: str) -> int:
@@ -176,13 +175,13 @@ def name_rows(
     ax.grid(visible=False)
     for y, (name, text) in enumerate(zip(names, beside, strict=True)):
         is_apart = heads > 1
-        room = ACROSS if is_apart else max(16, ACROSS - columns(text) - 2)
-        told = _name(name, room).replace("\n", " ")
+        free = room(ax) if is_apart else max(16, room(ax) - columns(text) - 2)
+        told = _name(name, free).replace("\n", " ")
         note(ax, (0, y - 0.49), told, va="top")
         at, by = ((0, y - 0.49), (0, -12)) if is_apart else ((1, y - 0.49), (0, 0))
         side = "left" if is_apart else "right"
         note(ax, at, text, by, va="top", ha=side, color=style.faint())
-    top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * tall(ax) / n) - 0.5)
+    top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * size(ax)[1] / n) - 0.5)
     return Lanes(ax, n, top, (top + 0.5) / 2)
 
 
@@ -246,7 +245,7 @@ def label_marks(
         return
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     lines = max((1 + each.text.count("\n") for each in marks), default=1)
-    point = (high - low) / (72 * tall(ax))
+    point = (high - low) / (72 * size(ax)[1])
     gap = point * (1.25 * lines * style.small() + 4)
     places = spread([mark.y for mark in marks], gap)
     over = max(0, max(places) + gap / 2 - high) - max(0, low - min(places) + gap / 2)
@@ -273,22 +272,24 @@ def key_below(ax: Axes, marks: Sequence[Mark], ncols: int = 1) -> None:
     figure = ax.get_figure(root=True)
     assert figure is not None
     down = ScaledTranslation(0, -4.2 * style.small() / 72, figure.dpi_scale_trans)
-    handles = [ax.plot([], [], label=each.text, **each.look)[0] for each in marks]
-    ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
-        bbox_transform=ax.transAxes + down, ncols=ncols, fontsize=style.small(),
-        borderpad=0, handlelength=1.8,
+    _key(
+        ax, marks, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
+        bbox_transform=ax.transAxes + down, ncols=ncols,
     )  # fmt: skip
 
 
-def key_above(ax: Axes, looks: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def key_above(ax: Axes, looks: dict[str, dict[str, Any]]) -> None:
     """The key to a few kinds of marks, on one line above the axes."""
-    handles = [ax.plot([], [], label=text, ls="", **look)[0] for text, look in looks]
-    ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(looks),
-        fontsize=style.small(), borderpad=0, borderaxespad=0.4, handlelength=1.2,
-        handletextpad=0.1, columnspacing=1,
+    marks = [Mark(text, 0, 0, {"ls": ""} | look) for text, look in looks.items()]
+    _key(
+        ax, marks, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4,
+        ncols=len(marks), handlelength=1.2, handletextpad=0.1, columnspacing=1,
     )  # fmt: skip
+
+
+def _key(ax: Axes, marks: Sequence[Mark], **place: Any) -> None:
+    handles = [ax.plot([], [], label=each.text, **each.look)[0] for each in marks]
+    ax.legend(handles=handles, fontsize=style.small(), borderpad=0, **place)
 
 
 def percent(axis: Any) -> None:
@@ -298,29 +299,10 @@ def percent(axis: Any) -> None:
     axis.set_major_formatter(PercentFormatter(1))
 
 
-def points(value: float, _: Any = None) -> str:
-    """A difference of fractions as an axis of points prints it.
-
-    >>> points(-0.025), points(0.0)
-    ('−2.5', '0')
-    """
-    return f"{100 * value:+.3g}".replace("-", "−") if abs(value) > 1e-9 else "0"
-
-
-def doubling(axis: Any, factor: float = 1.0) -> None:
-    """A logarithmic axis by doublings, its numbers as numbers and not as powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axis.set_major_locator(LogLocator(base=2, numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:,g}"))
-    axis.set_minor_locator(NullLocator())
-
-
 def entitle(ax: Axes, block: str, lang: str, pad: float = 6, **numbers: Any) -> None:
     """The title: one short line, or two where the axes are narrow."""
-    width = int(inches(ax) * 72 / (0.6 * style.small()))
-    text = say(block, lang, **numbers)
-    ax.set_title(fitted(text, width), pad=pad, loc="left")
+    text = fitted(say(block, lang, **numbers), int(0.88 * room(ax)))
+    ax.set_title(text, pad=pad, loc="left")
 
 
 def say_nothing(ax: Axes, lang: str) -> Axes:

@@ -23,8 +23,6 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     """
     frame = _references_last(frame)
     ax = rows.axes_for(ax, len(frame), 0.34)
-    if frame.empty:
-        return rows.say_nothing(ax, lang)
     looks = style.style_of(frame)
     scores: list[Any] = frame.to_dict("records")
     beside = [_score_of(row, lang) for row in scores]

@@ -61,7 +61,7 @@ def style_of(frame: pd.DataFrame) -> dict[str, Look]:
     of `run`, so that a filtered frame keeps its colours.
     """
     known = frame.drop_duplicates("run").set_index("run")
-    names = [str(name) for name in _order(frame["run"])]
+    names = [str(name) for name in order(frame["run"])]
     told = [
         [_given(known, name, column) for name in names]
         for column in ("color", "marker")
@@ -173,7 +173,8 @@ def _theme(lang: str, is_dark: bool, width: float) -> Any:
     )
 
 
-def _order(names: pd.Series) -> list[Any]:
+def order(names: pd.Series) -> list[Any]:
+    """Runs in the order of their categories, else of the frame."""
     import pandas as pd
 
     if isinstance(names.dtype, pd.CategoricalDtype):

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import tidy
 from legible import check_legible, printed, texts
@@ -83,6 +84,7 @@ def test_new_axes_can_be_changed_and_are_still_open(name):
 @every_figure
 def test_an_empty_frame_is_a_note(name):
     assert "Nothing to draw" in printed(draw(name, FRAMES[name]().head(0)))
+    assert "Nothing to draw" in printed(draw(name, pd.DataFrame()))
 
 
 @every_figure
@@ -147,4 +149,5 @@ def test_a_categorical_keeps_its_colours_when_it_is_filtered():
 def test_a_narrow_panel_names_its_rows_above_them():
     _, panels = plt.subplots(1, 3, figsize=(9, 5), layout="constrained")
     assert rows.is_narrow(draw("accuracy", ax=panels[0]))
-    assert not rows.is_narrow(draw("accuracy"))
+    with style.context():
+        assert not rows.is_narrow(draw("accuracy"))

@@ -14,7 +14,8 @@ from igaku.figures import style
 
 @pytest.fixture(autouse=True)
 def closed():
-    yield
+    with style.context():
+        yield
     plt.close("all")
 
 
@@ -252,3 +253,8 @@ def test_each_level_has_a_mark_per_run_and_its_n():
     ax = draw("strata", strata := tidy.strata())
     assert len(marks(ax)) == len(strata)
     assert "n = 43" in printed(ax) and "90–100 %" in printed(ax)
+
+
+def test_replies_without_times_or_tokens_are_a_note():
+    replies = tidy.replies().assign(seconds=None)
+    assert "Nothing to draw" in printed(draw("token_usage", replies))

@@ -7,12 +7,11 @@ import pytest
 import yaml
 from lm_studio import TOO_BIG, Fault, LMStudio
 
+import igaku
 from igaku.ask import manifest
 from igaku.ask.folder import ANSWERS, read_rows
 from igaku.errors import IgakuError
 from igaku.pages.index import write_index
-from igaku.study.audits import alarms
-from igaku.study.study import open_study
 from igaku.sweep import lanes
 
 MODELS = (
@@ -118,7 +117,7 @@ def test_nothing_is_left_in_memory(swept):
 
 def test_the_comparison_names_what_was_not_measured(swept):
     outputs, _, _ = swept
-    told = [a.en for a in alarms(open_study(outputs)) if a.kind == "not_measured"]
+    told = igaku.audit(outputs).query("kind == 'not_measured'").text
     for slug in ("openai-mxfp4-gguf", "inferenceillusionist-4bit"):
         assert re.search(f"{slug}-calibration.*was not measured", " ".join(told))
     index = write_index(outputs, "en").read_text(encoding="utf-8")
