@@ -189,7 +189,7 @@ def test_a_status_has_its_cause_in_both_words():
 
 
 def test_every_outcome_has_a_japanese_word():
-    from igaku.reading.answer import OUTCOMES
+    from igaku.words import OUTCOMES
 
     assert set(OUTCOMES) <= set(WORDS)
     assert word("unheard_of", "ja") == "unheard_of"

@@ -679,7 +679,7 @@ def test_whatever_is_listed_is_loaded_or_refused_with_a_sentence(
         is_listing = body is None
         return 200 if is_listing else status, answers[path]
 
-    monkeypatch.setattr(lmstudio, "_asked", asked)
+    monkeypatch.setattr(lmstudio, "asked", asked)
     monkeypatch.setattr(lmstudio, "PAUSE", 0.0)
     monkeypatch.setattr(lmstudio, "LINGER", 0.0)
     sentence = instance = ""
