@@ -174,8 +174,11 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     where there is, label. Dashes are the lines, a hollow mark is below its line; how
     many prohibited options were chosen stands beside.
     """
+    frame = frame[frame["line"].notna()]
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
+    if not names:
+        return rows.say_nothing(ax, lang)
     labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     parts = [
         frame[frame["run"] == name].set_index("part").to_dict("index") for name in names

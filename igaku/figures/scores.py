@@ -103,7 +103,7 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     if drawn.empty:
         return rows.say_nothing(ax, lang)
     looks, most = style.style_of(drawn), float(drawn["size_gb"].max())
-    runs: list[Any] = drawn.to_dict("records")
+    runs: list[Any] = drawn.assign(label=rows.named(drawn)).to_dict("records")
     marks = [_size_mark(ax, row, looks[str(row["run"])], most, lang) for row in runs]
     sizes, ends = drawn["size_gb"].astype(float), drawn[["low", "high"]].to_numpy()
     room = 0.1 * (sizes.max() - sizes.min()) or 0.1 * most
@@ -152,7 +152,7 @@ def _size_mark(
         "memory_label", lang, size=factor * x, unit=unit, accuracy=y,
         smaller=1 - x / most,
     )  # fmt: skip
-    name = rows.fitted(row.get("label") or row["run"], rows.LABEL)
+    name = rows.fitted(row["label"])
     return rows.Mark(f"{name}\n{text}", x, y, shown)
 
 

@@ -258,3 +258,17 @@ def test_each_level_has_a_mark_per_run_and_its_n():
 def test_replies_without_times_or_tokens_are_a_note():
     replies = tidy.replies().assign(seconds=None)
     assert "Nothing to draw" in printed(draw("token_usage", replies))
+
+
+def test_runs_that_do_not_fit_are_counted():
+    runs = pd.concat([tidy.runs().head(1).assign(run=f"m{i:02}") for i in range(20)])
+    ax = draw("accuracy", runs)
+    assert "the first 16 of 20" in printed(ax) and len(marks(ax)) == 16
+    pairs = pd.concat([tidy.pairs().head(1)] * 30)
+    assert "the first 16 of 30" in printed(draw("forest", pairs))
+
+
+def test_few_flips_among_many_questions_are_a_curve_too():
+    pair = tidy.pairs().head(1)
+    pair[["n", "flips", "only_reference", "only_candidate"]] = [1000, 1, 1, 0]
+    assert "no difference" in printed(draw("power", pair))
