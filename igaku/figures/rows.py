@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from igaku.figures import style
-from igaku.words import plain, say
+from igaku.words import plain, say, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,11 +132,18 @@ def fitted(text: object, width: int = LABEL, lines: int = 2) -> str:
     return told.replace("$", r"\$").replace("_", " _", told[:1] == "_")
 
 
-def named(frame: pd.DataFrame) -> pd.Series:
-    """What each row's run is called: its label, where the frame has labels."""
-    if "label" not in frame:
-        return frame["run"]
-    return frame["label"].fillna(frame["run"])
+def named(frame: pd.DataFrame, lang: str) -> dict[str, str]:
+    """What each run is called: its label, where the frame has labels.
+
+    Where measured, recorded and other numbers meet, the name says which kind it is.
+    """
+    runs = frame.drop_duplicates("run").astype({"run": str}).set_index("run")
+    names = runs.index.to_series()
+    if "label" in runs:
+        names = runs["label"].fillna(names)
+    if "origin" in runs and runs["origin"].nunique() > 1:
+        names = names + [f" [{word('origin', kind, lang)}]" for kind in runs["origin"]]
+    return {str(run): str(name) for run, name in names.items()}
 
 
 @dataclass(frozen=True)
