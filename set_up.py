@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON, STAMP, LOG = VENV / "bin" / "python", VENV / "igaku.json", VENV / "set-up.log"
+PIP = (PYTHON, "-m", "pip", "install", "--no-input", "--no-deps")
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 # The lock is installed in these parts, each entry in the first that names it. One is
@@ -89,8 +90,8 @@ def bring_up_to_date() -> None:
         kernel = ("--sys-prefix", "--name", "python3", "--display-name", "igaku")
         if run("", PYTHON, "-m", "ipykernel", "install", *kernel)[0]:
             fail("the Jupyter kernel could not be registered")
-    here = ("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-    if run(f"{STAGES} of {STAGES}: igaku itself", *pip(*here))[0]:
+    here = ("--no-build-isolation", "--editable", ROOT)
+    if run(f"{STAGES} of {STAGES}: igaku itself", *PIP, *here)[0]:
         fail("igaku itself could not be installed")
     STAMP.write_text(json.dumps(wanted, indent=1))
 
@@ -118,12 +119,12 @@ def install(number: int, name: str) -> None:
     lines = split_lock((ROOT / "requirements.lock").read_text())[name]
     part = VENV / "part.txt"
     part.write_text("\n".join(lines) + "\n")
-    wheels = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    wheels = ["--require-hashes", "--only-binary", ":all:"]
     if name == "one package to build":
         wheels += ["--no-build-isolation", "--no-binary", ",".join(PARTS[name])]
     packages = sum(line[:1] not in ("", " ", "#") for line in lines)
     status, output = run(
-        f"{number} of {STAGES}: {name}", *pip(*wheels, "-r", str(part)), of=packages
+        f"{number} of {STAGES}: {name}", *PIP, *wheels, "-r", part, of=packages
     )
     if status and not (name in ENGINES and NO_BUILD in output):
         fail(f"{name} could not be installed: check the network and the disk")
@@ -150,15 +151,11 @@ def split_lock(text: str) -> dict[str, list[str]]:
     return lines
 
 
-def pip(*options: str) -> tuple[str, ...]:
-    """A command of the environment's pip, with the index the machine is set up for."""
-    return (str(PYTHON), "-m", "pip", "install", "--no-input", *options)
-
-
 def run(stage: str, *command: object, of: int = 0) -> tuple[int, str]:
     """Run a command into the log, showing how far it is; its status and its output."""
     begun, before, output = time.monotonic(), installed(), ""
-    pace = 1 if sys.stderr.isatty() else 15  # a log keeps every line
+    is_seen = sys.stderr.isatty()
+    pace = 1 if is_seen else 15  # a log keeps every line
     with LOG.open("a+") as log:
         start = log.tell()
         process = subprocess.Popen(
@@ -171,9 +168,17 @@ def run(stage: str, *command: object, of: int = 0) -> tuple[int, str]:
                 log.seek(start)
                 output = log.read()
                 done = progress(output, of, installed() - before)
+                told = f"{stage}{done}, {time.monotonic() - begun:.0f} s"
+                is_last = process.returncode is not None
                 if stage:
-                    told = f"{stage}{done}, {time.monotonic() - begun:.0f} s"
-                    show(told, is_last=process.returncode is not None)
+                    # One line of a terminal, kept up to date; in a log each is a line.
+                    end = "\n" if is_last or not is_seen else ""
+                    print(
+                        "\r\033[K" * is_seen + told,
+                        end=end,
+                        file=sys.stderr,
+                        flush=True,
+                    )
         finally:
             process.kill()
     return process.returncode, output
@@ -192,13 +197,6 @@ def progress(output: str, of: int, there: int) -> str:
     )
     done = f"{there} installed" if there else f"{fetched} fetched"
     return f", {done} of {of - ignored}" if of else ""
-
-
-def show(state: str, is_last: bool) -> None:
-    """Keep one line of a terminal up to date; in a log each state is a line."""
-    is_seen = sys.stderr.isatty()
-    end = "\n" if is_last or not is_seen else ""
-    print("\r\033[K" * is_seen + state, end=end, file=sys.stderr, flush=True)
 
 
 def fail(why: str) -> None:

@@ -211,11 +211,11 @@ def test_a_second_set_up_runs_nothing(set_up):
 
 
 def test_an_interrupted_set_up_is_done_again(set_up, monkeypatch):
-    def interrupted(stage, *command, of=0):
+    def interrupted(text):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(set_up, "pip", interrupted)
+        broken.setattr(set_up, "split_lock", interrupted)
         assert "the next make starts over" in set_up.main()
     assert json.loads(set_up.STAMP.read_text()) == {}
     set_up.ran.clear()

@@ -8,7 +8,7 @@ more of it takes more tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask.asker import Asker
@@ -56,10 +56,6 @@ class Effort:
     shown: bool
     trials: tuple[Trial, ...] = ()
     default: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The effort as the manifest holds it."""
-        return asdict(self) | {"trials": [asdict(trial) for trial in self.trials]}
 
 
 def contrast_of(effort: str) -> str:

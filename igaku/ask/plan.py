@@ -79,7 +79,7 @@ def left_to_ask(plan: Plan, rows: Sequence[Row]) -> list[Item]:
     return [item for item in plan.items if item.question.problem_id not in done]
 
 
-def left_to_probe(plan: Plan, rows: Sequence[Row]) -> list[Item]:
+def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> list[Item]:
     """A few lost items of a run that is over, which a larger budget may rescue.
 
     None after a probe that failed: a server that fails is not asked on.
@@ -87,7 +87,7 @@ def left_to_probe(plan: Plan, rows: Sequence[Row]) -> list[Item]:
     if not is_over(plan, Counter(row["outcome"] for row in rows)):
         return []
     lost = worth_probing(rows)
-    probed = [row for row in probes(plan) if row["problem_id"] in lost]
+    probed = [row for row in probed if row["problem_id"] in lost]
     if any(row["outcome"] == "api_error" for row in probed):
         return []
     done = {row["problem_id"] for row in probed}
@@ -121,4 +121,4 @@ def probes(plan: Plan) -> list[Row]:
 def is_finished(plan: Plan) -> bool:
     """Whether nothing is left to be sent, by the run's folder as it is."""
     rows = read_rows(plan.settings.folder / ANSWERS)
-    return not left_to_ask(plan, rows) and not left_to_probe(plan, rows)
+    return not (left_to_ask(plan, rows) or left_to_probe(plan, rows, probes(plan)))

@@ -49,7 +49,7 @@ def write(study: Study) -> Path:
         target = folder / FIGURES / f"{picture.name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         replace(target, picture.wide)
-    values["files"] = write_tables(facts, folder / TABLES)
+    values["files"] = write_tables(facts, folder / TABLES) if study.runs else []
     put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
     title = f"igaku: {values['heading']}"
     target = folder / "report.html"

@@ -41,8 +41,9 @@ class Facts:
     apart: tuple[str, ...]
 
     def say(self, block: str, **numbers: Any) -> str:
-        """A sentence in the study's language."""
-        return say(block, self.study.lang, **numbers)
+        """A sentence in the study's language; what is missing is None in it."""
+        known = {name: None if is_missing(n) else n for name, n in numbers.items()}
+        return say(block, self.study.lang, **known)
 
     @cached_property
     def sections(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from igaku.server.client import served_as
 from igaku.study import scoring
 from igaku.study.copies import common_replies, copies
 from igaku.study.families import Study, condition, known, label_of
+from igaku.study.overview import published_frame
 from igaku.study.runs import Run, unmeasured
 from igaku.words import HELD_FIXED, is_missing, say
 
@@ -236,7 +237,7 @@ def published_shares(study: Study) -> Iterator[Alarm]:
 
 def published_otherwise(study: Study) -> Iterator[Alarm]:
     """Recorded answers that disagree with the figures published of them."""
-    table = scoring.published_frame(study)
+    table = published_frame(study)
     is_other = ~table["agrees"].fillna(True) & (table["section"] != "total")
     table = table[is_other & table["measure"].isin(["correct", "blank"])]
     for run in study.runs:

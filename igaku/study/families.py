@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
-from igaku.study import scoring
-from igaku.study.runs import Run, find_runs, outputs_folder
+from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, checked, labelled
 
 MARGIN = 0.025  # 10 of 400 questions
@@ -77,7 +76,7 @@ class Study:
 
     def __repr__(self) -> str:
         runs, families, exams = len(self.runs), len(self.families), self.exams
-        of = f" of exam {', '.join(exams)}" if exams else ""
+        of = f" of exam{'s' * (len(exams) > 1)} {', '.join(exams)}" if exams else ""
         return (
             f"Study: {runs} run{'s' * (runs != 1)}{of}, "
             f"{families} famil{'y' if families == 1 else 'ies'}"
@@ -191,7 +190,7 @@ def role(run: Run) -> str:
         return "follow-up"
     if run.card.get("origin") == "reference":
         return "reference"
-    return "finished" if scoring.status(run).name == "OK" else "stopped"
+    return "finished" if status(run).name == "OK" else "stopped"
 
 
 def size_gb(run: Run) -> float | None:

@@ -51,9 +51,11 @@ def runs(source: Source = None) -> pd.DataFrame:
     0   openai @8bit    286    400     0.715  0.669  0.757
     1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
-    from igaku.study.scoring import runs_frame
+    from igaku.study.audits import wrong_runs
+    from igaku.study.overview import runs_frame
 
-    return runs_frame(study_in(source))
+    study = study_in(source)
+    return runs_frame(study, wrong_runs(study))
 
 
 def pairs(
@@ -236,7 +238,7 @@ def sections(source: Source = None) -> pd.DataFrame:
     missing where no manifest tells it). `accuracy low high`: right/asked with Wilson's
     95 % interval (fractions, missing where nothing was asked).
     """
-    from igaku.study.scoring import sections_frame
+    from igaku.study.overview import sections_frame
 
     return sections_frame(study_in(source))
 
@@ -278,13 +280,13 @@ def published(source: Source = None) -> pd.DataFrame:
     `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
     section was not asked whole, or was asked with another budget.
     """
-    from igaku.study.scoring import published_frame
+    from igaku.study.overview import published_frame
 
     return published_frame(study_in(source))
 
 
 def cards(source: Source = None) -> pd.DataFrame:
     """The models' cards in the study's language: a row per item, a column per run."""
-    from igaku.study.scoring import cards_frame
+    from igaku.study.overview import cards_frame
 
     return cards_frame(study_in(source))

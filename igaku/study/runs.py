@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from igaku import paths
+from igaku.ask import health
 from igaku.ask.folder import ANSWERS, MANIFEST
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
@@ -36,6 +37,17 @@ JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
+@dataclass(frozen=True)
+class Status:
+    """What can be said of a run as a whole: OK, INCOMPLETE, or BROKEN with a cause."""
+
+    name: str
+    cause: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.cause})" if self.cause else self.name
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One model's sitting of an exam: its replies, its manifest, and its questions."""
@@ -49,9 +61,8 @@ class Run:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from igaku.study.scoring import correct, status
-
-        return f"Run {self.name}: {correct(self.rows)}/{self.asked}, {status(self)}"
+        right = int(self.rows["correct"].fillna(False).sum())
+        return f"Run {self.name}: {right}/{self.asked}, {status(self)}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -131,6 +142,20 @@ class Run:
         """Whether a complete run would be the exam itself, not a part of it."""
         planned = self.asked if self.planned is None else self.planned
         return planned == WHOLE_EXAM and self.exam != "calibration"
+
+
+def status(run: Run) -> Status:
+    """The status of a run: as its manifest says, else as its replies show.
+
+    BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
+    its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
+    """
+    met = run.rows["outcome"].value_counts().items()
+    outcomes = {str(outcome): int(n) for outcome, n in met}
+    told = run.manifest.get("status") == "BROKEN"
+    if told or health.is_broken(outcomes):
+        return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))
+    return Status("OK" if run.is_complete else "INCOMPLETE")
 
 
 def load_runs(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ AXES = {
 KEYS = ("models", "endpoints", *AXES, "repeats", "suffix", "settings")
 OF_THE_SWEEP = ("model", "slug", "run", "base_url", "outputs_dir", *AXES.values())
 MOST_REPEATS = 100
+HERE = ("127.0.0.1", "::1", "0.0.0.0", "::")  # this machine, however it is called
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,9 @@ def server_of(endpoint: str) -> str:
     except ValueError:  # no number: the request will say so
         return endpoint
     host = parts.hostname or endpoint
-    if host == "localhost" or _is_of_this_machine(host):
-        host = "localhost"
+    host = "localhost" if host in HERE else host
     path = parts.path.rstrip("/").removesuffix("/v1")
     return f"{host}:{port}{path}" if port else host
-
-
-def _is_of_this_machine(host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
 
 
 def _file_of(name: str) -> Path:

@@ -22,7 +22,7 @@ def status_text(sweep: Sweep) -> str:
     found = standings(sweep)
     shown = found.assign(asked=_progress(found), lane=found.endpoint)
     shown = shown[["run", "lane", "state", "asked", "lost", "why"]]
-    lines = [list(shown), *shown.fillna("").map(plain).to_numpy().tolist()]
+    lines = [list(shown), *shown.map(plain).to_numpy().tolist()]
     widths = [max(map(_width, cells)) for cells in zip(*lines, strict=True)]
     told = [
         "  ".join(c + " " * (n - _width(c)) for c, n in zip(line, widths, strict=True))
@@ -94,14 +94,15 @@ def story(job: Mapping[Any, Any], lang: str) -> str:
     ]  # fmt: skip
     if job["state"] == "done" and troubles:
         last = troubles[-1]
-        if (job["finished"] or "") >= str(last["moment"]):
+        if job["finished"] >= str(last["moment"]):
             loads = last.get("kind") == "crashed" and job["loads"]
             told.append(say("sweep_went_on", lang, loads=loads, asked=last["asked"]))
     if job["damage"] and (job["state"] != "failed" or not troubles):
         told.append(job["damage"])
     elif job["state"] == "broken":
-        counts = {name: job[name] for name in ("asked", "lost", "cause")}
-        told.append(say("sweep_broken", lang, **counts))
+        cause = word("cause", job["cause"], lang)
+        counts = {"asked": job["asked"], "lost": job["lost"]}
+        told.append(say("sweep_broken", lang, cause=cause, **counts))
     if job["state"] == "waiting" and job["why"]:
         told.append(say("sweep_interrupted", lang))
     return say("sweep_story", lang, told=told) if told else MISSING

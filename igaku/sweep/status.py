@@ -69,7 +69,6 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
     folder = sweep.folder(job)
     record, told = read_job(folder), read_manifest(folder)
     rows, damage = _rows_of(folder)
-    sessions = told.get("sessions") or []
     state, why = _state(sweep, job, record)
     troubles = troubles_of(record, told, rows)
     if failure and state != "failed":
@@ -84,7 +83,7 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
         "lane": job.lane,
         "endpoint": job.endpoint,
         "state": state,
-        "why": damage or why,
+        "why": damage or why or "",
         "asked": len(rows),
         "total": len(told.get("questions") or ()) or None,
         "lost": health.lost(Counter(row["outcome"] for row in rows)),
@@ -94,14 +93,11 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
         "attempts": int(record.get("attempts", 0)),
         "started": record.get("started"),
         "ended": record.get("ended"),
-        "damage": damage,
-        "cause": told.get("cause"),
+        "damage": damage or "",
+        "cause": told.get("cause") or "",
         "loads": bool(asked.get("load")),
         "troubles": troubles,
-        "finished": max(
-            (str(s.get("start", "")) for s in sessions if s.get("ended") == "finished"),
-            default=None,
-        ),
+        "finished": _finished(told),
         # What decides how many questions a run has; jobs alike in it ask as many.
         "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
         "limit": asked.get("limit"),
@@ -153,6 +149,13 @@ def troubles_of(
             past = {"kind": session.get("kind"), "why": str(session.get("why"))}
             history.append(past | {"moment": end, "asked": asked})
     return sorted(history, key=lambda trouble: str(trouble.get("moment")))
+
+
+def _finished(told: Mapping[str, Any]) -> str:
+    """When the session that finished a run was begun; empty where none has."""
+    sessions = told.get("sessions") or []
+    ended = [s for s in sessions if s.get("ended") == "finished"]
+    return max((str(s.get("start", "")) for s in ended), default="")
 
 
 # --- the files ------------------------------------------------------------------------

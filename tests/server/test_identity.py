@@ -3,11 +3,10 @@
 import pytest
 
 from igaku.params.settings import settings_from
+from igaku.server.fingerprint import Fingerprint, fingerprint
 from igaku.server.identity import (
-    Fingerprint,
     bits_in,
     contradiction,
-    fingerprint,
     identify,
     later,
 )

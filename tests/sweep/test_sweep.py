@@ -599,6 +599,18 @@ def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
     assert (tmp_path / "told").exists()
 
 
+def test_the_page_tells_broken_interrupted_and_not_begun_apart(two_lanes):
+    first, second, _ = two_lanes.jobs
+    about = {"state": "broken", "status": "BROKEN", "cause": "budget"}
+    put(two_lanes, first, n=20, total=40, outcome="truncated", **about)
+    put(two_lanes, second, n=3, total=40)
+    report.write_report(two_lanes)
+    rows, text = page_of(two_lanes)
+    told = ["20 of 20 replies were lost (cause: token budget)", "interrupted", "–"]
+    assert [row[2] for row in list(rows.values())[1:]] == told
+    assert "3 runs: broken 1, waiting 2." in text
+
+
 def test_every_kind_of_error_has_a_word_in_the_report():
     for kind in {*lanes.KINDS.values(), *lanes.FINAL}:
         assert word("trouble", kind, "ja") != kind

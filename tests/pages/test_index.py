@@ -1,0 +1,87 @@
+"""The index of a folder: every run by its score, and the pages beside it."""
+
+import json
+import re
+
+import pytest
+from runs import planned, replied, sit
+
+from igaku.pages.html import render
+from igaku.pages.index import write_index
+
+WRONG = {
+    "status": "wrong_model", "source": "/api/v1/models",
+    "why": "The server has other weights.", "checks": [],
+}  # fmt: skip
+
+
+def cut(question):
+    return replied(question, outcome="empty", correct=False, answer=None, content="")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Runs of every standing, and one that never began."""
+    asked = planned(40)
+    sit(tmp_path, [i < 30 for i in range(40)], "best", asked, identity=WRONG)
+    sit(tmp_path, [i < 20 for i in range(40)], "mute", asked)
+    sure = {"status": "verified", "source": "/props"}
+    sit(tmp_path, None, "sure", asked, rows=[cut(q) for q in asked], identity=sure)
+    (tmp_path / "gone").mkdir()
+    job = {"state": "failed", "model": "m-8bit", "why": "It is <not> there."}
+    (tmp_path / "gone/job.json").write_text(json.dumps(job))
+    return tmp_path
+
+
+def rows_of(page):
+    rows = re.findall(r"<tr>(.*?)</tr>", page.partition("<tbody>")[2], re.S)
+    return [re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", row)).strip() for row in rows]
+
+
+def test_runs_stand_by_score_with_status_loss_and_weights(folder):
+    page = write_index(folder).read_text("utf-8")
+    best, mute, sure, gone = rows_of(page)
+    assert best.startswith("best ‡ best 75.0% 30/40 complete 0 other weights")
+    assert mute.startswith("mute † mute 50.0% 20/40 complete 0 not verified")
+    assert sure.startswith("sure sure 0.0% 0/40 BROKEN 40 verified (/props)")
+    assert "m-8bit" in gone and "not measured: It is &lt;not&gt; there." in gone
+    assert "2026-02-07" in best and "2022" in best and "measured" in best
+
+
+def test_the_headline_says_the_exam_the_best_and_the_losses(folder):
+    told = write_index(folder).read_text("utf-8")
+    assert "IgakuQA 2022 (national exam 116): 3 runs, the highest best ‡" in told
+    assert "30/40 (75.0%)" in told and "Runs that lost replies: 1 of 3" in told
+    japanese = write_index(folder, "ja").read_text("utf-8")
+    assert "第116回" in japanese and "3件" in japanese and "実行は1件" in japanese
+
+
+def test_marks_are_explained_in_the_language_of_the_page(folder):
+    page = write_index(folder).read_text("utf-8")
+    assert page.count("† The server did not report") == 1 and "‡ Weights" in page
+    japanese = write_index(folder, "ja").read_text("utf-8")
+    assert "† どの量子化版" in japanese and "未測定" in japanese and "破綻" in japanese
+
+
+def test_the_pages_beside_it_are_named_by_what_differs(folder):
+    for name in ("report", "analysis", "analysis.ja", "sweep-night", "notes"):
+        (folder / f"{name}.html").write_text("")
+    page = write_index(folder).read_text("utf-8")
+    for words in ("as a document", "for citing", "step by step", "(Japanese)",
+                  "Sweep night", ">notes</a>"):  # fmt: skip
+        assert words in page
+    assert "スイープ night" in write_index(folder, "ja").read_text("utf-8")
+
+
+def test_exams_are_not_ranked_with_each_other(tmp_path):
+    sit(tmp_path, [i < 5 for i in range(20)], "nation")
+    tiny = {"exam": "calibration", "base_url": "lab"}
+    sit(tmp_path, [True] * 20, "tiny", settings=tiny, origin="lab")
+    page = write_index(tmp_path).read_text("utf-8")
+    assert [row.split()[0] for row in rows_of(page)] == ["nation", "tiny"]
+    assert "speak of the embedded tiny model" in page
+
+
+def test_an_empty_folder_has_an_index_that_says_so(tmp_path):
+    (page,) = render(tmp_path)
+    assert "There are no runs yet" in page.read_text()
