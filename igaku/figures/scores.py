@@ -26,7 +26,7 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     looks = style.style_of(frame)
     scores: list[Any] = frame.to_dict("records")
     beside = [_score_of(row, lang) for row in scores]
-    lanes = rows.name_rows(ax, rows.named(frame).to_list(), beside)
+    lanes = rows.name_rows(ax, [*rows.named(frame, lang).values()], beside)
     for y, row in enumerate(scores):
         _draw(ax, row, y + lanes.middle, looks[str(row["run"])])
     _rule_off_references(ax, frame)
@@ -103,7 +103,9 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     if drawn.empty:
         return rows.say_nothing(ax, lang)
     looks, most = style.style_of(drawn), float(drawn["size_gb"].max())
-    runs: list[Any] = drawn.to_dict("records")
+    runs: list[Any] = drawn.assign(label=[*rows.named(drawn, lang).values()]).to_dict(
+        "records"
+    )
     marks = [_size_mark(ax, row, looks[str(row["run"])], most, lang) for row in runs]
     sizes, ends = drawn["size_gb"].astype(float), drawn[["low", "high"]].to_numpy()
     room = 0.1 * (sizes.max() - sizes.min()) or 0.1 * most
@@ -152,7 +154,7 @@ def _size_mark(
         "memory_label", lang, size=factor * x, unit=unit, accuracy=y,
         smaller=1 - x / most,
     )  # fmt: skip
-    name = rows.fitted(row.get("label") or row["run"], rows.LABEL)
+    name = rows.fitted(row["label"])
     return rows.Mark(f"{name}\n{text}", x, y, shown)
 
 

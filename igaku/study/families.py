@@ -76,7 +76,7 @@ class Study:
 
     def __repr__(self) -> str:
         runs, families, exams = len(self.runs), len(self.families), self.exams
-        of = f" of exam {', '.join(exams)}" if exams else ""
+        of = f" of exam{'s' * (len(exams) > 1)} {', '.join(exams)}" if exams else ""
         return (
             f"Study: {runs} run{'s' * (runs != 1)}{of}, "
             f"{families} famil{'y' if families == 1 else 'ies'}"
