@@ -79,7 +79,7 @@ def contents(facts: Facts) -> dict[str, Any]:
     return {
         "heading": _title(facts), "asked": told.asked(facts),
         "marks": marks(facts.study),
-        "kinds": sorted(set(facts.runs["origin"])),
+        "kinds": list(facts.runs["origin"].unique()),
         "answers": [told.difference(facts), told.silence(facts),
                     (facts.say("head_open"), told.still_open(facts))],
         "main": score_table(facts, facts.main),
