@@ -437,6 +437,18 @@ def no_runs(folder):
     return "There are no runs yet"
 
 
+def nothing_but_a_failed_job(folder):
+    (folder / "gone").mkdir()
+    job = {"state": "failed", "model": "m", "why": "It is not there."}
+    (folder / "gone/job.json").write_text(json.dumps(job))
+    return "It is not there."
+
+
+def nothing_but_a_reference(folder):
+    sit(folder, [True] * 20, "human", card={"origin": "reference"})
+    return "20/20"
+
+
 def one_run(folder):
     sit(folder, [True, False] * 10, "only")
     return "No two finished runs of separate measurements"
@@ -491,7 +503,8 @@ def all_right(folder):
 @pytest.mark.parametrize("lang", ["ja", "en"])
 @pytest.mark.parametrize(
     "case",
-    [no_runs, one_run, no_shared_questions, without_manifest, mixed_up_lines,
+    [no_runs, nothing_but_a_failed_job, nothing_but_a_reference, one_run,
+     no_shared_questions, without_manifest, mixed_up_lines,
      nothing_but_failures, not_begun, all_right],
 )  # fmt: skip
 @pytest.mark.filterwarnings("error::UserWarning")  # a missing glyph is one
