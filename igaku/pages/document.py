@@ -97,7 +97,7 @@ def contents(facts: Facts) -> dict[str, Any]:
 
 
 def _overturns(audit: pd.DataFrame) -> pd.Series:
-    return audit["overturns"] if "overturns" in audit else audit["grave"]
+    return audit["overturns"].astype(bool)  # no alarm at all has no type either
 
 
 def _title(facts: Facts) -> str:
