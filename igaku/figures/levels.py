@@ -206,13 +206,14 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
                 _part(ax, each[part], y + lanes.middle, off * (1 - lanes.top), look)
     rows.percent(ax.xaxis)
     ax.margins(x=0.08)
+    ax.locator_params(axis="x", nbins=5)
     checked = "verified" not in frame or bool(frame["verified"].all())
     ax.set_xlabel(say("verdict_axis", lang, checked=checked))
     if is_narrow:
         _part_key(ax, lang)
     else:
         heads = [_sign(part) + say(f"part_{part}", lang) for part in VERDICT]
-        rows.columns_beside(ax, told, heads, (8, 106, 204))
+        rows.columns_beside(ax, told, heads, (8, 112, 216))
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax
 

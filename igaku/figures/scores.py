@@ -115,7 +115,7 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     rows.percent(ax.yaxis)
     unit, factor = _unit(most)
     ax.xaxis.set_major_formatter(lambda value, _: f"{factor * value:g}")
-    rows.label_marks(ax, marks, is_inside=True)
+    rows.label_marks(ax, marks, is_inside=True, drop=14)
     ax.set_xlabel(say("memory_axis", lang, unit=unit))
     ax.set_ylabel(say("accuracy_axis", lang))
     rows.entitle(ax, "memory_title", lang)
@@ -147,8 +147,9 @@ def _size_mark(
         "marker": look.marker,
         "markerfacecolor": face,
     }
-    ax.plot([x, x], [row["low"], row["high"]], color=look.color, linewidth=2)
-    ax.plot([x], [y], markersize=7, zorder=3, **shown)
+    span = [row["low"], row["high"]]  # above the labels, which may hide no limit
+    ax.plot([x, x], span, color=look.color, linewidth=2, zorder=6)
+    ax.plot([x], [y], markersize=7, zorder=7, **shown)
     unit, factor = _unit(most)
     text = say(
         "memory_label", lang, size=factor * x, unit=unit, accuracy=y,
