@@ -47,18 +47,18 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     asked = frame[frame["outcome"] != "not_run"]
     unit = _unit(asked)
     timed = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
-    names = [n for n in style.order(timed["run"]) if (timed["run"] == n).any()]
+    names = [str(n) for n in style.order(timed["run"]) if (timed["run"] == n).any()]
     ax = rows.axes_for(ax, len(names), 0.6)
     if not names:
         return rows.say_nothing(ax, lang)
-    labels = rows.named(timed).groupby(timed["run"], observed=True).first()
+    labels = rows.named(timed, lang)
     asked = asked[asked["run"].isin(names)]
     counts = asked["blank"].fillna(False).groupby(asked["run"].astype(str))
     beside = [
         say("blank_of", lang, blank=int(part.sum()), asked=len(part))
         for part in (counts.get_group(name) for name in names)
     ]
-    lanes = rows.name_rows(ax, [str(labels[name]) for name in names], beside)
+    lanes = rows.name_rows(ax, [labels[name] for name in names], beside)
     found = [
         pile
         for row, name in enumerate(names)
@@ -286,8 +286,8 @@ def _draw_curves(
         for line in dotted:
             ax.plot(x, line, linestyle=":", **look)
         ax.fill_between(x, low, high, step=step, color=colour, alpha=0.12, linewidth=0)
-        labels = dict(zip(frame["run"].astype(str), rows.named(frame), strict=True))
-        text = rows.fitted(", ".join(str(labels[name]) for name in names), 34, 4)
+        labels = rows.named(frame, lang)
+        text = rows.fitted(", ".join(labels[name] for name in names), 34, 4)
         last = say(end, lang, n=len(names), share=y.iloc[-1])
         shown = {"color": colour, "linestyle": dash}
         marks.append(rows.Mark(f"{text}\n{last}", x.iloc[-1], y.iloc[-1], shown))

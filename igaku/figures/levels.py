@@ -26,31 +26,42 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     """
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
-    lanes = rows.name_rows(ax, [str(labels[n]) for n in names], [""] * len(names))
+    labels = rows.named(frame, lang)
+    lanes = rows.name_rows(ax, [labels[str(n)] for n in names], [""] * len(names))
     heads = list(frame["section"].unique())
+    planned = "planned" if "planned" in frame else "asked"
     for y, name in enumerate(names):
-        part = frame[frame["run"] == name].set_index("section")[["asked", "right"]]
-        part = part.reindex(heads, fill_value=0)
+        part = frame[frame["run"] == name].set_index("section").reindex(heads)
+        part = part[["right", "asked", planned]].fillna(0).astype(int)
         part.loc[ALL] = part.sum()
-        for x, (asked, right) in enumerate(part.astype(int).to_numpy()):
-            _cell(lanes, x, y, int(asked), int(right), lang)
-    _heads(ax, frame, heads, lang)
+        for x, (right, asked, size) in enumerate(part.to_numpy().tolist()):
+            told = _told(right, asked, size, lang)
+            _cell(lanes, x, y, told, right / asked if asked else None)
+    _heads(ax, frame, heads, planned, lang)
     rows.entitle(ax, "sections_title", lang, pad=8)
     return ax
 
 
-def _cell(lanes: rows.Lanes, x: int, y: int, asked: int, right: int, lang: str) -> None:
+def _told(right: int, asked: int, planned: int, lang: str) -> str:
+    """57/75 and 76 %, or how many there were to ask where not all of them were."""
+    if not asked:
+        return word("outcome", "not_run", lang).replace(" ", "\n")
+    if asked < planned:
+        return f"{right}/{asked}\n{say('partly_asked', lang, n=planned)}"
+    return f"{right}/{asked}\n{right / asked:.0%}"
+
+
+def _cell(lanes: rows.Lanes, x: int, y: int, text: str, share: float | None) -> None:
+    """A section of a run: the darker, the more were right; hatched if not asked."""
     from matplotlib.colors import to_hex
     from matplotlib.patches import Rectangle
 
     top, tall = y + lanes.top + 0.03, 0.47 - lanes.top
     look: dict[str, Any] = {"facecolor": "none", "hatch": "////", "linewidth": 0}
-    text, colour = word("outcome", "not_run", lang).replace(" ", "\n"), style.faint()
-    if asked:
-        fill = _shades()(right / asked)
+    colour = style.faint()
+    if share is not None:
+        fill = _shades()(share)
         look = {"facecolor": to_hex(fill), "linewidth": 0}
-        text = f"{right}/{asked}\n{right / asked:.0%}"
         colour = style.INK if sum(fill[:3]) > 1.5 else "white"
     lanes.ax.add_patch(
         Rectangle((x + 0.02, top), 0.96, tall, edgecolor=style.rule(), **look)
@@ -70,10 +81,11 @@ def _shades() -> Any:
     return sns.light_palette(style.seen("#56B4E9"), as_cmap=True)
 
 
-def _heads(ax: Axes, frame: pd.DataFrame, heads: list[Any], lang: str) -> None:
+def _heads(
+    ax: Axes, frame: pd.DataFrame, heads: list[Any], planned: str, lang: str
+) -> None:
     """The sections above their columns, with how many questions each has."""
-    column = "planned" if "planned" in frame else "asked"
-    sizes = frame.groupby("section")[column].max()
+    sizes = frame.groupby("section")[planned].max()
     told = [f"{rows.fitted(head)}\n{_size(sizes[head])}" for head in heads]
     whole = f"{say('sections_all', lang)}\n{_size(sizes.sum())}"
     ax.set_xticks([x + 0.5 for x in range(len(told) + 1)], [*told, whole])
@@ -117,7 +129,7 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     rows.percent(ax.xaxis)
     ax.set_xlabel(say("accuracy_axis", lang))
     if len(runs) > 1:
-        _run_key(ax, frame, looks)
+        _run_key(ax, frame, looks, lang)
     told = "" if several else word("stratum", levels[0][0], lang)
     rows.entitle(ax, "strata_title", lang, stratum=told)
     return ax
@@ -153,12 +165,13 @@ def interval(
     )  # fmt: skip
 
 
-def _run_key(ax: Axes, frame: pd.DataFrame, looks: dict[str, style.Look]) -> None:
+def _run_key(
+    ax: Axes, frame: pd.DataFrame, looks: dict[str, style.Look], lang: str
+) -> None:
     """Which mark is which run's, below the axes."""
-    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
     marks = [
-        rows.Mark(rows.fitted(label, 40, 1), 0, 0, looks[str(run)]._asdict())
-        for run, label in labels.items()
+        rows.Mark(rows.fitted(label, 40, 1), 0, 0, looks[run]._asdict())
+        for run, label in rows.named(frame, lang).items()
     ]
     rows.key_below(ax, marks, ncols=1 if rows.is_narrow(ax) else 3)
 
@@ -174,28 +187,33 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     where there is, label. Dashes are the lines, a hollow mark is below its line; how
     many prohibited options were chosen stands beside.
     """
+    frame = frame[frame["line"].notna()]
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
-    labels = dict(zip(frame["run"], rows.named(frame), strict=True))
+    if not names:
+        return rows.say_nothing(ax, lang)
+    labels = rows.named(frame, lang)
     parts = [
         frame[frame["run"] == name].set_index("part").to_dict("index") for name in names
     ]
     told = [_verdict_of(each, lang) for each in parts]
     is_narrow = rows.is_narrow(ax)
     beside = ["  ".join(each) if is_narrow else "" for each in told]
-    lanes = rows.name_rows(ax, [str(labels[n]) for n in names], beside, heads=2)
+    lanes = rows.name_rows(ax, [labels[str(n)] for n in names], beside, heads=2)
     for y, each in enumerate(parts):
         for (part, look), off in zip(PARTS.items(), (-0.12, 0.12), strict=True):
             if part in each:
                 _part(ax, each[part], y + lanes.middle, off * (1 - lanes.top), look)
     rows.percent(ax.xaxis)
     ax.margins(x=0.08)
-    ax.set_xlabel(say("verdict_axis", lang))
+    ax.locator_params(axis="x", nbins=5)
+    checked = "verified" not in frame or bool(frame["verified"].all())
+    ax.set_xlabel(say("verdict_axis", lang, checked=checked))
     if is_narrow:
         _part_key(ax, lang)
     else:
         heads = [_sign(part) + say(f"part_{part}", lang) for part in VERDICT]
-        rows.columns_beside(ax, told, heads, (8, 106, 204))
+        rows.columns_beside(ax, told, heads, (8, 112, 216))
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax
 

@@ -124,13 +124,13 @@ def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes
     """The chance that so many questions show a true difference, at the flips there are.
 
     `frame` is of `igaku.pairs`: n, flips, only_reference, only_candidate and, where
-    there is, margin. The mark is the smallest difference that is shown with 80 %
-    power; beside it, how many flips "not worse by the margin" could have borne.
+    there is, margin; the first four that differ are drawn. The mark is the smallest
+    difference that is shown with 80 % power; beside it, how many flips "not worse by
+    the margin" could have borne.
     """
     keys = ["n", "flips", "only_reference", "only_candidate"]
-    curves: list[Any] = (
-        frame[frame["flips"] > 0].drop_duplicates(keys).to_dict("records")
-    )
+    different = frame[frame["flips"] > 0].drop_duplicates(keys).head(rows.BESIDE)
+    curves: list[Any] = different.to_dict("records")
     ax = rows.axes_for(ax, 0, least=3.2, keys=2 * len(curves))
     if not curves:
         return rows.say_nothing(ax, lang)
@@ -156,8 +156,7 @@ def _power_curve(ax: Axes, pair: dict[str, Any], colour: str, lang: str) -> rows
 
     n, share = int(pair["n"]), pair["flips"] / pair["n"]
     look: dict[str, Any] = {"color": style.seen(colour), "linewidth": 1.8}
-    x = np.linspace(WIDEST / 40, WIDEST, 40)
-    x = x[x <= share]
+    x = np.linspace(0, min(WIDEST, share), 41)[1:]
     ax.plot(x, [statistics.mcnemar_power(n, share, each) for each in x], **look)
     at = statistics.detectable_difference(n, share, POWER)
     margin: Any = pair.get("margin")

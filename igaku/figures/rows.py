@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from igaku.figures import style
-from igaku.words import plain, say
+from igaku.words import plain, say, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 NARROW = 5.9  # inches of axes, below which names stand above their rows
 LABEL = 31  # columns of a name beside its row
+MOST = 16  # runs or pairs in one figure; the frame has them all
 BESIDE = 4  # texts at most that stand beside their marks
 
 Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
 
 
 def figure(draw: Draw) -> Any:
-    """A figure's function: a note for an empty frame, and glyphs for every label."""
+    """A figure's function: a note for an empty frame, a limit, glyphs for any label."""
 
     @wraps(draw)
     def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
@@ -38,7 +39,11 @@ def figure(draw: Draw) -> Any:
         if frame.empty:
             ax = say_nothing(axes_for(ax, 0), lang)
         else:
-            ax = draw(frame, ax, lang)
+            first, n = _first(frame)
+            ax = draw(first, ax, lang)
+            if n > MOST:
+                told = say("first_of", lang, drawn=MOST, of=n)
+                above(ax, 1, told, ha="right", xycoords="axes fraction")
         families = [*mpl.rcParams["font.family"]]
         families += [name for name in style.fonts(lang) if name not in families]
         for text in ax.findobj(Text):
@@ -46,6 +51,15 @@ def figure(draw: Draw) -> Any:
         return ax
 
     return drawn
+
+
+def _first(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """As many runs, or pairs, as a figure shows, and how many there are."""
+    if "run" not in frame:
+        return frame.head(MOST), len(frame)
+    met = set(frame["run"])
+    names = [name for name in style.order(frame["run"]) if name in met]
+    return frame[frame["run"].isin(names[:MOST])], len(names)
 
 
 def axes_for(
@@ -118,11 +132,18 @@ def fitted(text: object, width: int = LABEL, lines: int = 2) -> str:
     return told.replace("$", r"\$").replace("_", " _", told[:1] == "_")
 
 
-def named(frame: pd.DataFrame) -> pd.Series:
-    """What each row's run is called: its label, where the frame has labels."""
-    if "label" not in frame:
-        return frame["run"]
-    return frame["label"].fillna(frame["run"])
+def named(frame: pd.DataFrame, lang: str) -> dict[str, str]:
+    """What each run is called: its label, where the frame has labels.
+
+    Where measured, recorded and other numbers meet, the name says which kind it is.
+    """
+    runs = frame.drop_duplicates("run").astype({"run": str}).set_index("run")
+    names = runs.index.to_series()
+    if "label" in runs:
+        names = runs["label"].fillna(names)
+    if "origin" in runs and runs["origin"].nunique() > 1:
+        names = names + [f" [{word('origin', kind, lang)}]" for kind in runs["origin"]]
+    return {str(run): str(name) for run, name in names.items()}
 
 
 @dataclass(frozen=True)

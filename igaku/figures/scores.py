@@ -26,7 +26,7 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     looks = style.style_of(frame)
     scores: list[Any] = frame.to_dict("records")
     beside = [_score_of(row, lang) for row in scores]
-    lanes = rows.name_rows(ax, rows.named(frame).to_list(), beside)
+    lanes = rows.name_rows(ax, [*rows.named(frame, lang).values()], beside)
     for y, row in enumerate(scores):
         _draw(ax, row, y + lanes.middle, looks[str(row["run"])])
     _rule_off_references(ax, frame)
@@ -103,7 +103,9 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     if drawn.empty:
         return rows.say_nothing(ax, lang)
     looks, most = style.style_of(drawn), float(drawn["size_gb"].max())
-    runs: list[Any] = drawn.to_dict("records")
+    runs: list[Any] = drawn.assign(label=[*rows.named(drawn, lang).values()]).to_dict(
+        "records"
+    )
     marks = [_size_mark(ax, row, looks[str(row["run"])], most, lang) for row in runs]
     sizes, ends = drawn["size_gb"].astype(float), drawn[["low", "high"]].to_numpy()
     room = 0.1 * (sizes.max() - sizes.min()) or 0.1 * most
@@ -113,7 +115,7 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     rows.percent(ax.yaxis)
     unit, factor = _unit(most)
     ax.xaxis.set_major_formatter(lambda value, _: f"{factor * value:g}")
-    rows.label_marks(ax, marks, is_inside=True)
+    rows.label_marks(ax, marks, is_inside=True, drop=14)
     ax.set_xlabel(say("memory_axis", lang, unit=unit))
     ax.set_ylabel(say("accuracy_axis", lang))
     rows.entitle(ax, "memory_title", lang)
@@ -145,14 +147,15 @@ def _size_mark(
         "marker": look.marker,
         "markerfacecolor": face,
     }
-    ax.plot([x, x], [row["low"], row["high"]], color=look.color, linewidth=2)
-    ax.plot([x], [y], markersize=7, zorder=3, **shown)
+    span = [row["low"], row["high"]]  # above the labels, which may hide no limit
+    ax.plot([x, x], span, color=look.color, linewidth=2, zorder=6)
+    ax.plot([x], [y], markersize=7, zorder=7, **shown)
     unit, factor = _unit(most)
     text = say(
         "memory_label", lang, size=factor * x, unit=unit, accuracy=y,
         smaller=1 - x / most,
     )  # fmt: skip
-    name = rows.fitted(row.get("label") or row["run"], rows.LABEL)
+    name = rows.fitted(row["label"])
     return rows.Mark(f"{name}\n{text}", x, y, shown)
 
 

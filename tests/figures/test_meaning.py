@@ -1,15 +1,20 @@
 """What each figure says: true positions, counts, walls, and what may not be mixed."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import tidy
+from hypothesis import given
+from hypothesis import strategies as st
 from legible import printed
 from matplotlib.collections import PathCollection
 from tidy import draw
 
 from igaku.figures import style
+from igaku.figures.rows import spread
 
 
 @pytest.fixture(autouse=True)
@@ -258,3 +263,55 @@ def test_each_level_has_a_mark_per_run_and_its_n():
 def test_replies_without_times_or_tokens_are_a_note():
     replies = tidy.replies().assign(seconds=None)
     assert "Nothing to draw" in printed(draw("token_usage", replies))
+
+
+def test_runs_that_do_not_fit_are_counted():
+    runs = pd.concat([tidy.runs().head(1).assign(run=f"m{i:02}") for i in range(20)])
+    ax = draw("accuracy", runs)
+    assert "the first 16 of 20" in printed(ax) and len(marks(ax)) == 16
+    pairs = pd.concat([tidy.pairs().head(1)] * 30)
+    assert "the first 16 of 30" in printed(draw("forest", pairs))
+
+
+def test_few_flips_among_many_questions_are_a_curve_too():
+    pair = tidy.pairs().head(1)
+    pair[["n", "flips", "only_reference", "only_candidate"]] = [1000, 1, 1, 0]
+    assert "no difference" in printed(draw("power", pair))
+
+
+# --- what keeps numbers apart ---------------------------------------------------------
+
+
+def test_kinds_of_number_are_named_only_where_they_meet():
+    runs = tidy.runs().head(2)
+    assert "[" not in printed(draw("accuracy", runs))
+    runs["origin"] = ["measured", "recorded"]
+    told = printed(draw("accuracy", runs))
+    assert "openai @8bit [measured]" in told and "[recorded]" in told
+
+
+def test_lines_that_were_not_checked_say_so():
+    official = tidy.official()
+    for verified in (True, False):
+        told = printed(draw("verdict", official.assign(verified=verified)))
+        assert ("not checked" in told) is not verified
+
+
+def test_a_section_asked_in_part_tells_of_how_many():
+    sections = tidy.sections()
+    sections.loc[0, ["asked", "right"]] = [40, 21]
+    assert "21/40\nof 75" in printed(draw("sections", sections))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=9), st.floats(0.1, 9))
+def test_crowded_texts_are_moved_apart_and_keep_order_and_mean(values, gap):
+    moved = spread(values, gap)
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    steps = [moved[j] - moved[i] for i, j in pairwise(order)]
+    assert all(step >= gap - 1e-9 for step in steps)
+    assert sum(moved) == pytest.approx(sum(values), abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=9, unique=True))
+def test_texts_with_room_between_them_stay(values):
+    assert spread(values, 0.9) == values

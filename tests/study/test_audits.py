@@ -8,7 +8,7 @@ import igaku
 from igaku.study import frames
 from igaku.study.audits import AUDIT, AUDITS, alarms_of, text_of, wrong_runs
 from igaku.study.families import open_study
-from igaku.words import TEXT
+from igaku.words import TEXT, word
 
 MIXED = [True] * 15 + [False] * 5
 
@@ -425,6 +425,8 @@ def test_every_kind_of_alarm_has_its_sentence_in_both_languages():
         text = (TEXT / f"audits.{lang}.yaml").read_text("utf-8")
         blocks = {line.split(":")[0] for line in text.splitlines() if line[:1] == "a"}
         assert blocks == kinds
+        names = [audit.__name__ for audit in AUDITS]
+        assert all(word("kind", name, lang) != name for name in names)
 
 
 @pytest.fixture(scope="module")

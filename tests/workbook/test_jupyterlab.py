@@ -36,10 +36,14 @@ def place(tmp_path_factory):
     (folder / "notebooks").mkdir()
     (folder / "outputs").mkdir()
     (folder / ".venv").symlink_to(sys.prefix)
-    where = {"outputs_dir": str(folder / "outputs"), "lang": "en"}
+    where = {"outputs_dir": str(folder / "outputs")}
     copied(folder, "run", where | {"model": MODEL, "limit": LIMIT})
     copied(folder, "analysis", where)
-    shows = f"from igaku import shown\n\nshown.written({HOSTILE!r})"
+    copied(folder, "analysis.ja", where)
+    shows = (
+        "import igaku, pandas as pd\n\n"
+        f"igaku.printed(pd.DataFrame({{'content': [{HOSTILE!r}]}}))"
+    )
     notebook = new_notebook(cells=[new_code_cell(shows)], metadata=KERNEL)
     nbformat.write(notebook, folder / "notebooks/hostile.ipynb")
     return folder
@@ -202,32 +206,87 @@ def texts(window):
     return "\n".join("".join(text) for text in each)
 
 
+def htmls(window):
+    """Everything that the cells put out as HTML."""
+    found = window.evaluate(OUTPUTS)
+    return "\n".join("".join(o.get("data", {}).get("text/html", "")) for o in found)
+
+
 def test_a_run_in_jupyterlab_asks_no_question_twice(ran, place):
     assert f"{LIMIT}/{LIMIT}" in texts(ran)  # the bar's last word
-    assert "Accuracy" in texts(ran) and "Status OK" in texts(ran)
+    assert f"of {LIMIT} right" in texts(ran) and "Status OK" in texts(ran)
     answers = place / "outputs" / MODEL / "answers.jsonl"
     before = answers.read_bytes()
     assert before.count(b"\n") == LIMIT
     ran.evaluate(RUN_AGAIN, "run_exam")
-    assert "This run is finished" in texts(ran)
+    assert "nothing is left to ask" in htmls(ran)
     assert troubles(ran) == [] and answers.read_bytes() == before
 
 
-def test_the_analysis_in_jupyterlab_sees_that_run(ran, window, lab, place):
-    open_notebook(window, lab, "analysis")
-    run_all(window)
-    assert "lab GGUF MXFP4" in texts(window)
+# Puts other words into the cell with these, and runs it, as a user does.
+CHANGED = """async ([words, before, after]) => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  const cells = [...notebook.model.cells];
+  const at = cells.findIndex(
+    cell => cell.type == 'code' && cell.sharedModel.getSource().includes(words));
+  const source = cells[at].sharedModel.getSource();
+  cells[at].sharedModel.setSource(source.replace(before, after));
+  notebook.activeCellIndex = at;
+  notebook.deselectAll();
+  await jupyterapp.commands.execute('notebook:run-cell');
+  return cells[at].outputs.toJSON(); }"""
+
+
+def change(window, words, before, after):
+    """The outputs of a cell once a user has changed it and run it again."""
+    found = window.evaluate(CHANGED, [words, before, after])
+    assert troubles(window) == []
+    return found
+
+
+@pytest.fixture(scope="module")
+def explored(ran, browser, lab):
+    """The window in which all cells of analysis.ipynb were run."""
+    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
+        open_notebook(page, lab, "analysis")
+        run_all(page)
+        yield page
+
+
+def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
+    assert "lab GGUF MXFP4" in texts(explored)
     assert (place / "outputs/report.html").is_file()
-    pictures = [o for o in window.evaluate(OUTPUTS) if "image/png" in o.get("data", {})]
-    assert pictures
+    found = explored.evaluate(OUTPUTS)
+    assert [o for o in found if "image/png" in o.get("data", {})]
+    frames = explored.locator(".jp-OutputArea-output table")
+    frames.first.wait_for()
+
+
+def test_a_reader_changes_a_line_and_sees_it(explored, place):
+    hue = change(explored, "sns.histplot", 'hue="section"', 'hue="outcome"')
+    assert any("image/png" in output["data"] for output in hue)
+    filtered = change(explored, "section == @section", "@section", "'A'")
+    assert any("<table" in output["data"]["text/html"] for output in filtered)
+    (place / "outputs/pairs.csv").unlink()
+    change(explored, "pairs.to_csv", "pairs.csv", "every_pair.csv")
+    assert (place / "outputs/every_pair.csv").is_file()
+    own = change(explored, "fig.savefig", "figsize=(6.5", "figsize=(3.5")
+    assert any("image/png" in output["data"] for output in own)
+
+
+def test_the_japanese_analysis_in_jupyterlab(ran, window, lab):
+    open_notebook(window, lab, "analysis.ja")
+    run_all(window)
+    assert "問正答" in texts(window) and "of 6 right" not in texts(window)
 
 
 def test_what_a_model_wrote_is_text_in_jupyterlab_too(window, lab):
     watched = Watched(window)
     open_notebook(window, lab, "hostile")
     run_all(window)
-    shown = window.locator(".jp-OutputArea-output pre.mathjax_ignore")
+    shown = window.locator(".jp-OutputArea-output table.mathjax_ignore td")
     shown.wait_for()
     window.wait_for_timeout(500)  # MathJax comes after the output
-    assert all(trick in shown.inner_text() for trick in TRICKS)
+    told = " ".join(shown.inner_text().split())
+    assert all(" ".join(trick.split()) in told for trick in TRICKS)
     assert shown.locator("*").count() == 0 and watched.ran == []
