@@ -21,8 +21,8 @@ from packaging.version import Version
 import igaku
 from igaku import cli
 from igaku.params.settings import FIELDS
-from igaku.reading.answer import OUTCOMES
 from igaku.study.answers import COLUMNS, FROM_PLAN, FROM_RUN
+from igaku.words import OUTCOMES
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "igaku"

@@ -20,7 +20,7 @@ def is_broken(outcomes: Mapping[str, int]) -> bool:
 
     Surely means that its lower Clopper-Pearson limit is, at 99 % one-sided. A look
     after each of 400 replies raises a false alarm in 0.5 % of runs whose true share is
-    15 %, and in 0.03 % where it is 10 % (exact; tests/test_run.py computes it). Six
+    15 %, and in 0.03 % where it is 10 % (exact; tests/ask/test_run.py computes it). Six
     lost replies of the first ten are enough, nine of nineteen, or 100 of 400:
 
     >>> [is_broken({"truncated": k, "answered": n - k}) for k, n in [(9, 19), (8, 19)]]

@@ -1,5 +1,4 @@
-"""What the analysis shows: questions answered in words and tables, one page a topic.
+"""What a reader who does not code sees: the document, the index, pages of notebooks.
 
-The numbers come from the modules of the same names above; here they are put into
-sentences, in Japanese or English, and nothing is counted anew.
+The numbers are those of the frames; templates put them in order, `text/` into words.
 """

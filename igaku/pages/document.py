@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -60,33 +60,30 @@ def write(study: Study) -> Path:
 def _counting(values: dict[str, Any]) -> dict[str, Any]:
     """The same values, with a counter of tables and one of figures."""
     counters = {"table": count(1), "figure": count(1)}
-    number: Callable[[str], int] = lambda kind: next(counters[kind])  # noqa: E731
-    return values | {"number": number}
+    return values | {"number": lambda kind: next(counters[kind])}
 
 
 def contents(facts: Facts) -> dict[str, Any]:
     """Everything that the template puts in order."""
-    if not facts.main:
-        return {
-            "heading": facts.say("report_empty_title"),
-            "main": None,
-            "pictures": {},
-        }
-    reasons = facts.audit[_overturns(facts.audit)]
-    rest = facts.audit.drop(reasons.index)
+    overturns = facts.audit["overturns"].astype(bool)
+    notes = list(facts.audit.loc[~overturns, "text"])
+    alarms = list(facts.audit.loc[overturns, "text"])
     references = list(facts.runs.index[facts.runs["role"] == "reference"])
+    either = {"alarms": alarms, "notes": notes,
+              "references": score_table(facts, references)}  # fmt: skip
+    if not facts.main:
+        heading = facts.say("report_empty_title")
+        return either | {"heading": heading, "main": None, "pictures": {}}
     known = told.evidence(facts.pairs)
-    return {
+    return either | {
         "heading": _title(facts), "asked": told.asked(facts),
         "marks": marks(facts.study),
-        "kinds": sorted(set(facts.runs["origin"])),
+        "kinds": list(facts.runs["origin"].unique()),
         "answers": [told.difference(facts), told.silence(facts),
                     (facts.say("head_open"), told.still_open(facts))],
         "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
-        "references": score_table(facts, references),
-        "walls": _walls(facts), "alarms": list(reasons["text"]),
-        "notes": list(rest["text"]), "pairs": pair_table(facts, known),
+        "walls": _walls(facts), "pairs": pair_table(facts, known),
         "power": list(told.power(facts)), "rescues": list(told.rescues(facts)),
         "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
         "strata": _strata(facts), "findings": told.findings(facts),
@@ -94,10 +91,6 @@ def contents(facts: Facts) -> dict[str, Any]:
         "limits": list(_limits(facts)), "methods": _methods(facts),
         "pictures": {each.name: each for each in pictures(facts)},
     }  # fmt: skip
-
-
-def _overturns(audit: pd.DataFrame) -> pd.Series:
-    return audit["overturns"].astype(bool)  # no alarm at all has no type either
 
 
 def _title(facts: Facts) -> str:
@@ -225,8 +218,8 @@ def pictures(facts: Facts) -> Iterator[Picture]:
     from igaku.figures import style
 
     for name, (figure, frame, alt) in _drawn(facts).items():
-        draw = getattr(figures, figure, None)
-        if draw and not frame.empty:
+        draw = getattr(figures, figure)
+        if not frame.empty:
             forms = []
             for is_narrow in (False, True):
                 with style.context(facts.study.lang, narrow=is_narrow):

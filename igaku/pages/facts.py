@@ -102,10 +102,10 @@ def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def short_label(facts: Facts, name: str) -> str:
-    """The label on a run's card, where no other of the runs asked alike has it."""
+    """The label on a run's card, where one alone of those asked alike has it."""
     labels = [str(facts.study.run(each).card.get("label")) for each in facts.main]
     card = facts.study.run(name).card
-    if labels.count(str(card.get("label"))) > 1:
+    if labels.count(str(card.get("label"))) != 1:
         return facts.label(name)
     return str(card.get(f"label_{facts.study.lang}") or card.get("label") or name)
 
@@ -219,7 +219,7 @@ def silence(facts: Facts) -> tuple[str, str]:
     return facts.say("head_silence"), facts.say(
         "report_silence", **told, at_wall=int(here["replies"].sum()),
         sharp=_sharpest(facts, here), further=_further(facts),
-        again=next(iter(_rescues(facts)), None),
+        again=next((r for r in _rescues(facts) if r["run"] in facts.main), None),
     )  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def rescues(facts: Facts) -> Iterator[str]:
 
 def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
     for _, row in frames.rescues(facts.study).iterrows():
-        yield dict(row) | {"label": facts.label(row["run"])}
+        yield dict(row) | {"label": short_label(facts, row["run"])}
 
 
 def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from igaku.errors import IgakuError
 from igaku.params.fields import (
     CARD,
     EFFORTS,
+    PRINTED,
     PUBLISHED,
     Address,
     Exam,
@@ -324,49 +325,16 @@ def _assigned(cell: str) -> Iterator[str]:
 
 # --- the card as the seed prints it ---------------------------------------------------
 
-ROWS = (
-    ("lm_studio_name", "LM Studio表示名", "LM Studio name"),
-    ("huggingface_id", "HuggingFace ID", "Hugging Face id"),
-    ("base_model", "ベースモデル", "Base model"),
-    ("format", "フォーマット", "Format"),
-    ("quantization", "量子化", "Quantization"),
-    ("recipe", "量子化レシピ", "Recipe"),
-    ("study", "同じレシピのモデル", "Model of the same recipe"),
-    ("engine", "エンジン", "Engine"),
-    ("file_name", "ファイル名", "File"),
-    ("size_gb", "サイズ", "Size"),
-    ("size_bytes", "サイズ (bytes)", "Size in bytes"),
-    ("tensor_bytes", "テンソル (bytes)", "Tensors in bytes"),
-    ("bits_per_weight", "ビット/重み", "Bits per weight"),
-    ("parameters", "パラメータ数", "Parameters"),
-    ("architecture", "アーキテクチャ", "Architecture"),
-    ("context_length", "コンテキスト長", "Context length"),
-    ("vision", "Vision", "Vision"),
-    ("tool_use", "Tool Use", "Tool use"),
-    ("reasoning_efforts", "推論 (Reasoning)", "Reasoning"),
-    ("tokenizer", "トークナイザ", "Tokenizer"),
-    ("license", "ライセンス", "Licence"),
-    ("knowledge_cutoff", "知識カットオフ", "Knowledge cutoff"),
-    ("downloads", "HF Downloads", "HF downloads"),
-    ("released", "公開日", "Released"),
-    ("note", "備考", "Note"),
+# As it was, for the pages that still print it so.
+ROWS = tuple(
+    (key, word("card_row", key, "ja"), word("card_row", key, "en")) for key in PRINTED
 )
 
 
 def card_rows(card: Mapping[str, Any], language: str = "ja") -> list[tuple[str, str]]:
-    """A card as a table of headings and values, the way the seed prints its models.
-
-    >>> card_rows({"size_gb": 22.26, "vision": False}, "en")
-    [('Size', '22.26 GB'), ('Vision', 'No')]
-    """
-    rows = []
-    for key, ja, en in ROWS:
-        value = (
-            card.get(f"{key}_en", card.get(key)) if language == "en" else card.get(key)
-        )
-        if value is not None:
-            rows.append((ja if language == "ja" else en, _as_printed(key, value, card)))
-    return rows
+    """A card as pairs of a heading and a value."""
+    shown = card_frame(card, language)
+    return list(zip(shown["what"], shown["value"], strict=True))
 
 
 def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
@@ -379,7 +347,7 @@ def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for key, *_ in ROWS:
+    for key in PRINTED:
         own = card.get(key)
         value = card.get(f"{key}_en", own) if lang == "en" else own
         if value is not None:

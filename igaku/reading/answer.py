@@ -10,7 +10,6 @@ from igaku.reading.digits import digits_of, read_digits
 from igaku.reading.letters import read_letters
 from igaku.reading.plain import plain_text
 from igaku.server.reply import Reply, split_channels
-from igaku.words import OUTCOMES as OUTCOMES
 
 REFUSAL = re.compile(
     r"申し訳|残念ながら|すみません|恐れ入ります"

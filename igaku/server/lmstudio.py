@@ -5,42 +5,31 @@ Its REST interface does it (LM Studio 0.4), else its `lms` program on this machi
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeGuard
-from urllib.parse import urlsplit
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
+from igaku.server import lms
 from igaku.server.client import (
-    LOOPBACK,
-    connect,
     instances_of,
     is_lm_studio,
     listed_rows,
 )
-from igaku.server.reply import read_reply
+from igaku.server.rest import BRIEF, asked, is_unknown_path, refusal
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
 LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
 PAUSE = 0.5  # seconds between two looks at the listing
-BRIEF = 30.0  # seconds for whatever loads nothing
 LINGER = 10.0  # seconds, after an interrupted load, for the model to turn up
 OURS = "igaku-"  # the start of every identifier that a run asks for
 LARGEST = 10**15  # bytes: a size beyond it is no size
 SHOWN = 8  # names of other models in a sentence
 NOT_FOUND = ("", dict[str, Any]())  # the load request knows no model of that name
-LMS_FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
 
-UNKNOWN_PATH = re.compile(
-    r"unexpected endpoint|cannot (?:get|post) /|^not found$", re.IGNORECASE
-)
 TOO_BIG = re.compile(
     r"insufficient (?:system resources|memory)|not enough (?:system )?(?:resources|mem)"
     r"|out ?of ?memory|unable to allocate|failed to allocate",
@@ -48,7 +37,6 @@ TOO_BIG = re.compile(
 )
 # While a model is being loaded, more words tell of a crash than in a reply.
 DIED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -136,25 +124,20 @@ def withdraw(
 
     It is for a load that was broken off, of which nobody knows how far it came.
     """
-    until = time.monotonic() + patience
+    base_url, until = base_url.rstrip("/"), time.monotonic() + patience
     with suppress(IgakuError):
-        while not _dropped(base_url.rstrip("/"), model, identifier):
-            if time.monotonic() >= until:
+        while True:
+            found = [
+                instance
+                for row in _listed(base_url, LINGER) or []
+                for instance in _ids(row)
+                if instance == identifier or _is_of(model, row)
+            ]
+            for instance in found:
+                _drop(base_url, instance, LINGER)
+            if found or time.monotonic() >= until:
                 return
             time.sleep(PAUSE)
-
-
-def _dropped(base_url: str, model: str, identifier: str) -> bool:
-    """Whether something of a model was in memory, and was unloaded."""
-    found = [
-        instance
-        for row in _listed(base_url, LINGER) or []
-        for instance in _ids(row)
-        if instance == identifier or _is_of(model, row)
-    ]
-    for instance in found:
-        _drop(base_url, instance, LINGER)
-    return bool(found)
 
 
 def _clear(base_url: str) -> None:
@@ -192,7 +175,7 @@ def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
 def _listed(base_url: str, patience: float = BRIEF) -> list[dict[str, Any]] | None:
     """The models as LM Studio 0.4 lists them; None for another server."""
     for path in (LISTING, OLDER_LISTING):
-        status, said = _asked(base_url, path, patience=patience)
+        status, said = asked(base_url, path, patience=patience)
         facts = {path: said} if status == 200 and isinstance(said, dict) else {}
         if is_lm_studio(facts):
             rows = listed_rows(facts)
@@ -280,7 +263,7 @@ def _paralleled(
     """
     config = echoed | _awaited(order, instance)
     is_right = config.get("parallel") in (None, order.parallel)
-    if is_right or _lms(order.base_url) is None:
+    if is_right or lms.program_of(order.base_url) is None:
         return "rest", instance, config
     try:
         _drop(order.base_url, instance)
@@ -313,9 +296,9 @@ def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
         "echo_load_config": True,
     }
     status, said = _asked_to_load(order, LOAD, body)
-    if _is_unknown_path(status, said):
+    if is_unknown_path(status, said):
         return None
-    refused = _refusal(status, said)
+    refused = refusal(status, said)
     if refused and "@" in name and "not_found" in str(said):
         return NOT_FOUND
     if refused:
@@ -335,7 +318,7 @@ def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
     held = next(_ids(_row(order.base_url, order.model)), None)
     if held is not None:
         return "request", held, _shown(order.base_url, held) or {}
-    refused = _refusal(status, said) or ""
+    refused = refusal(status, said) or ""
     if TOO_BIG.search(refused) or DIED.search(refused):
         raise _not_loaded(order, refused)
     raise NotLoaded(
@@ -348,7 +331,7 @@ def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
 def _asked_to_load(order: _Order, path: str, body: object) -> tuple[int, Any]:
     """As `_asked`, with the patience that loading takes."""
     try:
-        return _asked(order.base_url, path, body, order.left)
+        return asked(order.base_url, path, body, order.left)
     except ServerUnreachable as silent:
         raise (_too_slow(order) if order.is_over else silent) from silent
 
@@ -359,7 +342,7 @@ def _awaited(
     """The settings of an instance, once the server shows it."""
     while True:
         shown = _shown(order.base_url, instance)
-        told = _told_by(program, instance) if program else None
+        told = lms.told_of(program, instance) if program else None
         if shown is not None or told is not None:
             return (told or {}) | (shown or {})
         if order.is_over:
@@ -385,77 +368,17 @@ def _shown(base_url: str, instance: str) -> dict[str, Any] | None:
 
 def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
     """Unload an instance; one that stays all the same raises."""
-    status, said = _asked(base_url, UNLOAD, {"instance_id": instance}, patience)
-    refused = _refusal(status, said)
-    if _is_unknown_path(status, said):
-        program = _lms(base_url)
+    status, said = asked(base_url, UNLOAD, {"instance_id": instance}, patience)
+    refused = refusal(status, said)
+    if is_unknown_path(status, said):
+        program = lms.program_of(base_url)
         if program:
-            refused = _ran(program, patience, "unload", instance)
+            refused = lms.ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
         raise NotLoaded(
             f"{base_url} does not unload {instance} ({_brief(refused)}): unload it in "
             "LM Studio, so that its settings are known when it is loaded again."
         )
-
-
-def _asked(
-    base_url: str, path: str, body: object | None = None, patience: float = BRIEF
-) -> tuple[int, Any]:
-    """Status and body of the answer to one request, refusals included."""
-    import openai
-
-    url = base_url.removesuffix("/v1") + path
-    with connect(base_url, patience) as client:
-        try:
-            if body is None:
-                return 200, client.get(url, cast_to=object)
-            return 200, client.post(url, cast_to=object, body=body)
-        except openai.APIStatusError as refused:
-            if refused.status_code in (401, 403):
-                raise NotLoaded(_no_token(base_url)) from refused
-            return refused.status_code, refused.response.text
-        except openai.APIConnectionError as broken:
-            raise ServerUnreachable(_silence(base_url, broken, patience)) from broken
-        except (ValueError, RecursionError):  # no JSON, or JSON without an end
-            return 200, None
-
-
-def _no_token(base_url: str) -> str:
-    return (
-        f"{base_url} wants an API token other than the one it was sent, if any: make "
-        "one in LM Studio's server settings and set LM_API_TOKEN to it, or "
-        "IGAKU_API_KEY, which goes first over https."
-    )
-
-
-def _silence(base_url: str, broken: Exception, patience: float) -> str:
-    import openai
-
-    if isinstance(broken, openai.APITimeoutError):
-        return (
-            f"LM Studio at {base_url} sent no reply within {patience:g} s: see whether "
-            "it still works, and start it again if not."
-        )
-    return (
-        f"No server answers at {base_url} ({broken.__cause__ or broken}): start LM "
-        "Studio's server, or set `base_url` to where it is."
-    )
-
-
-def _is_unknown_path(status: int, said: object) -> bool:
-    """Whether the server refuses the request itself, and not what it asks for."""
-    reply = read_reply(said, status)
-    if UNKNOWN_PATH.search(reply.error or ""):
-        return True
-    # A server that has the path tells in JSON that it misses a model.
-    return status in (404, 405) and not isinstance(reply.raw, dict)
-
-
-def _refusal(status: int, said: object) -> str | None:
-    """What the server has against the request, None for nothing."""
-    if status < 400 and isinstance(said, dict) and not said.get("error"):
-        return None
-    return read_reply(said, status).error or f"HTTP {status}"
 
 
 def _not_loaded(order: _Order, text: str) -> NotLoaded:
@@ -495,7 +418,7 @@ def _brief(text: str, length: int = 300) -> str:
 
 def _by_lms(order: _Order, name: str) -> dict[str, Any]:
     """Load the model with the `lms` program; its settings, once the server shows it."""
-    program = _lms(order.base_url)
+    program = lms.program_of(order.base_url)
     if program is None:
         raise NotLoaded(
             f"{order.base_url} is an LM Studio that loads nothing over its REST "
@@ -504,71 +427,7 @@ def _by_lms(order: _Order, name: str) -> dict[str, Any]:
         )
     settings = ["--context-length", str(order.context_length)]
     settings += ["--parallel", str(order.parallel), "--identifier", order.identifier]
-    refused = _ran(program, order.left, "load", name, *settings, "-y")
+    refused = lms.ran(program, order.left, "load", name, *settings, "-y")
     if refused:
         raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
     return _awaited(order, order.identifier, program)
-
-
-def _lms(base_url: str) -> str | None:
-    """The `lms` program, where it steers the very server at this address."""
-    address = urlsplit(base_url)
-    if address.hostname not in LOOPBACK:
-        return None
-    # LM Studio puts it there, and on the PATH only when told to.
-    own = Path.home() / ".lmstudio" / "bin" / "lms"
-    program = shutil.which("lms") or shutil.which(str(own))
-    if program is None:
-        return None
-    # The address may be a tunnel to another machine, whose models it cannot load.
-    status = _json(program, "server", "status", "--json", "--quiet")
-    if isinstance(status, dict) and "running" in status:
-        is_here = status["running"] and status.get("port") in (None, address.port)
-        return program if is_here else None
-    return program
-
-
-def _told_by(program: str, instance: str) -> dict[str, Any] | None:
-    """The settings of an instance in the words of `lms`, None where it knows none."""
-    rows = _json(program, "ps", "--json")
-    for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, dict) and row.get("identifier") == instance:
-            told = {name: row.get(key) for name, key in LMS_FIELDS.items()}
-            return {name: value for name, value in told.items() if value is not None}
-    return None
-
-
-def _json(program: str, *words: str) -> Any:
-    """What `lms` prints as JSON, None where it prints something else."""
-    try:
-        return json.loads(_run(program, BRIEF, *words).stdout)
-    except (ValueError, RecursionError, OSError, subprocess.TimeoutExpired):
-        return None
-
-
-def _ran(program: str, patience: float, *words: str) -> str | None:
-    """What `lms` has against a command, None where it carried it out."""
-    try:
-        done = _run(program, patience, *words)
-    except (OSError, subprocess.TimeoutExpired) as broken:
-        return str(broken)
-    if done.returncode == 0:
-        return None
-    lines = re.split(r"[\r\n]+", COLOURS.sub("", done.stdout + "\n" + done.stderr))
-    # Before its error it draws a bar of progress, line over line.
-    said = [line.strip() for line in lines if line.strip()]
-    return " ".join(said[-4:]) or f"lms ended with {done.returncode}"
-
-
-def _run(
-    program: str, patience: float, *words: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=patience,
-        check=False,
-    )

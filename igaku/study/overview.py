@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from igaku.params.settings import card_rows
+from igaku.params.settings import card_frame
 from igaku.study.families import Study, label_of, role, size_gb
 from igaku.study.runs import Run, status
 from igaku.study.scoring import (
@@ -147,6 +147,9 @@ def cards_frame(study: Study) -> pd.DataFrame:
     """The models' cards side by side; see `igaku.study.cards`."""
     import pandas as pd
 
-    cards = {run.name: dict(card_rows(run.card, study.lang)) for run in study.runs}
+    cards = {
+        run.name: card_frame(run.card, study.lang).set_index("what")["value"].to_dict()
+        for run in study.runs
+    }
     items = dict.fromkeys(item for card in cards.values() for item in card)
     return pd.DataFrame(cards, index=pd.Index(list(items), name="item"), dtype=object)

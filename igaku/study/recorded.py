@@ -18,8 +18,18 @@ from typing import Any
 
 from igaku import paths
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, LOCK, MANIFEST, Row, encoded, locked, replace
-from igaku.ask.manifest import FORMAT, Manifest, environment, write
+from igaku.ask.folder import (
+    ANSWERS,
+    LOCK,
+    MANIFEST,
+    Manifest,
+    Row,
+    encoded,
+    locked,
+    replace,
+    write_manifest,
+)
+from igaku.ask.manifest import FORMAT, environment
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, exam_hashes, load_exam
 from igaku.params.settings import (
@@ -402,7 +412,7 @@ def _put(folder: Path, manifest: Manifest, answers: bytes) -> None:
         if path.is_file() and path.read_bytes() == answers:
             manifest = _as_before(manifest, old)
         # First the manifest: without it, an import that was killed could not go on.
-        write(folder, manifest)
+        write_manifest(folder, manifest)
         replace(path, answers)
 
 

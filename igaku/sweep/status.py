@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import health, manifest
+from igaku.ask import folder as files
+from igaku.ask import health
 from igaku.ask.folder import ANSWERS, Row, read_rows, replace
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB
@@ -164,7 +165,7 @@ def _finished(told: Mapping[str, Any]) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a job's run; empty where there is none to read."""
     try:
-        return manifest.read(folder) or {}
+        return files.read_manifest(folder) or {}
     except OSError:
         return {}
 

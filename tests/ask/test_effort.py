@@ -7,7 +7,7 @@ import pytest
 from lm_studio import LMStudio
 from stand_in import Answer, StandIn
 
-from igaku.ask import effort, run
+from igaku.ask import effort, manifest, run
 from igaku.ask.effort import Trial, contrast_of, is_shown, ways
 from igaku.ask.folder import EFFORT, read_manifest
 from igaku.lab.serve import serving
@@ -36,6 +36,14 @@ def test_both_engines_honour_the_field(engine, asked, tmp_path):
     found = read_manifest(folder)["effort"]
     assert (found["asked"], found["told_by"], found["shown"]) == (asked, "field", True)
     assert len(found["trials"]) == 2
+    shown = manifest.environment_frame(read_manifest(folder)).set_index("what")["value"]
+    assert shown["reasoning_effort"] == asked and shown["effort_shown"]
+    assert len(shown["effort_trials"].split("; ")) == 2
+    assert "temperature 0.0" in shown["sent"] and "igaku" in shown["packages"]
+    assert len(shown["prompt_sha256"]) == 64
+    checks = manifest.weights_frame(read_manifest(folder)).set_index("what")
+    assert checks.columns.to_list() == ["card", "server", "agrees"]
+    assert checks.loc["size", "agrees"] in (True, None)
     text = (folder / EFFORT).read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     assert Counter(row["effort"] for row in rows) == {asked: 2, contrast_of(asked): 2}

@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from igaku.ask.plan import plan_of
 from igaku.ask.prompt import (
     load_prompt,
     messages,
+    prompt_frame,
     prompt_from_recorded,
     prompt_sha256,
     shared_prefix,
 )
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, load_exam, load_examples
+from igaku.params.settings import settings_from
 
 YAML = """\
 name: mine
@@ -298,3 +301,12 @@ def test_every_shared_recording_yields_its_prompt(shared):
         assert prompt.name == "recorded:baseline"
         assert prompt.system == body["prompts"]["baseline"]
         assert messages(prompt, question())[0]["content"] == prompt.system
+
+
+def test_the_messages_of_a_question_are_a_frame():
+    settings = settings_from(model="x", exam="calibration", shots=1)
+    question = load_exam("calibration")[0]
+    shown = prompt_frame(settings, question)
+    assert shown["role"].to_list() == ["system", "user", "assistant", "user"]
+    (item,) = plan_of(settings, [question]).items
+    assert shown["content"].to_list() == [m["content"] for m in item.chat]

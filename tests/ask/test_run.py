@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from stand_in import Answer, StandIn, cut
 
+from igaku import words
 from igaku.ask import asker, folder, health, manifest, preflight, run
 from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
@@ -898,6 +899,9 @@ def test_a_good_server_passes_the_check(check, place):
     assert len(server.asked) == 1 and server.asked[0]["max_tokens"] <= 64
     assert not place.exists()
     assert dict(found.rows())["context"] == "4,096 tokens"
+    told = preflight.check_frame(found).set_index("what")["found"]
+    assert told["weights"] == "unverified"
+    assert told[["context_length", "needed"]].to_list() == [4096, 1124]
 
 
 @pytest.mark.parametrize(
@@ -960,6 +964,9 @@ def test_a_finished_run_is_not_checked(ask, check, place):
         sent, looked_up = len(server.asked), len(server.looked_up)
         found = check(server)
         assert found.asked is None and "finished" in found.rows()[0][1]
+        told = preflight.check_frame(found)
+        assert told.to_numpy().tolist() == [["run", "finished"]]
+        assert "nothing is left to ask" in words.printed(told).to_html()
         assert (len(server.asked), len(server.looked_up)) == (sent, looked_up)
 
 

@@ -109,7 +109,7 @@ def test_the_silence_is_inferred_and_said_to_be(written):
     first = before_the_figures(text)
     said = {
         "en": ["184 of 1,475", "58 of 58 at 7.6 s", "7.3 s at most",
-               "4 times the token budget", "36 of its 39", "inferred"],
+               "4 times the token budget", "36 of 39 blank questions", "inferred"],
         "ja": ["1,475件中184件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
@@ -437,6 +437,18 @@ def no_runs(folder):
     return "There are no runs yet"
 
 
+def nothing_but_a_failed_job(folder):
+    (folder / "gone").mkdir()
+    job = {"state": "failed", "model": "m", "why": "It is not there."}
+    (folder / "gone/job.json").write_text(json.dumps(job))
+    return "It is not there."
+
+
+def nothing_but_a_reference(folder):
+    sit(folder, [True] * 20, "human", card={"origin": "reference"})
+    return "20/20"
+
+
 def one_run(folder):
     sit(folder, [True, False] * 10, "only")
     return "No two finished runs of separate measurements"
@@ -491,7 +503,8 @@ def all_right(folder):
 @pytest.mark.parametrize("lang", ["ja", "en"])
 @pytest.mark.parametrize(
     "case",
-    [no_runs, one_run, no_shared_questions, without_manifest, mixed_up_lines,
+    [no_runs, nothing_but_a_failed_job, nothing_but_a_reference, one_run,
+     no_shared_questions, without_manifest, mixed_up_lines,
      nothing_but_failures, not_begun, all_right],
 )  # fmt: skip
 @pytest.mark.filterwarnings("error::UserWarning")  # a missing glyph is one

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from igaku.exam.questions import Question
-from igaku.reading.answer import OUTCOMES, extract_answer, is_correct, outcome_of
+from igaku.reading.answer import extract_answer, is_correct, outcome_of
 from igaku.server.reply import Reply, read_reply, split_channels
+from igaku.words import OUTCOMES
 
 LABELS = "abcdef"
 CHOICES = ["AIDS", "ビタミンC", "C型肝炎", "陣痛開始時", "E. coliの感染", "decreased"]

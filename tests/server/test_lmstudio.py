@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lm_studio import CRASH, SEED, TOO_BIG, Fault, LMStudio, lms_program
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
-from igaku.server import lmstudio
+from igaku.server import lms, lmstudio
 from igaku.server.client import (
     complete,
     connect,
@@ -359,8 +359,8 @@ def test_only_a_server_on_this_machine_is_steered_by_the_program(programs):
     with LMStudio() as server:
         lms_program(programs, server)
         port = server.base_url.rpartition(":")[2]
-        assert lmstudio._lms(server.base_url) == str(programs / "lms")
-        assert lmstudio._lms(f"http://studio.local:{port}") is None
+        assert lms.program_of(server.base_url) == str(programs / "lms")
+        assert lms.program_of(f"http://studio.local:{port}") is None
 
 
 # Parallelism never costs a model
@@ -679,7 +679,7 @@ def test_whatever_is_listed_is_loaded_or_refused_with_a_sentence(
         is_listing = body is None
         return 200 if is_listing else status, answers[path]
 
-    monkeypatch.setattr(lmstudio, "_asked", asked)
+    monkeypatch.setattr(lmstudio, "asked", asked)
     monkeypatch.setattr(lmstudio, "PAUSE", 0.0)
     monkeypatch.setattr(lmstudio, "LINGER", 0.0)
     sentence = instance = ""

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import igaku
-from igaku.ask.asking import Attempt, Item, _row
+from igaku.ask.asker import Attempt, _row
 from igaku.ask.manifest import _planned
+from igaku.ask.plan import Item
 from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.reading.answer import Graded

@@ -18,8 +18,8 @@ from runs import planned, replied, sit
 from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
-from igaku.ask import manifest, run
-from igaku.ask.folder import locked, read_rows
+from igaku.ask import run
+from igaku.ask.folder import locked, read_rows, write_manifest
 from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
@@ -351,7 +351,7 @@ def papermill(monkeypatch, tmp_path):
         if not end[0]:
             session = {"start": lanes.now(), "ended": "finished"}
             told = {"status": "OK", "questions": [], "sessions": [session]}
-            manifest.write(output.parent, told | execution.about)
+            write_manifest(output.parent, told | execution.about)
         return end
 
     monkeypatch.setattr(workbook, "execution", execution)

@@ -8,8 +8,7 @@ import yaml
 from lm_studio import TOO_BIG, Fault, LMStudio
 
 import igaku
-from igaku.ask import manifest
-from igaku.ask.folder import ANSWERS, read_rows
+from igaku.ask.folder import ANSWERS, read_manifest, read_rows
 from igaku.errors import IgakuError
 from igaku.pages.index import write_index
 from igaku.sweep import lanes
@@ -72,7 +71,7 @@ def test_one_goes_through(swept):
     outputs, _, _ = swept
     _, state, story, asked, _, _, attempts, _ = row_of(outputs, "openai-8bit")
     assert (state, asked, attempts, story) == ("done", f"{N}/{N}", "1", "–")
-    found = manifest.read(outputs / "openai-8bit-calibration")
+    found = read_manifest(outputs / "openai-8bit-calibration")
     assert found["identity"]["status"] == "verified"
     assert (found["effort"]["told_by"], found["effort"]["shown"]) == ("system", True)
 
@@ -134,5 +133,5 @@ def test_once_that_is_mended_the_same_command_asks_only_what_failed(swept):
     new = {body["model"] for _, body in server.asked[asked:]}
     assert new == {"openai/gpt-oss-20b", "inferenceillusionist/gpt-oss-20b-mlx"}
     assert row_of(outputs, "openai-mxfp4-gguf")[1] == "done"
-    found = manifest.read(outputs / "openai-mxfp4-gguf-calibration")
+    found = read_manifest(outputs / "openai-mxfp4-gguf-calibration")
     assert found["identity"]["fingerprint"]["variant"] == "mxfp4"

@@ -9,16 +9,20 @@ import yaml
 
 from igaku import paths
 from igaku.errors import IgakuError
-from igaku.params import fields, settings
+from igaku.params import fields
 from igaku.params.settings import (
     FIELDS,
+    Role,
     Settings,
-    card_rows,
+    card_frame,
     check_parameter_names,
     find_card,
+    of_role,
+    settings_frame,
     settings_from,
     slugs,
 )
+from igaku.words import HELD_FIXED, word
 
 SEED = [
     "openai-8bit",
@@ -214,6 +218,8 @@ def test_settings_are_whole_as_json():
         ({"card": {"marker": "?"}}, "one of"),
         ({"card": {"size_gb": "22.26 GB"}}, "number"),
         ({"card": {"vision": "no"}}, "True or False"),
+        ({"card": {"tools": "browser"}}, "a list of texts"),
+        ({"slug": " "}, "not empty"),
         ({"card": {"tokenizer": {"bso": "x"}}}, "did you mean bos?"),
         ({"card": []}, "a mapping"),
         ({"published": {"corect": 286}}, "did you mean correct?"),
@@ -318,6 +324,12 @@ def rows_of(part):
     return [row for row in cells if not set("".join(row)) <= set("-: ")]
 
 
+def as_printed(card):
+    """A card in Japanese, as the seed prints it."""
+    shown = card_frame(card, "ja")
+    return dict(zip(shown["what"], shown["value"], strict=True))
+
+
 def plain(text):
     for a, b in (("（", " ("), ("）", ")"), ("`", ""), ("\\", ""), (" tokens", "")):
         text = text.replace(a, b)
@@ -326,7 +338,7 @@ def plain(text):
 
 @pytest.mark.parametrize("number", range(6))
 def test_every_row_of_the_seeds_tables_is_on_the_card(number, seed):
-    own = dict(card_rows(settings_from(model=SEED[number]).card))
+    own = as_printed(settings_from(model=SEED[number]).card)
     common = [row for row in rows_of(seed[1]) if row[0] != "項目"]
     table = rows_of(seed[number + 2].partition("**評価結果**")[0])[1:]
     assert len(common) == 10 and len(table) >= 12
@@ -383,12 +395,40 @@ def test_the_reference_row_is_what_the_seed_says_of_it(seed):
 
 def test_a_card_reads_in_both_languages():
     safeguard = settings_from(model="safeguard-mxfp4").card
-    assert ("Note", "A variant with a safety filter (safeguard)") in card_rows(
-        safeguard, "en"
-    )
-    assert dict(card_rows(safeguard))["備考"].startswith("安全性")
-    assert len(card_rows(safeguard)) == len(card_rows(safeguard, "en"))
-    assert settings.ROWS[0][0] == "lm_studio_name"
+    english, japanese = card_frame(safeguard), card_frame(safeguard, "ja")
+    assert english.columns.to_list() == ["key", "what", "value"]
+    note = dict(zip(english["what"], english["value"], strict=True))["Note"]
+    assert note == "A variant with a safety filter (safeguard)"
+    assert as_printed(safeguard)["備考"].startswith("安全性")
+    assert english["key"].to_list() == japanese["key"].to_list()
+    assert english["key"][0] == "lm_studio_name"
+    assert card_frame({}).empty
+
+
+def test_every_key_of_a_card_that_is_printed_has_a_heading():
+    for key in fields.PRINTED:
+        assert word("card_row", key, "ja") and word("card_row", key, "en") != key
+
+
+# --- what a parameter is --------------------------------------------------------------
+
+
+def test_a_run_keeps_what_a_comparison_holds_fixed():
+    """Of the prompt it keeps the words, and it keeps model, exam and base as well."""
+    kept = set(of_role(Role.KEPT))
+    assert kept - {"model", "exam", "lost_of"} == set(HELD_FIXED) - {"prompt"}
+    assert not kept & set(of_role(Role.SITTING))
+
+
+def test_every_parameter_is_told_with_its_value_and_its_meaning():
+    settings = settings_from(model="openai-8bit", seed=3)
+    for lang in ("en", "ja"):
+        told = settings_frame(settings, lang).set_index("name")
+        assert [*told.index, "card", "published"] == list(FIELDS)
+        assert (told["meaning"] != told.index).all()
+        assert told["value"]["seed"] == "3"
+        assert told["value"]["outputs_dir"] == "outputs"
+        assert told["value"]["limit"] is None
 
 
 def test_files_are_found_outside_a_checkout(tmp_path, monkeypatch):
