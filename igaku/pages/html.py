@@ -13,6 +13,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -45,6 +46,7 @@ POLICY = (
 HEADING = re.compile(r"<h([1-6])((?:\s[^>]*)?)>(.*?)</h\1>", re.S)
 ANCHOR = re.compile(r"""\bid=(["'])(.*?)\1""")
 TAG = re.compile(r"<[^>]*>")
+STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
 # A line of a progress bar that is full, and says nothing that the page does not.
 FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
 
@@ -289,6 +291,10 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     exporter.register_filter("without_bars", lambda text: FULL_BAR.sub("", text))
+    tables = count(1)  # two frames of the same columns have the same id
+    exporter.register_filter(
+        "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
+    )
     words = {
         "igaku_code": say("page_code", lang),
         "igaku_alt": say("page_figure", lang),

@@ -436,10 +436,3 @@ def _dicts(listed: object) -> list[dict[str, Any]]:
     return (
         [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
     )
-
-
-def __getattr__(name: str) -> Any:
-    """The old names, for rooms that have not moved yet."""
-    from igaku.study import former_audits
-
-    return getattr(former_audits, name)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.study.runs import Run, find_runs, outputs_folder, status
-from igaku.words import HELD_FIXED, checked, labelled
+from igaku.words import HELD_FIXED, checked
 
 MARGIN = 0.025  # 10 of 400 questions
 ROLES = ("finished", "stopped", "reference", "follow-up")
@@ -96,11 +96,6 @@ class Study:
             raise IgakuError(f"There is no run {name} in this study: see its runs.")
         return found
 
-    def label(self, name: str) -> str:
-        """The display name of a run, in the study's language, its weights marked."""
-        run = self.run(name)
-        return labelled(label_of(run, self.lang), run.identity)
-
     def of_role(self, *roles: str) -> list[Run]:
         """The runs of these roles, in order."""
         return [run for run in self.runs if self.once(_roles)[run.name] in roles]
@@ -118,11 +113,6 @@ class Study:
     def exams(self) -> list[str]:
         """The exams that were sat, in the order of the runs."""
         return list(dict.fromkeys(str(run.exam) for run in self.runs))
-
-    def questions_of(self, kind: str, exam: str, pair: Names) -> frozenset[str] | None:
-        """The questions that a pair's family is tested on; None: all that it shares."""
-        families = (f for f in self.of_kind(kind) if f.exam == exam)
-        return next((f.questions for f in families if pair in f.pairs), None)
 
 
 def open_study(

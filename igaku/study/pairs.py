@@ -319,10 +319,3 @@ def _planned(n: int, flips: int, net: int, margin: float) -> tuple[Any, ...]:
         statistics.required_questions(SMALL, share),
         statistics.noninferiority_power(n, share, margin),
     )
-
-
-def __getattr__(name: str) -> Any:
-    """The old names, for rooms that have not moved yet."""
-    from igaku.study import former_pairs
-
-    return getattr(former_pairs, name)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from igaku.exam.igakuqa import SECTIONS
 from igaku.study.runs import Run, status
-from igaku.study.runs import Status as Status
 from igaku.words import CAUSES, PASS_MARK
 
 if TYPE_CHECKING:

@@ -388,10 +388,3 @@ def _probe(run: Run) -> list[_Again]:
     silent = table["content"].fillna("").str.strip() == ""
     table = table.assign(blank=silent & (table["outcome"] != "api_error"))
     return [_Again(f"{run.name}/probe", PROBE_FACTOR * run.budget, table)]
-
-
-def __getattr__(name: str) -> Any:
-    """The old names, for rooms that have not moved yet."""
-    from igaku.study import former_tokens
-
-    return getattr(former_tokens, name)
