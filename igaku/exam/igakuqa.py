@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -144,7 +143,7 @@ def fetch_exam(year: int, base_url: str | None = None) -> Path:
         _make_writable(folder)
         base = base_url or os.environ.get("IGAKU_DATA_URL") or URL
         with TemporaryDirectory(dir=folder, prefix="download-") as fresh:
-            names = wanted if _unseen(lacking, known) else lacking
+            names = lacking if known.keys() >= set(lacking) else wanted
             _download(year, names, known, Path(fresh), base)
             _keep(year, names, known, Path(fresh), folder)
     return folder
@@ -180,10 +179,6 @@ def _hash_table(path: Path) -> dict[str, str]:
 
 def _is_whole(path: Path, digest: str | None) -> bool:
     return digest is not None and path.is_file() and file_sha256(path) == digest
-
-
-def _unseen(names: Iterable[str], known: dict[str, str]) -> bool:
-    return any(name not in known for name in names)
 
 
 def _download(
@@ -227,7 +222,7 @@ def _keep(
     year: int, names: list[str], known: dict[str, str], fresh: Path, folder: Path
 ) -> None:
     """Move a whole download into the cache; a first one is checked and recorded."""
-    first = _unseen(names, known)
+    first = not known.keys() >= set(names)
     if first:
         for section in SECTIONS:
             for kind in KEYS:

@@ -147,7 +147,8 @@ def load_exam(
     _check_one_of("serial_context", serial_context, SERIAL_CONTEXTS)
     _check_one_of("language", language, LANGUAGES)
     if year == CALIBRATION:
-        questions = [q for q in _calibration(language) if q.section in wanted]
+        made = (Question.from_record(*pair) for pair in _calibration_rows(language)[0])
+        questions = [q for q in made if q.section in wanted]
     else:
         number = _year(year)
         folder = exam_folder(number, data_dir)
@@ -320,11 +321,6 @@ def _calibration_rows(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
     if language != "ja":
         raise IgakuError("The calibration exam is in Japanese: set language to 'ja'.")
     return calibration_records(), calibration_examples()
-
-
-def _calibration(language: str) -> list[Question]:
-    records, _ = _calibration_rows(language)
-    return [Question.from_record(row, metadata) for row, metadata in records]
 
 
 def _year(year: int | str) -> int:

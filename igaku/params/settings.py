@@ -252,7 +252,8 @@ def read_file(path: Path) -> ModelFile:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        where = f" (line {m.line + 1})" if (m := _mark(broken)) else ""
+        mark = getattr(broken, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
         raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
     if not isinstance(values, dict) or not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
@@ -302,10 +303,6 @@ def _files() -> list[Path]:
 
 def _folded(name: str) -> str:
     return "".join(name.split()).casefold()
-
-
-def _mark(broken: Exception) -> Any:
-    return getattr(broken, "problem_mark", None)
 
 
 def _assigned(cell: str) -> Iterator[str]:

@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 
     from igaku.params.settings import Settings
 
-__all__ = [
-    "Reply",
-    "chat_path",
-    "complete",
-    "connect",
-    "context_length",
-    "defaults_of",
-    "instances_of",
-    "is_crash",
-    "is_lm_studio",
-    "is_retryable",
-    "listed_models",
-    "listed_rows",
-    "names_of",
-    "read_reply",
-    "request_body",
-    "served_as",
-    "server_facts",
-]
-
 OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
 HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -285,7 +265,9 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
         if _tells_version(facts.get("/api/version")) and model:
             facts["/api/tags"] = _fact(client, f"{root}/api/tags")
             facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
-    return {path: said for path, said in facts.items() if _is_fact(said)}
+    # LM Studio refuses unknown paths with status 200.
+    answers = {path: said for path, said in facts.items() if isinstance(said, dict)}
+    return {path: a for path, a in answers.items() if a and not a.get("error")}
 
 
 def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
@@ -305,11 +287,6 @@ def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
 def _tells_version(said: object) -> bool:
     """Whether it is Ollama's own answer, and not a server that answers everything."""
     return isinstance(said, dict) and isinstance(said.get("version"), str)
-
-
-def _is_fact(said: object) -> bool:
-    """Whether it is an answer: LM Studio refuses unknown paths with status 200."""
-    return isinstance(said, dict) and bool(said) and not said.get("error")
 
 
 def is_lm_studio(facts: Mapping[str, Any]) -> bool:
@@ -347,7 +324,9 @@ def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     lengths = [defaults.get("n_ctx")] if isinstance(defaults, dict) else []
     for row in listed_rows(facts):
         if any(_same_model(model, name) for name in names_of(row)):
-            lengths += _row_lengths(row)
+            lengths += [row.get("loaded_context_length"), row.get("max_model_len")]
+            configs = [instance.get("config") for instance in instances_of(row)]
+            lengths += [c.get("context_length") for c in configs if isinstance(c, dict)]
     known = [length for length in lengths if isinstance(length, int) and length > 0]
     return min(known, default=None)
 
@@ -359,14 +338,6 @@ def names_of(row: dict[str, Any]) -> Iterator[str]:
     given += variants if isinstance(variants, list) else []
     given += [instance.get("id") for instance in instances_of(row)]
     return (name for name in given if isinstance(name, str))
-
-
-def _row_lengths(row: dict[str, Any]) -> Iterator[object]:
-    yield row.get("loaded_context_length")
-    yield row.get("max_model_len")
-    for instance in instances_of(row):
-        config = instance.get("config")
-        yield config.get("context_length") if isinstance(config, dict) else None
 
 
 def listed_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

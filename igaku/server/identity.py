@@ -100,7 +100,8 @@ def identify(
     agreed = {check.what: check.agrees for check in checks}
     if False in agreed.values():
         return Identity("wrong_model", checks, _wrong(settings, checks), said)
-    by_reply = "variant" in agreed and _is_of_reply(settings, replied)
+    of_card = (_format(settings.card, replied), _quantization(settings.card, replied))
+    by_reply = "variant" in agreed and all(check.agrees for check in of_card)
     if agreed.get("size") or by_reply:
         return Identity("verified", checks, None, said)
     return Identity("unverified", checks, _unknown(settings, said), said)
@@ -124,12 +125,6 @@ def _weighty(
             yield said
         else:
             yield replace(said, variant=None, **NOTHING)
-
-
-def _is_of_reply(settings: Settings, replied: Fingerprint) -> bool:
-    """Whether a reply names both format and quantization of the card's weights."""
-    checks = (_format(settings.card, replied), _quantization(settings.card, replied))
-    return all(check.agrees for check in checks)
 
 
 def later(before: Identity, after: Identity) -> Identity:
