@@ -18,7 +18,7 @@ help:
 	@echo "make examples   execute each notebook on the lab into outputs/examples"
 	@echo "make test       run the test suite"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make lint       check style, types and that notebooks carry no output"
+	@echo "make lint       check style, types, layers, and that notebooks carry no output"
 
 run: set-up
 	@$(BIN)/igaku demo --lang $(LANG_) $(ARGS)
@@ -41,6 +41,7 @@ lint: set-up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/nbstripout --verify $(STRIPPED) notebooks/*.ipynb
 
 lab: set-up

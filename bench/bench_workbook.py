@@ -39,7 +39,8 @@ IMPORT = (
 
 def main() -> int:
     given = arguments()
-    checkouts = {"now": ROOT} | ({"before": given.before} if given.before else {})
+    # This version comes last: what it executed is looked at afterwards.
+    checkouts = ({"before": given.before} if given.before else {}) | {"now": ROOT}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         run(ROOT, "-m", "igaku.cli", "import", given.recorded, "--outputs", place)
@@ -123,7 +124,7 @@ def analysing(place: Path, checkouts: dict[str, Path], repeat: int):
     median = {name: statistics.median(found) for name, found in costs.items()}
     told = ", ".join(f"{name} {cost:.2f} s" for name, cost in median.items())
     print(f"     CPU, median of {repeat}: {told}")
-    for name in reversed(checkouts):
+    for name in checkouts:
         times = round(median[name] / median["plain"], 2)
         kept = figure(f"six recorded runs to both pages, {name}", times, TIMES, "×")
         if name == "now":
