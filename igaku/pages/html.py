@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import html
 import re
-import warnings
+import sys
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from igaku.ask.folder import MANIFEST, replace
@@ -257,8 +258,12 @@ def _cell(name: str, value: Any, columns: list[str], lang: str) -> Any:
 
 def read_notebook(notebook: Path) -> NotebookNode:
     """An executed notebook, or a sentence that says what is wrong with it."""
+    # jsonschema makes dozens of grammars for addresses, which no notebook has: 1.5 s.
+    unused = sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
     import nbformat
 
+    if unused is None:
+        del sys.modules["rfc3987_syntax"]
     try:
         found: NotebookNode = nbformat.read(notebook, as_version=4)
         return found
@@ -284,12 +289,15 @@ def language_of(notebook: NotebookNode) -> str:
 
 
 def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
-    from nbconvert import HTMLExporter
+    """A notebook's cells as HTML; the template gives every figure its text."""
+    from nbconvert import HTMLExporter, TemplateExporter
+    from nbconvert.filters import Highlight2HTML
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     template = (TEMPLATES / "notebook.html.j2").read_text("utf-8")
     exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    exporter.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3"))
     exporter.register_filter("without_bars", lambda text: FULL_BAR.sub("", text))
     tables = count(1)  # two frames of the same columns have the same id
     exporter.register_filter(
@@ -299,13 +307,11 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
         f"igaku_{name}": say(f"page_{name}", lang)
         for name in ("code", "figure", "more")
     }
-    with warnings.catch_warnings():
-        # A figure of matplotlib's carries no text; its caption is the cell's reading.
-        warnings.filterwarnings("ignore", message="Alternative text is missing")
-        try:
-            body, _ = exporter.from_notebook_node(notebook, resources=words)
-        except (ValueError, KeyError, AttributeError) as broken:
-            raise _damaged(source) from broken
+    try:
+        # Not the HTMLExporter's own, which parses the whole page for missing texts.
+        body, _ = TemplateExporter.from_notebook_node(exporter, notebook, words)
+    except (ValueError, KeyError, AttributeError) as broken:
+        raise _damaged(source) from broken
     return str(body)
 
 
