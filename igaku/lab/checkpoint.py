@@ -7,18 +7,16 @@ The experts may be plain (expert, in, out), as igaku trains them, or MXFP4 `_blo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab import mxfp4
-from igaku.lab.tensorfile import Encoded, Stored, as_float32, read_index
+from igaku.lab.tensorfile import Encoded, as_float32, read_tensors
 
 COMPONENTS = ("attention", "embedding", "lm_head", "router", "experts")
 EXPERT_PARTS = ("gate", "up", "down")
@@ -29,23 +27,16 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
-FLOATS = ("F32", "BF16", "F16")
-
-
-class Part(NamedTuple):
-    """A weight matrix that a recipe may code, or an expert's three, by module path."""
-
-    path: str
-    component: str
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint: its config, and where each tensor lies."""
+    """An open checkpoint: its config, and its tensors, read when they are used."""
 
     folder: Path
     config: dict[str, Any]
-    tensors: dict[str, Stored]
+    shards: list[str]
+    tensors: dict[str, Encoded]
 
     @property
     def layers(self) -> int:
@@ -53,30 +44,22 @@ class Checkpoint:
         return int(self.config["num_hidden_layers"])
 
     @property
-    def dtype(self) -> str:
-        """The type of the weights outside the experts, "F32" or "BF16"."""
-        return self.tensors["model.embed_tokens.weight"].dtype
-
-    @property
     def released(self) -> bool:
         """Whether the experts are already MXFP4."""
         return "model.layers.0.mlp.experts.down_proj_blocks" in self.tensors
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """How many weights there are, biases, norms and sinks included."""
-        sizes = {name: math.prod(t.shape) for name, t in self.tensors.items()}
-        codes = sum(size for name, size in sizes.items() if name.endswith("_blocks"))
-        scales = sum(size for name, size in sizes.items() if name.endswith("_scales"))
-        return sum(sizes.values()) + codes - scales  # a byte holds two codes
-
-    def raw(self, name: str) -> Encoded:
-        """A tensor as it is stored."""
-        return self.tensors[name].read()
+        each = {"blocks": 2, "scales": 0}  # a byte of blocks holds two codes
+        return sum(
+            tensor.data.size * each.get(name.rpartition("_")[2], 1)
+            for name, tensor in self.tensors.items()
+        )
 
     def float32(self, name: str) -> np.ndarray:
         """A tensor in float32."""
-        return as_float32(self.raw(name))
+        return as_float32(self.tensors[name])
 
     def expert_codes(self, layer: int, part: str) -> mxfp4.Mxfp4:
         """One of "gate", "up", "down" of a layer's experts in MXFP4, (expert, out, in).
@@ -87,7 +70,9 @@ class Checkpoint:
         if not self.released:
             return mxfp4.encode(self.expert_values(layer, part))
         stem = _expert_stem(layer, part)
-        blocks, scales = self.raw(f"{stem}_blocks"), self.raw(f"{stem}_scales")
+        blocks, scales = (
+            self.tensors[f"{stem}_{kind}"] for kind in ("blocks", "scales")
+        )
         return mxfp4.Mxfp4(_part(blocks.data, part, 1), _part(scales.data, part, 1))
 
     def expert_values(self, layer: int, part: str) -> np.ndarray:
@@ -99,28 +84,24 @@ class Checkpoint:
 
     def expert_bias(self, layer: int, part: str) -> Encoded:
         """The bias of one part of a layer's experts, (expert, out), as stored."""
-        dtype, data = self.raw(f"{_expert_stem(layer, part)}_bias")
+        dtype, data = self.tensors[f"{_expert_stem(layer, part)}_bias"]
         return Encoded(dtype, _part(data, part, 1))
 
-    def expert_bias32(self, layer: int, part: str) -> np.ndarray:
-        """The same in float32."""
-        return as_float32(self.expert_bias(layer, part))
-
-    def parts(self) -> Iterator[Part]:
-        """Every weight matrix by its path in the network, from input to output."""
-        yield Part("model.embed_tokens", "embedding")
+    def parts(self) -> Iterator[tuple[str, str]]:
+        """Every weight matrix, or an expert's three, by module path and component."""
+        yield "model.embed_tokens", "embedding"
         for layer in range(self.layers):
             stem = f"model.layers.{layer}"
             for letter in "qkvo":
-                yield Part(f"{stem}.self_attn.{letter}_proj", "attention")
-            yield Part(f"{stem}.mlp.router", "router")
+                yield f"{stem}.self_attn.{letter}_proj", "attention"
+            yield f"{stem}.mlp.router", "router"
             for part in EXPERT_PARTS:
-                yield Part(f"{stem}.mlp.experts.{part}_proj", "experts")
-        yield Part("lm_head", "lm_head")
+                yield f"{stem}.mlp.experts.{part}_proj", "experts"
+        yield "lm_head", "lm_head"
 
     def plain_tensors(self) -> Iterator[str]:
         """The names no recipe touches: norms, sinks, and biases outside the experts."""
-        coded = {f"{part.path}.weight" for part in self.parts()}
+        coded = {f"{path}.weight" for path, _ in self.parts()}
         return (n for n in self.tensors if ".experts." not in n and n not in coded)
 
     def rope(self) -> tuple[float, dict[str, Any] | None]:
@@ -158,16 +139,20 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     """The checkpoint in `folder`; anything but a whole gpt-oss is an error."""
     folder = Path(folder)
     config = _config(folder)
-    found = Checkpoint(folder, config, _tensors(folder))
+    index, shards = folder / "model.safetensors.index.json", ["model.safetensors"]
+    if index.exists():
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(places.values()))
+    tensors: dict[str, Encoded] = {}
+    for shard in shards:
+        if not (folder / shard).is_file():
+            raise IgakuError(f"{folder / shard} is missing: fetch the folder again.")
+        tensors |= read_tensors(folder / shard)
+    found = Checkpoint(folder, config, shards, tensors)
     for name in _needed(found):
-        if name not in found.tensors:
+        if name not in tensors:
             raise IgakuError(
                 f"{folder} lacks the tensor {name}: fetch the folder again."
-            )
-        if found.tensors[name].dtype not in (*FLOATS, "U8"):
-            raise IgakuError(
-                f"{folder} holds {name} as {found.tensors[name].dtype}: pass a "
-                f"checkpoint in float32 or bfloat16, as it was released or trained."
             )
     return found
 
@@ -193,38 +178,20 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _tensors(folder: Path) -> dict[str, Stored]:
-    """Every tensor of every shard; a shard that the index names must be there."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        shards = [folder / name for name in sorted(set(listed))]
-    else:
-        shards = [folder / "model.safetensors"]
-    tensors: dict[str, Stored] = {}
-    for shard in shards:
-        if not shard.is_file():
-            raise IgakuError(f"{shard} is missing: fetch the folder again.")
-        tensors.update(read_index(shard))
-    return tensors
-
-
 def _needed(found: Checkpoint) -> Iterator[str]:
+    yield "model.norm.weight"
     for path, component in found.parts():
         if component != "experts":
             yield f"{path}.weight"
-            if component in ("attention", "router"):
-                yield f"{path}.bias"
+        if component in ("attention", "router"):
+            yield f"{path}.bias"
     for layer in range(found.layers):
         stem = f"model.layers.{layer}"
-        yield from (
-            f"{stem}.{n}.weight"
-            for n in ("input_layernorm", "post_attention_layernorm")
-        )
+        yield f"{stem}.input_layernorm.weight"
+        yield f"{stem}.post_attention_layernorm.weight"
         yield f"{stem}.self_attn.sinks"
         for part in ("gate", "down"):
             expert = _expert_stem(layer, part)
             yield f"{expert}_bias"
             codes = [f"{expert}_blocks", f"{expert}_scales"]
             yield from codes if found.released else [expert]
-    yield "model.norm.weight"

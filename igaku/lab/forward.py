@@ -15,9 +15,10 @@ import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab.checkpoint import Checkpoint, expert_place
+from igaku.lab.tensorfile import as_float32
 
 CLAMP, SLOPE = 7.0, 1.702  # of gpt-oss's SwiGLU
-PREFILL_ROWS = 8
+ROWS, PREFILL_ROWS = 64, 8  # prompts decoded, and first read, together
 Array = np.ndarray
 
 
@@ -29,9 +30,10 @@ class Network:
     theta: float
     weights: Mapping[str, Array]
 
-    def linear(self, path: str, x: Array) -> Array:
-        """The product with the matrix at `path`, its bias added."""
-        y: Array = x @ self.weights[f"{path}.weight"].T + self.weights[f"{path}.bias"]
+    def linear(self, path: str, x: Array, expert: Any = ...) -> Array:
+        """The product with the matrix at `path`, or one expert's, its bias added."""
+        matrix = self.weights[f"{path}.weight"][expert]
+        y: Array = x @ matrix.T + self.weights[f"{path}.bias"][expert]
         return y
 
     def norm(self, path: str, x: Array) -> Array:
@@ -76,7 +78,7 @@ def plain_weights(checkpoint: Checkpoint) -> dict[str, Array]:
             continue
         layer, part = expert_place(path)
         weights[f"{path}.weight"] = checkpoint.expert_values(layer, part)
-        weights[f"{path}.bias"] = checkpoint.expert_bias32(layer, part)
+        weights[f"{path}.bias"] = as_float32(checkpoint.expert_bias(layer, part))
     return weights
 
 
@@ -94,13 +96,12 @@ def generate(
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
     stop: Collection[int],
-    rows: int = 64,
 ) -> list[Generated]:
-    """The greedy reply to each prompt, `rows` of them decoded together."""
+    """The greedy reply to each prompt."""
     replies: list[Generated] = []
-    for first in range(0, len(prompts), rows):
-        batch = prompts[first : first + rows]
-        replies += _generate_batch(net, batch, max_tokens, frozenset(stop))
+    for first in range(0, len(prompts), ROWS):
+        batch = prompts[first : first + ROWS]
+        replies += _generate_batch(net, batch, max_tokens, stop)
     return replies
 
 
@@ -108,7 +109,7 @@ def _generate_batch(
     net: Network,
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
-    stop: frozenset[int],
+    stop: Collection[int],
 ) -> list[Generated]:
     longest = max(map(len, prompts)) + max_tokens
     cache = _empty_cache(net, len(prompts), longest)
@@ -117,7 +118,12 @@ def _generate_batch(
     last = _prefill(net, prompts, cache)
     replies = [Generated([], False) for _ in prompts]
     for step in range(max_tokens):
-        kept = _take(replies, alive, last, stop)
+        for row, token in zip(alive.tolist(), last.tolist(), strict=True):
+            if token in stop:
+                replies[row] = Generated(replies[row].tokens, True)
+            else:
+                replies[row].tokens.append(token)
+        kept = ~np.isin(last, list(stop))
         if not kept.all():
             alive, last, place = alive[kept], last[kept], place[kept]
             cache = Cache(cache.keys[:, kept], cache.values[:, kept])
@@ -126,18 +132,6 @@ def _generate_batch(
         last = _next(net, _forward(net, last[:, None], place, cache)[:, 0])
         place = place + 1
     return replies
-
-
-def _take(
-    replies: list[Generated], alive: Array, last: Array, stop: frozenset[int]
-) -> Array:
-    """Append the newest token of each live row; which rows go on."""
-    for row, token in zip(alive.tolist(), last.tolist(), strict=True):
-        if token in stop:
-            replies[row] = Generated(replies[row].tokens, True)
-        else:
-            replies[row].tokens.append(token)
-    return np.array([token not in stop for token in last.tolist()], dtype=bool)
 
 
 def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Cache) -> Array:
@@ -179,10 +173,8 @@ def _forward(net: Network, ids: Array, start: Array, cache: Cache) -> Array:
         y = net.norm(f"{stem}.input_layernorm", x)
         own = Cache(cache.keys[layer], cache.values[layer])
         x = x + _attention(net, f"{stem}.self_attn", y, where, own, window)
-        y = net.norm(f"{stem}.post_attention_layernorm", x)
-        x = x + _mixture(net, f"{stem}.mlp", y.reshape(-1, y.shape[-1])).reshape(
-            x.shape
-        )
+        y = net.norm(f"{stem}.post_attention_layernorm", x).reshape(-1, x.shape[-1])
+        x = x + _mixture(net, f"{stem}.mlp", y).reshape(x.shape)
     return net.norm("model.norm", x)
 
 
@@ -197,12 +189,11 @@ def _attention(
         whole = net.linear(f"{path}.{letter}_proj", x)
         return whole.reshape(rows, time, -1, width).swapaxes(1, 2)
 
-    angles = _angles(net, where)[:, None]
     place = (np.arange(rows)[:, None], slice(None), where)
-    cache.keys[place] = _rotate(split("k"), angles).swapaxes(1, 2)
+    cache.keys[place] = _rotate(net, split("k"), where).swapaxes(1, 2)
     cache.values[place] = split("v").swapaxes(1, 2)
     seen = slice(0, int(where.max()) + 1)
-    q = _rotate(split("q"), angles) * np.float32(width**-0.5)
+    q = _rotate(net, split("q"), where) * np.float32(width**-0.5)
     q = q.reshape(rows, heads, -1, width)  # query heads of a group beside each other
     scores = (q @ cache.keys[:, :, seen].swapaxes(-1, -2)).reshape(
         rows, heads, -1, time, seen.stop
@@ -211,26 +202,19 @@ def _attention(
     hidden = (back < 0) if window is None else (back < 0) | (back >= window)
     scores[np.broadcast_to(hidden[:, None, None], scores.shape)] = -np.inf
     sinks = net.weights[f"{path}.sinks"].reshape(heads, -1, 1, 1)
-    weights = _softmax_beside(scores, sinks).reshape(rows, heads, -1, seen.stop)
+    # A sink is one more entry of the softmax, which takes its share and gives nothing.
+    peak = np.maximum(scores.max(axis=-1, keepdims=True), sinks)
+    raised = np.exp(scores - peak)
+    weights = raised / (raised.sum(axis=-1, keepdims=True) + np.exp(sinks - peak))
+    weights = weights.reshape(rows, heads, -1, seen.stop)
     y = (weights @ cache.values[:, :, seen]).reshape(rows, -1, time, width)
     return net.linear(f"{path}.o_proj", y.swapaxes(1, 2).reshape(rows, time, -1))
 
 
-def _softmax_beside(scores: Array, sinks: Array) -> Array:
-    """Softmax over the last axis with one more, absorbing, entry per head."""
-    peak = np.maximum(scores.max(axis=-1, keepdims=True), sinks)
-    raised = np.exp(scores - peak)
-    y: Array = raised / (raised.sum(axis=-1, keepdims=True) + np.exp(sinks - peak))
-    return y
-
-
-def _angles(net: Network, where: Array) -> Array:
-    width = net.config["head_dim"]
+def _rotate(net: Network, x: Array, where: Array) -> Array:
+    width = x.shape[-1]
     pace = net.theta ** -(np.arange(0, width, 2, dtype=np.float32) / width)
-    return (where[..., None] * pace.astype(np.float32)).astype(np.float32)
-
-
-def _rotate(x: Array, angles: Array) -> Array:
+    angles = (where[:, None, :, None] * pace.astype(np.float32)).astype(np.float32)
     cos, sin = np.cos(angles), np.sin(angles)
     first, second = np.split(x, 2, axis=-1)
     return np.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
@@ -248,17 +232,11 @@ def _mixture(net: Network, path: str, x: Array) -> Array:
     for expert in range(scores.shape[-1]):
         token, rank = np.nonzero(best == expert)
         if len(token):
-            out = _expert(net, f"{path}.experts", expert, x[token])
+            own = f"{path}.experts"
+            gate = net.linear(f"{own}.gate_proj", x[token], expert)
+            up = net.linear(f"{own}.up_proj", x[token], expert)
+            gate, up = np.minimum(gate, CLAMP), np.clip(up, -CLAMP, CLAMP)
+            inner = (up + 1) * gate / (1 + np.exp(-SLOPE * gate))
+            out = net.linear(f"{own}.down_proj", inner, expert)
             y[token] += share[token, rank][:, None] * out
     return y
-
-
-def _expert(net: Network, path: str, expert: int, x: Array) -> Array:
-    def part(name: str, x: Array) -> Array:
-        matrix = net.weights[f"{path}.{name}_proj.weight"][expert]
-        y: Array = x @ matrix.T + net.weights[f"{path}.{name}_proj.bias"][expert]
-        return y
-
-    gate = np.minimum(part("gate", x), CLAMP)
-    up = np.clip(part("up", x), -CLAMP, CLAMP)
-    return part("down", (up + 1) * gate / (1 + np.exp(-SLOPE * gate)))

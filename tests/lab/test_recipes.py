@@ -389,6 +389,23 @@ CASES = {
 
 
 @needs_gguf
+def test_rows_that_are_not_whole_groups_are_one_sentence(tmp_path):
+    folder = make_checkpoint(tmp_path / "checkpoint", inter=80)
+    with pytest.raises(
+        IgakuError, match=r"down_proj has rows of 80, and MXFP4.* 32 at"
+    ):
+        quantize("gguf-mxfp4", folder, tmp_path / "out")
+
+
+def test_weights_of_another_type_are_one_sentence(tmp_path):
+    folder = make_checkpoint(tmp_path)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"', 1))
+    with pytest.raises(IgakuError, match=r"holds .* as I32: .*float32 or bfloat16"):
+        checkpoints.open_checkpoint(folder)
+
+
+@needs_gguf
 @pytest.mark.parametrize("case", CASES)
 def test_a_checkpoint_that_is_not_whole_is_one_sentence(tmp_path, case):
     folder = make_checkpoint(tmp_path / "checkpoint")
