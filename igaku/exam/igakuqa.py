@@ -131,10 +131,7 @@ def file_sha256(path: Path) -> str:
 
 def known_hashes(year: int) -> dict[str, str]:
     """The sha256 of each released file, as far as shipped or seen at first download."""
-    shipped = _hash_table(RELEASED)
-    if section_file(year, "A") in shipped:
-        return shipped
-    return shipped | _hash_table(_cache() / f"{year}.sha256")
+    return _hash_table(_cache() / f"{year}.sha256") | _hash_table(RELEASED)
 
 
 def fetch_exam(year: int) -> Path:
@@ -202,24 +199,21 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
     for name in bar:
         try:
             store.fetch(name, downloader=pooch.HTTPDownloader(timeout=30))
-        except (OSError, ValueError) as broken:
+        except ValueError as altered:
             bar.close()
-            raise IgakuError(_no_download(store.get_url(name), broken)) from broken
-
-
-def _no_download(url: str, broken: Exception) -> str:
-    """One sentence for a failed download; pooch raises ValueError for a wrong hash."""
-    if not isinstance(broken, OSError):
-        return (
-            f"{url} is not the released file (its sha256 differs): fetch it over "
-            "another network, or set IGAKU_DATA to a folder with IgakuQA's files."
-        )
-    cause = type(broken).__name__
-    return (
-        f"{url} could not be fetched ({cause}): connect to the network and try again, "
-        "or set IGAKU_DATA to a folder with IgakuQA's files, or sit the calibration "
-        "exam (exam: calibration), which needs neither."
-    )
+            raise IgakuError(
+                f"{store.get_url(name)} is not the released file (its sha256 differs): "
+                "fetch it over another network, or set IGAKU_DATA to a folder with "
+                "IgakuQA's files."
+            ) from altered
+        except OSError as broken:
+            bar.close()
+            raise IgakuError(
+                f"{store.get_url(name)} could not be fetched ({type(broken).__name__}):"
+                " connect to the network and try again, or set IGAKU_DATA to a folder "
+                "with IgakuQA's files, or sit the calibration exam (exam: "
+                "calibration), which needs neither."
+            ) from broken
 
 
 def _record(year: int, names: list[str], fresh: Path) -> None:

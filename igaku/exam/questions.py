@@ -69,10 +69,6 @@ class Question:
     accepted: tuple[tuple[str, ...], ...] = ()
     context: str | None = None
 
-    def __post_init__(self) -> None:
-        if not self.accepted:
-            object.__setattr__(self, "accepted", (self.answer,))
-
     @property
     def labels(self) -> tuple[str, ...]:
         """The letters a reply may choose from: usually a–e, in two questions a–h."""
@@ -278,9 +274,11 @@ def _in_language(
 
 def _joined(questions: list[Question], language: str) -> list[Question]:
     """The questions, each follow-up with its case as context."""
-    cases = {q.problem_id: _vignette(q.text, language) for q in questions}
+    heads = {q.problem_id: q.text for q in questions}
     return [
-        q if q.stem in (None, q.problem_id) else replace(q, context=cases[str(q.stem)])
+        q
+        if q.stem in (None, q.problem_id)
+        else replace(q, context=_vignette(heads[str(q.stem)], language))
         for q in questions
     ]
 

@@ -39,11 +39,6 @@ class Checkpoint:
     tensors: dict[str, Encoded]
 
     @property
-    def layers(self) -> int:
-        """How many transformer layers there are."""
-        return int(self.config["num_hidden_layers"])
-
-    @property
     def released(self) -> bool:
         """Whether the experts are already MXFP4."""
         return "model.layers.0.mlp.experts.down_proj_blocks" in self.tensors
@@ -57,40 +52,41 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
         )
 
-    def float32(self, name: str) -> np.ndarray:
-        """A tensor in float32."""
-        return as_float32(self.tensors[name])
+    def expert(self, path: str, suffix: str = "") -> Encoded:
+        """What is stored of the experts' matrix at `path`, (expert, out, …).
 
-    def expert_codes(self, layer: int, part: str) -> mxfp4.Mxfp4:
-        """One of "gate", "up", "down" of a layer's experts in MXFP4, (expert, out, in).
+        Gate is every even row of the interleaved tensor, up every odd one.
+        """
+        stem, _, name = path.rpartition(".")
+        stored = "down_proj" if name == "down_proj" else "gate_up_proj"
+        dtype, data = self.tensors[f"{stem}.{stored}{suffix}"]
+        if not suffix:  # plain weights are (expert, in, out)
+            data = data.swapaxes(1, 2)
+        if name != "down_proj":
+            data = data[:, {"gate_proj": 0, "up_proj": 1}[name] :: 2]
+        return Encoded(dtype, np.ascontiguousarray(data))
+
+    def expert_codes(self, path: str) -> mxfp4.Mxfp4:
+        """The experts' matrix at `path` in MXFP4.
 
         Released codes are passed on untouched; plain weights are coded here, once for
         every recipe, so that "native MXFP4" names the same numbers in each format.
         """
         if not self.released:
-            return mxfp4.encode(self.expert_values(layer, part))
-        stem = _expert_stem(layer, part)
-        blocks, scales = (
-            self.tensors[f"{stem}_{kind}"] for kind in ("blocks", "scales")
-        )
-        return mxfp4.Mxfp4(_part(blocks.data, part, 1), _part(scales.data, part, 1))
+            return mxfp4.encode(self.expert_values(path))
+        blocks, scales = self.expert(path, "_blocks"), self.expert(path, "_scales")
+        return mxfp4.Mxfp4(blocks.data, scales.data)
 
-    def expert_values(self, layer: int, part: str) -> np.ndarray:
+    def expert_values(self, path: str) -> np.ndarray:
         """The same in float32 as the checkpoint has it: plain, or decoded."""
         if self.released:
-            return self.expert_codes(layer, part).decode()
-        plain = _part(self.float32(_expert_stem(layer, part)), part, 2)
-        return np.ascontiguousarray(plain.swapaxes(1, 2))
-
-    def expert_bias(self, layer: int, part: str) -> Encoded:
-        """The bias of one part of a layer's experts, (expert, out), as stored."""
-        dtype, data = self.tensors[f"{_expert_stem(layer, part)}_bias"]
-        return Encoded(dtype, _part(data, part, 1))
+            return self.expert_codes(path).decode()
+        return as_float32(self.expert(path))
 
     def parts(self) -> Iterator[tuple[str, str]]:
         """Every weight matrix, or an expert's three, by module path and component."""
         yield "model.embed_tokens", "embedding"
-        for layer in range(self.layers):
+        for layer in range(self.config["num_hidden_layers"]):
             stem = f"model.layers.{layer}"
             for letter in "qkvo":
                 yield f"{stem}.self_attn.{letter}_proj", "attention"
@@ -114,25 +110,6 @@ class Checkpoint:
         theta = scaling.pop("rope_theta", None) or self.config.get("rope_theta", 150000)
         kind = scaling.get("rope_type") or scaling.get("type", "default")
         return float(theta), None if kind == "default" else scaling
-
-
-def expert_place(path: str) -> tuple[int, str]:
-    """The layer and part of "model.layers.3.mlp.experts.gate_proj": (3, "gate")."""
-    pieces = path.split(".")
-    return int(pieces[2]), pieces[-1].removesuffix("_proj")
-
-
-def _expert_stem(layer: int, part: str) -> str:
-    kind = "down_proj" if part == "down" else "gate_up_proj"
-    return f"model.layers.{layer}.mlp.experts.{kind}"
-
-
-def _part(data: np.ndarray, part: str, axis: int) -> np.ndarray:
-    """Gate is every even row of the interleaved axis, up every odd one."""
-    if part == "down":
-        return np.asarray(data)
-    rows = slice(0 if part == "gate" else 1, None, 2)
-    return np.ascontiguousarray(data[(slice(None),) * axis + (rows,)])
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:
@@ -185,13 +162,13 @@ def _needed(found: Checkpoint) -> Iterator[str]:
             yield f"{path}.weight"
         if component in ("attention", "router"):
             yield f"{path}.bias"
-    for layer in range(found.layers):
+    for layer in range(found.config["num_hidden_layers"]):
         stem = f"model.layers.{layer}"
         yield f"{stem}.input_layernorm.weight"
         yield f"{stem}.post_attention_layernorm.weight"
         yield f"{stem}.self_attn.sinks"
-        for part in ("gate", "down"):
-            expert = _expert_stem(layer, part)
+        for name in ("gate_up_proj", "down_proj"):
+            expert = f"{stem}.mlp.experts.{name}"
             yield f"{expert}_bias"
             codes = [f"{expert}_blocks", f"{expert}_scales"]
             yield from codes if found.released else [expert]

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SLOTS = 8
 
 
 def main() -> None:
-    """Serve a folder by an engine, as `serve.start_server` asks."""
+    """Serve a folder by an engine, as `serve.serving` asks."""
     engine, folder, name, host, port, parent = sys.argv[1:]
     _end_with(int(parent))
     run = run_mlx if engine == MLX else run_llama_cpp
@@ -53,22 +54,11 @@ def run_mlx(folder: Path, name: str, host: str, port: int) -> None:
     # transformers would load torch where it is installed, for three seconds and for
     # nothing: only the tokenizer is wanted.
     sys.modules["torch"] = None  # type: ignore[assignment]
-    from mlx_lm import server
-
-    _name_model(server, folder, name)
-    sys.argv = ["mlx_lm.server", "--model", str(folder), "--host", host]
-    sys.argv += ["--port", str(port), "--log-level", "WARNING"]
-    sys.argv += ["--decode-concurrency", str(SLOTS), "--prompt-concurrency", str(SLOTS)]
-    server.main()
-
-
-def _name_model(server: Any, folder: Path, name: str) -> None:
-    """Have the server know its one model as `name`, and refuse every other.
-
-    By itself it echoes any name it is asked for, after trying to download it.
-    """
+    server: Any = import_module("mlx_lm.server")
 
     class Provider(server.ModelProvider):
+        """Knows one model. mlx_lm echoes any name, after trying to download it."""
+
         def load(self, model: str, *_: Any) -> Any:
             if model not in (name, "default_model"):
                 raise ValueError(
@@ -87,6 +77,10 @@ def _name_model(server: Any, folder: Path, name: str) -> None:
 
     server.ModelProvider = Provider
     server.APIHandler.handle_models_request = list_models
+    sys.argv = ["mlx_lm.server", "--model", str(folder), "--host", host]
+    sys.argv += ["--port", str(port), "--log-level", "WARNING"]
+    sys.argv += ["--decode-concurrency", str(SLOTS), "--prompt-concurrency", str(SLOTS)]
+    server.main()
 
 
 def run_llama_cpp(folder: Path, name: str, host: str, port: int) -> None:

@@ -9,20 +9,20 @@ from importlib.util import find_spec
 
 from igaku.lab.recipes import LLAMA_CPP, MLX, find_recipe
 
-SERVERS = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
-WRITERS = {MLX: ("mlx.core",), LLAMA_CPP: ("gguf",)}
+# To write a folder and to serve it.
+PACKAGES = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
 # Importing these takes seconds, or brings nothing that looking for them does not.
 ONLY_LOOKED_FOR = ("mlx_lm", "gguf")
 
 
 def missing_engine(slug: str) -> str | None:
     """Why an embedded model cannot be served on this machine; None where it can."""
-    return _missing(SERVERS[find_recipe(slug).engine])
+    return _missing(PACKAGES[find_recipe(slug).engine])
 
 
 def missing_writer(engine: str) -> str | None:
     """Why an engine's folders cannot be written here; None where they can."""
-    return _missing(WRITERS[engine])
+    return _missing(PACKAGES[engine][:1])
 
 
 def _missing(names: tuple[str, ...]) -> str | None:

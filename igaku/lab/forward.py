@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import Checkpoint, expert_place
+from igaku.lab.checkpoint import Checkpoint
 from igaku.lab.tensorfile import as_float32
 
 CLAMP, SLOPE = 7.0, 1.702  # of gpt-oss's SwiGLU
@@ -51,13 +51,6 @@ class Generated(NamedTuple):
     stopped: bool
 
 
-class Cache(NamedTuple):
-    """Keys and values of every layer, (layer, row, head, position, width)."""
-
-    keys: Array
-    values: Array
-
-
 def network(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> Network:
     """A network of a checkpoint's sizes with the given weights."""
     theta, scaling = checkpoint.rope()
@@ -71,14 +64,14 @@ def network(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> Network:
 
 def plain_weights(checkpoint: Checkpoint) -> dict[str, Array]:
     """A checkpoint's weights in float32 by MLX's names, experts (expert, out, in)."""
-    weights = {name: checkpoint.float32(name) for name in checkpoint.plain_tensors()}
+    stored = checkpoint.tensors
+    weights = {n: as_float32(stored[n]) for n in checkpoint.plain_tensors()}
     for path, component in checkpoint.parts():
-        if component != "experts":
-            weights[f"{path}.weight"] = checkpoint.float32(f"{path}.weight")
-            continue
-        layer, part = expert_place(path)
-        weights[f"{path}.weight"] = checkpoint.expert_values(layer, part)
-        weights[f"{path}.bias"] = as_float32(checkpoint.expert_bias(layer, part))
+        if component == "experts":
+            weights[f"{path}.weight"] = checkpoint.expert_values(path)
+            weights[f"{path}.bias"] = as_float32(checkpoint.expert(path, "_bias"))
+        else:
+            weights[f"{path}.weight"] = as_float32(stored[f"{path}.weight"])
     return weights
 
 
@@ -98,19 +91,9 @@ def generate(
     stop: Collection[int],
 ) -> list[Generated]:
     """The greedy reply to each prompt."""
-    replies: list[Generated] = []
-    for first in range(0, len(prompts), ROWS):
-        batch = prompts[first : first + ROWS]
-        replies += _generate_batch(net, batch, max_tokens, stop)
-    return replies
-
-
-def _generate_batch(
-    net: Network,
-    prompts: Sequence[Sequence[int]],
-    max_tokens: int,
-    stop: Collection[int],
-) -> list[Generated]:
+    if len(prompts) > ROWS:
+        few = generate(net, prompts[:ROWS], max_tokens, stop)
+        return few + generate(net, prompts[ROWS:], max_tokens, stop)
     longest = max(map(len, prompts)) + max_tokens
     cache = _empty_cache(net, len(prompts), longest)
     alive = np.arange(len(prompts))
@@ -126,7 +109,7 @@ def _generate_batch(
         kept = ~np.isin(last, list(stop))
         if not kept.all():
             alive, last, place = alive[kept], last[kept], place[kept]
-            cache = Cache(cache.keys[:, kept], cache.values[:, kept])
+            cache = cache[:, :, kept]
         if not len(alive) or step + 1 == max_tokens:
             break
         last = _next(net, _forward(net, last[:, None], place, cache)[:, 0])
@@ -134,7 +117,7 @@ def _generate_batch(
     return replies
 
 
-def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Cache) -> Array:
+def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Array) -> Array:
     """Read the prompts, a few rows at a time; the first token of each reply."""
     first = []
     for row in range(0, len(prompts), PREFILL_ROWS):
@@ -144,7 +127,7 @@ def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Cache) -> Ar
             ids[n, : len(prompt)] = prompt
         # What a shorter row leaves in the cache behind its end is overwritten by its
         # reply before any position may look there.
-        part = Cache(*(half[:, row : row + len(some)] for half in cache))
+        part = cache[:, :, row : row + len(some)]
         hidden = _forward(net, ids, np.zeros(len(some), dtype=int), part)
         ends = [len(prompt) - 1 for prompt in some]
         first.append(_next(net, hidden[np.arange(len(some)), ends]))
@@ -156,14 +139,14 @@ def _next(net: Network, hidden: Array) -> Array:
     return best
 
 
-def _empty_cache(net: Network, rows: int, length: int) -> Cache:
+def _empty_cache(net: Network, rows: int, length: int) -> Array:
+    """Room for keys and values: (two, layer, row, head, position, width)."""
     c = net.config
     layers, heads = c["num_hidden_layers"], c["num_key_value_heads"]
-    shape = (layers, rows, heads, length, c["head_dim"])
-    return Cache(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    return np.zeros((2, layers, rows, heads, length, c["head_dim"]), np.float32)
 
 
-def _forward(net: Network, ids: Array, start: Array, cache: Cache) -> Array:
+def _forward(net: Network, ids: Array, start: Array, cache: Array) -> Array:
     """Last hidden states of `ids` (row, time), row r beginning at position start[r]."""
     x = net.weights["model.embed_tokens.weight"][ids]
     where = start[:, None] + np.arange(ids.shape[1])
@@ -171,15 +154,14 @@ def _forward(net: Network, ids: Array, start: Array, cache: Cache) -> Array:
         stem = f"model.layers.{layer}"
         window = net.config["sliding_window"] if kind.startswith("sliding") else None
         y = net.norm(f"{stem}.input_layernorm", x)
-        own = Cache(cache.keys[layer], cache.values[layer])
-        x = x + _attention(net, f"{stem}.self_attn", y, where, own, window)
+        x = x + _attention(net, f"{stem}.self_attn", y, where, cache[:, layer], window)
         y = net.norm(f"{stem}.post_attention_layernorm", x).reshape(-1, x.shape[-1])
         x = x + _mixture(net, f"{stem}.mlp", y).reshape(x.shape)
     return net.norm("model.norm", x)
 
 
 def _attention(
-    net: Network, path: str, x: Array, where: Array, cache: Cache, window: int | None
+    net: Network, path: str, x: Array, where: Array, cache: Array, window: int | None
 ) -> Array:
     """Grouped-query attention over the cache, with a learned sink per head."""
     rows, time, _ = x.shape
@@ -189,13 +171,14 @@ def _attention(
         whole = net.linear(f"{path}.{letter}_proj", x)
         return whole.reshape(rows, time, -1, width).swapaxes(1, 2)
 
+    keys, values = cache
     place = (np.arange(rows)[:, None], slice(None), where)
-    cache.keys[place] = _rotate(net, split("k"), where).swapaxes(1, 2)
-    cache.values[place] = split("v").swapaxes(1, 2)
+    keys[place] = _rotate(net, split("k"), where).swapaxes(1, 2)
+    values[place] = split("v").swapaxes(1, 2)
     seen = slice(0, int(where.max()) + 1)
     q = _rotate(net, split("q"), where) * np.float32(width**-0.5)
     q = q.reshape(rows, heads, -1, width)  # query heads of a group beside each other
-    scores = (q @ cache.keys[:, :, seen].swapaxes(-1, -2)).reshape(
+    scores = (q @ keys[:, :, seen].swapaxes(-1, -2)).reshape(
         rows, heads, -1, time, seen.stop
     )
     back = where[:, :, None] - np.arange(seen.stop)
@@ -207,7 +190,7 @@ def _attention(
     raised = np.exp(scores - peak)
     weights = raised / (raised.sum(axis=-1, keepdims=True) + np.exp(sinks - peak))
     weights = weights.reshape(rows, heads, -1, seen.stop)
-    y = (weights @ cache.values[:, :, seen]).reshape(rows, -1, time, width)
+    y = (weights @ values[:, :, seen]).reshape(rows, -1, time, width)
     return net.linear(f"{path}.o_proj", y.swapaxes(1, 2).reshape(rows, time, -1))
 
 

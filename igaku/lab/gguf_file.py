@@ -82,7 +82,7 @@ def write_gguf(checkpoint: Checkpoint, path: Path, name: str) -> int:
 
 def _plan(checkpoint: Checkpoint) -> Iterator[Planned]:
     yield _matrix(checkpoint, "model.embed_tokens.weight", "token_embd.weight", "Q8_0")
-    for layer in range(checkpoint.layers):
+    for layer in range(checkpoint.config["num_hidden_layers"]):
         for name, target, kind in LAYER:
             source = f"model.layers.{layer}.{name}"
             yield _matrix(checkpoint, source, f"blk.{layer}.{target}", kind)
@@ -96,7 +96,7 @@ def _matrix(checkpoint: Checkpoint, source: str, target: str, kind: str) -> Plan
     import gguf
 
     def data() -> np.ndarray:
-        values = checkpoint.float32(source)
+        values = as_float32(checkpoint.tensors[source])
         coded: np.ndarray = gguf.quantize(values, gguf.GGMLQuantizationType[kind])
         return coded
 
@@ -104,13 +104,14 @@ def _matrix(checkpoint: Checkpoint, source: str, target: str, kind: str) -> Plan
 
 
 def _experts(checkpoint: Checkpoint, layer: int, part: str) -> Iterator[Planned]:
-    bias = checkpoint.expert_bias(layer, part)
+    path = f"model.layers.{layer}.mlp.experts.{part}_proj"
+    bias = checkpoint.expert(path, "_bias")
     inner = "intermediate_size" if part == "down" else "hidden_size"
     target = f"blk.{layer}.ffn_{part}_exps"
 
     def data() -> np.ndarray:
         """The same codes as ggml has them: scale, then value j beside value j + 16."""
-        coded = checkpoint.expert_codes(layer, part)
+        coded = checkpoint.expert_codes(path)
         code = mxfp4.codes(coded.blocks)
         pairs = code[..., :16] | (code[..., 16:] << 4)
         whole = np.concatenate([coded.scales[..., None], pairs], axis=-1)
@@ -129,7 +130,7 @@ def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
     writer.add_name(name)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_MXFP4_MOE)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_block_count(checkpoint.layers)
+    writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, expert_place
+from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint
 from igaku.lab.recipes import Coding
 from igaku.lab.tensorfile import Encoded, as_float32, write_tensors
 
@@ -50,22 +50,20 @@ def _tensors(checkpoint: Checkpoint, codings: Codings) -> Iterator[tuple[str, En
         elif coding is None:
             yield plain(f"{path}.weight")
         else:
-            values = checkpoint.float32(f"{path}.weight")
+            values = as_float32(checkpoint.tensors[f"{path}.weight"])
             yield from _coded(path, values, coding, checkpoint)
 
 
 def _experts(
     checkpoint: Checkpoint, path: str, coding: Coding | None
 ) -> Iterator[tuple[str, Encoded]]:
-    layer, kind = expert_place(path)
-    bias = checkpoint.expert_bias(layer, kind)
+    bias = checkpoint.expert(path, "_bias")
     if coding is None:
         yield f"{path}.bias", Encoded("F32", as_float32(bias))
-        values = checkpoint.expert_values(layer, kind)
-        yield f"{path}.weight", Encoded("F32", values)
+        yield f"{path}.weight", Encoded("F32", checkpoint.expert_values(path))
         return
     yield f"{path}.bias", bias
-    codes = checkpoint.expert_codes(layer, kind)
+    codes = checkpoint.expert_codes(path)
     if coding.mode == "mxfp4":
         # The released bytes as they are, eight codes to a word.
         words = codes.blocks.reshape(*codes.scales.shape[:-1], -1)

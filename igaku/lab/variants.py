@@ -1,8 +1,4 @@
-"""Variants: folders of a checkpoint under a recipe, as its engine loads them.
-
-`quantize` writes one of any checkpoint folder; `variant` keeps the embedded model's,
-built when first asked for.
-"""
+"""Variants: folders of a checkpoint under a recipe, as its engine loads them."""
 
 from __future__ import annotations
 
@@ -19,12 +15,11 @@ from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint
 from igaku.lab.engines import missing_writer
 from igaku.lab.gguf_file import FILE_NAME, write_gguf
 from igaku.lab.mlx_folder import write_mlx
-from igaku.lab.recipes import LLAMA_CPP, MLX, Recipe, find_recipe
+from igaku.lab.recipes import MLX, Recipe, find_recipe
 from igaku.paths import cache_dir
 
 EMBEDDED = Path(__file__).parent / "weights"
 CARD = "recipe.json"
-TOOLS = {MLX: "mlx", LLAMA_CPP: "gguf"}  # whose version an engine's bytes depend on
 FORMAT = 1  # raised when a writer changes, so that no cached variant outlives it
 
 
@@ -89,14 +84,15 @@ def _key(recipe: Recipe, source: Checkpoint) -> str:
     return digest.hexdigest()
 
 
+def _made_with(recipe: Recipe) -> dict[str, str]:
+    """The version of the package that the engine's bytes depend on."""
+    tool = "mlx" if recipe.engine == MLX else "gguf"
+    return {tool: version(tool)}
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _made_with(recipe: Recipe) -> dict[str, str]:
-    tool = TOOLS[recipe.engine]
-    return {tool: version(tool)}
 
 
 def _is_whole(folder: Path, key: str) -> bool:
