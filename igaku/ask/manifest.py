@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
-from igaku.ask.folder import Manifest, Row, now, read_manifest, write_manifest
+from igaku.ask.folder import Manifest, Row, now, read_manifest
 from igaku.ask.plan import Item, Plan
 from igaku.errors import IgakuError, WrongModel
 from igaku.params.settings import Role, Settings, of_role
@@ -21,14 +21,10 @@ from igaku.server.identity import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-# Their names before, until all who call them have moved.
-read, write = read_manifest, write_manifest
-
 FORMAT = 1
 SIDES = ("card", "server")
 
 KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
-CONDITION = KEPT  # its name before, until all who read it have moved
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",

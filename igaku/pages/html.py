@@ -296,8 +296,8 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
         "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
     )
     words = {
-        "igaku_code": say("page_code", lang),
-        "igaku_alt": say("page_figure", lang),
+        f"igaku_{name}": say(f"page_{name}", lang)
+        for name in ("code", "figure", "more")
     }
     with warnings.catch_warnings():
         # A figure of matplotlib's carries no text; its caption is the cell's reading.

@@ -320,18 +320,7 @@ def _assigned(cell: str) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-# --- the card as the seed prints it ---------------------------------------------------
-
-# As it was, for the pages that still print it so.
-ROWS = tuple(
-    (key, word("card_row", key, "ja"), word("card_row", key, "en")) for key in PRINTED
-)
-
-
-def card_rows(card: Mapping[str, Any], language: str = "ja") -> list[tuple[str, str]]:
-    """A card as pairs of a heading and a value."""
-    shown = card_frame(card, language)
-    return list(zip(shown["what"], shown["value"], strict=True))
+# --- as frames ------------------------------------------------------------------------
 
 
 def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:

@@ -132,6 +132,22 @@ def test_code_is_folded_and_not_left_out(tmp_path):
     assert not Elements(page).of("details")[0].get("open")
 
 
+def test_a_table_that_its_cell_folds_is_behind_a_click(tmp_path):
+    cell = displayed("<table><tr><td>26 settings</table>")
+    cell.metadata["tags"] = ["fold"]
+    page = rendered(tmp_path / "run.ipynb", cell, displayed("<p>in view</p>"))
+    inside = page.partition('<details class="more">')[2].partition("</details>")[0]
+    assert "26 settings" in inside and "in view" not in inside
+
+
+def test_two_frames_of_the_same_columns_are_two_tables_of_a_page(tmp_path):
+    told = displayed(igaku.printed(pd.DataFrame({"right": [1]})).to_html())
+    again = displayed(told.outputs[0]["data"]["text/html"])
+    page = Elements(rendered(tmp_path / "run.ipynb", told, again))
+    ids = [given["id"] for given in page.of("table")]
+    assert len(set(ids)) == 2
+
+
 def test_the_language_is_that_of_the_parameters_where_papermill_says_none(tmp_path):
     cell = new_code_cell(
         'lang = "ja"  # of this page', metadata={"tags": ["parameters"]}
