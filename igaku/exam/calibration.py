@@ -97,23 +97,15 @@ def reasoning(problem: Problem, effort: str) -> str:
     >>> reasoning(p, "medium")
     '27a58b35c86d14e;1:14e;27a58b35c86d;2:27a'
     """
-    ranked = [
-        (f"{rank}:{_entry(problem, i)}", i) for rank, i in enumerate(problem.ranking, 1)
-    ]
-    if effort == "low":
-        return ";".join(step for step, _ in ranked)
-    left = list(range(len(problem.values)))
+    # The value before its letter: what is found first is written first.
+    left = {i: f"{value}{LETTERS[i]}" for i, value in enumerate(problem.values)}
     parts = []
-    for step, i in ranked:
-        parts += ["".join(_entry(problem, j) for j in left), step]
-        left.remove(i)
+    for rank, i in enumerate(problem.ranking, 1):
+        if effort != "low":
+            parts.append("".join(left.values()))
+        parts.append(f"{rank}:{left.pop(i)}")
     once = ";".join(parts)
     return f"{once}#{once}" if effort == "high" else once
-
-
-def _entry(problem: Problem, i: int) -> str:
-    """The value before its letter: what is found first is written first."""
-    return f"{problem.values[i]}{LETTERS[i]}"
 
 
 def single_row(problem: Problem) -> Row:

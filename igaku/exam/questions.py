@@ -28,7 +28,6 @@ from igaku.exam.igakuqa import (
 Row = dict[str, Any]
 
 CALIBRATION = "calibration"
-
 HEAD = "次の文を読み"
 # Exams 112 and 113 print which questions a case is for: 「51〜53の問いに答えよ」. Later
 # ones say 「以下の問い」; there, cases have two questions in B and E, three in C and F.
@@ -310,11 +309,10 @@ def _checked_sections(sections: Iterable[str]) -> list[str]:
     return [section for section in SECTIONS if section in asked]
 
 
-def _check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
-    options = list(allowed)
-    if value not in options or isinstance(value, bool):
+def _check_one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed or isinstance(value, bool):
         raise IgakuError(
-            f"{name} is {value!r}: give one of {', '.join(map(repr, options))}."
+            f"{name} is {value!r}: give one of {', '.join(map(repr, allowed))}."
         )
 
 

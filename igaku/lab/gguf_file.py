@@ -159,8 +159,16 @@ def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
 def _add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
     """The vocabulary, merges and chat template, under the names llama.cpp knows."""
     folder = checkpoint.folder
-    tokenizer = _json(folder / "tokenizer.json")
-    about = _json(folder / "tokenizer_config.json")
+    try:
+        tokenizer, about = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("tokenizer.json", "tokenizer_config.json")
+        )
+    except (OSError, ValueError) as broken:
+        raise IgakuError(
+            f"{folder} has no readable tokenizer.json with its tokenizer_config.json: "
+            f"fetch the folder again."
+        ) from broken
     tokens, types = _vocabulary(tokenizer, checkpoint.config["vocab_size"])
     merges = tokenizer["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
@@ -219,13 +227,3 @@ def _splitter(tokenizer: dict[str, Any], folder: Path) -> str:
         f"{folder}'s tokenizer splits text in a way llama.cpp has no name for: use the "
         f"tokenizer of the release, or of the embedded model."
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as broken:
-        raise IgakuError(
-            f"{path} is missing or unreadable: fetch the folder again."
-        ) from broken
-    return body

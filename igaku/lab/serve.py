@@ -74,39 +74,29 @@ def serving(
         raise IgakuError(f"{slug} cannot be served here: {reason}.")
     folder = quantize(slug, checkpoint)
     port = _free_port(port)
-    descriptor, log = tempfile.mkstemp(prefix="igaku-lab-", suffix=".log")
     arguments = [engine, str(folder), slug, HOST, str(port), str(os.getpid())]
-    with os.fdopen(descriptor, "wb") as out:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory(prefix="igaku-lab-") as place,
+        (Path(place) / "log").open("wb") as log,
+        subprocess.Popen(
             [sys.executable, "-P", "-m", "igaku.lab.engine", *arguments],
             stdin=subprocess.PIPE,  # its end tells the child that this process is gone
-            stdout=out,
+            stdout=log,
             stderr=subprocess.STDOUT,
             env=_environment(),
             start_new_session=True,  # an interrupt is for this process to handle
-        )
-    url = f"http://{HOST}:{port}/v1"
-    server = Server(url, slug, folder, process.pid, port, Path(log), process)
-    try:
-        _await_ready(server)
-        yield server
-    finally:
-        _stop(server)
-
-
-def _stop(server: Server) -> None:
-    """End a server and wait until it has gone."""
-    process = server.process
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    finally:
-        if process.stdin:
-            process.stdin.close()
-    server.log.unlink(missing_ok=True)
+        ) as process,
+    ):
+        url = f"http://{HOST}:{port}/v1"
+        server = Server(url, slug, folder, process.pid, port, Path(log.name), process)
+        try:
+            _await_ready(server)
+            yield server
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            process.kill()
 
 
 def _environment() -> dict[str, str]:
