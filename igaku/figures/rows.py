@@ -46,8 +46,9 @@ def figure(draw: Draw) -> Any:
                 above(ax, 1, told, ha="right", xycoords="axes fraction")
         families = [*mpl.rcParams["font.family"]]
         families += [name for name in style.fonts(lang) if name not in families]
-        for text in ax.findobj(Text):
-            text.set_fontfamily(families)
+        for text in ax.findobj(Text):  # each family is looked up for every text
+            few = 1 if text.get_text().isascii() else len(families)
+            text.set_fontfamily(families[:few])
         return ax
 
     return drawn

@@ -38,8 +38,14 @@ def use(lang: str = "en") -> None:
     `seaborn.set_theme` forgets the font; call this in its place, or after it.
     """
     import matplotlib as mpl
+    from IPython.core.getipython import get_ipython
+    from matplotlib_inline.config import InlineBackend
 
     mpl.rcParams.update(_theme(lang, is_dark=False, width=WIDE))
+    mpl.rcParams["figure.constrained_layout.use"] = True
+    # That leaves nothing outside a figure; to look for it would draw all once more.
+    whole = {"bbox_inches": None}
+    InlineBackend.instance(parent=get_ipython()).print_figure_kwargs = whole
 
 
 @contextmanager
@@ -160,6 +166,7 @@ def _theme(lang: str, is_dark: bool, width: float) -> Any:
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlelocation": "left",
+            "axes.titley": 1.0,  # else every draw looks for what it may stand on
             "axes.unicode_minus": True,
             "figure.dpi": 100,
             "figure.figsize": (width, 0.55 * width),

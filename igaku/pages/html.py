@@ -297,7 +297,8 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     template = (TEMPLATES / "notebook.html.j2").read_text("utf-8")
     exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    exporter.register_filter("highlight_code", Highlight2HTML(pygments_lexer="ipython3"))
+    coloured = Highlight2HTML(pygments_lexer="ipython3")
+    exporter.register_filter("highlight_code", coloured)
     exporter.register_filter("without_bars", lambda text: FULL_BAR.sub("", text))
     tables = count(1)  # two frames of the same columns have the same id
     exporter.register_filter(

@@ -252,7 +252,7 @@ def strata(source: Source = None) -> pd.DataFrame:
     """
     from igaku.study.levels import strata_frame
 
-    return strata_frame(study_in(source))
+    return study_in(source).once(strata_frame).copy()
 
 
 def official(source: Source = None) -> pd.DataFrame:
