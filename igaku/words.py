@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.errors import IgakuError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     import pandas as pd
     from pandas.io.formats.style import Styler
@@ -74,12 +74,12 @@ def is_missing(value: object) -> bool:
 
 
 def labelled(label: str, identity: str) -> str:
-    """A run's label with the mark of what is known of its weights, if it needs one.
+    r"""A run's label with the mark of what is known of its weights, if it needs one.
 
     >>> labelled("openai @8bit", "unverified")
-    'openai @8bit †'
+    'openai @8bit\xa0†'
     """
-    return f"{label} {MARKS[identity]}" if identity in MARKS else label
+    return f"{label}\u00a0{MARKS[identity]}" if identity in MARKS else label
 
 
 # --- frames ---------------------------------------------------------------------------
@@ -92,45 +92,43 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     are in the unit that their column has there (a fraction as percent, a difference in
     points, a p-value to three places), and every text is escaped.
     """
-    import pandas as pd
+    from pandas.api.types import is_integer_dtype
     from pandas.io.formats.style import Styler
 
-    known, shown = _words(), frame.copy()
-    for name in shown.columns:
-        if words := known["values"].get(name):
-            shown[name] = [_word(words, value, lang) for value in shown[name]]
-    # Styler escapes neither what a formatter makes of a value nor the names of an
-    # index: so all of it is escaped here.
-    shown.index = shown.index.set_names(_named(shown.index, lang))
-    shown.columns = shown.columns.set_names(_named(shown.columns, lang))
-    uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
-    style = Styler(shown, uuid=uuid, cell_ids=False)
-    for name in shown.columns:
-        told = partial(_escaped, kind=unit_of(name, shown.columns))
-        style = style.format(told, subset=[name])
-    # An index of values, as groupby and unstack make it, is told as they are.
-    for level, kind in enumerate(frame.index.names):
-        told = partial(_named_value, kind=kind, lang=lang)
-        style = style.format_index(told, axis=0, level=level)
-    told = partial(_head, kind=frame.columns.name, lang=lang)
-    style = style.format_index(told, axis=1)
-    if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
-        style = style.hide(axis="index")
+    class Printed(Styler):
+        def _repr_html_(self) -> str | None:
+            """HTML of few lines: of a notebook's file every line is a text apart."""
+            told = super()._repr_html_()
+            return told and re.sub(r">\s+<", "><", told)
+
+    index, columns = frame.index, frame.columns
+    shown = frame.set_axis(index.set_names(_escaped_names(index, lang)))
+    shown = shown.set_axis(columns.set_names(_escaped_names(columns, lang)), axis=1)
+    uuid = hashlib.sha256(repr(list(columns)).encode()).hexdigest()[:8]
+    style = Printed(shown, uuid=uuid, cell_ids=False)
+    # Styler escapes neither what a formatter gives nor names: so it is done here.
+    told = partial(_escaped, columns=columns, lang=lang)
+    style.format({name: partial(told, name=name) for name in columns})
+    style.format_index(partial(_head, kind=columns.name, lang=lang), axis=1)
+    for level, kind in enumerate(index.names):
+        style.format_index(partial(told, name=kind), axis=0, level=level)
+    if index.name is None and is_integer_dtype(index):
+        style.hide(axis="index")
     if frame.empty:
-        style = style.set_caption(html.escape(say("frame_of_nothing", lang)))
-    style = style.set_table_styles(_rules(shown))
+        style.set_caption(html.escape(say("frame_of_nothing", lang)))
+    style.set_table_styles(list(_rules(frame)))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
 
 
-def _rules(shown: pd.DataFrame) -> list[Any]:
+def _rules(frame: pd.DataFrame) -> Iterator[Any]:
     """Words to the left; numbers and words of the record in one line."""
     known = {*_words()["values"], *_words()["formats"]}
-    left = [i for i in range(shown.shape[1]) if holds_words(shown.iloc[:, i])]
-    whole = [i for i, name in enumerate(shown.columns) if name in known]
-    rules = [(f".col{i}", "text-align: left") for i in left]
-    rules += [(f"td.col{i}", "white-space: nowrap") for i in whole]
-    return [{"selector": selector, "props": props} for selector, props in rules]
+    left = [f".col{i}" for i in range(frame.shape[1]) if holds_words(frame.iloc[:, i])]
+    whole = [f".col{i}" for i, name in enumerate(frame) if name in known]
+    for places, look in ((left, "text-align: left"), (whole, "white-space: nowrap")):
+        if places:
+            yield {"selector": f":is({', '.join(places)})", "props": look}
 
 
 def holds_words(column: pd.Series) -> bool:
@@ -143,25 +141,28 @@ def holds_words(column: pd.Series) -> bool:
     return not all(map(_NUMBERS.fullmatch, told))
 
 
-def _escaped(value: object, kind: str | None = None) -> str:
-    return html.escape(formatted(value, kind))
+def cell(value: object, name: object, columns: Any, lang: str) -> str:
+    """A value of the column `name` in a language: its word, or a number in its unit."""
+    words = _words()["values"].get(name)
+    if words and not is_missing(value):
+        value = _of(words.get(value, value), lang)
+    return formatted(value, unit_of(name, columns))
 
 
-def _named(axis: pd.Index, lang: str) -> list[str | None]:
-    return [None if name is None else _heads(name, lang) for name in axis.names]
+def _escaped(value: object, name: object, columns: Any, lang: str) -> str:
+    return html.escape(cell(value, name, columns, lang))
 
 
-def _named_value(value: object, kind: object, lang: str) -> str:
-    return _escaped(_word(_words()["values"].get(kind, {}), value, lang))
+def _escaped_names(axis: pd.Index, lang: str) -> list[str | None]:
+    named = (None if name is None else heading(name, lang) for name in axis.names)
+    return [name and html.escape(plain(name)) for name in named]
 
 
 def _head(name: object, kind: object, lang: str) -> str:
-    is_value = name in _words()["values"].get(kind, {})
-    return _named_value(name, kind, lang) if is_value else _heads(name, lang)
-
-
-def _heads(name: object, lang: str) -> str:
-    return _escaped(heading(name, lang))
+    """A column's heading, or the word of the value that it is of."""
+    known = _words()["values"].get(kind, {})
+    told = cell(name, kind, (), lang) if name in known else heading(name, lang)
+    return html.escape(plain(told))
 
 
 def unit_of(name: Any, columns: Any) -> str | None:
@@ -181,7 +182,8 @@ def heading(name: object, lang: str) -> str:
 
 def word(kind: str, value: object, lang: str) -> str:
     """A word of the record in a language: `word("outcome", "empty", "en")`."""
-    return str(_word(_words()["values"].get(kind, {}), value, lang))
+    known = _words()["values"].get(kind, {})
+    return str(value if is_missing(value) else _of(known.get(value, value), lang))
 
 
 def formatted(value: Any, kind: str | None = None) -> str:
@@ -198,7 +200,13 @@ def formatted(value: Any, kind: str | None = None) -> str:
         return plain(value)
     if kind == "share" and isinstance(value, Integral):
         kind = "whole"  # a count in a column that elsewhere is a share of them
-    return _FORMATS[kind](value).replace("-", "−")
+    return _number(value, kind)
+
+
+def _number(value: Any, kind: str) -> str:
+    """A number of a kind, with a minus in place of a hyphen and none before zero."""
+    told = _FORMATS[kind](value)
+    return told.replace("-", "−") if re.search("[1-9]", told) else told.strip("+-")
 
 
 def p_of(pvalue: float) -> str:
@@ -213,7 +221,7 @@ def p_of(pvalue: float) -> str:
 _NUMBERS = re.compile(r"[\d\s.,:%/()<>=≤≥~+−–…-]+")  # "286/400", "60+", "−4.3 … +3.3"
 _FORMATS = {
     "share": lambda value: f"{value:.1%}",
-    "points": lambda value: f"{100 * value:+.1f}" if round(1000 * value) else "0.0",
+    "points": lambda value: f"{100 * value:+.1f}",
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
     "one": lambda value: f"{value:,.1f}",
@@ -272,11 +280,9 @@ def _sentences(lang: str) -> Any:
     made.globals["blocks"] = blocks
     made.globals |= {"LEVEL": LEVEL, "ONE_SIDED": ONE_SIDED, "PASS_MARK": PASS_MARK}
     made.tests["missing"] = is_missing
-    made.filters |= {
-        "share": _FORMATS["share"], "points": lambda v: formatted(v, "points"),
-        "p": p_of, "n": _FORMATS["whole"],
-        "size": lambda v: f"{abs(100 * v):.1f}",
-    }  # fmt: skip
+    kinds = {"share": "share", "points": "points", "n": "whole"}
+    made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
+    made.filters |= {"p": p_of, "size": lambda value: f"{abs(100 * value):.1f}"}
     return made
 
 
@@ -285,10 +291,6 @@ def _read(path: Path) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(path.read_text("utf-8"), loader) or {}
-
-
-def _word(words: Mapping[Any, Any], value: Any, lang: str) -> Any:
-    return value if is_missing(value) else _of(words.get(value, value), lang)
 
 
 def _of(told: Any, lang: str) -> Any:

@@ -68,7 +68,7 @@ def _cell(lanes: rows.Lanes, x: int, y: int, text: str, share: float | None) -> 
     )
     lanes.ax.text(
         x + 0.5, top + tall / 2, text, ha="center", va="center", color=colour,
-        fontsize=style.small(), linespacing=1.05,
+        fontsize=style.small(), linespacing=1.05, in_layout=False,
     )  # fmt: skip
 
 

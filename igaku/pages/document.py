@@ -284,11 +284,11 @@ def _png(ax: Any) -> bytes:
 
     import matplotlib.pyplot as plt
 
-    png, figure = io.BytesIO(), ax.figure
-    # A layout engine would draw everything once to measure, and again to print.
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine(None)
-    figure.savefig(png, format="png", dpi=DPI)
+    from igaku.figures import style
+
+    png = io.BytesIO()
+    style.arrange(ax.figure)
+    ax.figure.savefig(png, format="png", dpi=DPI)
     plt.close(ax.figure)
     return png.getvalue()
 

@@ -23,14 +23,13 @@ from igaku.ask.folder import MANIFEST, replace
 from igaku.errors import IgakuError
 from igaku.words import (
     LANGUAGES,
+    cell,
     checked,
     formatted,
     heading,
     holds_words,
-    is_missing,
     plain,
     say,
-    unit_of,
     word,
 )
 
@@ -233,24 +232,13 @@ def tabled(frame: pd.DataFrame, lang: str) -> Table:
     columns = list(frame.columns)
     rows = [
         [
-            _cell(name, value, columns, lang)
+            value if hasattr(value, "__html__") else cell(value, name, columns, lang)
             for name, value in zip(columns, row, strict=True)
         ]
         for row in frame.itertuples(index=False)
     ]
     words = [i for i in range(len(columns)) if holds_words(frame.iloc[:, i])]
     return Table([heading(name, lang) for name in columns], rows, frozenset(words))
-
-
-def _cell(name: str, value: Any, columns: list[str], lang: str) -> Any:
-    if hasattr(value, "__html__"):
-        return value
-    told = (
-        value
-        if is_missing(value) or isinstance(value, tuple)
-        else word(name, value, lang)
-    )
-    return formatted(value if told == str(value) else told, unit_of(name, columns))
 
 
 # --- one notebook ---------------------------------------------------------------------
