@@ -203,9 +203,8 @@ def test_the_model_is_verified_as_the_page_says(examples, tmp_path, monkeypatch)
     file.write_text(examples["model"], encoding="utf-8")
     with serving("lab-gguf-mxfp4") as server:
         found = checked(model="tiny-gguf", base_url=server.base_url, limit=5)
-        weights = dict(found.rows())["weights"]
         page = " ".join(ADDING.read_text(encoding="utf-8").split())
-        assert f"*{weights}*" in page
+        assert f"*{found['weights']}*" in page and f"*{found['told_by']}*" in page
         other = re.sub(r"(_bytes: )\d+", r"\g<1>999999", examples["model"])
         file.write_text(other, encoding="utf-8")
         with pytest.raises(WrongModel, match="size"):
@@ -264,10 +263,10 @@ def test_mlx_lm_answers_to_default_model_and_proves_nothing(mlx_lm):
         model="default_model", slug="mlx-community-mxfp4-q8", base_url=mlx_lm,
         exam="calibration", limit=5, shots=0, max_tokens=64,
     )  # fmt: skip
-    assert found.identity.status == "unverified"
-    assert "says nothing of the weights" in found.identity.why
-    assert found.context_length is None
-    assert found.said and "<|" not in found.said
+    assert found["weights"] == "unverified"
+    assert "says nothing of the weights" in found["why"]
+    assert found["context_length"] is None
+    assert found["said"] and "<|" not in found["said"]
 
 
 # --- the citation ---------------------------------------------------------------------

@@ -7,14 +7,15 @@ more of it takes more tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask.asker import Asker
 from igaku.ask.plan import Item
-from igaku.errors import EngineCrashed, ServerUnreachable, WrongModel
-from igaku.server.client import is_crash, is_lm_studio
+from igaku.errors import WrongModel
+from igaku.server.client import is_lm_studio
+from igaku.server.fingerprint import fingerprint
 from igaku.server.identity import contradiction
 
 if TYPE_CHECKING:
@@ -80,7 +81,6 @@ def settle(
     settings: Settings,
     facts: Mapping[str, Any],
     items: Sequence[Item],
-    default: str | None = None,
 ) -> tuple[Effort, list[dict[str, Any]]]:
     """The effort of a run, by the first way that shows an effect; and all replies.
 
@@ -90,20 +90,36 @@ def settle(
     """
     asked = str(settings.reasoning_effort)
     contrast, tried, kept = contrast_of(asked), list[Trial](), list[dict[str, Any]]()
+    default = fingerprint(facts, settings.model, settings.identifier).effort
     possible = ways(settings, facts)
     for way in possible:
         shown = bool(items)
-        for trial, replies in _trials(client, settings, facts, items, way):
-            tried.append(trial)
-            kept += replies
-            shown = is_shown(trial, asked, contrast)
+        for item in _chosen(items):
+            name, tokens = item.question.problem_id, list[int | None]()
+            for effort in (asked, contrast):
+                chosen = replace(settings, reasoning_effort=effort)
+                reply = _reply(Asker(client, chosen, facts, told_by=way), item)
+                # Characters stand in where tokens are not told.
+                written = len(reply.reasoning) + len(reply.content)
+                length = reply.completion_tokens or written or None
+                tokens.append(None if reply.error is not None else length)
+                told = {"problem_id": name, "told_by": way, "effort": effort}
+                kept.append(told | {"raw": reply.raw})
+            tried.append(Trial(name, way, *tokens))
+            shown = is_shown(tried[-1], asked, contrast)
             if not shown:
                 break
         if shown:
-            effort = Effort(asked, contrast, way, True, tuple(tried), default)
-            return effort, kept
+            return Effort(asked, contrast, way, True, tuple(tried), default), kept
     last = "system" if "system" in possible else "field"
     return Effort(asked, contrast, last, False, tuple(tried), default), kept
+
+
+def _reply(asker: Asker, item: Item) -> Reply:
+    reply = asker.trial(item).reply
+    if other := contradiction(asker.settings, reply, asker.facts):
+        raise WrongModel(other)
+    return reply
 
 
 def is_shown(trial: Trial, asked: str, contrast: str) -> bool:
@@ -117,62 +133,8 @@ def is_shown(trial: Trial, asked: str, contrast: str) -> bool:
     return low is not None and high is not None and high >= MORE * low > 0
 
 
-def _trials(
-    client: OpenAI,
-    settings: Settings,
-    facts: Mapping[str, Any],
-    items: Sequence[Item],
-    way: str,
-) -> Iterator[tuple[Trial, list[dict[str, Any]]]]:
-    """Each question at both efforts, told in one way."""
-    asked = str(settings.reasoning_effort)
-    for item in _chosen(items):
-        name = item.question.problem_id
-        replies = {}
-        for effort in (asked, contrast_of(asked)):
-            chosen = replace(settings, reasoning_effort=effort)
-            asker = Asker(client, chosen, facts, told_by=way)
-            replies[effort] = _sound(asker, item)
-        counted = [_tokens(reply) for reply in replies.values()]
-        rows = [
-            {"problem_id": name, "told_by": way, "effort": effort, "raw": reply.raw}
-            for effort, reply in replies.items()
-        ]
-        yield Trial(name, way, *counted), rows
-
-
-def _sound(asker: Asker, item: Item) -> Reply:
-    """One reply, or the error of a server that was gone, crashed or another model's."""
-    last = asker.attempts(item)[-1]
-    reply, about = (
-        last.reply,
-        f"{asker.settings.model}, asked {item.question.problem_id}",
-    )
-    if other := contradiction(asker.settings, reply, asker.facts):
-        raise WrongModel(other)
-    if is_crash(reply):
-        raise EngineCrashed(
-            f"The engine of {about} for its effort, crashed ({reply.error}): load the "
-            "model again and run again."
-        )
-    if last.again or last.is_late or (reply.error and reply.status is None):
-        raise ServerUnreachable(
-            f"{about} for its effort, failed with: {str(reply.error).rstrip('.')}. See "
-            "to the server and run again."
-        )
-    return reply
-
-
 def _chosen(items: Sequence[Item]) -> list[Item]:
     """A first question and one from the middle, such as need no image."""
     plain = [item for item in items if item.question.text_only] or list(items)
     places = range(0, len(plain), max(1, len(plain) // QUESTIONS))
     return [plain[place] for place in places][:QUESTIONS]
-
-
-def _tokens(reply: Reply) -> int | None:
-    """The length of a reply in tokens, or in characters where tokens are not told."""
-    if reply.error is not None:
-        return None
-    written = len(reply.reasoning) + len(reply.content)
-    return reply.completion_tokens or written or None

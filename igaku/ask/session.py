@@ -49,14 +49,8 @@ from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongMode
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
 from igaku.server.client import CRASHED, connect, listed_models, server_facts
-from igaku.server.fingerprint import fingerprint
-from igaku.server.identity import (
-    Identity,
-    identify,
-    later,
-    names_weights,
-    rank,
-)
+from igaku.server.fingerprint import of_reply
+from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
 
 if TYPE_CHECKING:
@@ -161,7 +155,7 @@ class Session:
         write_manifest(self.folder, self.manifest)
         ended, why, kind = "failed", None, None
         try:
-            self._accept(self.identity)
+            self.identity.accepted()
             with connect(self.settings.base_url, self.settings.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
@@ -180,22 +174,12 @@ class Session:
         if why:
             raise WrongModel(why)
 
-    def _accept(self, found: Identity) -> None:
-        self.identity = found
-        if found.status == "wrong_model":
-            raise WrongModel(str(found.why))
-
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
         settings, known = self.settings, self.manifest["effort"]
         is_tried = known is not None and known.get("base_url") == settings.base_url
         if not is_tried and settings.reasoning_effort is not None:
-            default = fingerprint(
-                self.facts, settings.model, settings.identifier
-            ).effort
-            effort, replies = settle(
-                client, settings, self.facts, self.plan.items, default
-            )
+            effort, replies = settle(client, settings, self.facts, self.plan.items)
             for reply in replies:
                 self._take_note(reply["raw"])
             rewrite(self.folder / EFFORT, replies)
@@ -213,26 +197,24 @@ class Session:
         self.manifest["server_after"] = facts
         after = identify(self.settings, facts, self.raw)
         found = self.identity = later(self._by_replies(), after)
-        return found.why if found.status == "wrong_model" else self._swapped(facts)
+        if found.status == "wrong_model":
+            return found.why
+        if not is_missing(self.settings, facts):
+            return None
+        shown = ", ".join(listed_models(facts)[:8])
+        return (
+            f"After the last question {self.settings.base_url} no longer lists "
+            f"{self.settings.model}, but {shown}: every reply is kept in "
+            f"{self.folder}, so see which model gave them before you use them."
+        )
 
     def _by_replies(self) -> Identity:
         return identify(self.settings, self.facts, self.raw, self.raw is not None)
 
     def _take_note(self, raw: object) -> None:
         """Keep a body as evidence of whose weights reply, the one that tells most."""
-        if names_weights(raw) or self.raw is None:
+        if of_reply(raw).source or self.raw is None:
             self.raw = raw
-
-    def _swapped(self, listed: Mapping[str, Any]) -> str | None:
-        """The sentence that the model asked for is no longer listed, if it is not."""
-        if not is_missing(self.settings, listed):
-            return None
-        shown = ", ".join(listed_models(listed)[:8])
-        return (
-            f"After the last question {self.settings.base_url} no longer lists "
-            f"{self.settings.model}, but {shown}: every reply is kept in "
-            f"{self.folder}, so see which model gave them before you use them."
-        )
 
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
         total, began = len(self.plan.items), time.monotonic()
@@ -279,7 +261,8 @@ class Session:
             self.replies += 1
             self._take_note(row["raw"])
             if self.replies == 1:  # the first one clears up what a listing left open
-                self._accept(self._by_replies())
+                self.identity = self._by_replies()
+                self.identity.accepted()
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
@@ -349,21 +332,17 @@ class Session:
         if not is_over(self.plan, outcomes):
             return None
         lost, asked = health.lost(outcomes), outcomes.total()
+        probe = {
+            "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
+            "asked": len(self.probed),
+            "correct": sum(row["correct"] is True for row in self.probed),
+            "outcomes": dict(Counter(row["outcome"] for row in self.probed)),
+        }
         return {
             "lost": lost,
             "asked": asked,
             "lower_limit": round(health.lower_limit(lost, asked), 4),
             "confidence": health.CONFIDENCE,
             "threshold": health.BROKEN_SHARE,
-            "probe": self._probe_told(),
-        }
-
-    def _probe_told(self) -> dict[str, Any] | None:
-        if not self.probed:
-            return None
-        return {
-            "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
-            "asked": len(self.probed),
-            "correct": sum(row["correct"] is True for row in self.probed),
-            "outcomes": dict(Counter(row["outcome"] for row in self.probed)),
+            "probe": probe if self.probed else None,
         }

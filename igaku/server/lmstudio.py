@@ -14,11 +14,8 @@ from typing import Any, TypeGuard
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
-from igaku.server.client import (
-    instances_of,
-    is_lm_studio,
-    listed_rows,
-)
+from igaku.server.client import instances_of, is_lm_studio, listed_rows
+from igaku.server.reply import shortened
 from igaku.server.rest import BRIEF, asked, is_unknown_path, refusal
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
@@ -91,7 +88,12 @@ def load(
     """
     began = time.monotonic()
     base_url = base_url.rstrip("/")
-    _clear(base_url)
+    for row in _listed(base_url) or []:
+        for instance in filter(lambda name: name.startswith(OURS), _ids(row)):
+            with suppress(
+                NotLoaded
+            ):  # a run that was killed left it; there may be room
+                _drop(base_url, instance)
     row = _row(base_url, model)
     key = row["key"] if _is_name(row.get("key")) else model.partition("@")[0]
     is_selected = row.get("selected_variant") == model  # then the key alone means it
@@ -107,7 +109,15 @@ def load(
         key=key,
         names=(model, key) if is_selected and key != model else (model,),
     )
-    by, name, config = _freshly(order, row)
+    try:
+        for instance in _ids(row):
+            _drop(base_url, instance)
+        by, name, config = _brought(order)
+    except BaseException as broken:
+        # The server goes on loading for somebody who has gone.
+        is_coming = order.is_over or not isinstance(broken, Exception)
+        withdraw(base_url, model, identifier, LINGER if is_coming else 0.0)
+        raise
     return Loaded(name, model, by, time.monotonic() - began, config)
 
 
@@ -138,29 +148,6 @@ def withdraw(
             if found or time.monotonic() >= until:
                 return
             time.sleep(PAUSE)
-
-
-def _clear(base_url: str) -> None:
-    """Unload what a run that was killed has left in memory."""
-    for row in _listed(base_url) or []:
-        for instance in _ids(row):
-            if instance.startswith(OURS):
-                with suppress(NotLoaded):  # there may be room beside it
-                    _drop(base_url, instance)
-
-
-def _freshly(order: _Order, row: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """As `_brought`, in the place of what was loaded; broken off, it leaves nothing."""
-    try:
-        for instance in _ids(row):
-            _drop(order.base_url, instance)
-        return _brought(order)
-    except BaseException as broken:
-        # The server goes on loading for somebody who has gone.
-        is_coming = order.is_over or not isinstance(broken, Exception)
-        patience = LINGER if is_coming else 0.0
-        withdraw(order.base_url, order.model, order.identifier, patience)
-        raise
 
 
 def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -375,8 +362,9 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
         if program:
             refused = lms.ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
+        told = shortened(refused, 300).rstrip(".")
         raise NotLoaded(
-            f"{base_url} does not unload {instance} ({_brief(refused)}): unload it in "
+            f"{base_url} does not unload {instance} ({told}): unload it in "
             "LM Studio, so that its settings are known when it is loaded again."
         )
 
@@ -384,7 +372,7 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
 def _not_loaded(order: _Order, text: str) -> NotLoaded:
     """The sentence for a refused load, by what the server says of its cause."""
     size = f" ({order.size_bytes / 1e9:.2f} GB)" if order.size_bytes else ""
-    told = _brief(text)
+    told = shortened(text, 300).rstrip(".")
     if TOO_BIG.search(text):
         return NotLoaded(
             f"{order.model}{size} is too big for the memory that {order.base_url} has "
@@ -409,11 +397,6 @@ def _too_slow(order: _Order) -> NotLoaded:
         f"{order.base_url} did not load {order.model} within {order.patience:g} s: see "
         "in LM Studio what it waits for, and load the model there by hand once."
     )
-
-
-def _brief(text: str, length: int = 300) -> str:
-    line = " ".join(text.split()).rstrip(".")
-    return line if len(line) <= length else f"{line[:length]}…"
 
 
 def _by_lms(order: _Order, name: str) -> dict[str, Any]:
