@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -57,9 +58,7 @@ class Role(Enum):
     """What a parameter is to a run that goes on."""
 
     KEPT = "a reply depends on it, or it says whose lost questions are asked"
-    SITTING = (
-        "only how many are asked, where and how patiently: each sitting has its own"
-    )
+    SITTING = "how many are asked, where and how patiently: each sitting has its own"
 
 
 KEPT, SITTING = Role.KEPT, Role.SITTING
@@ -189,31 +188,23 @@ def settings_from(**given: Any) -> Settings:
     run with `lost_of` is called after that run and its own budget, unless told.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    settings = _filled_in(given)
-    if settings.lost_of is None or "run" in given:
-        return settings
-    return replace(settings, run=f"{settings.lost_of}-{settings.max_tokens}")
-
-
-def _filled_in(given: dict[str, Any]) -> Settings:
-    """What is given, then what the model's file says, then the defaults."""
     reject_unknown(given, FIELDS, "parameter")
     if "model" not in given:
         raise IgakuError(
             "No model is named: pass -p model with a slug of params/ "
             f"({', '.join(slugs())}) or the name your server knows."
         )
-    known = find_card(str(given.get("slug") or given["model"]))
-    if known is None:
-        return Settings(**given)
-    merged = {"slug": known.slug, **known.values, **given}
-    if "slug" not in given:  # else the name is the one this server knows it by
-        merged["model"] = known.values["model"]
-    own_exam = known.values.get("exam", EXAM)
-    merged.setdefault(
-        "run", run_name(merged["slug"], merged.get("exam", EXAM), own_exam)
-    )
-    return Settings(**merged)
+    merged = dict(given)
+    if known := find_card(str(given.get("slug") or given["model"])):
+        merged = {"slug": known.slug, **known.values, **given}
+        if "slug" not in given:  # else the name is the one this server knows it by
+            merged["model"] = known.values["model"]
+        exam, own_exam = (m.get("exam", EXAM) for m in (merged, known.values))
+        merged.setdefault("run", run_name(merged["slug"], exam, own_exam))
+    settings = Settings(**merged)
+    if settings.lost_of is None or "run" in given:
+        return settings
+    return replace(settings, run=f"{settings.lost_of}-{settings.max_tokens}")
 
 
 def find_card(model: str) -> ModelFile | None:
@@ -306,18 +297,12 @@ def _folded(name: str) -> str:
 
 
 def _assigned(cell: str) -> Iterator[str]:
-    try:
-        tree = ast.parse(cell)
-    except SyntaxError:  # a cell with a magic; papermill writes none
-        return
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign):
-            targets: Sequence[ast.expr] = statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
-        else:
-            continue
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
+    with suppress(SyntaxError):  # a cell with a magic; papermill writes none
+        for statement in ast.parse(cell).body:
+            named: list[Any] = getattr(statement, "targets", [])
+            if isinstance(statement, ast.AnnAssign):
+                named = [statement.target]
+            yield from (each.id for each in named if isinstance(each, ast.Name))
 
 
 # --- as frames ------------------------------------------------------------------------
@@ -334,12 +319,10 @@ def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
 
     rows = []
     for key in PRINTED:
-        own = card.get(key)
-        value = card.get(f"{key}_en", own) if lang == "en" else own
+        value = card.get(f"{key}_{lang}", card.get(key))
         if value is not None:
-            rows.append(
-                (key, word("card_row", key, lang), _as_printed(key, value, card))
-            )
+            told = _as_printed(key, value, card)
+            rows.append((key, word("card_row", key, lang), told))
     return pd.DataFrame(rows, columns=["key", "what", "value"], dtype=object)
 
 
@@ -350,12 +333,13 @@ def settings_frame(settings: Settings, lang: str = "en") -> pd.DataFrame:
     """
     import pandas as pd
 
+    told = settings.to_dict()
+    del told["card"], told["published"]
     rows = []
-    for name, value in settings.to_dict().items():
-        if name not in ("card", "published"):
-            shown = None if value in (None, {}) else str(value)
-            shown = shown and shown.replace(f"{paths.ROOT}{os.sep}", "")
-            rows.append((name, shown, word("parameter", name, lang)))
+    for name, value in told.items():
+        shown = str(value).replace(f"{paths.ROOT}{os.sep}", "")
+        meaning = word("parameter", name, lang)
+        rows.append((name, None if value in (None, {}) else shown, meaning))
     return pd.DataFrame(rows, columns=["name", "value", "meaning"], dtype=object)
 
 

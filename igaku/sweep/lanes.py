@@ -20,7 +20,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from igaku import errors, workbook
-from igaku.ask.folder import locked, now
+from igaku.ask.folder import locked, now, read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio
@@ -30,7 +30,6 @@ from igaku.sweep.report import write_report
 from igaku.sweep.status import (
     Record,
     read_job,
-    read_manifest,
     standings,
     totals,
     write_job,
@@ -261,7 +260,7 @@ class Sitting:
 
         Whatever other weights have answered is never a finished run.
         """
-        told, record = read_manifest(self.folder), self.record
+        told, record = read_manifest(self.folder) or {}, self.record
         same = record.get("parameters") == dict(self.job.parameters)
         state = FINISHED.get(str(told.get("status")), "")
         return same and record.get("state") == state and not _wrong(told)
@@ -372,7 +371,7 @@ class Sitting:
 
     def _outcome(self, status: int, log: str, began: str) -> Record:
         """State, kind and reason after an execution that ended with this status."""
-        told = read_manifest(self.folder)
+        told = read_manifest(self.folder) or {}
         if not status:
             if why := _wrong(told):
                 return self._failed("wrong_model", why)

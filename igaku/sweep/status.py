@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import folder as files
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, Row, read_rows, replace
+from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows, replace
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep
@@ -68,7 +67,7 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
     import pandas as pd
 
     folder = sweep.folder(job)
-    record, told = read_job(folder), read_manifest(folder)
+    record, told = read_job(folder), read_manifest(folder) or {}
     rows, damage = _rows_of(folder)
     state, why = _state(sweep, job, record)
     troubles = troubles_of(record, told, rows)
@@ -160,14 +159,6 @@ def _finished(told: Mapping[str, Any]) -> str:
 
 
 # --- the files ------------------------------------------------------------------------
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a job's run; empty where there is none to read."""
-    try:
-        return files.read_manifest(folder) or {}
-    except OSError:
-        return {}
 
 
 def read_job(folder: Path) -> Record:
