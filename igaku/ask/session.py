@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,52 +96,27 @@ def run_exam(
     return settings.folder
 
 
-@dataclass
-class Tally:
-    """What has come in: the outcomes of all replies, and how the last ones went."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    correct: int = 0
-    requests: int = 0
-    failures: int = 0  # in a row, up to the last one
-    late: int = 0  # of them in a row, those that took the whole timeout
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Tally:
-        """The tally of a run that goes on after these rows, nothing sent yet."""
-        outcomes = Counter(row["outcome"] for row in rows)
-        return cls(outcomes, sum(row["correct"] is True for row in rows))
-
-    def add(self, row: Row, timeout: float) -> None:
-        """Count one more row, whose reply might have taken that many seconds."""
-        self.outcomes[row["outcome"]] += 1
-        self.correct += row["correct"] is True
-        self.requests += row["attempts"]
-        self.failures = self.failures + 1 if row["outcome"] == "api_error" else 0
-        self.late = self.late + 1 if is_late(row, timeout) else 0
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether the server failed so often in a row that asking on is of no use."""
-        return self.failures >= FAILURES_IN_A_ROW or self.late >= LATE_IN_A_ROW
-
-    def __str__(self) -> str:
-        asked, lost = self.outcomes.total(), health.lost(self.outcomes)
-        return f"correct {self.correct}/{asked}, lost {lost}"
-
-
 class Session:
     """One sitting of a run, from its first request to the last word in its manifest."""
 
     def __init__(self, plan: Plan, begun: Manifest, rows: Sequence[Row]) -> None:
         self.plan, self.manifest = plan, begun
         self.settings, self.folder = plan.settings, plan.settings.folder
-        self.rows, self.probed = list(rows), probes(plan)
-        self.tally = Tally.of(rows)
+        self.rows, self.probed, self.requests = list(rows), probes(plan), 0
         self.facts: Facts = {}
         self.identity: Identity | None = None
         self.raw: object = None  # a body that names its weights, or any
         self.earlier, self.replies = len(rows), 0
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How often each outcome has come in."""
+        return Counter(row["outcome"] for row in self.rows)
+
+    @property
+    def correct(self) -> int:
+        """How many replies are right."""
+        return sum(row["correct"] is True for row in self.rows)
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -183,9 +158,9 @@ class Session:
             for reply in replies:
                 self._take_note(reply["raw"])
             rewrite(self.folder / EFFORT, replies)
-            shown = effort.shown and (known is None or known["shown"])
+            shown = effort["shown"] and (known is None or known["shown"])
             told = {"base_url": settings.base_url, "shown": shown}
-            known = self.manifest["effort"] = asdict(effort) | told
+            known = self.manifest["effort"] = effort | told
         told_by = known["told_by"] if known else "field"
         self.manifest["sampling"] = manifest.sampling(settings, self.facts, told_by)
         write_manifest(self.folder, self.manifest)
@@ -221,7 +196,7 @@ class Session:
 
         def take(row: Row) -> None:
             self.rows.append(row)
-            self.tally.add(row, self.settings.timeout)
+            self.requests += row["attempts"]
             self._judge(row, asker)
 
         with (
@@ -229,7 +204,9 @@ class Session:
             bar_of(total, total - len(left), progress) as bar,
         ):
             for _ in rows_of(asker, left, journal, take):
-                bar.set_postfix_str(str(self.tally), refresh=False)
+                told = f"correct {self.correct}/{len(self.rows)}"
+                told = f"{told}, lost {health.lost(self.outcomes)}"
+                bar.set_postfix_str(told, refresh=False)
                 bar.update()
                 # At a fixed pace, the bar of an hour fills a notebook with pictures.
                 bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
@@ -243,14 +220,18 @@ class Session:
                 f"({' '.join(row['error'].split())}): the replies so far are kept in "
                 f"{self.folder}; load the model again and run again."
             )
-        if self.tally.is_dead:
+        back = reversed(self.rows)
+        failed = list(takewhile(lambda each: each["outcome"] == "api_error", back))
+        timeout = self.settings.timeout
+        late = list(takewhile(lambda each: is_late(each, timeout), failed))
+        if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
             is_gone = row["raw"] is None
             raise (ServerUnreachable if is_gone else IgakuError)(
-                f"{self.tally.failures} questions in a row failed, the last with: "
+                f"{len(failed)} questions in a row failed, the last with: "
                 f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
                 f"{self.folder}; see to the server and run again."
             )
-        if is_over(self.plan, self.tally.outcomes):
+        if is_over(self.plan, self.outcomes):
             asker.stop.set()
 
     def _recognize(self, row: Row) -> None:
@@ -273,7 +254,7 @@ class Session:
         rewrite(self.folder / PROBE, self.probed)
 
         def take(row: Row) -> None:
-            self.tally.requests += row["attempts"]
+            self.requests += row["attempts"]
             self._recognize(row)
             self.probed.append(row)
             if row["outcome"] == "api_error":
@@ -286,10 +267,10 @@ class Session:
         self, ended: str, why: str | None = None, kind: str | None = None
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
-        end, left = now(), len(self.manifest["questions"]) - self.tally.outcomes.total()
-        is_broken = health.is_broken(self.tally.outcomes)
+        end, left = now(), len(self.manifest["questions"]) - len(self.rows)
+        is_broken = health.is_broken(self.outcomes)
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
-        told = {"end": end, "ended": ended, "requests": self.tally.requests}
+        told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
         self._identify()
         *earlier, last = self.manifest["sessions"] or [{}]
@@ -298,8 +279,8 @@ class Session:
             "cause": self._cause() if is_broken else None,
             "why": why or (f"{left} questions are left" if left > 0 else None),
             "end": end,
-            "outcomes": dict(self.tally.outcomes),
-            "correct": self.tally.correct,
+            "outcomes": dict(self.outcomes),
+            "correct": self.correct,
             "early_stop": self._early_stop(),
             "sessions": [*earlier, last | told],
         }
@@ -324,14 +305,13 @@ class Session:
         empty = {r["problem_id"] for r in self.rows if r["outcome"] == "empty"}
         again = [row for row in self.probed if row["problem_id"] in empty]
         saved = sum(row["outcome"] not in CAUSES for row in again)
-        return health.cause(self.tally.outcomes, rescued=2 * saved > len(again))
+        return health.cause(self.outcomes, rescued=2 * saved > len(again))
 
     def _early_stop(self) -> dict[str, Any] | None:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
-        outcomes = self.tally.outcomes
-        if not is_over(self.plan, outcomes):
+        if not is_over(self.plan, self.outcomes):
             return None
-        lost, asked = health.lost(outcomes), outcomes.total()
+        lost, asked = health.lost(self.outcomes), len(self.rows)
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),
