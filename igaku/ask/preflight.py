@@ -58,8 +58,8 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
     identify(settings, facts, doubt=False).accepted()
     patient = replace(settings, timeout=min(settings.timeout, PATIENCE))
-    budget = min(settings.max_tokens, CHECK_TOKENS)
     with connect(settings.base_url, patient.timeout) as client:
+        budget = min(settings.max_tokens, CHECK_TOKENS)
         last = Asker(client, patient, facts, budget).trial(item)
     reply = last.reply
     if is_lm_studio(facts) and not any(map(instances_of, listed_rows(facts))):
@@ -67,20 +67,19 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
         facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()
-    window = context_length(facts, settings.model)
-    found = {
+    return {
         "base_url": settings.base_url,
         "model": settings.model,
         "served_model": reply.served_model,
         "weights": identity.status,
         "told_by": identity.fingerprint.source,
-        "context_length": window,
-        "needed": _needed(settings, reply, window),
+        "why": identity.why,
+        "context_length": context_length(facts, settings.model),
+        "needed": _needed(settings, reply, facts),
         "asked": item.question.problem_id,
         "said": shortened(reply.content or f"reasoning: {reply.reasoning}"),
         "seconds": round(last.seconds, 1),
     }
-    return found | ({"why": identity.why} if identity.why else {})
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
@@ -123,11 +122,12 @@ def _check_reply(
         )
 
 
-def _needed(settings: Settings, reply: Reply, window: int | None) -> int | None:
+def _needed(settings: Settings, reply: Reply, facts: Mapping[str, Any]) -> int | None:
     """The tokens that the longest prompt and a full reply take together."""
     if reply.prompt_tokens is None:
         return None
     needed = reply.prompt_tokens + settings.max_tokens
+    window = context_length(facts, settings.model)
     if window is not None and window < needed:
         fix = "load it with a longer context"
         if settings.load:  # the server knew better, and has a setting for it

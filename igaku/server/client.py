@@ -63,32 +63,26 @@ DOWN = "no answer at all"
 FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 
 
-def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
+def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """The client of one server; it is safe to share between threads.
 
-    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY and
-    LM_API_TOKEN over https, and of LM_API_TOKEN and IGAKU_API_KEY without it. Retries
-    belong to the run: it makes none.
+    Retries belong to the run: it makes none.
     """
     import openai
 
+    # Anybody on the way may read what is sent without https: no hosted key goes there.
+    keys = ["LM_API_TOKEN", "IGAKU_API_KEY"]
+    if urlsplit(base_url).scheme == "https":
+        keys = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
     # A proxy for the outer world must not be asked for a server on this machine.
     outside = urlsplit(base_url).hostname not in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
-        api_key=api_key or _api_key(base_url),
+        api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
         http_client=openai.DefaultHttpxClient(trust_env=outside),
     )
-
-
-def _api_key(base_url: str) -> str:
-    # Anybody on the way may read what is sent without https: no hosted key goes there.
-    names = ["LM_API_TOKEN", "IGAKU_API_KEY"]
-    if urlsplit(base_url).scheme == "https":
-        names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
-    return next(filter(None, map(os.environ.get, names)), "not-needed")
 
 
 def request_body(
@@ -101,10 +95,10 @@ def request_body(
 
     `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`.
     """
-    hosted, is_openai = (_is_host(settings.base_url, *h) for h in (HOSTED, [OPENAI]))
+    url = settings.base_url
     # Hosted reasoning models refuse the budget's older name, and any name they do not
     # know.
-    budget = "max_completion_tokens" if is_openai else "max_tokens"
+    budget = "max_completion_tokens" if _is_host(url, OPENAI) else "max_tokens"
     body: dict[str, Any] = {
         "model": settings.identifier or settings.model,
         "messages": list(messages),
@@ -112,7 +106,7 @@ def request_body(
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "seed": settings.seed,
-        **({} if hosted else SAMPLER),
+        **({} if _is_host(url, *HOSTED) else SAMPLER),
         **(_effort(settings) if told_by == "field" else {}),
     }
     for key, value in settings.extra_body.items():
@@ -125,13 +119,10 @@ def request_body(
 def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, Any]:
     """The body with the effort where `told_by` puts it."""
     if told_by == "system":
-        line = f"Reasoning: {effort}"
-        first, *rest = body["messages"]
-        if first["role"] == "system":
-            first = {**first, "content": f"{first['content']}\n\n{line}"}
-            return body | {"messages": [first, *rest]}
-        system = {"role": "system", "content": line}
-        return body | {"messages": [system, first, *rest]}
+        system, chat = f"Reasoning: {effort}", body["messages"]
+        if chat[0]["role"] == "system":
+            system, chat = f"{chat[0]['content']}\n\n{system}", chat[1:]
+        return body | {"messages": [{"role": "system", "content": system}, *chat]}
     if told_by == "responses":
         renamed = {"messages": "input", "max_tokens": "max_output_tokens"}
         body = {renamed.get(key, key): value for key, value in body.items()}
@@ -141,16 +132,14 @@ def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, A
 
 def _effort(settings: Settings) -> dict[str, Any]:
     """The reasoning effort, in every place where the server at hand may look for it."""
-    effort = settings.reasoning_effort
-    if effort is None:
+    if settings.reasoning_effort is None:
         return {}
     if _is_host(settings.base_url, OPENROUTER):
-        return {"reasoning": {"effort": effort}}
-    if _is_host(settings.base_url, *HOSTED):
-        return {"reasoning_effort": effort}
+        return {"reasoning": {"effort": settings.reasoning_effort}}
+    told = {"reasoning_effort": settings.reasoning_effort}
     # mlx_lm reads only the second; hosted services refuse keys they do not know.
-    template = {"reasoning_effort": effort}
-    return {"reasoning_effort": effort, "chat_template_kwargs": template}
+    is_hosted = _is_host(settings.base_url, *HOSTED)
+    return told if is_hosted else told | {"chat_template_kwargs": told}
 
 
 def _is_host(base_url: str, *hosts: str) -> bool:
@@ -300,8 +289,9 @@ def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 def listed_models(facts: Mapping[str, Any]) -> list[str]:
     """Every name under which the server offers a model, each once, in its order."""
-    named = (name for row in listed_rows(facts) for name in names_of(row))
-    return list(dict.fromkeys(named))
+    return list(
+        dict.fromkeys(name for row in listed_rows(facts) for name in names_of(row))
+    )
 
 
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:

@@ -58,9 +58,18 @@ class _Order:
     identifier: str
     patience: float
     deadline: float
-    size_bytes: int | None
-    key: str  # the model without its variant
-    names: tuple[str, ...]  # what the load request may know it by
+    row: Mapping[str, Any]  # what the server lists of the model
+
+    @property
+    def key(self) -> str:
+        """The model without its variant."""
+        told = self.row.get("key")
+        return told if _is_name(told) else self.model.partition("@")[0]
+
+    @property
+    def anew(self) -> _Order:
+        """The order with all of its patience, to load the model once more."""
+        return replace(self, deadline=time.monotonic() + self.patience)
 
     @property
     def left(self) -> float:
@@ -88,26 +97,14 @@ def load(
     """
     began = time.monotonic()
     base_url = base_url.rstrip("/")
-    for row in _listed(base_url) or []:
-        for instance in filter(lambda name: name.startswith(OURS), _ids(row)):
-            with suppress(
-                NotLoaded
-            ):  # a run that was killed left it; there may be room
+    held = (name for row in _listed(base_url) or [] for name in _ids(row))
+    for instance in held:
+        if instance.startswith(OURS):  # of a run that was killed
+            with suppress(NotLoaded):  # there may be room beside it
                 _drop(base_url, instance)
-    row = _row(base_url, model)
-    key = row["key"] if _is_name(row.get("key")) else model.partition("@")[0]
-    is_selected = row.get("selected_variant") == model  # then the key alone means it
+    row, until = _row(base_url, model), began + patience
     order = _Order(
-        base_url=base_url,
-        model=model,
-        context_length=context_length,
-        parallel=parallel,
-        identifier=identifier,
-        patience=patience,
-        deadline=began + patience,
-        size_bytes=_size(row, model),
-        key=key,
-        names=(model, key) if is_selected and key != model else (model,),
+        base_url, model, context_length, parallel, identifier, patience, until, row
     )
     try:
         for instance in _ids(row):
@@ -207,14 +204,6 @@ def _others(rows: list[dict[str, Any]]) -> str:
     return f", only {', '.join(names[:SHOWN])}{more}"
 
 
-def _size(row: Mapping[str, Any], model: str) -> int | None:
-    """The bytes of the model's weights, unless the row tells of another variant."""
-    size = row.get("size_bytes")
-    is_it = row.get("selected_variant") in (None, model) or model == row.get("key")
-    is_size = isinstance(size, int) and 0 < size < LARGEST
-    return size if is_it and is_size else None
-
-
 def _variants(row: Mapping[str, Any]) -> list[str]:
     told = row.get("variants")
     return list(filter(_is_name, told)) if isinstance(told, list) else []
@@ -232,7 +221,9 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 def _brought(order: _Order) -> tuple[str, str, dict[str, Any]]:
     """Who loaded the model, the instance it became, and its settings."""
-    for name in order.names:
+    is_selected = order.row.get("selected_variant") == order.model
+    # What is selected, the key alone means too.
+    for name in dict.fromkeys([order.model, order.key][: 1 + is_selected]):
         rest = _by_rest(order, name)
         if rest is None:
             return "lms", order.identifier, _by_lms(order, order.model)
@@ -257,22 +248,16 @@ def _paralleled(
     except NotLoaded:
         return "rest", instance, config
     try:
-        order = _anew(order)
-        return "lms", order.identifier, _by_lms(order, name)
+        return "lms", order.identifier, _by_lms(order.anew, name)
     except NotLoaded as failed:
         # It may have loaded it all the same.
         withdraw(order.base_url, order.model, order.identifier, patience=0.0)
-        order = _anew(order)
+        order = order.anew
         rest = _by_rest(order, name)
         if rest is None or rest == NOT_FOUND:
             raise failed from None
         instance, echoed = rest
         return "rest", instance, echoed | _awaited(order, instance)
-
-
-def _anew(order: _Order) -> _Order:
-    """The order with all of its patience: what follows loads the model once more."""
-    return replace(order, deadline=time.monotonic() + order.patience)
 
 
 def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
@@ -371,7 +356,11 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
 
 def _not_loaded(order: _Order, text: str) -> NotLoaded:
     """The sentence for a refused load, by what the server says of its cause."""
-    size = f" ({order.size_bytes / 1e9:.2f} GB)" if order.size_bytes else ""
+    size, own = order.row.get("size_bytes"), (None, order.model)
+    # The row may tell of another variant.
+    is_it = order.row.get("selected_variant") in own or order.model == order.key
+    is_told = is_it and isinstance(size, int) and 0 < size < LARGEST
+    size = f" ({size / 1e9:.2f} GB)" if size and is_told else ""
     told = shortened(text, 300).rstrip(".")
     if TOO_BIG.search(text):
         return NotLoaded(
