@@ -42,9 +42,9 @@ def check_frame(found: Mapping[str, Any]) -> pd.DataFrame:
 def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
-    What is found comes back, what is wrong raises. The reply is asked for with a small
-    budget and not kept. A server that says nothing fails after `timeout`, or after two
-    minutes where that is longer. A finished run asks its server nothing.
+    What is found comes back, what is wrong raises; the reply is short and not kept. A
+    server that says nothing fails after `timeout`, or after two minutes where that is
+    longer. A finished run asks its server nothing.
     """
     plan = plan_of(settings, questions)
     if is_finished(plan):
@@ -54,9 +54,8 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
             f"{settings.model} is an embedded model and is not being served: use "
             "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
         )
-    facts = _facts(settings)
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
-    identify(settings, facts, doubt=False).accepted()
+    facts = _facts(settings)
     patient = replace(settings, timeout=min(settings.timeout, PATIENCE))
     with connect(settings.base_url, patient.timeout) as client:
         budget = min(settings.max_tokens, CHECK_TOKENS)
@@ -83,7 +82,7 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
-    """What the server says of itself, once it lists the model that is asked for."""
+    """What the server says of itself; that it lists no such model raises."""
     facts = server_facts(settings.base_url, settings.model)
     if is_missing(settings, facts):
         offered = listed_models(facts)
@@ -92,6 +91,7 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
             f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
             "model there, or pass `model` as the server names it."
         )
+    identify(settings, facts, doubt=False).accepted()
     return facts
 
 
