@@ -99,7 +99,7 @@ class Asker:
             is_down = self.settings.load and is_crash(reply)
             again = is_retryable(reply) and not is_down
         except ServerUnreachable as broken:
-            reply, late = Reply(error=str(broken)), was_too_slow(broken)
+            reply, late = Reply(error=str(broken)), _was_too_slow(broken)
             # Who was too slow once would be too slow again: the same budget, the same
             # time.
             again = not late
@@ -130,19 +130,13 @@ class Asker:
         return last
 
 
-def was_too_slow(broken: BaseException | None) -> bool:
+def _was_too_slow(broken: BaseException | None) -> bool:
     """Whether the connection stood and the reply did not come in time."""
     while broken is not None:
         if type(broken).__name__ == "ReadTimeout":
             return True
         broken = broken.__cause__
     return False
-
-
-def is_late(row: Row, timeout: float) -> bool:
-    """Whether a row is a failure because no reply came in time."""
-    failed = row["outcome"] == "api_error" and row["raw"] is None
-    return failed and row["seconds"] >= timeout
 
 
 def _most(reply: Reply) -> int:

@@ -55,7 +55,18 @@ def load_prompt(name: str | Path = "baseline", language: str = "ja") -> Prompt:
     recorded, json_name, key = str(name).rpartition(".json")
     if json_name and key[:1] in ("", "#"):
         return prompt_from_recorded(f"{recorded}.json", key[1:] or None, language)
-    path = _prompt_path(str(name), language)
+    path = SHIPPED / f"{name}.{language}.yaml"
+    path = path if path.is_file() else Path(name).expanduser()
+    if not path.is_file():
+        known = sorted(p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml"))
+        if not known:
+            raise IgakuError(
+                f"There is no prompt in language {language!r}: use ja or en."
+            )
+        raise IgakuError(
+            f"There is no prompt {str(name)!r} in language {language!r}: give one of "
+            f"{', '.join(known)}, or the path of a YAML file."
+        )
     prompt = _read(path)
     if prompt.language != language:
         raise IgakuError(
@@ -151,22 +162,6 @@ def _user(prompt: Prompt, question: Question) -> Message:
         text=question.prompt_text, choices=choices, instruction=instruction
     )
     return {"role": "user", "content": content}
-
-
-def _prompt_path(name: str, language: str) -> Path:
-    shipped = SHIPPED / f"{name}.{language}.yaml"
-    if shipped.is_file():
-        return shipped
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    known = sorted({p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml")})
-    if not known:
-        raise IgakuError(f"There is no prompt in language {language!r}: use ja or en.")
-    raise IgakuError(
-        f"There is no prompt {name!r} in language {language!r}: give one of "
-        f"{', '.join(known)}, or the path of a YAML file."
-    )
 
 
 def _read(path: Path) -> Prompt:

@@ -6,6 +6,7 @@ its server goes on where it was; the same command starts it again.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health, manifest
-from igaku.ask.asker import Asker, is_late
-from igaku.ask.desk import bar_of, rows_of
+from igaku.ask.asker import Asker
+from igaku.ask.desk import rows_of
 from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
@@ -71,12 +72,10 @@ def run_exam(
     """Ask every question that has no reply yet; the folder of the run.
 
     The same settings go on with a run and send nothing when it is finished; others are
-    refused. A server that fails five questions in a row or keeps silent for two
-    ends it with an IgakuError; a run of lost replies ends by itself, see `health`.
-    Another model's reply, or weights that are not the card's, is a WrongModel. So is a
-    server that no longer lists the model, or lists other weights, once all is asked:
-    every reply and the status of the run are kept as they are, and the sentence stands
-    in the manifest as its `why`. `loaded` is what is put on record of the loading.
+    refused. A server that fails five questions in a row or keeps silent for two ends it
+    with an IgakuError, another model's reply with a WrongModel; a run of lost replies
+    ends by itself. What is wrong with the server once all is asked raises too, with
+    every reply kept. `loaded` is what is put on record of the loading.
     """
     plan = plan_of(settings, questions)
     answers = settings.folder / ANSWERS
@@ -192,6 +191,8 @@ class Session:
             self.raw = raw
 
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
+        from tqdm import tqdm
+
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
@@ -199,10 +200,11 @@ class Session:
             self.requests += row["attempts"]
             self._judge(row, asker)
 
-        with (
-            closing(Journal(self.folder / ANSWERS)) as journal,
-            bar_of(total, total - len(left), progress) as bar,
-        ):
+        bar = tqdm(
+            total=total, initial=total - len(left), unit="q", file=sys.stdout,
+            mininterval=1, miniters=1, disable=not progress,
+        )  # fmt: skip
+        with closing(Journal(self.folder / ANSWERS)) as journal, bar:
             for _ in rows_of(asker, left, journal, take):
                 told = f"correct {self.correct}/{len(self.rows)}"
                 told = f"{told}, lost {health.lost(self.outcomes)}"
@@ -222,8 +224,11 @@ class Session:
             )
         back = reversed(self.rows)
         failed = list(takewhile(lambda each: each["outcome"] == "api_error", back))
+        # A failure is late that took the whole `timeout` and brought nothing.
         timeout = self.settings.timeout
-        late = list(takewhile(lambda each: is_late(each, timeout), failed))
+        late = list(
+            takewhile(lambda r: r["raw"] is None and r["seconds"] >= timeout, failed)
+        )
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
             is_gone = row["raw"] is None
             raise (ServerUnreachable if is_gone else IgakuError)(

@@ -23,29 +23,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku import paths
 from igaku.errors import IgakuError
-from igaku.params.fields import (
-    CARD,
-    EFFORTS,
-    PRINTED,
-    PUBLISHED,
-    Address,
-    Exam,
-    ExtraBody,
-    Folder,
-    Keyed,
-    Place,
-    RunName,
-    Sections,
-    Text,
-    Truth,
-    Wording,
-    above,
-    number,
-    one_of,
-    refuse,
-    reject_unknown,
-    whole,
-)
+from igaku.params import fields as kinds
 from igaku.words import word
 
 if TYPE_CHECKING:
@@ -72,36 +50,40 @@ class Settings:
     and its role. What it means stands in `text/words.params.yaml`.
     """
 
-    model: Annotated[Text, KEPT]
-    slug: Folder = ""
-    run: Folder = ""
-    base_url: Annotated[Address, SITTING] = "http://127.0.0.1:1234/v1"
-    load: Annotated[Truth, SITTING] = False
-    identifier: Annotated[Text | None, SITTING] = None
-    context_length: Annotated[int | None, whole(1, 10_000_000), SITTING] = None
-    exam: Annotated[Exam, KEPT] = EXAM
-    sections: Annotated[Sections, SITTING] = "ABCDEF"
-    limit: Annotated[int | None, whole(1, 10_000), SITTING] = None
-    lost_of: Annotated[RunName | None, KEPT] = None
-    shots: Annotated[int, whole(0, 3), KEPT] = 2
-    prompt: Wording = "baseline"  # a run keeps its words, by their hash
-    language: Annotated[str, one_of("ja", "en"), KEPT] = "ja"
-    serial_context: Annotated[str, one_of("as_released", "joined"), KEPT] = (
+    model: Annotated[kinds.Text, KEPT]
+    slug: kinds.Folder = ""
+    run: kinds.Folder = ""
+    base_url: Annotated[kinds.Address, SITTING] = "http://127.0.0.1:1234/v1"
+    load: Annotated[kinds.Truth, SITTING] = False
+    identifier: Annotated[kinds.Text | None, SITTING] = None
+    context_length: Annotated[int | None, kinds.whole(1, 10_000_000), SITTING] = None
+    exam: Annotated[kinds.Exam, KEPT] = EXAM
+    sections: Annotated[kinds.Sections, SITTING] = "ABCDEF"
+    limit: Annotated[int | None, kinds.whole(1, 10_000), SITTING] = None
+    lost_of: Annotated[kinds.RunName | None, KEPT] = None
+    shots: Annotated[int, kinds.whole(0, 3), KEPT] = 2
+    prompt: kinds.Wording = "baseline"  # a run keeps its words, by their hash
+    language: Annotated[str, kinds.one_of("ja", "en"), KEPT] = "ja"
+    serial_context: Annotated[str, kinds.one_of("as_released", "joined"), KEPT] = (
         "as_released"
     )
-    max_tokens: Annotated[int, whole(1, 1_000_000), KEPT] = 1024
-    temperature: Annotated[float, number(0, 2), KEPT] = 0.0
-    top_p: Annotated[float, above(0, 1), KEPT] = 1.0
-    seed: Annotated[int | None, whole(0, 2**63 - 1), KEPT] = None
-    reasoning_effort: Annotated[str | None, one_of(*EFFORTS), KEPT] = None
-    extra_body: Annotated[ExtraBody, KEPT] = field(default_factory=dict)
-    concurrency: Annotated[int, whole(1, 256), SITTING] = 1
-    timeout: Annotated[float, above(0, 86_400), SITTING] = 600.0
-    stop_when_broken: Annotated[Truth, SITTING] = True
-    outputs_dir: Place = field(default_factory=lambda: paths.OUTPUTS)
-    data_dir: Place | None = None
-    card: Annotated[dict[str, Any], Keyed(CARD)] = field(default_factory=dict)
-    published: Annotated[dict[str, Any], Keyed(PUBLISHED)] = field(default_factory=dict)
+    max_tokens: Annotated[int, kinds.whole(1, 1_000_000), KEPT] = 1024
+    temperature: Annotated[float, kinds.number(0, 2), KEPT] = 0.0
+    top_p: Annotated[float, kinds.above(0, 1), KEPT] = 1.0
+    seed: Annotated[int | None, kinds.whole(0, 2**63 - 1), KEPT] = None
+    reasoning_effort: Annotated[str | None, kinds.one_of(*kinds.EFFORTS), KEPT] = None
+    extra_body: Annotated[kinds.ExtraBody, KEPT] = field(default_factory=dict)
+    concurrency: Annotated[int, kinds.whole(1, 256), SITTING] = 1
+    timeout: Annotated[float, kinds.above(0, 86_400), SITTING] = 600.0
+    stop_when_broken: Annotated[kinds.Truth, SITTING] = True
+    outputs_dir: kinds.Place = field(default_factory=lambda: paths.OUTPUTS)
+    data_dir: kinds.Place | None = None
+    card: Annotated[dict[str, Any], kinds.Keyed(kinds.CARD)] = field(
+        default_factory=dict
+    )
+    published: Annotated[dict[str, Any], kinds.Keyed(kinds.PUBLISHED)] = field(
+        default_factory=dict
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -109,7 +91,7 @@ class Settings:
         try:
             return accept(given)
         except ValidationError as broken:
-            refuse(broken)
+            kinds.refuse(broken)
 
     def __post_init__(self) -> None:
         if not self.slug:
@@ -159,7 +141,7 @@ def checked(parameter: str, value: Any, called: str | None = None) -> Any:
     try:
         return _adapter(parameter).validate_python(value)
     except ValidationError as broken:
-        refuse(broken, called or parameter)
+        kinds.refuse(broken, called or parameter)
 
 
 @dataclass(frozen=True)
@@ -188,7 +170,7 @@ def settings_from(**given: Any) -> Settings:
     run with `lost_of` is called after that run and its own budget, unless told.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    reject_unknown(given, FIELDS, "parameter")
+    kinds.reject_unknown(given, FIELDS, "parameter")
     if "model" not in given:
         raise IgakuError(
             "No model is named: pass -p model with a slug of params/ "
@@ -248,7 +230,7 @@ def read_file(path: Path) -> ModelFile:
         raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
     if not isinstance(values, dict) or not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
-    reject_unknown(values, FIELDS, f"key of {path.name}")
+    kinds.reject_unknown(values, FIELDS, f"key of {path.name}")
     for name in ("card", "published"):
         checked(name, values.get(name) or {}, f"{path.name}: {name}")
     return ModelFile(path.stem, values)
@@ -284,7 +266,7 @@ def check_parameter_names(cells: Iterable[str]) -> None:
         elif first_line.startswith("# Parameters"):
             own += _assigned(cell)
     names = [name for name in injected if not name.startswith("PAPERMILL_")]
-    reject_unknown(names, own or FIELDS, "parameter")
+    kinds.reject_unknown(names, own or FIELDS, "parameter")
 
 
 def _files() -> list[Path]:
@@ -318,7 +300,7 @@ def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for key in PRINTED:
+    for key in kinds.PRINTED:
         value = card.get(f"{key}_{lang}", card.get(key))
         if value is not None:
             told = _as_printed(key, value, card)
