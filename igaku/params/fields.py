@@ -355,3 +355,5 @@ PUBLISHED: dict[str, Any] = {
         dict[str, Annotated[dict[str, Any], Keyed(RECORDED)]], BeforeValidator(_mapping)
     ],
 }
+Card = Annotated[dict[str, Any], Keyed(CARD)]
+Published = Annotated[dict[str, Any], Keyed(PUBLISHED)]

@@ -78,12 +78,8 @@ class Settings:
     stop_when_broken: Annotated[kinds.Truth, SITTING] = True
     outputs_dir: kinds.Place = field(default_factory=lambda: paths.OUTPUTS)
     data_dir: kinds.Place | None = None
-    card: Annotated[dict[str, Any], kinds.Keyed(kinds.CARD)] = field(
-        default_factory=dict
-    )
-    published: Annotated[dict[str, Any], kinds.Keyed(kinds.PUBLISHED)] = field(
-        default_factory=dict
-    )
+    card: kinds.Card = field(default_factory=dict)
+    published: kinds.Published = field(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod
