@@ -12,6 +12,7 @@ from igaku.ask.folder import ANSWERS, read_manifest, read_rows
 from igaku.errors import IgakuError
 from igaku.pages.index import write_index
 from igaku.sweep import lanes
+from igaku.sweep.file import read_sweep
 
 MODELS = (
     "openai-8bit",
@@ -40,11 +41,14 @@ def swept(tmp_path_factory):
             "efforts": ["low"],
             "settings": {"load": True, "shots": 0, "limit": N, "concurrency": 1},
         }
-        file = place / "night.yaml"
-        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        (place / "night.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
         with pytest.raises(IgakuError) as ended:
-            lanes.sweep(str(file), place / "outputs", "en", analyse=False)
+            lanes.sweep(plan(place), analyse=False)
         yield place / "outputs", server, str(ended.value)
+
+
+def plan(place):
+    return read_sweep(str(place / "night.yaml"), place / "outputs")
 
 
 def answer(asked, number):
@@ -128,7 +132,7 @@ def test_once_that_is_mended_the_same_command_asks_only_what_failed(swept):
     outputs, server, _ = swept
     asked, server.faults = len(server.asked), {}
     before = {path: path.read_bytes() for path in outputs.glob(f"*/{ANSWERS}")}
-    lanes.sweep(str(outputs.parent / "night.yaml"), outputs, "en", analyse=False)
+    lanes.sweep(plan(outputs.parent), analyse=False)
     assert all(path.read_bytes() == kept for path, kept in before.items())
     new = {body["model"] for _, body in server.asked[asked:]}
     assert new == {"openai/gpt-oss-20b", "inferenceillusionist/gpt-oss-20b-mlx"}
