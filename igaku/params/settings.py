@@ -320,7 +320,7 @@ def _assigned(cell: str) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-# --- the card as the seed prints it ---------------------------------------------------
+# --- as frames ------------------------------------------------------------------------
 
 
 def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:

@@ -8,7 +8,6 @@ import pytest
 
 from igaku.exam.questions import Question
 from igaku.reading.answer import (
-    OUTCOMES,
     Graded,
     extract_answer,
     is_correct,
@@ -16,6 +15,7 @@ from igaku.reading.answer import (
 )
 from igaku.server.client import served_as
 from igaku.server.reply import Reply
+from igaku.words import OUTCOMES
 
 
 def question(answer="c", choices=None, text="正しいのはどれか。"):
