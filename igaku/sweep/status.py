@@ -62,8 +62,6 @@ def standings(
 
 
 def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
-    import pandas as pd
-
     record, told, asked = (
         read_job(job.folder),
         read_manifest(job.folder),
@@ -76,23 +74,14 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
     if (failure or damage) and state not in ("failed", "running"):
         state, why = "failed", failure or damage
         troubles.append({"kind": "other", "asked": len(rows), "why": why})
-    replies = pd.DataFrame(rows, columns=["outcome", "asked_at", "seconds"])
-    recent = pd.to_datetime(replies.asked_at, **MOMENT)
-    recent = recent[recent.between(moment - PACE, moment)]
     width = (told.get("settings") or {}).get("concurrency") or 1
-    seconds = replies.seconds.sum() / width  # while it asked, pauses left out
-    return {
+    return _progress(rows, width, moment) | {
         "run": job.run,
         "lane": job.lane,
         "endpoint": job.endpoint,
         "state": state,
         "why": why or "",
-        "asked": len(rows),
         "total": len(told.get("questions") or ()) or None,
-        "lost": int(replies.outcome.isin(CAUSES).sum()),
-        "recent": len(recent),
-        "since": recent.min(),
-        "speed": 60 * len(rows) / seconds if seconds else None,
         "attempts": int(record.get("attempts", 0)),
         "started": record.get("started"),
         "ended": record.get("ended"),
@@ -102,6 +91,23 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
         "went_on": any(s.get("ended") == "finished" for s in sessions),
         # What decides how many questions a run has; jobs alike in it ask as many.
         "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
+    }
+
+
+def _progress(rows: list[Row], width: int, moment: datetime) -> Record:
+    """What the answers alone tell, of a run that asks so many questions at once."""
+    import pandas as pd
+
+    replies = pd.DataFrame(rows, columns=["outcome", "asked_at", "seconds"])
+    recent = pd.to_datetime(replies.asked_at, **MOMENT)
+    recent = recent[recent.between(moment - PACE, moment)]
+    seconds = replies.seconds.sum() / width  # while it asked, pauses left out
+    return {
+        "asked": len(rows),
+        "lost": int(replies.outcome.isin(CAUSES).sum()),
+        "recent": len(recent),
+        "since": recent.min(),
+        "speed": 60 * len(rows) / seconds if seconds else None,
     }
 
 
