@@ -21,7 +21,6 @@ from igaku.ask.run import questions_of, server_of
 from igaku.cli import app
 from igaku.errors import ServerUnreachable, WrongModel
 from igaku.lab.engines import missing_engine
-from igaku.lab.recipes import find_recipe
 from igaku.lab.serve import serving
 from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
@@ -228,7 +227,7 @@ def mlx_lm(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = quantize(find_recipe("lab-mxfp4-q8"))
+    folder = quantize("lab-mxfp4-q8")
     (tmp_path / "hub").mkdir()
     command = [sys.executable, "-m", "mlx_lm", "server"]
     command += ["--model", str(folder), "--port", str(port)]

@@ -195,13 +195,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     replace(folder / MANIFEST, text.encode("utf-8", "replace"))
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a run's folder; None where there is none to read."""
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run's folder; empty where there is none to read."""
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def now() -> str:

@@ -46,7 +46,7 @@ def base_of(name: str, outputs_dir: Path) -> Base:
             f"There is no run {name} in {outputs_dir}: name one of the folders there "
             f"that hold an {ANSWERS}."
         )
-    found = read_manifest(folder) or {}
+    found = read_manifest(folder)
     asked_under, told = found.get("condition"), found.get("settings")
     if not (isinstance(asked_under, dict) and told and "max_tokens" in asked_under):
         raise IgakuError(

@@ -38,7 +38,7 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
     """
     manifest = _begun(plan)
     if rows:
-        manifest = read_manifest(plan.settings.folder) or {}
+        manifest = read_manifest(plan.settings.folder)
         _refuse_other(plan, manifest, rows)
     known = {question["problem_id"] for question in manifest["questions"]}
     new = [_planned(i) for i in plan.items if i.question.problem_id not in known]

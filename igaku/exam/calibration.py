@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Row = dict[str, Any]
@@ -97,23 +97,15 @@ def reasoning(problem: Problem, effort: str) -> str:
     >>> reasoning(p, "medium")
     '27a58b35c86d14e;1:14e;27a58b35c86d;2:27a'
     """
-    ranked = [
-        (f"{rank}:{_entry(problem, i)}", i) for rank, i in enumerate(problem.ranking, 1)
-    ]
-    if effort == "low":
-        return ";".join(step for step, _ in ranked)
-    left = list(range(len(problem.values)))
+    # The value before its letter: what is found first is written first.
+    left = {i: f"{value}{LETTERS[i]}" for i, value in enumerate(problem.values)}
     parts = []
-    for step, i in ranked:
-        parts += ["".join(_entry(problem, j) for j in left), step]
-        left.remove(i)
+    for rank, i in enumerate(problem.ranking, 1):
+        if effort != "low":
+            parts.append("".join(left.values()))
+        parts.append(f"{rank}:{left.pop(i)}")
     once = ";".join(parts)
     return f"{once}#{once}" if effort == "high" else once
-
-
-def _entry(problem: Problem, i: int) -> str:
-    """The value before its letter: what is found first is written first."""
-    return f"{problem.values[i]}{LETTERS[i]}"
 
 
 def single_row(problem: Problem) -> Row:
@@ -169,7 +161,39 @@ def _row(problem: Problem, text: str, choices: list[str]) -> Row:
 
 def calibration_records(seed: int = SEED) -> list[tuple[Row, Row]]:
     """The 400 questions, each with its metadata row; one seed makes one exam."""
-    return [pair for row_meta in _sections(seed) for pair in row_meta]
+    rng = random.Random(seed)
+    records = []
+    for section, size in SECTIONS.items():
+        for n, (problem, row, back) in enumerate(_section(rng, section, size), 1):
+            number = f"{EXAM}{section}{n}"
+            serial = {"serial": f"{EXAM}{section}{n - back + 1}"} if back else {}
+            about = {
+                "problem_id": number,
+                "category": problem.measurement[0],
+                "kinki": [],
+                "reason": "",
+                "steps": problem.steps,
+            }
+            records.append(({"problem_id": number, **row, **serial}, about))
+    return records
+
+
+def _section(
+    rng: random.Random, section: str, size: int
+) -> Iterator[tuple[Problem, Row, int]]:
+    """Problem, question, and its place in a serial case (0: in none)."""
+    for place in range(size - sum(SERIAL[section])):
+        kind, values = "top" if place % 6 == 5 else "kth", 5
+        if place % 10 == 9:
+            kind = "number"
+        if section == "F" and place == 0:
+            values = 6
+        problem = draw_problem(rng, kind, values)
+        yield problem, single_row(problem), 0
+    for length in SERIAL[section]:
+        problems = serial_problems(rng, length)
+        rows = serial_rows(problems)
+        yield from zip(problems, rows, range(1, length + 1), strict=True)
 
 
 def calibration_examples() -> list[Row]:
@@ -182,64 +206,11 @@ def calibration_examples() -> list[Row]:
     ]
 
 
-def _sections(seed: int) -> Iterator[list[tuple[Row, Row]]]:
-    rng = random.Random(seed)
-    for section, size in SECTIONS.items():
-        rows = _section_rows(rng, section, size)
-        yield [_identified(section, n, *row) for n, row in enumerate(rows, 1)]
-
-
-def _section_rows(
-    rng: random.Random, section: str, size: int
-) -> list[tuple[Problem, Row, int]]:
-    """Problem, question and the distance back to the head of its case (0: none)."""
-    cases = SERIAL[section]
-    rows = []
-    for place in range(size - sum(cases)):
-        problem = draw_problem(rng, *_kind(section, place))
-        rows.append((problem, single_row(problem), 0))
-    for length in cases:
-        problems = serial_problems(rng, length)
-        back = enumerate(zip(problems, serial_rows(problems), strict=True), 1)
-        rows += [(problem, row, n) for n, (problem, row) in back]
-    return rows
-
-
 def serial_problems(rng: random.Random, length: int) -> list[Problem]:
     """Problems about the same five values, for one serial case."""
     first = draw_problem(rng, "kth")
     rest = [
-        Problem(
-            kind="kth",
-            values=first.values,
-            direction=rng.choice((SMALL, LARGE)),
-            steps=rng.randint(1, 4),
-            measurement=first.measurement,
-        )
+        replace(first, direction=rng.choice((SMALL, LARGE)), steps=rng.randint(1, 4))
         for _ in range(length - 1)
     ]
     return [first, *rest]
-
-
-def _kind(section: str, place: int) -> tuple[str, int]:
-    """Kind and number of values by place, so that every section has every kind."""
-    if section == "F" and place == 0:
-        return "kth", 6
-    if place % 10 == 9:
-        return "number", 5
-    return ("top", 5) if place % 6 == 5 else ("kth", 5)
-
-
-def _identified(
-    section: str, number: int, problem: Problem, row: Row, place: int
-) -> tuple[Row, Row]:
-    problem_id = f"{EXAM}{section}{number}"
-    serial = {"serial": f"{EXAM}{section}{number - place + 1}"} if place else {}
-    about = {
-        "problem_id": problem_id,
-        "category": problem.measurement[0],
-        "kinki": [],
-        "reason": "",
-        "steps": problem.steps,
-    }
-    return {"problem_id": problem_id, **row, **serial}, about

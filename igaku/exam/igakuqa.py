@@ -39,19 +39,19 @@ KEYS = {
 FIX = f"put the file of IgakuQA commit {COMMIT[:7]} in its place"
 
 
-def exam_number(year: int) -> int:
-    """The number of the exam held that year: 116 for 2022."""
-    if year not in EXAMS:
+def exam_year(year: int | str) -> int:
+    """The year as a number; papermill and YAML may bring it as text."""
+    if isinstance(year, bool) or str(year) not in map(str, EXAMS):
         raise IgakuError(
             f"There is no exam of {year!r}: give one of "
             f"{', '.join(map(str, EXAMS))}, or 'calibration'."
         )
-    return EXAMS[year]
+    return int(year)
 
 
 def section_file(year: int, section: str, kind: str = "") -> str:
     """A section's file in IgakuQA; `kind` is "", "_metadata" or "_translate"."""
-    return f"data/{year}/{exam_number(year)}-{section}{kind}.jsonl"
+    return f"data/{year}/{EXAMS[year]}-{section}{kind}.jsonl"
 
 
 def examples_file(language: str = "ja") -> str:
@@ -68,7 +68,6 @@ def year_files(year: int) -> list[str]:
 
 def exam_folder(year: int, data_dir: str | Path | None = None) -> Path:
     """The folder with the year's files: `data_dir`, `IGAKU_DATA`, or the cache."""
-    exam_number(year)
     given = data_dir or os.environ.get("IGAKU_DATA")
     if not given:
         return fetch_exam(year)
@@ -101,8 +100,17 @@ def read_section(folder: Path, year: int, section: str, kind: str = "") -> list[
     name = section_file(year, section, kind)
     path = released_file(folder, name)
     rows = _rows(path, KEYS[kind])
-    found = [str(row["problem_id"]) for row in rows]
-    _check_ids(path, found, _ids(year, section), kind)
+    found, expected = [str(row["problem_id"]) for row in rows], _ids(year, section)
+    if len(found) != len(expected):
+        raise IgakuError(
+            f"{path} has {len(found)} rows where the exam has {len(expected)} "
+            f"questions: {FIX}."
+        )
+    if kind:  # questions are in order; other rows join by id, in any order
+        found, expected = sorted(found), sorted(expected)
+    for here, belongs in zip(found, expected, strict=True):
+        if here != belongs:
+            raise IgakuError(f"{path} has {here} where {belongs} belongs: {FIX}.")
     _check_hash(path, known_hashes(year).get(name))
     return rows
 
@@ -123,50 +131,49 @@ def file_sha256(path: Path) -> str:
 
 def known_hashes(year: int) -> dict[str, str]:
     """The sha256 of each released file, as far as shipped or seen at first download."""
-    shipped = _hash_table(RELEASED)
-    if section_file(year, "A") in shipped:
-        return shipped
-    return shipped | _hash_table(_record_of(year))
+    return _hash_table(_cache() / f"{year}.sha256") | _hash_table(RELEASED)
 
 
-def fetch_exam(year: int, base_url: str | None = None) -> Path:
+def fetch_exam(year: int) -> Path:
     """The cached folder of one year's files; what is missing or altered is fetched.
 
     Nothing enters the cache before the whole download has passed its checks.
-    `base_url`, or `IGAKU_DATA_URL`, stands in for GitHub: a mirror within a hospital.
+    `IGAKU_DATA_URL` stands in for GitHub: a mirror within a hospital.
     """
-    known = known_hashes(year)
-    folder = _cache()
-    wanted = year_files(year)
-    lacking = [name for name in wanted if not _is_whole(folder / name, known.get(name))]
-    if lacking:
-        _make_writable(folder)
-        base = base_url or os.environ.get("IGAKU_DATA_URL") or URL
-        with TemporaryDirectory(dir=folder, prefix="download-") as fresh:
-            names = lacking if known.keys() >= set(lacking) else wanted
-            _download(year, names, known, Path(fresh), base)
-            _keep(year, names, known, Path(fresh), folder)
-    return folder
-
-
-def _cache() -> Path:
-    return cache_dir() / "igakuqa" / COMMIT[:7]
-
-
-def _make_writable(folder: Path) -> None:
+    year = exam_year(year)
+    known, folder, names = known_hashes(year), _cache(), year_files(year)
+    lacking = [
+        name
+        for name in names
+        if not (folder / name).is_file()
+        or file_sha256(folder / name) != known.get(name)
+    ]
+    if not lacking:
+        return folder
+    is_first = any(name not in known for name in lacking)
+    names = names if is_first else lacking
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        TemporaryDirectory(dir=folder).cleanup()
+        download = TemporaryDirectory(dir=folder, prefix="download-")
     except OSError as broken:
         raise IgakuError(
             f"The cache folder {folder} cannot be written ({broken.strerror}): set "
             "IGAKU_CACHE to a folder that can."
         ) from broken
+    with download as name:
+        fresh = Path(name)
+        _download(year, names, known, fresh)
+        if is_first:
+            _record(year, names, fresh)
+            names = [*names, f"{year}.sha256"]
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).replace(folder / name)
+    return folder
 
 
-def _record_of(year: int) -> Path:
-    """Where the hashes of a year's first download are kept."""
-    return _cache() / f"{year}.sha256"
+def _cache() -> Path:
+    return cache_dir() / "igakuqa" / COMMIT[:7]
 
 
 def _hash_table(path: Path) -> dict[str, str]:
@@ -177,20 +184,14 @@ def _hash_table(path: Path) -> dict[str, str]:
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
-def _is_whole(path: Path, digest: str | None) -> bool:
-    return digest is not None and path.is_file() and file_sha256(path) == digest
-
-
-def _download(
-    year: int, names: list[str], known: dict[str, str], fresh: Path, base_url: str
-) -> None:
+def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -> None:
     import pooch
     from tqdm import tqdm
 
     pooch.get_logger().setLevel("WARNING")
     store = pooch.create(
         path=fresh,
-        base_url=base_url.rstrip("/") + "/",
+        base_url=(os.environ.get("IGAKU_DATA_URL") or URL).rstrip("/") + "/",
         registry={name: known.get(name) for name in names},
         retry_if_failed=1,
     )
@@ -198,48 +199,36 @@ def _download(
     for name in bar:
         try:
             store.fetch(name, downloader=pooch.HTTPDownloader(timeout=30))
-        except (OSError, ValueError) as broken:
+        except ValueError as altered:
             bar.close()
-            raise IgakuError(_no_download(store.get_url(name), broken)) from broken
+            raise IgakuError(
+                f"{store.get_url(name)} is not the released file (its sha256 differs): "
+                "fetch it over another network, or set IGAKU_DATA to a folder with "
+                "IgakuQA's files."
+            ) from altered
+        except OSError as broken:
+            bar.close()
+            raise IgakuError(
+                f"{store.get_url(name)} could not be fetched ({type(broken).__name__}):"
+                " connect to the network and try again, or set IGAKU_DATA to a folder "
+                "with IgakuQA's files, or sit the calibration exam (exam: "
+                "calibration), which needs neither."
+            ) from broken
 
 
-def _no_download(url: str, broken: Exception) -> str:
-    """One sentence for a failed download; pooch raises ValueError for a wrong hash."""
-    if not isinstance(broken, OSError):
-        return (
-            f"{url} is not the released file (its sha256 differs): fetch it over "
-            "another network, or set IGAKU_DATA to a folder with IgakuQA's files."
-        )
-    cause = type(broken).__name__
-    return (
-        f"{url} could not be fetched ({cause}): connect to the network and try again, "
-        "or set IGAKU_DATA to a folder with IgakuQA's files, or sit the calibration "
-        "exam (exam: calibration), which needs neither."
-    )
-
-
-def _keep(
-    year: int, names: list[str], known: dict[str, str], fresh: Path, folder: Path
-) -> None:
-    """Move a whole download into the cache; a first one is checked and recorded."""
-    first = not known.keys() >= set(names)
-    if first:
-        for section in SECTIONS:
-            for kind in KEYS:
-                read_section(fresh, year, section, kind)
+def _record(year: int, names: list[str], fresh: Path) -> None:
+    """Check the shape of a year's first download, and keep its hashes beside it."""
+    for section in SECTIONS:
+        for kind in KEYS:
+            read_section(fresh, year, section, kind)
     table = "".join(f"{file_sha256(fresh / name)}  {name}\n" for name in names)
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (fresh / name).replace(folder / name)
-    if first:
-        (fresh / "record").write_text(table, encoding="utf-8")
-        (fresh / "record").replace(_record_of(year))
+    (fresh / f"{year}.sha256").write_text(table, encoding="utf-8")
 
 
 def _ids(year: int, section: str) -> list[str]:
     sizes = EARLY_SIZES if year in (2018, 2019) else SIZES
-    number = exam_number(year)
-    return [f"{number}{section}{place}" for place in range(1, sizes[section] + 1)]
+    places = range(1, sizes[section] + 1)
+    return [f"{EXAMS[year]}{section}{place}" for place in places]
 
 
 def _rows(path: Path, keys: tuple[str, ...]) -> list[Row]:
@@ -249,34 +238,18 @@ def _rows(path: Path, keys: tuple[str, ...]) -> list[Row]:
         lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except UnicodeDecodeError as broken:
         raise IgakuError(f"{path} is not UTF-8 text: {FIX}.") from broken
-    return [_row(path, number, line, keys) for number, line in enumerate(lines, 1)]
-
-
-def _row(path: Path, number: int, line: str, keys: tuple[str, ...]) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
-        raise IgakuError(f"Line {number} of {path} is cut or damaged: {FIX}.")
-    absent = ", ".join(key for key in keys if key not in row)
-    if absent:
-        raise IgakuError(f"Line {number} of {path} lacks {absent}: {FIX}.")
-    return row
-
-
-def _check_ids(path: Path, found: list[str], expected: list[str], kind: str) -> None:
-    """Questions must be all there in order; other rows join by id, in any order."""
-    if len(found) != len(expected):
-        raise IgakuError(
-            f"{path} has {len(found)} rows where the exam has {len(expected)} "
-            f"questions: {FIX}."
-        )
-    if kind:
-        found, expected = sorted(found), sorted(expected)
-    for here, belongs in zip(found, expected, strict=True):
-        if here != belongs:
-            raise IgakuError(f"{path} has {here} where {belongs} belongs: {FIX}.")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise IgakuError(f"Line {number} of {path} is cut or damaged: {FIX}.")
+        if absent := ", ".join(key for key in keys if key not in row):
+            raise IgakuError(f"Line {number} of {path} lacks {absent}: {FIX}.")
+        rows.append(row)
+    return rows
 
 
 def _check_hash(path: Path, digest: str | None) -> None:

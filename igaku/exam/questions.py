@@ -16,6 +16,7 @@ from igaku.errors import IgakuError
 from igaku.exam.igakuqa import (
     SECTIONS,
     exam_folder,
+    exam_year,
     examples_file,
     file_sha256,
     read_examples,
@@ -23,15 +24,10 @@ from igaku.exam.igakuqa import (
     released_file,
     section_file,
 )
-from igaku.exam.igakuqa import fetch_exam as fetch_exam
 
 Row = dict[str, Any]
 
 CALIBRATION = "calibration"
-SERIAL_CONTEXTS = ("as_released", "joined")
-LANGUAGES = ("ja", "en")
-MOST_SHOTS = 3
-
 HEAD = "次の文を読み"
 # Exams 112 and 113 print which questions a case is for: 「51〜53の問いに答えよ」. Later
 # ones say 「以下の問い」; there, cases have two questions in B and E, three in C and F.
@@ -72,10 +68,6 @@ class Question:
     accepted: tuple[tuple[str, ...], ...] = ()
     context: str | None = None
 
-    def __post_init__(self) -> None:
-        if not self.accepted:
-            object.__setattr__(self, "accepted", (self.answer,))
-
     @property
     def labels(self) -> tuple[str, ...]:
         """The letters a reply may choose from: usually a–e, in two questions a–h."""
@@ -94,26 +86,30 @@ class Question:
         head of a case, and for rows that name theirs under `serial`.
         """
         absent = {"problem_id", "problem_text", "answer"} - row.keys()
+        number, about = row.get("problem_id", ""), metadata or {}
         if absent:
             raise IgakuError(
-                f"The question row {row.get('problem_id', '')} lacks "
-                f"{', '.join(sorted(absent))}: give the row as IgakuQA has it."
+                f"The question row {number} lacks {', '.join(sorted(absent))}: give "
+                f"the row as IgakuQA has it."
             )
-        about = metadata or {}
+        found = re.fullmatch(r"\d+([A-F])\d+", number)
+        if not found:
+            raise IgakuError(f"{number!r} is no problem id: give one such as 116A1.")
         choices = tuple(row.get("choices") or ())
         kind = "choice" if choices else "numeric"
         accepted = _accepted(row["answer"], kind)
         is_head = row["problem_text"].startswith(HEAD)
+        points = row.get("points")  # text in IgakuQA; "0" means struck from scoring
         return cls(
-            problem_id=row["problem_id"],
-            section=_section(row["problem_id"]),
+            problem_id=number,
+            section=found[1],
             text=row["problem_text"],
             choices=choices,
             answer=accepted[0],
             kind=kind,
-            points=_points(row.get("points")),
+            points=1 if points in (None, "") else int(points),
             text_only=bool(row.get("text_only", True)),
-            stem=row.get("serial") or (row["problem_id"] if is_head else None),
+            stem=row.get("serial") or (number if is_head else None),
             category=about.get("category") or None,
             kinki=_kinki(about.get("kinki"), len(choices)),
             human_accuracy=_percent(about.get("human_accuracy")),
@@ -144,13 +140,13 @@ def load_exam(
     116F62), so English results are for comparison with IgakuQA's own only.
     """
     wanted = _checked_sections(sections)
-    _check_one_of("serial_context", serial_context, SERIAL_CONTEXTS)
-    _check_one_of("language", language, LANGUAGES)
+    _check_one_of("serial_context", serial_context, ("as_released", "joined"))
+    _check_one_of("language", language, ("ja", "en"))
     if year == CALIBRATION:
-        made = (Question.from_record(*pair) for pair in _calibration_rows(language)[0])
+        made = (Question.from_record(*pair) for pair in _calibration(language)[0])
         questions = [q for q in made if q.section in wanted]
     else:
-        number = _year(year)
+        number = exam_year(year)
         folder = exam_folder(number, data_dir)
         questions = [
             question
@@ -170,14 +166,14 @@ def load_examples(
 
     They serve every year; the calibration exam has three of its own.
     """
-    _check_one_of("shots", shots, range(MOST_SHOTS + 1))
-    _check_one_of("language", language, LANGUAGES)
+    _check_one_of("shots", shots, range(4))
+    _check_one_of("language", language, ("ja", "en"))
     if shots == 0:
         return []
     if year == CALIBRATION:
-        rows = _calibration_rows(language)[1]
+        rows = _calibration(language)[1]
     else:
-        rows = read_examples(exam_folder(_year(year), data_dir), language)
+        rows = read_examples(exam_folder(exam_year(year), data_dir), language)
     return [_in_language(row, row, language) for row in rows[:shots]]
 
 
@@ -190,11 +186,11 @@ def exam_hashes(
 ) -> dict[str, str]:
     """File name → sha256 of every file a run of this exam reads."""
     wanted = _checked_sections(sections)
-    _check_one_of("language", language, LANGUAGES)
+    _check_one_of("language", language, ("ja", "en"))
     if year == CALIBRATION:
-        text = json.dumps(_calibration_rows(language), ensure_ascii=False)
+        text = json.dumps(_calibration(language), ensure_ascii=False)
         return {CALIBRATION: hashlib.sha256(text.encode()).hexdigest()}
-    number = _year(year)
+    number = exam_year(year)
     folder = exam_folder(number, data_dir)
     kinds = ("", "_metadata") + (("_translate",) if language == "en" else ())
     names = [section_file(number, s, kind) for s in wanted for kind in kinds]
@@ -237,23 +233,26 @@ def _spread(n: int) -> list[int]:
 def _read_section(
     folder: Path, year: int, section: str, language: str
 ) -> list[Question]:
-    rows = read_section(folder, year, section)
-    about = _by_id(read_section(folder, year, section, "_metadata"))
-    english = rows
-    if language == "en":
-        translated = _by_id(read_section(folder, year, section, "_translate"))
-        english = [translated[row["problem_id"]] for row in rows]
-    stems = _stems(rows, section)
-    questions = []
-    for row, words in zip(rows, english, strict=True):
-        question = _in_language(row, words, language, about[row["problem_id"]])
+    def by_id(kind: str) -> dict[str, Row]:
+        return {r["problem_id"]: r for r in read_section(folder, year, section, kind)}
+
+    rows, about = by_id(""), by_id("_metadata")
+    english = by_id("_translate") if language == "en" else rows
+    questions: list[Question] = []
+    stem, left = None, 0  # of the case that is being told
+    for number, row in rows.items():
+        if row["problem_text"].startswith(HEAD):
+            printed = PRINTED_RANGE.match(row["problem_text"])
+            left = CASE_LENGTH.get(section, 1)
+            if printed:
+                left = int(printed[2]) - int(printed[1]) + 1
+            stem = number
+        question = _in_language(row, english[number], language, about[number])
         _check_gold(question, section_file(year, section))
-        questions.append(replace(question, stem=stems.get(question.problem_id)))
+        own = question.stem or (stem if left > 0 else None)
+        questions.append(replace(question, stem=own))
+        left -= 1
     return questions
-
-
-def _by_id(rows: list[Row]) -> dict[str, Row]:
-    return {row["problem_id"]: row for row in rows}
 
 
 def _in_language(
@@ -272,35 +271,13 @@ def _in_language(
     )
 
 
-def _stems(rows: list[Row], section: str) -> dict[str, str]:
-    """Question id → id of its case's head, for heads and follow-ups."""
-    stems = {}
-    for place, row in enumerate(rows):
-        if "serial" in row:
-            stems[row["problem_id"]] = row["serial"]
-        elif row["problem_text"].startswith(HEAD):
-            length = _case_length(row["problem_text"], section)
-            case = rows[place : place + length]
-            stems.update((member["problem_id"], row["problem_id"]) for member in case)
-    return stems
-
-
-def _case_length(head: str, section: str) -> int:
-    printed = PRINTED_RANGE.match(head)
-    if printed:
-        return int(printed[2]) - int(printed[1]) + 1
-    return CASE_LENGTH.get(section, 1)
-
-
 def _joined(questions: list[Question], language: str) -> list[Question]:
     """The questions, each follow-up with its case as context."""
-    cases = {
-        q.problem_id: _vignette(q.text, language)
-        for q in questions
-        if q.stem == q.problem_id
-    }
+    heads = {q.problem_id: q.text for q in questions}
     return [
-        q if q.stem in (None, q.problem_id) else replace(q, context=cases[str(q.stem)])
+        q
+        if q.stem in (None, q.problem_id)
+        else replace(q, context=_vignette(heads[str(q.stem)], language))
         for q in questions
     ]
 
@@ -315,22 +292,13 @@ def _vignette(head: str, language: str) -> str:
     return head[: question.start()].rstrip() if question else head
 
 
-def _calibration_rows(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
+def _calibration(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
+    """The calibration exam's rows, each with its metadata, and its worked examples."""
     from igaku.exam.calibration import calibration_examples, calibration_records
 
     if language != "ja":
         raise IgakuError("The calibration exam is in Japanese: set language to 'ja'.")
     return calibration_records(), calibration_examples()
-
-
-def _year(year: int | str) -> int:
-    """The year as a number; papermill and YAML may bring it as text."""
-    text = str(year)
-    if isinstance(year, bool) or not text.isdecimal():
-        raise IgakuError(
-            f"{year!r} is no exam: give a year from 2018 to 2022, or 'calibration'."
-        )
-    return int(text)
 
 
 def _checked_sections(sections: Iterable[str]) -> list[str]:
@@ -341,11 +309,10 @@ def _checked_sections(sections: Iterable[str]) -> list[str]:
     return [section for section in SECTIONS if section in asked]
 
 
-def _check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
-    options = list(allowed)
-    if value not in options or isinstance(value, bool):
+def _check_one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed or isinstance(value, bool):
         raise IgakuError(
-            f"{name} is {value!r}: give one of {', '.join(map(repr, options))}."
+            f"{name} is {value!r}: give one of {', '.join(map(repr, allowed))}."
         )
 
 
@@ -361,13 +328,6 @@ def _check_gold(question: Question, name: str) -> None:
             )
 
 
-def _section(problem_id: str) -> str:
-    found = re.fullmatch(r"\d+([A-F])\d+", problem_id)
-    if not found:
-        raise IgakuError(f"{problem_id!r} is no problem id: give one such as 116A1.")
-    return found[1]
-
-
 def _accepted(gold: Iterable[str], kind: str) -> tuple[tuple[str, ...], ...]:
     """Every answer the gold accepts: ["a or d"] accepts a, and accepts d.
 
@@ -379,11 +339,6 @@ def _accepted(gold: Iterable[str], kind: str) -> tuple[tuple[str, ...], ...]:
         return (("".join(filter(str.isdecimal, text)),),)
     ways = re.split(r"\bor\b", text.lower())
     return tuple(tuple(sorted(set(filter(str.isalpha, way)))) for way in ways)
-
-
-def _points(points: int | str | None) -> int:
-    """Points are text in IgakuQA; "0" means struck from scoring."""
-    return 1 if points is None or points == "" else int(points)
 
 
 def _kinki(entries: Iterable[str] | None, n_choices: int) -> tuple[str, ...]:

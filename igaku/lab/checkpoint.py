@@ -7,18 +7,16 @@ The experts may be plain (expert, in, out), as igaku trains them, or MXFP4 `_blo
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab import mxfp4
-from igaku.lab.tensorfile import Encoded, Stored, as_float32, read_index
+from igaku.lab.tensorfile import Encoded, as_float32, read_tensors
 
 COMPONENTS = ("attention", "embedding", "lm_head", "router", "experts")
 EXPERT_PARTS = ("gate", "up", "down")
@@ -29,98 +27,77 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
-FLOATS = ("F32", "BF16", "F16")
-
-
-class Part(NamedTuple):
-    """A weight matrix that a recipe may code, or an expert's three, by module path."""
-
-    path: str
-    component: str
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint: its config, and where each tensor lies."""
+    """An open checkpoint: its config, and its tensors, read when they are used."""
 
     folder: Path
     config: dict[str, Any]
-    tensors: dict[str, Stored]
-
-    @property
-    def layers(self) -> int:
-        """How many transformer layers there are."""
-        return int(self.config["num_hidden_layers"])
-
-    @property
-    def dtype(self) -> str:
-        """The type of the weights outside the experts, "F32" or "BF16"."""
-        return self.tensors["model.embed_tokens.weight"].dtype
+    shards: list[str]
+    tensors: dict[str, Encoded]
 
     @property
     def released(self) -> bool:
         """Whether the experts are already MXFP4."""
         return "model.layers.0.mlp.experts.down_proj_blocks" in self.tensors
 
-    @cached_property
+    @property
     def parameters(self) -> int:
         """How many weights there are, biases, norms and sinks included."""
-        sizes = {name: math.prod(t.shape) for name, t in self.tensors.items()}
-        codes = sum(size for name, size in sizes.items() if name.endswith("_blocks"))
-        scales = sum(size for name, size in sizes.items() if name.endswith("_scales"))
-        return sum(sizes.values()) + codes - scales  # a byte holds two codes
+        each = {"blocks": 2, "scales": 0}  # a byte of blocks holds two codes
+        return sum(
+            tensor.data.size * each.get(name.rpartition("_")[2], 1)
+            for name, tensor in self.tensors.items()
+        )
 
-    def raw(self, name: str) -> Encoded:
-        """A tensor as it is stored."""
-        return self.tensors[name].read()
+    def expert(self, path: str, suffix: str = "") -> Encoded:
+        """What is stored of the experts' matrix at `path`, (expert, out, …).
 
-    def float32(self, name: str) -> np.ndarray:
-        """A tensor in float32."""
-        return as_float32(self.raw(name))
+        Gate is every even row of the interleaved tensor, up every odd one.
+        """
+        stem, _, name = path.rpartition(".")
+        stored = "down_proj" if name == "down_proj" else "gate_up_proj"
+        dtype, data = self.tensors[f"{stem}.{stored}{suffix}"]
+        if not suffix:  # plain weights are (expert, in, out)
+            data = data.swapaxes(1, 2)
+        if name != "down_proj":
+            data = data[:, {"gate_proj": 0, "up_proj": 1}[name] :: 2]
+        return Encoded(dtype, np.ascontiguousarray(data))
 
-    def expert_codes(self, layer: int, part: str) -> mxfp4.Mxfp4:
-        """One of "gate", "up", "down" of a layer's experts in MXFP4, (expert, out, in).
+    def expert_codes(self, path: str) -> mxfp4.Mxfp4:
+        """The experts' matrix at `path` in MXFP4.
 
         Released codes are passed on untouched; plain weights are coded here, once for
         every recipe, so that "native MXFP4" names the same numbers in each format.
         """
         if not self.released:
-            return mxfp4.encode(self.expert_values(layer, part))
-        stem = _expert_stem(layer, part)
-        blocks, scales = self.raw(f"{stem}_blocks"), self.raw(f"{stem}_scales")
-        return mxfp4.Mxfp4(_part(blocks.data, part, 1), _part(scales.data, part, 1))
+            return mxfp4.encode(self.expert_values(path))
+        blocks, scales = self.expert(path, "_blocks"), self.expert(path, "_scales")
+        return mxfp4.Mxfp4(blocks.data, scales.data)
 
-    def expert_values(self, layer: int, part: str) -> np.ndarray:
+    def expert_values(self, path: str) -> np.ndarray:
         """The same in float32 as the checkpoint has it: plain, or decoded."""
         if self.released:
-            return self.expert_codes(layer, part).decode()
-        plain = _part(self.float32(_expert_stem(layer, part)), part, 2)
-        return np.ascontiguousarray(plain.swapaxes(1, 2))
+            return self.expert_codes(path).decode()
+        return as_float32(self.expert(path))
 
-    def expert_bias(self, layer: int, part: str) -> Encoded:
-        """The bias of one part of a layer's experts, (expert, out), as stored."""
-        dtype, data = self.raw(f"{_expert_stem(layer, part)}_bias")
-        return Encoded(dtype, _part(data, part, 1))
-
-    def expert_bias32(self, layer: int, part: str) -> np.ndarray:
-        """The same in float32."""
-        return as_float32(self.expert_bias(layer, part))
-
-    def parts(self) -> Iterator[Part]:
-        """Every weight matrix by its path in the network, from input to output."""
-        yield Part("model.embed_tokens", "embedding")
-        for layer in range(self.layers):
+    def parts(self) -> Iterator[tuple[str, str]]:
+        """Every weight matrix, or an expert's three, by module path and component."""
+        yield "model.embed_tokens", "embedding"
+        for layer in range(self.config["num_hidden_layers"]):
             stem = f"model.layers.{layer}"
             for letter in "qkvo":
-                yield Part(f"{stem}.self_attn.{letter}_proj", "attention")
-            yield Part(f"{stem}.mlp.router", "router")
+                yield f"{stem}.self_attn.{letter}_proj", "attention"
+            yield f"{stem}.mlp.router", "router"
             for part in EXPERT_PARTS:
-                yield Part(f"{stem}.mlp.experts.{part}_proj", "experts")
-        yield Part("lm_head", "lm_head")
+                yield f"{stem}.mlp.experts.{part}_proj", "experts"
+        yield "lm_head", "lm_head"
 
     def plain_tensors(self) -> Iterator[str]:
         """The names no recipe touches: norms, sinks, and biases outside the experts."""
-        coded = {f"{part.path}.weight" for part in self.parts()}
+        coded = {f"{path}.weight" for path, _ in self.parts()}
         return (n for n in self.tensors if ".experts." not in n and n not in coded)
 
     def rope(self) -> tuple[float, dict[str, Any] | None]:
@@ -135,39 +112,24 @@ class Checkpoint:
         return float(theta), None if kind == "default" else scaling
 
 
-def expert_place(path: str) -> tuple[int, str]:
-    """The layer and part of "model.layers.3.mlp.experts.gate_proj": (3, "gate")."""
-    pieces = path.split(".")
-    return int(pieces[2]), pieces[-1].removesuffix("_proj")
-
-
-def _expert_stem(layer: int, part: str) -> str:
-    kind = "down_proj" if part == "down" else "gate_up_proj"
-    return f"model.layers.{layer}.mlp.experts.{kind}"
-
-
-def _part(data: np.ndarray, part: str, axis: int) -> np.ndarray:
-    """Gate is every even row of the interleaved axis, up every odd one."""
-    if part == "down":
-        return np.asarray(data)
-    rows = slice(0 if part == "gate" else 1, None, 2)
-    return np.ascontiguousarray(data[(slice(None),) * axis + (rows,)])
-
-
 def open_checkpoint(folder: str | Path) -> Checkpoint:
     """The checkpoint in `folder`; anything but a whole gpt-oss is an error."""
     folder = Path(folder)
     config = _config(folder)
-    found = Checkpoint(folder, config, _tensors(folder))
+    index, shards = folder / "model.safetensors.index.json", ["model.safetensors"]
+    if index.exists():
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(places.values()))
+    tensors: dict[str, Encoded] = {}
+    for shard in shards:
+        if not (folder / shard).is_file():
+            raise IgakuError(f"{folder / shard} is missing: fetch the folder again.")
+        tensors |= read_tensors(folder / shard)
+    found = Checkpoint(folder, config, shards, tensors)
     for name in _needed(found):
-        if name not in found.tensors:
+        if name not in tensors:
             raise IgakuError(
                 f"{folder} lacks the tensor {name}: fetch the folder again."
-            )
-        if found.tensors[name].dtype not in (*FLOATS, "U8"):
-            raise IgakuError(
-                f"{folder} holds {name} as {found.tensors[name].dtype}: pass a "
-                f"checkpoint in float32 or bfloat16, as it was released or trained."
             )
     return found
 
@@ -193,38 +155,20 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _tensors(folder: Path) -> dict[str, Stored]:
-    """Every tensor of every shard; a shard that the index names must be there."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        shards = [folder / name for name in sorted(set(listed))]
-    else:
-        shards = [folder / "model.safetensors"]
-    tensors: dict[str, Stored] = {}
-    for shard in shards:
-        if not shard.is_file():
-            raise IgakuError(f"{shard} is missing: fetch the folder again.")
-        tensors.update(read_index(shard))
-    return tensors
-
-
 def _needed(found: Checkpoint) -> Iterator[str]:
+    yield "model.norm.weight"
     for path, component in found.parts():
         if component != "experts":
             yield f"{path}.weight"
-            if component in ("attention", "router"):
-                yield f"{path}.bias"
-    for layer in range(found.layers):
+        if component in ("attention", "router"):
+            yield f"{path}.bias"
+    for layer in range(found.config["num_hidden_layers"]):
         stem = f"model.layers.{layer}"
-        yield from (
-            f"{stem}.{n}.weight"
-            for n in ("input_layernorm", "post_attention_layernorm")
-        )
+        yield f"{stem}.input_layernorm.weight"
+        yield f"{stem}.post_attention_layernorm.weight"
         yield f"{stem}.self_attn.sinks"
-        for part in ("gate", "down"):
-            expert = _expert_stem(layer, part)
+        for name in ("gate_up_proj", "down_proj"):
+            expert = f"{stem}.mlp.experts.{name}"
             yield f"{expert}_bias"
             codes = [f"{expert}_blocks", f"{expert}_scales"]
             yield from codes if found.released else [expert]
-    yield "model.norm.weight"

@@ -11,19 +11,21 @@ import os
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from igaku.lab.recipes import MLX
+
 CONTEXT = 8192  # tokens for each request in flight
 SLOTS = 8
-SMALL = 64 * 2**20
 
 
 def main() -> None:
-    """Serve a folder by an engine, as `serve.start_server` asks."""
+    """Serve a folder by an engine, as `serve.serving` asks."""
     engine, folder, name, host, port, parent = sys.argv[1:]
     _end_with(int(parent))
-    run = {"mlx": run_mlx, "llama.cpp": run_llama_cpp}[engine]
+    run = run_mlx if engine == MLX else run_llama_cpp
     run(Path(folder), name, host, int(port))
 
 
@@ -52,22 +54,11 @@ def run_mlx(folder: Path, name: str, host: str, port: int) -> None:
     # transformers would load torch where it is installed, for three seconds and for
     # nothing: only the tokenizer is wanted.
     sys.modules["torch"] = None  # type: ignore[assignment]
-    from mlx_lm import server
-
-    _name_model(server, folder, name)
-    sys.argv = ["mlx_lm.server", "--model", str(folder), "--host", host]
-    sys.argv += ["--port", str(port), "--log-level", "WARNING"]
-    sys.argv += ["--decode-concurrency", str(SLOTS), "--prompt-concurrency", str(SLOTS)]
-    server.main()
-
-
-def _name_model(server: Any, folder: Path, name: str) -> None:
-    """Have the server know its one model as `name`, and refuse every other.
-
-    By itself it echoes any name it is asked for, after trying to download it.
-    """
+    server: Any = import_module("mlx_lm.server")
 
     class Provider(server.ModelProvider):
+        """Knows one model. mlx_lm echoes any name, after trying to download it."""
+
         def load(self, model: str, *_: Any) -> Any:
             if model not in (name, "default_model"):
                 raise ValueError(
@@ -76,21 +67,20 @@ def _name_model(server: Any, folder: Path, name: str) -> None:
             return super().load("default_model", None, "default_model")
 
     def list_models(handler: Any) -> None:
+        card = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
         about = {"id": name, "object": "model", "created": handler.created}
-        about["meta"] = _card(folder)
+        kept = ("recipe", "layout", "parameters", "size_bytes", "bits_per_weight")
+        about["meta"] = {key: card[key] for key in kept}
         handler._set_completion_headers(200)
         handler.end_headers()
         handler.wfile.write(json.dumps({"object": "list", "data": [about]}).encode())
 
     server.ModelProvider = Provider
     server.APIHandler.handle_models_request = list_models
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    """What the folder's card says of it, files and hashes left out."""
-    card = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-    kept = ("recipe", "layout", "parameters", "size_bytes", "bits_per_weight")
-    return {name: card[name] for name in kept}
+    sys.argv = ["mlx_lm.server", "--model", str(folder), "--host", host]
+    sys.argv += ["--port", str(port), "--log-level", "WARNING"]
+    sys.argv += ["--decode-concurrency", str(SLOTS), "--prompt-concurrency", str(SLOTS)]
+    server.main()
 
 
 def run_llama_cpp(folder: Path, name: str, host: str, port: int) -> None:
@@ -100,13 +90,13 @@ def run_llama_cpp(folder: Path, name: str, host: str, port: int) -> None:
     from igaku.lab.gguf_file import FILE_NAME
 
     params = xllamacpp.CommonParams()
-    params.model.path = str(folder / FILE_NAME)
+    model = folder / FILE_NAME
+    params.model.path = str(model)
     params.model_alias = {name}
     params.hostnames, params.port = [host], port
     params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
-    # Threads of so small a model would mostly wait for each other.
-    is_small = (folder / FILE_NAME).stat().st_size < SMALL
-    threads = 1 if is_small else os.cpu_count() or 1
+    # Threads of a small model would mostly wait for each other.
+    threads = 1 if model.stat().st_size < 64 * 2**20 else os.cpu_count() or 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 256
     params.fit_params, params.ui, params.warmup = False, False, False

@@ -9,34 +9,30 @@ from importlib.util import find_spec
 
 from igaku.lab.recipes import LLAMA_CPP, MLX, find_recipe
 
-GLIBC = (2, 35)  # of MLX's Linux wheels
-
-SERVERS = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
-WRITERS = {MLX: ("mlx.core",), LLAMA_CPP: ("gguf",)}
+# To write a folder and to serve it.
+PACKAGES = {MLX: ("mlx.core", "mlx_lm"), LLAMA_CPP: ("gguf", "xllamacpp")}
 # Importing these takes seconds, or brings nothing that looking for them does not.
 ONLY_LOOKED_FOR = ("mlx_lm", "gguf")
 
 
 def missing_engine(slug: str) -> str | None:
     """Why an embedded model cannot be served on this machine; None where it can."""
-    return _missing(SERVERS[find_recipe(slug).engine])
+    return _missing(PACKAGES[find_recipe(slug).engine])
 
 
 def missing_writer(engine: str) -> str | None:
     """Why an engine's folders cannot be written here; None where they can."""
-    return _missing(WRITERS[engine])
+    return _missing(PACKAGES[engine][:1])
 
 
 def _missing(names: tuple[str, ...]) -> str | None:
-    for name in names:
-        if not _is_there(name):
-            impossible = _no_mlx() if name.startswith("mlx") else None
-            package = name.removesuffix(".core").replace("_", "-")
-            return impossible or (
-                f"{package} cannot be imported (python -m pip install 'igaku[lab]' "
-                f"brings it)"
-            )
-    return None
+    name = next((name for name in names if not _is_there(name)), None)
+    if name is None:
+        return None
+    package = name.removesuffix(".core").replace("_", "-")
+    return (_no_mlx() if package.startswith("mlx") else None) or (
+        f"{package} cannot be imported (python -m pip install 'igaku[lab]' brings it)"
+    )
 
 
 def _no_mlx() -> str | None:
@@ -47,7 +43,7 @@ def _no_mlx() -> str | None:
     if system != "Linux":
         return f"MLX has no build for {system} on {machine}"
     libc, found = platform.libc_ver()
-    if libc == "glibc" and tuple(map(int, found.split(".")[:2])) >= GLIBC:
+    if libc == "glibc" and tuple(map(int, found.split(".")[:2])) >= (2, 35):
         return None
     return f"MLX needs glibc 2.35 or newer, and this is {libc or 'no glibc'} {found}"
 

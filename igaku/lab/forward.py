@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import Checkpoint, expert_place
+from igaku.lab.checkpoint import Checkpoint
+from igaku.lab.tensorfile import as_float32
 
 CLAMP, SLOPE = 7.0, 1.702  # of gpt-oss's SwiGLU
-PREFILL_ROWS = 8
+ROWS, PREFILL_ROWS = 64, 8  # prompts decoded, and first read, together
 Array = np.ndarray
 
 
@@ -29,9 +30,10 @@ class Network:
     theta: float
     weights: Mapping[str, Array]
 
-    def linear(self, path: str, x: Array) -> Array:
-        """The product with the matrix at `path`, its bias added."""
-        y: Array = x @ self.weights[f"{path}.weight"].T + self.weights[f"{path}.bias"]
+    def linear(self, path: str, x: Array, expert: Any = ...) -> Array:
+        """The product with the matrix at `path`, or one expert's, its bias added."""
+        matrix = self.weights[f"{path}.weight"][expert]
+        y: Array = x @ matrix.T + self.weights[f"{path}.bias"][expert]
         return y
 
     def norm(self, path: str, x: Array) -> Array:
@@ -49,13 +51,6 @@ class Generated(NamedTuple):
     stopped: bool
 
 
-class Cache(NamedTuple):
-    """Keys and values of every layer, (layer, row, head, position, width)."""
-
-    keys: Array
-    values: Array
-
-
 def network(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> Network:
     """A network of a checkpoint's sizes with the given weights."""
     theta, scaling = checkpoint.rope()
@@ -69,14 +64,14 @@ def network(checkpoint: Checkpoint, weights: Mapping[str, Array]) -> Network:
 
 def plain_weights(checkpoint: Checkpoint) -> dict[str, Array]:
     """A checkpoint's weights in float32 by MLX's names, experts (expert, out, in)."""
-    weights = {name: checkpoint.float32(name) for name in checkpoint.plain_tensors()}
+    stored = checkpoint.tensors
+    weights = {n: as_float32(stored[n]) for n in checkpoint.plain_tensors()}
     for path, component in checkpoint.parts():
-        if component != "experts":
-            weights[f"{path}.weight"] = checkpoint.float32(f"{path}.weight")
-            continue
-        layer, part = expert_place(path)
-        weights[f"{path}.weight"] = checkpoint.expert_values(layer, part)
-        weights[f"{path}.bias"] = checkpoint.expert_bias32(layer, part)
+        if component == "experts":
+            weights[f"{path}.weight"] = checkpoint.expert_values(path)
+            weights[f"{path}.bias"] = as_float32(checkpoint.expert(path, "_bias"))
+        else:
+            weights[f"{path}.weight"] = as_float32(stored[f"{path}.weight"])
     return weights
 
 
@@ -94,22 +89,11 @@ def generate(
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
     stop: Collection[int],
-    rows: int = 64,
 ) -> list[Generated]:
-    """The greedy reply to each prompt, `rows` of them decoded together."""
-    replies: list[Generated] = []
-    for first in range(0, len(prompts), rows):
-        batch = prompts[first : first + rows]
-        replies += _generate_batch(net, batch, max_tokens, frozenset(stop))
-    return replies
-
-
-def _generate_batch(
-    net: Network,
-    prompts: Sequence[Sequence[int]],
-    max_tokens: int,
-    stop: frozenset[int],
-) -> list[Generated]:
+    """The greedy reply to each prompt."""
+    if len(prompts) > ROWS:
+        few = generate(net, prompts[:ROWS], max_tokens, stop)
+        return few + generate(net, prompts[ROWS:], max_tokens, stop)
     longest = max(map(len, prompts)) + max_tokens
     cache = _empty_cache(net, len(prompts), longest)
     alive = np.arange(len(prompts))
@@ -117,10 +101,15 @@ def _generate_batch(
     last = _prefill(net, prompts, cache)
     replies = [Generated([], False) for _ in prompts]
     for step in range(max_tokens):
-        kept = _take(replies, alive, last, stop)
+        for row, token in zip(alive.tolist(), last.tolist(), strict=True):
+            if token in stop:
+                replies[row] = Generated(replies[row].tokens, True)
+            else:
+                replies[row].tokens.append(token)
+        kept = ~np.isin(last, list(stop))
         if not kept.all():
             alive, last, place = alive[kept], last[kept], place[kept]
-            cache = Cache(cache.keys[:, kept], cache.values[:, kept])
+            cache = cache[:, :, kept]
         if not len(alive) or step + 1 == max_tokens:
             break
         last = _next(net, _forward(net, last[:, None], place, cache)[:, 0])
@@ -128,19 +117,7 @@ def _generate_batch(
     return replies
 
 
-def _take(
-    replies: list[Generated], alive: Array, last: Array, stop: frozenset[int]
-) -> Array:
-    """Append the newest token of each live row; which rows go on."""
-    for row, token in zip(alive.tolist(), last.tolist(), strict=True):
-        if token in stop:
-            replies[row] = Generated(replies[row].tokens, True)
-        else:
-            replies[row].tokens.append(token)
-    return np.array([token not in stop for token in last.tolist()], dtype=bool)
-
-
-def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Cache) -> Array:
+def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Array) -> Array:
     """Read the prompts, a few rows at a time; the first token of each reply."""
     first = []
     for row in range(0, len(prompts), PREFILL_ROWS):
@@ -150,7 +127,7 @@ def _prefill(net: Network, prompts: Sequence[Sequence[int]], cache: Cache) -> Ar
             ids[n, : len(prompt)] = prompt
         # What a shorter row leaves in the cache behind its end is overwritten by its
         # reply before any position may look there.
-        part = Cache(*(half[:, row : row + len(some)] for half in cache))
+        part = cache[:, :, row : row + len(some)]
         hidden = _forward(net, ids, np.zeros(len(some), dtype=int), part)
         ends = [len(prompt) - 1 for prompt in some]
         first.append(_next(net, hidden[np.arange(len(some)), ends]))
@@ -162,14 +139,14 @@ def _next(net: Network, hidden: Array) -> Array:
     return best
 
 
-def _empty_cache(net: Network, rows: int, length: int) -> Cache:
+def _empty_cache(net: Network, rows: int, length: int) -> Array:
+    """Room for keys and values: (two, layer, row, head, position, width)."""
     c = net.config
     layers, heads = c["num_hidden_layers"], c["num_key_value_heads"]
-    shape = (layers, rows, heads, length, c["head_dim"])
-    return Cache(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    return np.zeros((2, layers, rows, heads, length, c["head_dim"]), np.float32)
 
 
-def _forward(net: Network, ids: Array, start: Array, cache: Cache) -> Array:
+def _forward(net: Network, ids: Array, start: Array, cache: Array) -> Array:
     """Last hidden states of `ids` (row, time), row r beginning at position start[r]."""
     x = net.weights["model.embed_tokens.weight"][ids]
     where = start[:, None] + np.arange(ids.shape[1])
@@ -177,17 +154,14 @@ def _forward(net: Network, ids: Array, start: Array, cache: Cache) -> Array:
         stem = f"model.layers.{layer}"
         window = net.config["sliding_window"] if kind.startswith("sliding") else None
         y = net.norm(f"{stem}.input_layernorm", x)
-        own = Cache(cache.keys[layer], cache.values[layer])
-        x = x + _attention(net, f"{stem}.self_attn", y, where, own, window)
-        y = net.norm(f"{stem}.post_attention_layernorm", x)
-        x = x + _mixture(net, f"{stem}.mlp", y.reshape(-1, y.shape[-1])).reshape(
-            x.shape
-        )
+        x = x + _attention(net, f"{stem}.self_attn", y, where, cache[:, layer], window)
+        y = net.norm(f"{stem}.post_attention_layernorm", x).reshape(-1, x.shape[-1])
+        x = x + _mixture(net, f"{stem}.mlp", y).reshape(x.shape)
     return net.norm("model.norm", x)
 
 
 def _attention(
-    net: Network, path: str, x: Array, where: Array, cache: Cache, window: int | None
+    net: Network, path: str, x: Array, where: Array, cache: Array, window: int | None
 ) -> Array:
     """Grouped-query attention over the cache, with a learned sink per head."""
     rows, time, _ = x.shape
@@ -197,40 +171,33 @@ def _attention(
         whole = net.linear(f"{path}.{letter}_proj", x)
         return whole.reshape(rows, time, -1, width).swapaxes(1, 2)
 
-    angles = _angles(net, where)[:, None]
+    keys, values = cache
     place = (np.arange(rows)[:, None], slice(None), where)
-    cache.keys[place] = _rotate(split("k"), angles).swapaxes(1, 2)
-    cache.values[place] = split("v").swapaxes(1, 2)
+    keys[place] = _rotate(net, split("k"), where).swapaxes(1, 2)
+    values[place] = split("v").swapaxes(1, 2)
     seen = slice(0, int(where.max()) + 1)
-    q = _rotate(split("q"), angles) * np.float32(width**-0.5)
+    q = _rotate(net, split("q"), where) * np.float32(width**-0.5)
     q = q.reshape(rows, heads, -1, width)  # query heads of a group beside each other
-    scores = (q @ cache.keys[:, :, seen].swapaxes(-1, -2)).reshape(
+    scores = (q @ keys[:, :, seen].swapaxes(-1, -2)).reshape(
         rows, heads, -1, time, seen.stop
     )
     back = where[:, :, None] - np.arange(seen.stop)
     hidden = (back < 0) if window is None else (back < 0) | (back >= window)
     scores[np.broadcast_to(hidden[:, None, None], scores.shape)] = -np.inf
     sinks = net.weights[f"{path}.sinks"].reshape(heads, -1, 1, 1)
-    weights = _softmax_beside(scores, sinks).reshape(rows, heads, -1, seen.stop)
-    y = (weights @ cache.values[:, :, seen]).reshape(rows, -1, time, width)
+    # A sink is one more entry of the softmax, which takes its share and gives nothing.
+    peak = np.maximum(scores.max(axis=-1, keepdims=True), sinks)
+    raised = np.exp(scores - peak)
+    weights = raised / (raised.sum(axis=-1, keepdims=True) + np.exp(sinks - peak))
+    weights = weights.reshape(rows, heads, -1, seen.stop)
+    y = (weights @ values[:, :, seen]).reshape(rows, -1, time, width)
     return net.linear(f"{path}.o_proj", y.swapaxes(1, 2).reshape(rows, time, -1))
 
 
-def _softmax_beside(scores: Array, sinks: Array) -> Array:
-    """Softmax over the last axis with one more, absorbing, entry per head."""
-    peak = np.maximum(scores.max(axis=-1, keepdims=True), sinks)
-    raised = np.exp(scores - peak)
-    y: Array = raised / (raised.sum(axis=-1, keepdims=True) + np.exp(sinks - peak))
-    return y
-
-
-def _angles(net: Network, where: Array) -> Array:
-    width = net.config["head_dim"]
+def _rotate(net: Network, x: Array, where: Array) -> Array:
+    width = x.shape[-1]
     pace = net.theta ** -(np.arange(0, width, 2, dtype=np.float32) / width)
-    return (where[..., None] * pace.astype(np.float32)).astype(np.float32)
-
-
-def _rotate(x: Array, angles: Array) -> Array:
+    angles = (where[:, None, :, None] * pace.astype(np.float32)).astype(np.float32)
     cos, sin = np.cos(angles), np.sin(angles)
     first, second = np.split(x, 2, axis=-1)
     return np.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
@@ -248,17 +215,11 @@ def _mixture(net: Network, path: str, x: Array) -> Array:
     for expert in range(scores.shape[-1]):
         token, rank = np.nonzero(best == expert)
         if len(token):
-            out = _expert(net, f"{path}.experts", expert, x[token])
+            own = f"{path}.experts"
+            gate = net.linear(f"{own}.gate_proj", x[token], expert)
+            up = net.linear(f"{own}.up_proj", x[token], expert)
+            gate, up = np.minimum(gate, CLAMP), np.clip(up, -CLAMP, CLAMP)
+            inner = (up + 1) * gate / (1 + np.exp(-SLOPE * gate))
+            out = net.linear(f"{own}.down_proj", inner, expert)
             y[token] += share[token, rank][:, None] * out
     return y
-
-
-def _expert(net: Network, path: str, expert: int, x: Array) -> Array:
-    def part(name: str, x: Array) -> Array:
-        matrix = net.weights[f"{path}.{name}_proj.weight"][expert]
-        y: Array = x @ matrix.T + net.weights[f"{path}.{name}_proj.bias"][expert]
-        return y
-
-    gate = np.minimum(part("gate", x), CLAMP)
-    up = np.clip(part("up", x), -CLAMP, CLAMP)
-    return part("down", (up + 1) * gate / (1 + np.exp(-SLOPE * gate)))

@@ -7,6 +7,7 @@ MXFP4, other matrices Q8_0, router, norms, biases and sinks F32.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,25 @@ import numpy as np
 from igaku.errors import IgakuError
 from igaku.lab import mxfp4
 from igaku.lab.checkpoint import EXPERT_PARTS, Checkpoint
+from igaku.lab.tensorfile import as_float32
 
 FILE_NAME = "model.gguf"
-ATTENTION = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output"}
-NORMS = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "post_attention_norm",
-}
+# Of a layer: the checkpoint's name, GGUF's, and the type.
+LAYER = (
+    ("input_layernorm.weight", "attn_norm.weight", "F32"),
+    ("post_attention_layernorm.weight", "post_attention_norm.weight", "F32"),
+    ("self_attn.sinks", "attn_sinks.weight", "F32"),
+    ("self_attn.q_proj.weight", "attn_q.weight", "Q8_0"),
+    ("self_attn.q_proj.bias", "attn_q.bias", "F32"),
+    ("self_attn.k_proj.weight", "attn_k.weight", "Q8_0"),
+    ("self_attn.k_proj.bias", "attn_k.bias", "F32"),
+    ("self_attn.v_proj.weight", "attn_v.weight", "Q8_0"),
+    ("self_attn.v_proj.bias", "attn_v.bias", "F32"),
+    ("self_attn.o_proj.weight", "attn_output.weight", "Q8_0"),
+    ("self_attn.o_proj.bias", "attn_output.bias", "F32"),
+    ("mlp.router.weight", "ffn_gate_inp.weight", "F32"),
+    ("mlp.router.bias", "ffn_gate_inp.bias", "F32"),
+)
 # llama.cpp splits text by name, not by pattern: these are the names it knows for the
 # patterns of the embedded model and of the release.
 QWEN2 = (
@@ -49,101 +62,64 @@ def write_gguf(checkpoint: Checkpoint, path: Path, name: str) -> int:
     try:
         _describe(writer, checkpoint, name)
         _add_tokenizer(writer, checkpoint)
-        return _write_tensors(writer, list(_plan(checkpoint)))
+        # Every tensor is announced, then one after another written: none is held.
+        plan, size = list(_plan(checkpoint)), 0
+        for item in plan:
+            kind = gguf.GGMLQuantizationType[item.kind]
+            shape = gguf.quant_shape_to_byte_shape(item.shape, kind)
+            count = math.prod(shape)
+            writer.add_tensor_info(item.name, shape, np.dtype("u1"), count, kind)
+            size += count
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for item in plan:
+            writer.write_tensor_data(np.ascontiguousarray(item.data()))
+        return size
     finally:
         writer.close()
 
 
-def _write_tensors(writer: Any, plan: list[Planned]) -> int:
-    """Announce every tensor, then write one after another: none is held for long."""
-    import gguf
-
-    size = 0
-    for item in plan:
-        kind = gguf.GGMLQuantizationType[item.kind]
-        group, stride = gguf.GGML_QUANT_SIZES[kind]
-        if item.shape[-1] % group:
-            raise IgakuError(
-                f"{item.name} has rows of {item.shape[-1]}, and {item.kind} codes "
-                f"{group} at a time: this checkpoint does not fit the recipe."
-            )
-        row = item.shape[-1] // group * stride
-        shape = item.shape if item.kind == "F32" else (*item.shape[:-1], row)
-        number = np.dtype(np.float32 if item.kind == "F32" else np.uint8)
-        count = int(np.prod(shape, dtype=np.int64)) * number.itemsize
-        writer.add_tensor_info(item.name, shape, number, count, raw_dtype=kind)
-        size += count
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for item in plan:
-        writer.write_tensor_data(np.ascontiguousarray(item.data()))
-    return size
-
-
 def _plan(checkpoint: Checkpoint) -> Iterator[Planned]:
     yield _matrix(checkpoint, "model.embed_tokens.weight", "token_embd.weight", "Q8_0")
-    for layer in range(checkpoint.layers):
-        yield from _layer(checkpoint, layer)
+    for layer in range(checkpoint.config["num_hidden_layers"]):
+        for name, target, kind in LAYER:
+            source = f"model.layers.{layer}.{name}"
+            yield _matrix(checkpoint, source, f"blk.{layer}.{target}", kind)
+        for part in EXPERT_PARTS:
+            yield from _experts(checkpoint, layer, part)
     yield _matrix(checkpoint, "model.norm.weight", "output_norm.weight", "F32")
     yield _matrix(checkpoint, "lm_head.weight", "output.weight", "Q8_0")
-
-
-def _layer(checkpoint: Checkpoint, layer: int) -> Iterator[Planned]:
-    source, target = f"model.layers.{layer}", f"blk.{layer}"
-    for name, norm in NORMS.items():
-        yield _matrix(
-            checkpoint, f"{source}.{name}.weight", f"{target}.{norm}.weight", "F32"
-        )
-    sinks = f"{source}.self_attn.sinks"
-    yield _matrix(checkpoint, sinks, f"{target}.attn_sinks.weight", "F32")
-    for letter, name in ATTENTION.items():
-        stem = f"{source}.self_attn.{letter}_proj"
-        yield _matrix(checkpoint, f"{stem}.weight", f"{target}.{name}.weight", "Q8_0")
-        yield _matrix(checkpoint, f"{stem}.bias", f"{target}.{name}.bias", "F32")
-    for suffix in ("weight", "bias"):
-        router = f"{source}.mlp.router.{suffix}"
-        yield _matrix(checkpoint, router, f"{target}.ffn_gate_inp.{suffix}", "F32")
-    for part in EXPERT_PARTS:
-        yield from _experts(checkpoint, layer, part, f"{target}.ffn_{part}_exps")
 
 
 def _matrix(checkpoint: Checkpoint, source: str, target: str, kind: str) -> Planned:
     import gguf
 
     def data() -> np.ndarray:
-        values = checkpoint.float32(source)
+        values = as_float32(checkpoint.tensors[source])
         coded: np.ndarray = gguf.quantize(values, gguf.GGMLQuantizationType[kind])
         return coded
 
-    return Planned(target, kind, checkpoint.tensors[source].shape, data)
+    return Planned(target, kind, checkpoint.tensors[source].data.shape, data)
 
 
-def _experts(
-    checkpoint: Checkpoint, layer: int, part: str, target: str
-) -> Iterator[Planned]:
-    bias = checkpoint.expert_bias(layer, part).data.shape
-    hidden, inner = bias[1], checkpoint.config["hidden_size"]
-    if part == "down":
-        inner = checkpoint.config["intermediate_size"]
-    shape = (bias[0], hidden, inner)
-    yield Planned(
-        f"{target}.weight",
-        "MXFP4",
-        shape,
-        lambda: blocks_for_ggml(checkpoint.expert_codes(layer, part)),
-    )
-    yield Planned(
-        f"{target}.bias", "F32", bias, lambda: checkpoint.expert_bias32(layer, part)
-    )
+def _experts(checkpoint: Checkpoint, layer: int, part: str) -> Iterator[Planned]:
+    path = f"model.layers.{layer}.mlp.experts.{part}_proj"
+    bias = checkpoint.expert(path, "_bias")
+    inner = "intermediate_size" if part == "down" else "hidden_size"
+    target = f"blk.{layer}.ffn_{part}_exps"
 
+    def data() -> np.ndarray:
+        """The same codes as ggml has them: scale, then value j beside value j + 16."""
+        coded = checkpoint.expert_codes(path)
+        code = mxfp4.codes(coded.blocks)
+        pairs = code[..., :16] | (code[..., 16:] << 4)
+        whole = np.concatenate([coded.scales[..., None], pairs], axis=-1)
+        return whole.reshape(*coded.scales.shape[:-1], -1)
 
-def blocks_for_ggml(coded: mxfp4.Mxfp4) -> np.ndarray:
-    """The same codes as ggml lays them out: scale, then value j beside value j + 16."""
-    code = mxfp4.codes(coded.blocks)
-    pairs = code[..., :16] | (code[..., 16:] << 4)
-    whole = np.concatenate([coded.scales[..., None], pairs], axis=-1)
-    return whole.reshape(*coded.scales.shape[:-1], -1)
+    shape = (*bias.data.shape, checkpoint.config[inner])
+    yield Planned(f"{target}.weight", "MXFP4", shape, data)
+    yield Planned(f"{target}.bias", "F32", bias.data.shape, lambda: as_float32(bias))
 
 
 def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
@@ -154,7 +130,7 @@ def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
     writer.add_name(name)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_MXFP4_MOE)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_block_count(checkpoint.layers)
+    writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
@@ -169,15 +145,9 @@ def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
     writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", 1e-5))
     theta, scaling = checkpoint.rope()
     writer.add_rope_freq_base(theta)
-    if scaling is not None:
-        _describe_scaling(writer, scaling)
-
-
-def _describe_scaling(writer: Any, scaling: dict[str, Any]) -> None:
-    import gguf
-
-    kind = scaling.get("rope_type") or scaling.get("type")
-    if kind != "yarn":
+    if scaling is None:
+        return
+    if (kind := scaling.get("rope_type") or scaling.get("type")) != "yarn":
         raise IgakuError(
             f"rope scaling {kind!r} has no place in a gpt-oss GGUF: only yarn has."
         )
@@ -189,8 +159,16 @@ def _describe_scaling(writer: Any, scaling: dict[str, Any]) -> None:
 def _add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
     """The vocabulary, merges and chat template, under the names llama.cpp knows."""
     folder = checkpoint.folder
-    tokenizer = _json(folder / "tokenizer.json")
-    about = _json(folder / "tokenizer_config.json")
+    try:
+        tokenizer, about = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("tokenizer.json", "tokenizer_config.json")
+        )
+    except (OSError, ValueError) as broken:
+        raise IgakuError(
+            f"{folder} has no readable tokenizer.json with its tokenizer_config.json: "
+            f"fetch the folder again."
+        ) from broken
     tokens, types = _vocabulary(tokenizer, checkpoint.config["vocab_size"])
     merges = tokenizer["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
@@ -203,25 +181,24 @@ def _add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
     for token in ("<|return|>", "<|call|>", "<|end|>", "<|channel|>", "<|message|>"):
         if token not in tokens:
             raise IgakuError(f"{folder}'s tokenizer lacks {token}: it is no gpt-oss's.")
-    ends = {"bos": writer.add_bos_token_id, "pad": writer.add_pad_token_id}
-    for end, add in ends.items():
-        if (named := about.get(f"{end}_token")) and isinstance(named, str):
-            add(tokens.index(named))
+    for end, add in (
+        ("bos_token", writer.add_bos_token_id),
+        ("pad_token", writer.add_pad_token_id),
+    ):
+        if isinstance(about.get(end), str):
+            add(tokens.index(about[end]))
     writer.add_eos_token_id(tokens.index("<|return|>"))
     writer.add_chat_template(chat_template(folder))
 
 
 def chat_template(folder: Path) -> str:
     """The Jinja text that turns a chat into the model's prompt."""
-    path = folder / "chat_template.jinja"
-    if path.exists():
-        return path.read_text(encoding="utf-8")
-    text = _json(folder / "tokenizer_config.json").get("chat_template")
-    if not isinstance(text, str):
+    try:
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    except FileNotFoundError as missing:
         raise IgakuError(
             f"{folder} has no chat_template.jinja: fetch the folder again."
-        )
-    return text
+        ) from missing
 
 
 def _vocabulary(tokenizer: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
@@ -250,13 +227,3 @@ def _splitter(tokenizer: dict[str, Any], folder: Path) -> str:
         f"{folder}'s tokenizer splits text in a way llama.cpp has no name for: use the "
         f"tokenizer of the release, or of the embedded model."
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as broken:
-        raise IgakuError(
-            f"{path} is missing or unreadable: fetch the folder again."
-        ) from broken
-    return body

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from igaku.errors import IgakuError
-from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, Part, expert_place
+from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint
 from igaku.lab.recipes import Coding
-from igaku.lab.tensorfile import Encoded, write_tensors
+from igaku.lab.tensorfile import Encoded, as_float32, write_tensors
 
 SHARD_BYTES = 2 * 2**30
 Codings = Mapping[str, Coding | None]  # by component; None leaves it as it is
@@ -36,70 +35,61 @@ def write_mlx(checkpoint: Checkpoint, codings: Codings, folder: Path) -> int:
 
 def _tensors(checkpoint: Checkpoint, codings: Codings) -> Iterator[tuple[str, Encoded]]:
     # A recipe that codes nothing is the reference: everything in float32.
-    plain = checkpoint.raw if any(codings.values()) else _float32(checkpoint)
+    is_coded = any(codings.values())
+
+    def plain(name: str) -> tuple[str, Encoded]:
+        stored = checkpoint.tensors[name]
+        return name, stored if is_coded else Encoded("F32", as_float32(stored))
+
     for name in checkpoint.plain_tensors():
-        yield name, plain(name)
-    for part in checkpoint.parts():
-        coding, name = codings[part.component], f"{part.path}.weight"
-        if part.component == "experts":
-            yield from _experts(checkpoint, part, coding)
+        yield plain(name)
+    for path, component in checkpoint.parts():
+        coding = codings[component]
+        if component == "experts":
+            yield from _experts(checkpoint, path, coding)
         elif coding is None:
-            yield name, plain(name)
+            yield plain(f"{path}.weight")
         else:
-            yield from coded(part.path, checkpoint.float32(name), coding, checkpoint)
-
-
-def _float32(checkpoint: Checkpoint) -> Callable[[str], Encoded]:
-    return lambda name: Encoded("F32", checkpoint.float32(name))
+            values = as_float32(checkpoint.tensors[f"{path}.weight"])
+            yield from _coded(path, values, coding, checkpoint)
 
 
 def _experts(
-    checkpoint: Checkpoint, part: Part, coding: Coding | None
+    checkpoint: Checkpoint, path: str, coding: Coding | None
 ) -> Iterator[tuple[str, Encoded]]:
-    layer, kind = expert_place(part.path)
+    bias = checkpoint.expert(path, "_bias")
     if coding is None:
-        bias = checkpoint.expert_bias32(layer, kind)
-        yield f"{part.path}.bias", Encoded("F32", bias)
-        values = checkpoint.expert_values(layer, kind)
-        yield f"{part.path}.weight", Encoded("F32", values)
+        yield f"{path}.bias", Encoded("F32", as_float32(bias))
+        yield f"{path}.weight", Encoded("F32", checkpoint.expert_values(path))
         return
-    yield f"{part.path}.bias", checkpoint.expert_bias(layer, kind)
-    codes = checkpoint.expert_codes(layer, kind)
+    yield f"{path}.bias", bias
+    codes = checkpoint.expert_codes(path)
     if coding.mode == "mxfp4":
         # The released bytes as they are, eight codes to a word.
         words = codes.blocks.reshape(*codes.scales.shape[:-1], -1)
         words = np.ascontiguousarray(words).view(np.uint32)
-        yield f"{part.path}.weight", Encoded("U32", words)
-        yield f"{part.path}.scales", Encoded("U8", codes.scales)
+        yield f"{path}.weight", Encoded("U32", words)
+        yield f"{path}.scales", Encoded("U8", codes.scales)
     else:
-        yield from coded(part.path, codes.decode(), coding, checkpoint)
+        yield from _coded(path, codes.decode(), coding, checkpoint)
 
 
-def coded(
+def _coded(
     path: str, values: np.ndarray, coding: Coding, checkpoint: Checkpoint
 ) -> Iterator[tuple[str, Encoded]]:
     """What MLX keeps of a matrix: codes, scales, and the floors of affine groups."""
     import mlx.core as mx
 
-    if values.shape[-1] % coding.group:
-        raise IgakuError(
-            f"{path} has rows of {values.shape[-1]}, and {coding} codes {coding.group} "
-            f"at a time: this checkpoint does not fit the recipe."
-        )
-    kind = mx.bfloat16 if checkpoint.dtype == "BF16" else mx.float32
-    whole = mx.array(values).astype(kind)
+    is_half = checkpoint.tensors["model.embed_tokens.weight"].dtype == "BF16"
+    whole = mx.array(values).astype(mx.bfloat16 if is_half else mx.float32)
     pieces = mx.quantize(whole, coding.group, coding.bits, mode=coding.mode)
     for name, piece in zip(("weight", "scales", "biases"), pieces, strict=False):
-        yield f"{path}.{name}", _encoded(piece)
-
-
-def _encoded(piece: Any) -> Encoded:
-    import mlx.core as mx
-
-    if piece.dtype == mx.bfloat16:
-        return Encoded("BF16", np.array(piece.view(mx.uint16)))
-    data = np.array(piece)
-    return Encoded({"f": "F32", "u": f"U{8 * data.itemsize}"}[data.dtype.kind], data)
+        if piece.dtype == mx.bfloat16:
+            yield f"{path}.{name}", Encoded("BF16", np.array(piece.view(mx.uint16)))
+        else:
+            data = np.array(piece)
+            kind = {"float32": "F32", "uint32": "U32", "uint8": "U8"}[str(data.dtype)]
+            yield f"{path}.{name}", Encoded(kind, data)
 
 
 def _config(checkpoint: Checkpoint, codings: Codings) -> dict[str, Any]:
@@ -107,13 +97,13 @@ def _config(checkpoint: Checkpoint, codings: Codings) -> dict[str, Any]:
     theta, scaling = checkpoint.rope()
     # mlx_lm reads these two, not the newer `rope_parameters`.
     config |= {"rope_theta": theta, "rope_scaling": scaling}
-    layers: dict[str, Any] = {}
-    for part in checkpoint.parts():
-        coding = codings[part.component]
-        if coding is not None:
-            layers[part.path] = coding.as_mlx()
-    if layers:
-        common = codings["attention"] or next(c for c in codings.values() if c)
+    # Every MLX recipe that codes anything codes the attention.
+    if common := codings["attention"]:
+        layers = {
+            path: coding.as_mlx()
+            for path, component in checkpoint.parts()
+            if (coding := codings[component])
+        }
         config["quantization"] = {**common.as_mlx(), **layers}
         config["quantization_config"] = config["quantization"]
     return config
@@ -123,35 +113,25 @@ def _write_shards(tensors: Iterator[tuple[str, Encoded]], folder: Path) -> int:
     """One file, or for a large model numbered ones and their index."""
     shards: list[list[str]] = []
     pending: dict[str, Encoded] = {}
-    total = 0
+    total = held = 0
     for name, tensor in tensors:
-        held = sum(other.data.nbytes for other in pending.values())
         if pending and held + tensor.data.nbytes > SHARD_BYTES:
-            shards.append(_flush(pending, folder, len(shards)))
+            write_tensors(folder / f"shard-{len(shards)}", pending, "mlx")
+            shards.append(list(pending))
+            pending, held = {}, 0
         pending[name] = tensor
+        held += tensor.data.nbytes
         total += tensor.data.nbytes
-    shards.append(_flush(pending, folder, len(shards)))
-    _name_shards(shards, folder, total)
-    return total
-
-
-def _flush(pending: dict[str, Encoded], folder: Path, number: int) -> list[str]:
-    """Write what is held as one more shard; its final name waits for their count."""
-    write_tensors(folder / f"shard-{number}", pending, "mlx")
-    names = list(pending)
-    pending.clear()
-    return names
-
-
-def _name_shards(shards: list[list[str]], folder: Path, total: int) -> None:
-    if len(shards) == 1:
-        (folder / "shard-0").rename(folder / "model.safetensors")
-        return
+    if not shards:
+        write_tensors(folder / "model.safetensors", pending, "mlx")
+        return total
+    write_tensors(folder / f"shard-{len(shards)}", pending, "mlx")
     places: dict[str, str] = {}
-    for number, names in enumerate(shards):
-        name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
+    for number, names in enumerate([*shards, list(pending)]):
+        name = f"model-{number + 1:05}-of-{len(shards) + 1:05}.safetensors"
         (folder / f"shard-{number}").rename(folder / name)
         places |= dict.fromkeys(names, name)
     index = {"metadata": {"total_size": total}, "weight_map": places}
     text = json.dumps(index, indent=2)
     (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+    return total

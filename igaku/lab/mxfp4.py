@@ -28,15 +28,11 @@ class Mxfp4:
     blocks: np.ndarray
     scales: np.ndarray
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the tensor that the codes stand for."""
-        return (*self.scales.shape[:-1], self.scales.shape[-1] * GROUP)
-
     def decode(self) -> np.ndarray:
         """The float32 values, exact: every one is a code times a power of two."""
         exponent = self.scales.astype(np.int32)[..., None] - 127
-        return np.ldexp(VALUES[codes(self.blocks)], exponent).reshape(self.shape)
+        values = np.ldexp(VALUES[codes(self.blocks)], exponent)
+        return values.reshape(*self.scales.shape[:-1], -1)
 
 
 def codes(blocks: np.ndarray) -> np.ndarray:

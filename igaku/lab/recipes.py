@@ -53,27 +53,20 @@ class Recipe:
     codings: Mapping[str, Coding | None]
 
 
-def _recipe(
-    slug: str,
-    rest: Coding | None,
-    router: Coding | None,
-    experts: Coding | None,
-    engine: str = MLX,
-) -> Recipe:
-    special = {"router": router, "experts": experts}
-    return Recipe(slug, engine, {c: special.get(c, rest) for c in COMPONENTS})
-
-
 RECIPES = {
-    recipe.slug: recipe
-    for recipe in (
-        _recipe("mlx-8bit", AFFINE8, AFFINE8, AFFINE8),
-        _recipe("gguf-mxfp4", Q8_0, None, MXFP4, LLAMA_CPP),
-        _recipe("mxfp4-q8", AFFINE8, AFFINE8, MXFP4),
-        _recipe("mxfp4-q4", AFFINE4, AFFINE8, MXFP4),
-        _recipe("mlx-4bit", AFFINE4, AFFINE4, AFFINE4),
-        _recipe("all-mxfp4", MXFP4, AFFINE8, MXFP4),
-        _recipe("float32", None, None, None),
+    slug: Recipe(
+        slug,
+        engine,
+        dict(zip(COMPONENTS, (rest, rest, rest, router, experts), strict=True)),
+    )
+    for slug, engine, rest, router, experts in (
+        ("mlx-8bit", MLX, AFFINE8, AFFINE8, AFFINE8),
+        ("gguf-mxfp4", LLAMA_CPP, Q8_0, None, MXFP4),
+        ("mxfp4-q8", MLX, AFFINE8, AFFINE8, MXFP4),
+        ("mxfp4-q4", MLX, AFFINE4, AFFINE8, MXFP4),
+        ("mlx-4bit", MLX, AFFINE4, AFFINE4, AFFINE4),
+        ("all-mxfp4", MLX, MXFP4, AFFINE8, MXFP4),
+        ("float32", MLX, None, None, None),
     )
 }
 

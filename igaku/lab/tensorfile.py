@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ import numpy as np
 from igaku.errors import IgakuError
 
 NUMPY: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
@@ -34,24 +32,7 @@ class Encoded(NamedTuple):
     data: np.ndarray
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A tensor in a file: its type, shape, and where its bytes begin."""
-
-    path: Path
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-
-    def read(self) -> Encoded:
-        """The tensor's numbers, mapped from the file rather than copied."""
-        kind = NUMPY[self.dtype]
-        return Encoded(
-            self.dtype, np.memmap(self.path, kind, "r", self.offset, self.shape)
-        )
-
-
-def read_index(path: Path) -> dict[str, Stored]:
+def read_tensors(path: Path) -> dict[str, Encoded]:
     """Every tensor of a file by name; a cut or foreign file is an error."""
     try:
         with path.open("rb") as file:
@@ -65,15 +46,17 @@ def read_index(path: Path) -> dict[str, Stored]:
         ) from broken
     if path.stat().st_size != end:
         raise IgakuError(f"{path} is cut short or altered: fetch it again.")
-    return {
-        name: Stored(
-            path,
-            entry["dtype"],
-            tuple(entry["shape"]),
-            8 + length + entry["data_offsets"][0],
-        )
-        for name, entry in header.items()
-    }
+    whole = np.asarray(np.memmap(path, mode="r", offset=8 + length))
+    found = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in NUMPY:
+            raise IgakuError(
+                f"{path} holds {name} as {entry['dtype']}: pass a checkpoint in "
+                f"float32 or bfloat16, as it was released or trained."
+            )
+        numbers = whole[slice(*entry["data_offsets"])].view(NUMPY[entry["dtype"]])
+        found[name] = Encoded(entry["dtype"], numbers.reshape(entry["shape"]))
+    return found
 
 
 def as_float32(tensor: Encoded) -> np.ndarray:

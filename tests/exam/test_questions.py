@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
+from igaku.exam.igakuqa import fetch_exam
 from igaku.exam.questions import (
     Question,
     exam_hashes,
-    fetch_exam,
     load_exam,
     load_examples,
     stratified,
@@ -596,9 +596,9 @@ def test_an_exam_is_fetched_once_with_a_progress_bar(server, year, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_base_url_can_be_given(server, monkeypatch, folder):
-    monkeypatch.delenv("IGAKU_DATA_URL")
-    cached = fetch_exam(2022, base_url=server.url.rstrip("/"))
+def test_the_address_may_end_without_a_slash(server, monkeypatch, folder):
+    monkeypatch.setenv("IGAKU_DATA_URL", server.url.rstrip("/"))
+    cached = fetch_exam(2022)
     for name in igakuqa.year_files(2022):
         assert (cached / name).read_bytes() == (folder / name).read_bytes()
 

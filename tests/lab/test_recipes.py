@@ -120,7 +120,8 @@ def test_released_codes_are_those_of_the_plain_weights(plain, released):
     assert theirs.released
     assert not ours.released
     for part in EXPERT_PARTS:
-        a, b = ours.expert_codes(2, part), theirs.expert_codes(2, part)
+        path = f"model.layers.2.mlp.experts.{part}_proj"
+        a, b = ours.expert_codes(path), theirs.expert_codes(path)
         assert np.array_equal(a.blocks, b.blocks)
         assert np.array_equal(a.scales, b.scales)
     assert ours.parameters == theirs.parameters
@@ -386,6 +387,23 @@ CASES = {
         "no name for",
     ),
 }
+
+
+@needs_gguf
+def test_rows_that_are_not_whole_groups_are_one_sentence(tmp_path):
+    folder = make_checkpoint(tmp_path / "checkpoint", inter=80)
+    with pytest.raises(
+        IgakuError, match=r"down_proj has rows of 80, and MXFP4.* 32 at"
+    ):
+        quantize("gguf-mxfp4", folder, tmp_path / "out")
+
+
+def test_weights_of_another_type_are_one_sentence(tmp_path):
+    folder = make_checkpoint(tmp_path)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"', 1))
+    with pytest.raises(IgakuError, match=r"holds .* as I32: .*float32 or bfloat16"):
+        checkpoints.open_checkpoint(folder)
 
 
 @needs_gguf

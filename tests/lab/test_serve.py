@@ -21,7 +21,7 @@ from lab_checkpoint import make_checkpoint
 from igaku.errors import IgakuError
 from igaku.lab import engines, forward, serve
 from igaku.lab.checkpoint import open_checkpoint
-from igaku.lab.serve import serve_forever, serving, start_server, stop_server
+from igaku.lab.serve import serve_forever, serving
 from igaku.lab.variants import EMBEDDED, quantize
 from igaku.mechanism.ablation import Ablation, ablate
 
@@ -302,13 +302,13 @@ def test_a_server_ends_when_its_parent_is_killed(checkpoint, slug):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an interrupt is POSIX's")
-def test_an_interrupt_ends_igaku_serve_and_its_server(checkpoint):
+def test_an_interrupt_ends_igaku_serve_and_its_server():
     skip_without(GGUF)
     script = (
         "import sys; from igaku.lab.serve import serve_forever\n"
-        "serve_forever(sys.argv[1], checkpoint=sys.argv[2])\n"
+        "serve_forever(sys.argv[1])\n"
     )
-    command = [sys.executable, "-c", script, GGUF, str(checkpoint)]
+    command = [sys.executable, "-c", script, GGUF]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -324,10 +324,14 @@ def test_a_port_in_use_is_a_sentence(checkpoint):
     skip_without(GGUF)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(IgakuError, match=f"port {port} of 127.0.0.1 cannot be had"):
-            start_server(GGUF, checkpoint, port)
+        sentence = f"port {port} of 127.0.0.1 cannot be had"
+        with (
+            pytest.raises(IgakuError, match=sentence),
+            serving(GGUF, checkpoint, port),
+        ):
+            pass
     with pytest.raises(IgakuError, match="port 70000"):
-        serve_forever(GGUF, 70000, checkpoint=checkpoint)
+        serve_forever(GGUF, 70000)
 
 
 @pytest.mark.parametrize("slug", [MLX, GGUF])
@@ -339,8 +343,11 @@ def test_an_engine_that_cannot_start_is_quoted(checkpoint, tmp_path, monkeypatch
     monkeypatch.setattr(serve, "quantize", lambda *_: folder)
     monkeypatch.setattr(serve, "READY_SECONDS", 30)
     before = set(tmp_path.parent.glob("igaku-lab-*"))
-    with pytest.raises(IgakuError, match=f"{slug} ") as problem:
-        start_server(slug, checkpoint)
+    with (
+        pytest.raises(IgakuError, match=f"{slug} ") as problem,
+        serving(slug, checkpoint),
+    ):
+        pass
     assert "\n" not in str(problem.value)
     assert "it printed nothing" not in str(problem.value)
     assert set(tmp_path.parent.glob("igaku-lab-*")) == before
@@ -379,4 +386,3 @@ def test_the_embedded_model_reasons_and_answers_over_http(slug):
     else:
         assert message["content"].startswith("<|channel|>analysis<|message|>")
         assert "<|channel|>final<|message|>" in message["content"]
-    stop_server(server)  # a second stop does no harm

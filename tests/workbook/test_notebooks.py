@@ -13,6 +13,7 @@ import papermill
 import pytest
 import yaml
 from papermill.exceptions import PapermillExecutionError
+from runs import sit
 from stand_in import Answer, StandIn, cut
 
 import igaku
@@ -414,7 +415,7 @@ def test_the_analysis_leaves_tables_a_figure_and_the_document(analysis, recorded
 
 @pytest.mark.parametrize("only", [1, 3])
 def test_the_analysis_of_one_run_and_of_broken_runs(only, recorded, tmp_path):
-    """In this process: what the cells do on a folder with nothing to compare."""
+    """In this process: nothing to compare, and a follow-up that ranks with nothing."""
     if only == 1:
         names = ["openai-8bit"]
     else:
@@ -422,6 +423,7 @@ def test_the_analysis_of_one_run_and_of_broken_runs(only, recorded, tmp_path):
     for name in names:
         (run,) = recorded.glob(f"{name}*")
         shutil.copytree(run, tmp_path / run.name)
+    sit(tmp_path, [True, False, None], "again", settings={"lost_of": "whichever"})
     known = {"In": [], "display": lambda shown: None}
     every = [c.source for c in cells(ROOT / "notebooks/analysis.ipynb")]
     exec(every[0], known)
@@ -430,4 +432,4 @@ def test_the_analysis_of_one_run_and_of_broken_runs(only, recorded, tmp_path):
         if "document.write" not in source:
             exec(source, known)
     matplotlib.pyplot.close("all")
-    assert len(known["runs"]) == only
+    assert len(known["runs"]) == only + 1
