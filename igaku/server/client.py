@@ -368,7 +368,10 @@ def _same_model(requested: str, served: str) -> bool:
     given_name, _, given_variant = given.partition("@")
     if wanted_variant and given_variant and wanted_variant != given_variant:
         return False
-    if "/" in wanted_name and "/" in given_name and not _is_path(served):
+    # llama.cpp reports a place on the server's disk.
+    is_path = served.startswith(("/", "./", "~")) or served.count("/") > 1
+    is_path = is_path or "\\" in served
+    if "/" in wanted_name and "/" in given_name and not is_path:
         return wanted_name == given_name
     return wanted_name.split("/")[-1] == given_name.split("/")[-1]
 
@@ -376,8 +379,3 @@ def _same_model(requested: str, served: str) -> bool:
 def _plain_name(name: str) -> str:
     plain = INSTANCE.sub("", name.replace("\\", "/").casefold().rstrip("/"))
     return plain.removesuffix(".gguf")
-
-
-def _is_path(name: str) -> bool:
-    """Whether a name is a place on the server's disk, as llama.cpp reports models."""
-    return name.startswith(("/", "./", "~")) or name.count("/") > 1 or "\\" in name
