@@ -37,11 +37,7 @@ MORE = 1.2  # times the tokens, on each question, before an effect is called sho
 
 
 def contrast_of(effort: str) -> str:
-    """The effort that one is held against: the far end of what gpt-oss knows.
-
-    >>> contrast_of("low"), contrast_of("medium")
-    ('high', 'low')
-    """
+    """The effort that one is held against: the far end of what gpt-oss knows."""
     return "high" if RANKS.index(effort) <= RANKS.index("low") else "low"
 
 

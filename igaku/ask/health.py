@@ -31,15 +31,11 @@ def is_broken(outcomes: Mapping[str, int]) -> bool:
     return lower_limit(k, n) > BROKEN_SHARE
 
 
-def lower_limit(k: int, n: int, confidence: float = CONFIDENCE) -> float:
-    """The lower Clopper-Pearson limit of k of n, one-sided.
-
-    >>> round(lower_limit(45, 75, 0.975), 3)
-    0.48
-    """
+def lower_limit(k: int, n: int) -> float:
+    """The lower Clopper-Pearson limit of k of n, one-sided."""
     from scipy.special import betaincinv
 
-    return float(betaincinv(k, n - k + 1, 1 - confidence))
+    return float(betaincinv(k, n - k + 1, 1 - CONFIDENCE))
 
 
 def lost(outcomes: Mapping[str, int]) -> int:

@@ -112,13 +112,7 @@ def prompt_from_recorded(
 def messages(
     prompt: Prompt, question: Question, examples: Sequence[Question] = ()
 ) -> list[Message]:
-    """Chat messages that ask one question after the worked examples.
-
-    >>> row = {"problem_id": "116A1", "problem_text": "?", "answer": ["21"]}
-    >>> question = Question.from_record(row)
-    >>> [m["role"] for m in messages(load_prompt(), question, [question])]
-    ['system', 'user', 'assistant', 'user']
-    """
+    """Chat messages that ask one question after the worked examples."""
     return [*shared_prefix(prompt, examples), _user(prompt, question)]
 
 

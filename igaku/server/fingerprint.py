@@ -95,12 +95,7 @@ NOTHING: dict[str, Any] = dict.fromkeys(
 def fingerprint(
     facts: Mapping[str, Any], model: str, identifier: str | None = None
 ) -> Fingerprint:
-    """What the answers to `server_facts` say of one model, the first word counting.
-
-    >>> listed = {"data": [{"id": "m", "meta": {"size": 856112}}]}
-    >>> fingerprint({"/v1/models": listed}, "m").size_bytes
-    856112
-    """
+    """What the answers to `server_facts` say of one model, the first word counting."""
     return merged(fingerprints(facts, model, identifier))
 
 

@@ -220,11 +220,7 @@ def _quantization(settings: Settings, said: Fingerprint) -> Compared:
 
 
 def bits_in(text: object) -> frozenset[int]:
-    """The bit widths that the name of a quantization speaks of.
-
-    >>> sorted(bits_in("MXFP4 (4bit weights) + Q8 (non-weights)"))
-    [4, 8]
-    """
+    """The bit widths that the name of a quantization speaks of."""
     return frozenset(
         int(match[1]) if bits is None else bits
         for pattern, bits in BITS

@@ -62,12 +62,7 @@ class Reply:
 
 
 def read_reply(body: object, status: int = 200) -> Reply:
-    """The reply in a server's body, whichever dialect the server speaks.
-
-    >>> body = {"choices": [{"message": {"content": "c", "reasoning": "hm"}}]}
-    >>> read_reply(body).content, read_reply(body).reasoning
-    ('c', 'hm')
-    """
+    """The reply in a server's body, whichever dialect the server speaks."""
     parsed = _parsed(body)
     if not isinstance(parsed, dict):
         said = _sound(parsed).strip()[:500] if isinstance(parsed, str) else ""
