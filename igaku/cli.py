@@ -37,19 +37,6 @@ def main() -> None:
 
 
 @app.command()
-def data(
-    year: Annotated[
-        list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
-    ] = None,
-) -> None:
-    """Download the questions of an exam into the cache, and check them."""
-    from igaku.exam.igakuqa import fetch_exam
-
-    for one in year or [2022]:
-        typer.echo(fetch_exam(one))
-
-
-@app.command()
 def check(
     model: Annotated[
         str, typer.Argument(help="Slug of params/, LM Studio name or Hugging Face id.")
@@ -63,13 +50,14 @@ def check(
     from igaku.params.fields import LAB
     from igaku.params.settings import settings_from
     from igaku.server.client import reach
+    from igaku.words import formatted, word
 
     settings = settings_from(model=model, base_url=base_url)
     if settings.base_url != LAB:  # a missing server is told before an exam is fetched
         reach(settings.base_url)
     with server_of(settings) as server:
-        for name, found in server.check(questions_of(settings)).rows():
-            typer.echo(f"{name:26}{found}")
+        for what, found in server.check(questions_of(settings)).items():
+            typer.echo(f"{word('what', what, 'en'):32}{formatted(found)}")
 
 
 @app.command()
@@ -102,17 +90,11 @@ def quantize(
 
 
 @app.command()
-def demo(
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="How many questions each model is asked.")
-    ] = None,
-    lang: PageLanguage = "en",
-) -> None:
+def demo(lang: PageLanguage = "en") -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
-    from igaku.demo import LIMIT
     from igaku.demo import demo as run_demo
 
-    run_demo(limit or LIMIT, lang)
+    run_demo(lang)
 
 
 @app.command()
@@ -153,7 +135,7 @@ def sweep(
     elif report:
         typer.echo(lanes.finish(plan, lang, analyse))
     else:
-        typer.echo(lanes.sweep(name, outputs, lang, analyse))
+        typer.echo(lanes.sweep(plan, lang, analyse))
 
 
 @app.command("import")
