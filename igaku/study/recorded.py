@@ -115,11 +115,8 @@ def import_recorded(
     language = asked["settings"]["language"]
     questions = load_exam(exam, data_dir=data_dir, language=language)
     found = by_problem(recordings, questions, exam)
-    readings = [
-        _reading(*found[question.problem_id], question)
-        for question in questions
-        if question.problem_id in found
-    ]
+    answered = [question for question in questions if question.problem_id in found]
+    readings = [_reading(*found[each.problem_id], each) for each in answered]
     manifest: Manifest = {"format": FORMAT, "run": run, "origin": "recorded"}
     manifest |= _counted(readings, len(questions)) | _told(recordings)
     manifest |= asked | environment()
