@@ -37,6 +37,19 @@ def main() -> None:
 
 
 @app.command()
+def data(
+    year: Annotated[
+        list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
+    ] = None,
+) -> None:
+    """Download the questions of an exam into the cache, and check them."""
+    from igaku.exam.igakuqa import fetch_exam
+
+    for one in year or [2022]:
+        typer.echo(fetch_exam(one))
+
+
+@app.command()
 def check(
     model: Annotated[
         str, typer.Argument(help="Slug of params/, LM Studio name or Hugging Face id.")
@@ -90,11 +103,17 @@ def quantize(
 
 
 @app.command()
-def demo(lang: PageLanguage = "en") -> None:
+def demo(
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many questions each model is asked.")
+    ] = None,
+    lang: PageLanguage = "en",
+) -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
+    from igaku.demo import LIMIT
     from igaku.demo import demo as run_demo
 
-    run_demo(lang)
+    run_demo(lang, limit or LIMIT)
 
 
 @app.command()

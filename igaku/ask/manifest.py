@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import Item, Plan
+from igaku.ask.plan import Plan
 from igaku.errors import IgakuError, WrongModel
+from igaku.exam.questions import Question
 from igaku.params.settings import Role, Settings, of_role
 from igaku.server.client import defaults_of, request_body
 from igaku.server.identity import shown
@@ -41,7 +42,11 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
         manifest = read_manifest(plan.settings.folder)
         _refuse_other(plan, manifest, rows)
     known = {question["problem_id"] for question in manifest["questions"]}
-    new = [_planned(i) for i in plan.items if i.question.problem_id not in known]
+    new = [
+        planned(item.question) | {"prompt_sha256": item.prompt_sha256}
+        for item in plan.items
+        if item.question.problem_id not in known
+    ]
     files = manifest["exam"]["files"] | plan.exam_files
     return manifest | {
         "exam": {"name": plan.settings.exam, "files": files},
@@ -136,9 +141,8 @@ def _begun(plan: Plan) -> Manifest:
     }
 
 
-def _planned(item: Item) -> dict[str, Any]:
+def planned(question: Question) -> dict[str, Any]:
     """What an analysis must know of a question, also of one that was never asked."""
-    question = item.question
     return {
         "problem_id": question.problem_id,
         "section": question.section,
@@ -151,7 +155,6 @@ def _planned(item: Item) -> dict[str, Any]:
         "category": question.category,
         "kinki": list(question.kinki),
         "human_accuracy": question.human_accuracy,
-        "prompt_sha256": item.prompt_sha256,
     }
 
 

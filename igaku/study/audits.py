@@ -29,6 +29,7 @@ from igaku.words import HELD_FIXED, is_missing, say
 if TYPE_CHECKING:
     import pandas as pd
 
+SIDES = ("card", "server")  # of a check of the weights
 LISTED = 6  # names in a sentence before "and … more"
 
 # Two models that err independently pick one wrong option of four with a chance of a
@@ -133,10 +134,9 @@ def identical_replies(study: Study) -> Iterator[Alarm]:
         finding = "telling" if wrong >= TELLING_WRONG else "untelling"
         if len(models) == 1 and None not in models:
             finding = "repeated"
-        counts = {"n": len(common), "told": len(told), "wrong": wrong}
-        facts = counts | {"finding": finding}
-        names = tuple(_names(group))
-        yield Alarm("identical_replies", names, facts, finding == "telling")
+        facts = {"n": len(common), "told": len(told), "wrong": wrong}
+        about = tuple(_names(group)), facts | {"finding": finding}
+        yield Alarm("identical_replies", *about, finding == "telling")
 
 
 # --- which model answered -------------------------------------------------------------
@@ -158,8 +158,7 @@ def wrong_weights(study: Study) -> Iterator[Alarm]:
         told = _entry(run, "identity")
         if told.get("status") == "wrong_model":
             checks = [
-                {"what": c.get("what"), "card": _side(c, "card")}
-                | {"server": _side(c, "server")}
+                {"what": c.get("what")} | {side: _side(c, side) for side in SIDES}
                 for c in _dicts(told.get("checks"))
                 if c.get("agrees") is False
             ]
@@ -225,7 +224,7 @@ def published_sums(study: Study) -> Iterator[Alarm]:
 def published_shares(study: Study) -> Iterator[Alarm]:
     """Published percentages that their own sections do not give, by a point or more."""
     for run in study.runs:
-        sections = [told for told in run.published["sections"].values() if told]
+        sections = filter(None, run.published["sections"].values())
         counts = [(told.get("correct"), told.get("questions")) for told in sections]
         share = run.published["summary"].get("accuracy")
         told = re.search(r"\d+(?:\.\d+)?", str(share))

@@ -236,16 +236,18 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
     and a wrong run does not choose the questions of those that stopped.
     """
     row = {name: i for i, name in enumerate(family.runs)}
-    runs, sound = [study.run(name) for name in row], _sound(study, family.runs)
-    asked = [{*study.run(name).rows["problem_id"]} for name in sound or family.runs]
-    is_stopped = family.kind == "stopped"
-    grid = grid_of(runs, set.intersection(*asked) if is_stopped else None)
+    sound = _sound(study, family.runs)
+    wrong, shared = row.keys() - sound, None
+    if family.kind == "stopped":
+        rows = [study.run(name).rows for name in sound or row]
+        shared = set.intersection(*({*each["problem_id"]} for each in rows))
+    grid = grid_of([study.run(name) for name in row], shared)
     first, second = np.array([(row[x], row[y]) for x, y in family.pairs]).T
     names = list(zip(*family.pairs, strict=True))
     table = _counted(grid, first, second).assign(
         reference=names[0], candidate=names[1], family=family.kind, exam=family.exam,
         margin=study.margin,
-        tainted=[not {*pair} <= {*sound} for pair in family.pairs],
+        tainted=[not wrong.isdisjoint(pair) for pair in family.pairs],
     )  # fmt: skip
     table = _tested(table[table["n"] > 0], study.margin)
     kept = ~table["tainted"]
@@ -271,7 +273,17 @@ def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     table["flips"] = table["only_reference"] + table["only_candidate"]
     table["neither"] = table["n"] - table["both"] - table["flips"]
     table["same_answer"] = _equal(grid.answer, first, second)
-    return _with_errors(table, grid, first, second)
+    clusters, *products = (part[pair] for part in _cluster_sums(grid))
+    net = (table["only_candidate"] - table["only_reference"]).to_numpy()
+    n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
+    error = statistics.clustered_sums(n, net, flips, clusters, products)
+    told = {
+        "cluster_se": error.corrected, "naive_se": error.naive,
+        "cluster_low": error.low, "cluster_high": error.high,
+    }  # fmt: skip
+    # Without a flip the error would be 0, which is no knowledge.
+    missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
+    return table.assign(clusters=clusters.astype(int), **missing)
 
 
 def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -281,26 +293,6 @@ def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndar
         at = first == row
         found[at] = np.count_nonzero(answer[second[at]] == answer[row], axis=1)
     return found
-
-
-def _with_errors(
-    table: pd.DataFrame, grid: Grid, first: np.ndarray, second: np.ndarray
-) -> pd.DataFrame:
-    """Counts with the cluster-robust errors of their difference.
-
-    Without a flip the error would be 0, which is no knowledge: it is missing then.
-    """
-    sums = _cluster_sums(grid)
-    clusters, *products = (part[first, second] for part in sums)
-    net = table["only_candidate"] - table["only_reference"]
-    n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
-    error = statistics.clustered_sums(n, net.to_numpy(), flips, clusters, products)
-    told = {
-        "cluster_se": error.corrected, "naive_se": error.naive,
-        "cluster_low": error.low, "cluster_high": error.high,
-    }  # fmt: skip
-    missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
-    return table.assign(clusters=clusters.astype(int), **missing)
 
 
 def _cluster_sums(grid: Grid) -> list[np.ndarray]:

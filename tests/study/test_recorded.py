@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import igaku
 from igaku.ask.asker import Attempt, _row
-from igaku.ask.manifest import _planned
+from igaku.ask.manifest import planned
 from igaku.ask.plan import Item
 from igaku.cli import app
 from igaku.errors import IgakuError
@@ -240,9 +240,7 @@ def test_rows_and_questions_have_the_keys_of_a_measured_run(take, exam_dir):
     item, attempt = Item(question, [], ""), Attempt(Reply(), 1.0, again=False)
     measured = _row(item, attempt, Graded("empty"), 1, "")
     assert list(only(run)) == list(measured)
-    planned = _planned(item)
-    del planned["prompt_sha256"]
-    assert run.manifest["questions"][0] == planned
+    assert run.manifest["questions"][0] == planned(question)
 
 
 @dataclass(frozen=True)
@@ -391,15 +389,6 @@ def test_the_answers_to_another_prompt(take):
     assert run.manifest["system_prompt"] == "一字。"
     with pytest.raises(IgakuError, match="'baseline', 'strict'"):
         take({"a.json": told}, "other", prompt="lax")
-
-
-def test_a_summary_that_does_not_add_up_is_kept(take, runs):
-    summary = {"prompt_key": "baseline", "total": 1, "correct": 2, "errors": 0}
-    run = take({"a.json": of_model(record(), summary=[summary])})
-    found = {"correct": {"recorded": 2, "counted": 1}}
-    assert run.manifest["recorded_summary"] == {"a.json": found}
-    for name in VARIANTS:
-        assert runs[f"{name}-recorded"].manifest["recorded_summary"] is None
 
 
 def test_a_file_that_stopped_is_unfinished(take):
