@@ -43,7 +43,7 @@ began = time.process_time()
 import pandas, scipy.stats, statsmodels.stats.multitest
 try:
     from igaku.study.families import study_of
-    from igaku.study.frames import gates, pairs
+    from igaku.study.pairs import gates, pairs
     from igaku.study.runs import find_runs
 except ImportError:  # until fe0f26e
     from igaku.pairs import gates, pair_table as pairs

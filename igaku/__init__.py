@@ -14,9 +14,12 @@ if _TYPE_CHECKING:
     from igaku.exam.questions import Question, load_exam
     from igaku.reading.answer import extract_answer, is_correct, outcome_of
     from igaku.server.reply import read_reply
-    from igaku.study.frames import audit, flips, pairs, runs, walls
+    from igaku.study.audits import audit
+    from igaku.study.overview import runs
+    from igaku.study.pairs import flips, pairs
     from igaku.study.recorded import import_recorded
     from igaku.study.runs import load_runs
+    from igaku.study.walls import walls
     from igaku.words import printed
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
@@ -25,16 +28,20 @@ _warnings.filterwarnings("ignore", message="IProgress not found")
 
 _HOMES = {
     "IgakuError": "igaku.errors",
-    **dict.fromkeys(("audit", "flips", "pairs", "runs", "walls"), "igaku.study.frames"),
-    "printed": "igaku.words",
     "Question": "igaku.exam.questions",
+    "audit": "igaku.study.audits",
     "extract_answer": "igaku.reading.answer",
+    "flips": "igaku.study.pairs",
     "import_recorded": "igaku.study.recorded",
     "is_correct": "igaku.reading.answer",
     "load_exam": "igaku.exam.questions",
     "load_runs": "igaku.study.runs",
     "outcome_of": "igaku.reading.answer",
+    "pairs": "igaku.study.pairs",
+    "printed": "igaku.words",
     "read_reply": "igaku.server.reply",
+    "runs": "igaku.study.overview",
+    "walls": "igaku.study.walls",
 }
 __all__ = [
     "IgakuError",

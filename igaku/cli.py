@@ -63,13 +63,14 @@ def check(
     from igaku.params.fields import LAB
     from igaku.params.settings import settings_from
     from igaku.server.client import reach
+    from igaku.words import formatted, word
 
     settings = settings_from(model=model, base_url=base_url)
     if settings.base_url != LAB:  # a missing server is told before an exam is fetched
         reach(settings.base_url)
     with server_of(settings) as server:
-        for name, found in server.check(questions_of(settings)).rows():
-            typer.echo(f"{name:26}{found}")
+        for what, found in server.check(questions_of(settings)).items():
+            typer.echo(f"{word('what', what, 'en'):32}{formatted(found)}")
 
 
 @app.command()
@@ -112,7 +113,7 @@ def demo(
     from igaku.demo import LIMIT
     from igaku.demo import demo as run_demo
 
-    run_demo(limit or LIMIT, lang)
+    run_demo(lang, limit or LIMIT)
 
 
 @app.command()
@@ -153,7 +154,7 @@ def sweep(
     elif report:
         typer.echo(lanes.finish(plan, lang, analyse))
     else:
-        typer.echo(lanes.sweep(name, outputs, lang, analyse))
+        typer.echo(lanes.sweep(plan, lang, analyse))
 
 
 @app.command("import")

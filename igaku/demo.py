@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LIMIT = 60
 
 
-def demo(limit: int = LIMIT, lang: str = "en", outputs_dir: Path | None = None) -> Path:
+def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) -> Path:
     """Ask every embedded model, analyse and render; the page to look at.
 
     A model whose engine is not installed is left out with a sentence. What failed is
@@ -64,8 +64,7 @@ def ask_all(sittings: Sequence[Settings], parameters: Mapping[str, Any]) -> list
 
     failed = []
     total = sum(settings.limit or 0 for settings in sittings)
-    pace = 0.5 if sys.stderr.isatty() else 15  # a log keeps every line of a bar
-    with tqdm(total=total, unit="q", smoothing=0, mininterval=pace) as bar:
+    with tqdm(total=total, unit="q", smoothing=0, mininterval=workbook.PACE) as bar:
         for number, settings in enumerate(sittings, 1):
             bar.set_description(f"{number}/{len(sittings)} {settings.slug}")
             try:

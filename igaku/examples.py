@@ -9,17 +9,18 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.params.settings import settings_from
 from igaku.rescue import rescue
 from igaku.workbook import execute, say
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FOLDER = paths.OUTPUTS / "examples"
 LIMIT = 100
@@ -59,8 +60,10 @@ def _executed(runs: Path) -> list[Path]:
 
 
 def _written(executed: Path, folder: Path, runs: Path) -> Path:
+    import nbformat
+
     text = executed.read_text("utf-8").replace(str(runs), paths.OUTPUTS.name)
-    shown = presentable(json.loads(text))
+    shown = presentable(nbformat.reads(text, 4))
     target = folder / executed.name
     target.parent.mkdir(parents=True, exist_ok=True)
     written = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
@@ -68,47 +71,23 @@ def _written(executed: Path, folder: Path, runs: Path) -> Path:
     return target
 
 
-def presentable(notebook: dict[str, Any]) -> dict[str, Any]:
-    """An executed notebook without its machine, with bars at their end, light."""
-    about = {k: v for k, v in notebook["metadata"].items() if k in KEPT}
-    cells = [_presentable(cell) for cell in notebook["cells"]]
-    about["language_info"] = {"name": "python"}
-    return {**notebook, "metadata": about, "cells": cells}
+def presentable(notebook: NotebookNode) -> NotebookNode:
+    """The executed notebook without its machine, with bars at their end, light."""
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-
-def _presentable(cell: dict[str, Any]) -> dict[str, Any]:
-    tags = cell["metadata"].get("tags", [])
-    shown = {**cell, "metadata": {"tags": tags} if tags else {}}
-    if "injected-parameters" in tags:
-        # papermill draws another name each time, and ends in an empty line.
-        shown |= {"id": "injected", "source": "".join(cell["source"]).strip()}
-    if "outputs" in cell:
-        shown["outputs"] = [_lightened(output) for output in _joined(cell["outputs"])]
-    return shown
-
-
-def _joined(outputs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Outputs of which no two streams of one name follow each other."""
-    kept: list[dict[str, Any]] = []
-    for output in outputs:
-        if kept and output.get("name") and output["name"] == kept[-1].get("name"):
-            text = "".join(kept[-1]["text"]) + "".join(output["text"])
-            kept[-1] = {**output, "text": text}
-        else:
-            kept.append(output)
-    return kept
-
-
-def _lightened(output: dict[str, Any]) -> dict[str, Any]:
-    """A bar without the trace of its drawing, and a picture in fewer colours."""
-    if output["output_type"] == "stream":
-        text = re.sub(r"[^\n]*\r", "", "".join(output["text"]))
-        return {**output, "text": text}
-    data = output.get("data", {})
-    if png := data.get("image/png"):
-        light = base64.b64encode(_light("".join(png))).decode()
-        return {**output, "data": {**data, "image/png": light}}
-    return output
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    notebook.metadata = {k: v for k, v in notebook.metadata.items() if k in KEPT}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+        if "injected-parameters" in tags:
+            # papermill draws another name each time, and ends in an empty line.
+            cell |= {"id": "injected", "source": cell.source.strip()}
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                output.data["image/png"] = base64.b64encode(_light(png)).decode()
+    return notebook
 
 
 def _light(png: str) -> bytes:
@@ -117,13 +96,8 @@ def _light(png: str) -> bytes:
     from matplotlib.image import imread, imsave
 
     drawn = imread(io.BytesIO(base64.b64decode(png)))[..., :3]
-    light = io.BytesIO()
-    imsave(
-        light,
-        np.round(drawn * LEVELS) / LEVELS,
-        format="png",
-        pil_kwargs={"optimize": True},
-    )
+    few, light = np.round(drawn * LEVELS) / LEVELS, io.BytesIO()
+    imsave(light, few, format="png", pil_kwargs={"optimize": True})
     return light.getvalue()
 
 

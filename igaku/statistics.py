@@ -413,7 +413,7 @@ def _newcombe(
 def _wilson(k: Numbers, n: Numbers, confidence: float) -> Interval:
     from statsmodels.stats.proportion import proportion_confint
 
-    return proportion_confint(k, n, 1 - confidence, method="wilson")  # type: ignore
+    return proportion_confint(k, n, 1 - confidence, method="wilson")
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:

@@ -96,10 +96,9 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     from pandas.io.formats.style import Styler
 
     class Printed(Styler):
-        def _repr_html_(self) -> str | None:
+        def _repr_html_(self) -> str:
             """HTML of few lines: of a notebook's file every line is a text apart."""
-            told = super()._repr_html_()
-            return told and re.sub(r">\s+<", "><", told)
+            return re.sub(r">\s+<", "><", self.to_html())
 
     index, columns = frame.index, frame.columns
     shown = frame.set_axis(index.set_names(_escaped_names(index, lang)))

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import errors, paths
+from igaku import paths
 from igaku.ask.folder import ANSWERS
 from igaku.errors import IgakuError
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
 HEARD = 6  # seconds in which it does so by itself, where it was signalled too
+PACE = 0.5 if sys.stderr.isatty() else 15  # a log keeps every line of a bar
 
 # Two kernels that start at the same moment can draw the same port, and one of them
 # dies (papermill#511). A run resumes, so starting it again costs nothing.
 PORT_RACE = re.compile(r"ZMQError|DeadKernelError|Kernel (died|didn't respond)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-OURS = "|".join(name for name, each in vars(errors).items() if isinstance(each, type))
-FAILURE = re.compile(rf"(?:igaku\.errors\.)?({OURS}): (.+)")
+OURS: list[type[IgakuError]] = [IgakuError, *IgakuError.__subclasses__()]
+KINDS = {each.__name__: each.kind for each in OURS}
+FAILURE = re.compile(rf"(?:igaku\.errors\.)?({'|'.join(KINDS)}): (.+)")
 
 
 def notebook_of(name: str, lang: str = "en") -> Path:
@@ -54,7 +56,7 @@ def execute(
     """
     status, log = execution(notebook, output, parameters, watch)
     if status:
-        raise IgakuError(last_sentence(log) or f"papermill ended with {status}.")
+        raise IgakuError(failure(log)[1] or f"papermill ended with {status}.")
 
 
 def execution(
@@ -123,14 +125,12 @@ def run(
             pass_fds=keep,
         )
     ) as process:
-        while True:
-            try:
+        log = None
+        while log is None:
+            with suppress(subprocess.TimeoutExpired):
                 log, _ = process.communicate(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                watch()
-                continue
             watch()
-            return process.returncode, log
+        return process.returncode, log
 
 
 @contextmanager
@@ -143,17 +143,12 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        if not _has_ended(process, HEARD):
-            process.send_signal(signal.SIGINT)
-            if not _has_ended(process, PATIENCE):
-                process.kill()
-
-
-def _has_ended(process: subprocess.Popen[str], patience: float) -> bool:
-    """Whether a process ends within so many seconds."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(patience)
-    return process.returncode is not None
+        for patience, end in ((HEARD, signal.SIGINT), (PATIENCE, signal.SIGKILL)):
+            try:
+                process.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                process.send_signal(end)
 
 
 def replies(folder: Path) -> int:
@@ -162,20 +157,13 @@ def replies(folder: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def last_sentence(log: str) -> str:
-    """The message of the last error in a log, which is what a user can act on."""
-    if told := failure(log):
-        return told[1]
+def failure(log: str) -> tuple[str | None, str]:
+    """Kind and sentence of igaku's last error in a log; else None and its last line."""
     lines = [line.strip() for line in COLOURS.sub("", log).splitlines()]
+    if told := [found for line in lines if (found := FAILURE.match(line))]:
+        return KINDS[told[-1][1]], told[-1][2]
     last = ([line for line in lines if line] or [""])[-1]
-    return last.partition("Error: ")[2] or last
-
-
-def failure(log: str) -> tuple[str, str] | None:
-    """The class and the sentence of the last error in a log that is one of igaku's."""
-    lines = map(str.strip, COLOURS.sub("", log).splitlines())
-    told = [found for line in lines if (found := FAILURE.match(line))]
-    return (told[-1][1], told[-1][2]) if told else None
+    return None, last.partition("Error: ")[2] or last
 
 
 def say(sentence: str) -> None:

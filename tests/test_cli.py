@@ -103,9 +103,9 @@ def test_a_failed_notebook_is_not_started_again(papermill, tmp_path):
 
 def test_the_sentence_of_a_log_is_that_of_the_error():
     log = "\x1b[31mTraceback\x1b[0m\nigaku.errors.IgakuError: Start it.\n\n end"
-    assert workbook.last_sentence(log) == "Start it."
-    assert workbook.last_sentence("a\nb: c\n\n") == "b: c"
-    assert workbook.last_sentence("") == ""
+    assert workbook.failure(log) == ("other", "Start it.")
+    assert workbook.failure("a\nb: c\n\n") == (None, "b: c")
+    assert workbook.failure("") == (None, "")
 
 
 def test_every_model_is_asked_though_one_fails(
@@ -143,6 +143,7 @@ def test_a_command_does_not_outlive_an_interrupted_one(monkeypatch):
 
     started = []
     monkeypatch.setattr(workbook, "PATIENCE", 0.1)
+    monkeypatch.setattr(workbook, "HEARD", 0.1)
     monkeypatch.setattr(workbook, "ended", lambda p: ended(started.append(p) or p))
     with pytest.raises(KeyboardInterrupt):
         workbook.run([sys.executable, "-c", "import time; time.sleep(60)"], interrupt)

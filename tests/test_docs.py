@@ -21,7 +21,6 @@ from igaku.ask.run import questions_of, server_of
 from igaku.cli import app
 from igaku.errors import ServerUnreachable, WrongModel
 from igaku.lab.engines import missing_engine
-from igaku.lab.recipes import find_recipe
 from igaku.lab.serve import serving
 from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
@@ -203,9 +202,8 @@ def test_the_model_is_verified_as_the_page_says(examples, tmp_path, monkeypatch)
     file.write_text(examples["model"], encoding="utf-8")
     with serving("lab-gguf-mxfp4") as server:
         found = checked(model="tiny-gguf", base_url=server.base_url, limit=5)
-        weights = dict(found.rows())["weights"]
         page = " ".join(ADDING.read_text(encoding="utf-8").split())
-        assert f"*{weights}*" in page
+        assert f"*{found['weights']}*" in page and f"*{found['told_by']}*" in page
         other = re.sub(r"(_bytes: )\d+", r"\g<1>999999", examples["model"])
         file.write_text(other, encoding="utf-8")
         with pytest.raises(WrongModel, match="size"):
@@ -229,7 +227,7 @@ def mlx_lm(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = quantize(find_recipe("lab-mxfp4-q8"))
+    folder = quantize("lab-mxfp4-q8")
     (tmp_path / "hub").mkdir()
     command = [sys.executable, "-m", "mlx_lm", "server"]
     command += ["--model", str(folder), "--port", str(port)]
@@ -264,10 +262,10 @@ def test_mlx_lm_answers_to_default_model_and_proves_nothing(mlx_lm):
         model="default_model", slug="mlx-community-mxfp4-q8", base_url=mlx_lm,
         exam="calibration", limit=5, shots=0, max_tokens=64,
     )  # fmt: skip
-    assert found.identity.status == "unverified"
-    assert "says nothing of the weights" in found.identity.why
-    assert found.context_length is None
-    assert found.said and "<|" not in found.said
+    assert found["weights"] == "unverified"
+    assert "says nothing of the weights" in found["why"]
+    assert found["context_length"] is None
+    assert found["said"] and "<|" not in found["said"]
 
 
 # --- the citation ---------------------------------------------------------------------

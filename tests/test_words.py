@@ -1,6 +1,7 @@
 """The two languages: one vocabulary, equal sentences, and text that never obeys."""
 
 import re
+from collections import Counter
 
 import jinja2
 import jinja2.meta
@@ -68,6 +69,13 @@ def test_no_word_means_two_things():
     for kind in ("columns", "formats"):
         names = [name for path in WORDS for name in blocks_of(path).get(kind, {})]
         assert len(names) == len(set(names))
+    values = [
+        (kind, value)
+        for path in WORDS
+        for kind, told in blocks_of(path).get("values", {}).items()
+        for value in told
+    ]
+    assert [each for each, n in Counter(values).items() if n > 1] == []
 
 
 def test_every_outcome_has_a_word_in_both_languages():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask.folder import Row, now
 from igaku.ask.plan import Item
-from igaku.errors import ServerUnreachable
+from igaku.errors import EngineCrashed, ServerUnreachable
 from igaku.params.settings import Settings
 from igaku.reading.answer import Graded, outcome_of
 from igaku.server.client import (
@@ -27,7 +27,6 @@ from igaku.server.reply import Reply
 
 if TYPE_CHECKING:
     from openai import OpenAI
-    from tenacity import RetryCallState, Retrying
 
 ATTEMPTS = 4
 BUSY_ATTEMPTS = 8  # a server that says it is busy or loading is worth more patience
@@ -62,7 +61,6 @@ class Asker:
         self.told_by = told_by
         self.path = chat_path(facts, settings.base_url, told_by)
         self.stop = threading.Event()
-        self._patiently = _retrying(self.stop)
 
     def ask(self, item: Item) -> Row | None:
         """The row of one question; None when stopped between two attempts."""
@@ -78,43 +76,61 @@ class Asker:
 
     def attempts(self, item: Item) -> list[Attempt]:
         """Every attempt at one question, the last of which counts."""
-        body = request_body(self.settings, item.chat, self.budget, self.told_by)
-        attempts: list[Attempt] = []
-        self._patiently(self._attempt, body, attempts)
-        return attempts
+        import tenacity
 
-    def _attempt(self, body: Mapping[str, Any], attempts: list[Attempt]) -> Attempt:
+        body = request_body(self.settings, item.chat, self.budget, self.told_by)
+        made: list[Attempt] = []
+        patiently = tenacity.Retrying(
+            retry=lambda _: made[-1].again,
+            stop=lambda _: self.stop.is_set() or len(made) >= _most(made[-1].reply),
+            wait=lambda _: _pause(made[-1].reply, len(made)),
+            sleep=tenacity.sleep_using_event(self.stop),
+            retry_error_callback=lambda _: None,
+        )
+        patiently(lambda: made.append(self._attempt(body)))
+        return made
+
+    def _attempt(self, body: Mapping[str, Any]) -> Attempt:
         """Send one request; a reply that the budget cut is never worth another."""
         began, late = time.perf_counter(), False
         try:
             reply = complete(self.client, body, self.path)
-            again = is_retryable(reply) and not self.is_down(reply)
+            # A crashed engine that igaku has loaded, igaku is to load again.
+            is_down = self.settings.load and is_crash(reply)
+            again = is_retryable(reply) and not is_down
         except ServerUnreachable as broken:
-            reply, late = Reply(error=str(broken)), was_too_slow(broken)
+            reply, late = Reply(error=str(broken)), _was_too_slow(broken)
             # Who was too slow once would be too slow again: the same budget, the same
             # time.
             again = not late
-        attempts.append(Attempt(reply, time.perf_counter() - began, again, late))
-        return attempts[-1]
+        return Attempt(reply, time.perf_counter() - began, again, late)
 
-    def is_down(self, reply: Reply) -> bool:
-        """Whether the engine crashed and it is for igaku to load the model again."""
-        return self.settings.load and is_crash(reply)
+    def trial(self, item: Item) -> Attempt:
+        """One reply to try a server out; that it is gone or crashed raises."""
+        last = self.attempts(item)[-1]
+        asked = f"{self.settings.base_url}, asked {item.question.problem_id},"
+        told = str(last.reply.error).rstrip(".")
+        if last.is_late:
+            raise ServerUnreachable(
+                f"{asked} sent no reply within {self.settings.timeout:g} s: see that "
+                f"{self.settings.model} is loaded and replies in the server's own "
+                "chat, then run again."
+            )
+        if last.reply.error and last.reply.status is None:
+            raise ServerUnreachable(last.reply.error)
+        if is_crash(last.reply):
+            raise EngineCrashed(
+                f"{asked} crashed ({told}): load the model again and run again."
+            )
+        if last.again:
+            raise ServerUnreachable(
+                f"{asked} failed again and again, the last time with: {told}. See to "
+                "the server and run again."
+            )
+        return last
 
 
-def _retrying(stop: threading.Event) -> Retrying:
-    import tenacity
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda attempt: attempt.again),
-        stop=lambda state: stop.is_set() or _is_enough(state),
-        wait=_pause,
-        sleep=tenacity.sleep_using_event(stop),
-        retry_error_callback=_last,
-    )
-
-
-def was_too_slow(broken: BaseException | None) -> bool:
+def _was_too_slow(broken: BaseException | None) -> bool:
     """Whether the connection stood and the reply did not come in time."""
     while broken is not None:
         if type(broken).__name__ == "ReadTimeout":
@@ -123,39 +139,21 @@ def was_too_slow(broken: BaseException | None) -> bool:
     return False
 
 
-def is_late(row: Row, timeout: float) -> bool:
-    """Whether a row is a failure because no reply came in time."""
-    failed = row["outcome"] == "api_error" and row["raw"] is None
-    return failed and row["seconds"] >= timeout
+def _most(reply: Reply) -> int:
+    is_loading = re.search("loading", reply.error or "", re.I) is not None
+    return BUSY_ATTEMPTS if is_loading or reply.status in (429, 503) else ATTEMPTS
 
 
-def _is_enough(state: RetryCallState) -> bool:
-    last = _last(state)
-    return state.attempt_number >= (BUSY_ATTEMPTS if _is_busy(last.reply) else ATTEMPTS)
-
-
-def _pause(state: RetryCallState) -> float:
+def _pause(reply: Reply, attempts: int) -> float:
     """Seconds to wait: what the server asks for, else twice as long each time."""
-    told = getattr(_last(state).reply, "retry_after", None)
-    if told is not None:
-        return min(told, LONGEST_RETRY_AFTER)
+    if reply.retry_after is not None:
+        return min(reply.retry_after, LONGEST_RETRY_AFTER)
     # Threads that failed together must not come back together.
-    return min(BACKOFF * 2 ** (state.attempt_number - 1), LONGEST_WAIT) * _jitter()
+    return min(BACKOFF * 2 ** (attempts - 1), LONGEST_WAIT) * _jitter()
 
 
 def _jitter() -> float:
     return random.uniform(0.75, 1.25)
-
-
-def _last(state: RetryCallState) -> Attempt:
-    assert state.outcome is not None  # tenacity asks after an attempt, never before
-    attempt: Attempt = state.outcome.result()
-    return attempt
-
-
-def _is_busy(reply: Reply) -> bool:
-    told = reply.error or ""
-    return reply.status in (429, 503) or re.search("loading", told, re.I) is not None
 
 
 def _row(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
 
 from igaku.ask.asker import Asker
 from igaku.ask.folder import Journal, Row
 from igaku.ask.plan import Item
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 
 def rows_of(
@@ -84,18 +79,3 @@ def _next(waiting: deque[Item]) -> Item | None:
         return waiting.popleft()
     except IndexError:
         return None
-
-
-def bar_of(total: int, done: int, progress: bool) -> tqdm[Any]:
-    """A progress bar that stays readable in an executed notebook."""
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total,
-        initial=done,
-        unit="q",
-        file=sys.stdout,
-        mininterval=1,
-        miniters=1,
-        disable=not progress,
-    )

@@ -7,14 +7,15 @@ more of it takes more tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask.asker import Asker
 from igaku.ask.plan import Item
-from igaku.errors import EngineCrashed, ServerUnreachable, WrongModel
-from igaku.server.client import is_crash, is_lm_studio
+from igaku.errors import WrongModel
+from igaku.server.client import is_lm_studio
+from igaku.server.fingerprint import fingerprint
 from igaku.server.identity import contradiction
 
 if TYPE_CHECKING:
@@ -23,47 +24,20 @@ if TYPE_CHECKING:
     from igaku.params.settings import Settings
     from igaku.server.reply import Reply
 
+# One question at two efforts: the tokens of each reply, None where it failed.
+Trial = dict[str, Any]
+
 RANKS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# `reasoning_effort` and the template's own argument, a line of the system message, and
+# LM Studio's other endpoint.
 WAYS = ("field", "system", "responses")
 LEVELS = ("low", "medium", "high")  # what gpt-oss's own system message knows
 QUESTIONS = 2
 MORE = 1.2  # times the tokens, on each question, before an effect is called shown
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One question at two efforts: the tokens of each reply, None where it failed."""
-
-    problem_id: str
-    told_by: str
-    asked_tokens: int | None
-    contrast_tokens: int | None
-
-
-@dataclass(frozen=True)
-class Effort:
-    """An effort as it was asked for: how it was told, and whether it had an effect.
-
-    `told_by` is "field" (`reasoning_effort` and the template's own argument), "system"
-    (a line of the system message) or "responses" (LM Studio's other endpoint).
-    `default` is what the server says it would use by itself. Two questions are a check
-    and no test: `shown` means that more effort took 1.2 times the tokens on both.
-    """
-
-    asked: str
-    contrast: str
-    told_by: str
-    shown: bool
-    trials: tuple[Trial, ...] = ()
-    default: str | None = None
-
-
 def contrast_of(effort: str) -> str:
-    """The effort that one is held against: the far end of what gpt-oss knows.
-
-    >>> contrast_of("low"), contrast_of("medium")
-    ('high', 'low')
-    """
+    """The effort that one is held against: the far end of what gpt-oss knows."""
     return "high" if RANKS.index(effort) <= RANKS.index("low") else "low"
 
 
@@ -80,87 +54,58 @@ def settle(
     settings: Settings,
     facts: Mapping[str, Any],
     items: Sequence[Item],
-    default: str | None = None,
-) -> tuple[Effort, list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The effort of a run, by the first way that shows an effect; and all replies.
 
-    Where none shows one it is told by a line of the system message on LM Studio, which
-    reaches every prompt, and by the field elsewhere. A server that is gone or crashes
-    raises: that is no sign of anything.
+    `shown` means that more effort took 1.2 times the tokens on both questions, which is
+    a check and no test; `default` is the server's own. Where no way shows an effect it
+    is told by a line of the system message on LM Studio, which reaches every prompt,
+    and by the field elsewhere. A server that is gone or crashes raises: that is no sign
+    of anything.
     """
     asked = str(settings.reasoning_effort)
-    contrast, tried, kept = contrast_of(asked), list[Trial](), list[dict[str, Any]]()
-    possible = ways(settings, facts)
-    for way in possible:
+    contrast, trials, kept = contrast_of(asked), list[Trial](), list[dict[str, Any]]()
+    default = fingerprint(facts, settings.model, settings.identifier).effort
+    for way in ways(settings, facts):
         shown = bool(items)
-        for trial, replies in _trials(client, settings, facts, items, way):
-            tried.append(trial)
-            kept += replies
-            shown = is_shown(trial, asked, contrast)
+        for item in _chosen(items):
+            told = {"problem_id": item.question.problem_id, "told_by": way}
+            trials.append(dict(told))
+            for side, effort in (("asked", asked), ("contrast", contrast)):
+                chosen = replace(settings, reasoning_effort=effort)
+                reply = _reply(Asker(client, chosen, facts, told_by=way), item)
+                trials[-1][f"{side}_tokens"] = _length(reply)
+                kept.append(told | {"effort": effort, "raw": reply.raw})
+            shown = is_shown(trials[-1], asked, contrast)
             if not shown:
                 break
         if shown:
-            effort = Effort(asked, contrast, way, True, tuple(tried), default)
-            return effort, kept
-    last = "system" if "system" in possible else "field"
-    return Effort(asked, contrast, last, False, tuple(tried), default), kept
+            break
+    else:
+        shown, way = False, "system" if "system" in ways(settings, facts) else "field"
+    found = {"asked": asked, "contrast": contrast, "told_by": way, "shown": shown}
+    return found | {"trials": trials, "default": default}, kept
+
+
+def _reply(asker: Asker, item: Item) -> Reply:
+    reply = asker.trial(item).reply
+    if other := contradiction(asker.settings, reply, asker.facts):
+        raise WrongModel(other)
+    return reply
+
+
+def _length(reply: Reply) -> int | None:
+    """The tokens of a reply, or its characters where they are not told."""
+    if reply.error is not None:
+        return None
+    return reply.completion_tokens or len(reply.reasoning + reply.content) or None
 
 
 def is_shown(trial: Trial, asked: str, contrast: str) -> bool:
-    """Whether the higher effort took clearly more tokens on this question.
-
-    >>> is_shown(Trial("116A1", "field", 40, 160), "low", "high")
-    True
-    """
-    tokens = {asked: trial.asked_tokens, contrast: trial.contrast_tokens}
+    """Whether the higher effort took clearly more tokens on this question."""
+    tokens = {asked: trial["asked_tokens"], contrast: trial["contrast_tokens"]}
     low, high = (tokens[name] for name in sorted(tokens, key=RANKS.index))
     return low is not None and high is not None and high >= MORE * low > 0
-
-
-def _trials(
-    client: OpenAI,
-    settings: Settings,
-    facts: Mapping[str, Any],
-    items: Sequence[Item],
-    way: str,
-) -> Iterator[tuple[Trial, list[dict[str, Any]]]]:
-    """Each question at both efforts, told in one way."""
-    asked = str(settings.reasoning_effort)
-    for item in _chosen(items):
-        name = item.question.problem_id
-        replies = {}
-        for effort in (asked, contrast_of(asked)):
-            chosen = replace(settings, reasoning_effort=effort)
-            asker = Asker(client, chosen, facts, told_by=way)
-            replies[effort] = _sound(asker, item)
-        counted = [_tokens(reply) for reply in replies.values()]
-        rows = [
-            {"problem_id": name, "told_by": way, "effort": effort, "raw": reply.raw}
-            for effort, reply in replies.items()
-        ]
-        yield Trial(name, way, *counted), rows
-
-
-def _sound(asker: Asker, item: Item) -> Reply:
-    """One reply, or the error of a server that was gone, crashed or another model's."""
-    last = asker.attempts(item)[-1]
-    reply, about = (
-        last.reply,
-        f"{asker.settings.model}, asked {item.question.problem_id}",
-    )
-    if other := contradiction(asker.settings, reply, asker.facts):
-        raise WrongModel(other)
-    if is_crash(reply):
-        raise EngineCrashed(
-            f"The engine of {about} for its effort, crashed ({reply.error}): load the "
-            "model again and run again."
-        )
-    if last.again or last.is_late or (reply.error and reply.status is None):
-        raise ServerUnreachable(
-            f"{about} for its effort, failed with: {str(reply.error).rstrip('.')}. See "
-            "to the server and run again."
-        )
-    return reply
 
 
 def _chosen(items: Sequence[Item]) -> list[Item]:
@@ -168,11 +113,3 @@ def _chosen(items: Sequence[Item]) -> list[Item]:
     plain = [item for item in items if item.question.text_only] or list(items)
     places = range(0, len(plain), max(1, len(plain) // QUESTIONS))
     return [plain[place] for place in places][:QUESTIONS]
-
-
-def _tokens(reply: Reply) -> int | None:
-    """The length of a reply in tokens, or in characters where tokens are not told."""
-    if reply.error is not None:
-        return None
-    written = len(reply.reasoning) + len(reply.content)
-    return reply.completion_tokens or written or None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from igaku.errors import IgakuError
 
@@ -42,28 +42,24 @@ def locked(folder: Path) -> Iterator[None]:
             "`outputs_dir`."
         ) from refused
     with file:
-        _take(file, folder)
+        try:
+            # The system frees it even when the process is killed.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            file.seek(0)
+            raise IgakuError(
+                f"{folder} is being written by process {file.read().strip() or '?'}: "
+                "wait until it ends, or choose another `run`."
+            ) from taken
+        except OSError as unable:
+            raise IgakuError(
+                f"{folder} is on a disk that cannot lock files ({unable.strerror}): "
+                "choose an `outputs_dir` on a disk of this machine."
+            ) from unable
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
-
-
-def _take(file: IO[str], folder: Path) -> None:
-    """Take the lock, which the system frees even when the process is killed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as taken:
-        file.seek(0)
-        raise IgakuError(
-            f"{folder} is being written by process {file.read().strip() or '?'}: "
-            "wait until it ends, or choose another `run`."
-        ) from taken
-    except OSError as unable:
-        raise IgakuError(
-            f"{folder} is on a disk that cannot lock files ({unable.strerror}): choose "
-            "an `outputs_dir` on a disk of this machine."
-        ) from unable
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
 
 
 class Journal:
@@ -111,7 +107,22 @@ def encoded(row: Mapping[str, Any]) -> bytes:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, without a last line that is still torn."""
     data = path.read_bytes() if path.is_file() else b""
-    return list(_rows(path, data[: _whole(data)]))
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(_lines(data[: _whole(data)]), 1):
+        row = _parsed(line) or {}
+        is_named = all(isinstance(row.get(n), str) for n in ("problem_id", "outcome"))
+        if not (is_named and {"prompt_sha256", "correct"} <= row.keys()):
+            raise IgakuError(
+                f"{path}, line {number} is not a row of answers: delete that line, and "
+                "its question is asked again."
+            )
+        if row["problem_id"] in rows:
+            raise IgakuError(
+                f"{path}, line {number} is a second answer to {row['problem_id']}: "
+                "delete one of the two lines."
+            )
+        rows[row["problem_id"]] = row
+    return list(rows.values())
 
 
 def mend(path: Path) -> None:
@@ -131,24 +142,6 @@ def _whole(data: bytes) -> int:
     return end if _parsed(data[end:]) is None else len(data)
 
 
-def _rows(path: Path, data: bytes) -> Iterator[Row]:
-    seen: set[str] = set()
-    for number, line in enumerate(_lines(data), 1):
-        row = _parsed(line)
-        if row is None or not _is_row(row):
-            raise IgakuError(
-                f"{path}, line {number} is not a row of answers: delete that line, and "
-                "its question is asked again."
-            )
-        if row["problem_id"] in seen:
-            raise IgakuError(
-                f"{path}, line {number} is a second answer to {row['problem_id']}: "
-                "delete one of the two lines."
-            )
-        seen.add(row["problem_id"])
-        yield row
-
-
 def _lines(data: bytes) -> Iterator[bytes]:
     """Lines by their newline alone: a reply may hold any other line break."""
     return (line for line in data.split(b"\n") if line.strip())
@@ -160,13 +153,6 @@ def _parsed(line: bytes) -> Row | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _is_row(row: Row) -> bool:
-    """Whether it holds all that going on with a run looks at."""
-    known = isinstance(row.get("problem_id"), str) and "prompt_sha256" in row
-    graded = isinstance(row.get("outcome"), str) and "correct" in row
-    return known and graded
 
 
 def set_aside(
@@ -209,13 +195,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     replace(folder / MANIFEST, text.encode("utf-8", "replace"))
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a run's folder; None where there is none to read."""
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run's folder; empty where there is none to read."""
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def now() -> str:

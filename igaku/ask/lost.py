@@ -46,7 +46,7 @@ def base_of(name: str, outputs_dir: Path) -> Base:
             f"There is no run {name} in {outputs_dir}: name one of the folders there "
             f"that hold an {ANSWERS}."
         )
-    found = read_manifest(folder) or {}
+    found = read_manifest(folder)
     asked_under, told = found.get("condition"), found.get("settings")
     if not (isinstance(asked_under, dict) and told and "max_tokens" in asked_under):
         raise IgakuError(
@@ -61,9 +61,18 @@ def lost_questions(settings: Settings, questions: Sequence[Question]) -> list[Qu
 
     Settings that differ from that run's in more than `max_tokens` are refused.
     """
-    base = _base_of(settings)
+    base = base_of(str(settings.lost_of), settings.outputs_dir)
+    if settings.max_tokens < base.budget:
+        raise IgakuError(
+            f"max_tokens is {settings.max_tokens:,}, but {base.name} lost its "
+            f"questions at {base.budget:,}: give more for a rescue, or as many for a "
+            "control."
+        )
     lost = [q for q in questions if q.problem_id in base.lost]
-    if changed := _changed(settings, lost, base):
+    plan, free = plan_of(settings, lost), dict.fromkeys(("max_tokens", "lost_of"))
+    old, new = base.manifest["condition"] | free, manifest.condition(plan) | free
+    changed = manifest.differences(old, new) or manifest.reworded(plan, base.rows)
+    if changed:
         raise IgakuError(
             f"The run {base.name} was made under other settings: {'; '.join(changed)}. "
             "Ask its lost questions with nothing changed but max_tokens."
@@ -74,23 +83,3 @@ def lost_questions(settings: Settings, questions: Sequence[Question]) -> list[Qu
             f"its budget of {base.budget:,} tokens: there is nothing to ask again."
         )
     return lost
-
-
-def _base_of(settings: Settings) -> Base:
-    """The run that `lost_of` names, whose budget must not be larger."""
-    base = base_of(str(settings.lost_of), settings.outputs_dir)
-    if settings.max_tokens < base.budget:
-        raise IgakuError(
-            f"max_tokens is {settings.max_tokens:,}, but {base.name} lost its "
-            f"questions at {base.budget:,}: give more for a rescue, or as many for a "
-            "control."
-        )
-    return base
-
-
-def _changed(settings: Settings, lost: Sequence[Question], base: Base) -> list[str]:
-    """What would be asked otherwise than the run asked it, in words."""
-    plan = plan_of(settings, lost)
-    free = dict.fromkeys(("max_tokens", "lost_of"))
-    old, new = base.manifest["condition"] | free, manifest.condition(plan) | free
-    return manifest.differences(old, new) or manifest.reworded(plan, base.rows)

@@ -7,13 +7,15 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import Item, Plan
+from igaku.ask.plan import Plan
 from igaku.errors import IgakuError, WrongModel
+from igaku.exam.questions import Question
 from igaku.params.settings import Role, Settings, of_role
 from igaku.server.client import defaults_of, request_body
 from igaku.server.identity import shown
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
-SIDES = ("card", "server")
 
 KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
 PACKAGES = (
@@ -36,14 +37,16 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
     Rows that were asked under another condition are never added to.
     """
-    found = read_manifest(plan.settings.folder)
-    if not rows:
-        found = None
-    else:
-        _refuse_other(plan, found, rows)
-    manifest = found or _begun(plan)
+    manifest = _begun(plan)
+    if rows:
+        manifest = read_manifest(plan.settings.folder)
+        _refuse_other(plan, manifest, rows)
     known = {question["problem_id"] for question in manifest["questions"]}
-    new = [_planned(i) for i in plan.items if i.question.problem_id not in known]
+    new = [
+        planned(item.question) | {"prompt_sha256": item.prompt_sha256}
+        for item in plan.items
+        if item.question.problem_id not in known
+    ]
     files = manifest["exam"]["files"] | plan.exam_files
     return manifest | {
         "exam": {"name": plan.settings.exam, "files": files},
@@ -53,17 +56,12 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
 def condition(plan: Plan) -> Manifest:
     """What two sessions must share to be one run; questions carry their own hashes."""
-    told = plan.settings.to_dict()
-    shared = {name: told[name] for name in KEPT}
-    return shared | {"prompt_sha256": plan.prompt_sha256}
+    told = plan.settings.to_dict() | {"prompt_sha256": plan.prompt_sha256}
+    return {name: told[name] for name in (*KEPT, "prompt_sha256")}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two conditions, in words, the settings by their names.
-
-    >>> differences({"max_tokens": 1024, "shots": 2}, {"max_tokens": 4096, "shots": 2})
-    ['max_tokens (1024, now 4096)']
-    """
+    """What differs between two conditions, in words, the settings by their names."""
     named = [name for name in KEPT if old.get(name) != new.get(name)]
     if named:
         return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]
@@ -71,9 +69,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [] if same else ["the wording of the prompt"]
 
 
-def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> None:
+def _refuse_other(plan: Plan, found: Manifest, rows: Sequence[Row]) -> None:
     settings = plan.settings
-    if found is None:
+    if not found:
         changed = ["its manifest.json is missing or unreadable"]
     elif not isinstance(found.get("condition"), dict):
         changed = ["it was imported, not asked here"]
@@ -82,7 +80,7 @@ def _refuse_other(plan: Plan, found: Manifest | None, rows: Sequence[Row]) -> No
     else:
         changed = differences(found["condition"], condition(plan))
         changed = changed or reworded(plan, rows)
-    identity = (found or {}).get("identity") or {}
+    identity = found.get("identity") or {}
     if not changed and identity.get("status") == "wrong_model":
         raise WrongModel(
             f"The run {settings.run} holds replies of other weights "
@@ -143,9 +141,8 @@ def _begun(plan: Plan) -> Manifest:
     }
 
 
-def _planned(item: Item) -> dict[str, Any]:
+def planned(question: Question) -> dict[str, Any]:
     """What an analysis must know of a question, also of one that was never asked."""
-    question = item.question
     return {
         "problem_id": question.problem_id,
         "section": question.section,
@@ -158,7 +155,6 @@ def _planned(item: Item) -> dict[str, Any]:
         "category": question.category,
         "kinki": list(question.kinki),
         "human_accuracy": question.human_accuracy,
-        "prompt_sha256": item.prompt_sha256,
     }
 
 
@@ -204,19 +200,16 @@ def sampling(
 
 def environment() -> Manifest:
     """The versions of Python, of the packages and of this checkout."""
+    packages = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": packages,
         "git_commit": git_commit(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def git_commit() -> str | None:
@@ -245,11 +238,11 @@ def weights_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
 
     checks = (manifest.get("identity") or {}).get("checks") or []
     rows = [
-        [check["what"], *(shown(check["what"], check[side]) for side in SIDES),
-         check["agrees"]]
+        check | {side: shown(check["what"], check[side]) for side in ("card", "server")}
         for check in checks
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["what", *SIDES, "agrees"], dtype=object)
+    ]
+    names = ["what", "card", "server", "agrees"]
+    return pd.DataFrame(rows, columns=names, dtype=object)
 
 
 def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
@@ -262,6 +255,11 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
 
     identity, effort = manifest.get("identity") or {}, manifest.get("effort") or {}
     sampling, exam = manifest.get("sampling") or {}, manifest.get("exam") or {}
+    trials = [
+        f"{trial['problem_id']} [{trial['told_by']}] {effort['asked']} "
+        f"{trial['asked_tokens']} / {effort['contrast']} {trial['contrast_tokens']}"
+        for trial in effort.get("trials") or []
+    ]
     told = {
         "weights": identity.get("status"),
         "told_by": identity.get("source"),
@@ -269,7 +267,7 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "reasoning_effort": effort.get("asked"),
         "effort_told_by": effort.get("told_by"),
         "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
-        "effort_trials": trials_of(effort),
+        "effort_trials": "; ".join(trials),
         "default_effort": effort.get("default"),
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
@@ -287,22 +285,6 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
     }
     rows = [(what, value or None) for what, value in told.items()]
     return pd.DataFrame(rows, columns=["what", "value"], dtype=object)
-
-
-def trials_of(effort: Mapping[str, Any]) -> str:
-    """The tokens of the trial questions under the effort asked for and a contrast.
-
-    >>> trial = {"problem_id": "116A1", "told_by": "system"}
-    >>> trial |= {"asked_tokens": 40, "contrast_tokens": 160}
-    >>> trials_of({"asked": "low", "contrast": "high", "trials": [trial]})
-    '116A1 [system] low 40 / high 160'
-    """
-    asked, contrast = effort.get("asked"), effort.get("contrast")
-    return "; ".join(
-        f"{trial['problem_id']} [{trial['told_by']}] {asked} {trial['asked_tokens']}"
-        f" / {contrast} {trial['contrast_tokens']}"
-        for trial in effort.get("trials") or []
-    )
 
 
 def _listed(told: Mapping[str, Any] | None, source: object = None) -> str:

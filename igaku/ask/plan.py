@@ -86,7 +86,13 @@ def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> lis
     """
     if not is_over(plan, Counter(row["outcome"] for row in rows)):
         return []
-    lost = worth_probing(rows)
+    by_outcome: dict[str, list[str]] = {outcome: [] for outcome in CAUSES}
+    for row in rows:
+        if row["outcome"] in by_outcome:
+            by_outcome[row["outcome"]].append(row["problem_id"])
+    # Truncated and empty in turn, so that a few show both; failed ones may fail again.
+    pairs = zip_longest(by_outcome["truncated"], by_outcome["empty"])
+    lost = [name for pair in pairs for name in pair if name] + by_outcome["api_error"]
     probed = [row for row in probed if row["problem_id"] in lost]
     if any(row["outcome"] == "api_error" for row in probed):
         return []
@@ -94,19 +100,6 @@ def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> lis
     items = {item.question.problem_id: item for item in plan.items}
     chosen = [name for name in lost[:PROBE_QUESTIONS] if name not in done]
     return [items[name] for name in chosen if name in items]
-
-
-def worth_probing(rows: Sequence[Row]) -> list[str]:
-    """The lost questions: truncated and empty in turn, so that a few show both.
-
-    Failed ones come last, as they may well fail again.
-    """
-    lost: dict[str, list[str]] = {outcome: [] for outcome in CAUSES}
-    for row in rows:
-        if row["outcome"] in lost:
-            lost[row["outcome"]].append(row["problem_id"])
-    pairs = zip_longest(lost["truncated"], lost["empty"])
-    return [name for pair in pairs for name in pair if name] + lost["api_error"]
 
 
 def probes(plan: Plan) -> list[Row]:

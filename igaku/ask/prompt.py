@@ -55,7 +55,18 @@ def load_prompt(name: str | Path = "baseline", language: str = "ja") -> Prompt:
     recorded, json_name, key = str(name).rpartition(".json")
     if json_name and key[:1] in ("", "#"):
         return prompt_from_recorded(f"{recorded}.json", key[1:] or None, language)
-    path = _prompt_path(str(name), language)
+    path = SHIPPED / f"{name}.{language}.yaml"
+    path = path if path.is_file() else Path(name).expanduser()
+    if not path.is_file():
+        known = sorted(p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml"))
+        if not known:
+            raise IgakuError(
+                f"There is no prompt in language {language!r}: use ja or en."
+            )
+        raise IgakuError(
+            f"There is no prompt {str(name)!r} in language {language!r}: give one of "
+            f"{', '.join(known)}, or the path of a YAML file."
+        )
     prompt = _read(path)
     if prompt.language != language:
         raise IgakuError(
@@ -74,7 +85,19 @@ def prompt_from_recorded(
     its answers (`details`) were given to is taken. Such files do not record how a
     question was laid out, so that is the baseline's; a YAML file can bring its own.
     """
-    lines, used = _recorded_lines(Path(path).expanduser())
+    try:
+        body = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as broken:
+        raise IgakuError(
+            f"{path} cannot be read as a results file: check the path."
+        ) from broken
+    lines = body.get("prompts") if isinstance(body, dict) else None
+    if not isinstance(lines, dict) or not lines:
+        raise IgakuError(
+            f"{path} keeps no `prompts`: take a results file that does, or write a "
+            "prompt as YAML."
+        )
+    used = list(body["details"] if isinstance(body.get("details"), dict) else lines)
     if key is None and len(used) == 1:
         key = used[0]
     if key is None or key not in lines:
@@ -82,20 +105,14 @@ def prompt_from_recorded(
             f"{path} has no prompt {key!r}: give one of {', '.join(lines)} as key "
             f"(in a run, prompt: {path}#{next(iter(lines))})."
         )
-    words = {"name": f"recorded:{key}", "system": lines[key]}
-    return replace(load_prompt("baseline", language), **words)
+    baseline = load_prompt("baseline", language)
+    return replace(baseline, name=f"recorded:{key}", system=str(lines[key]))
 
 
 def messages(
     prompt: Prompt, question: Question, examples: Sequence[Question] = ()
 ) -> list[Message]:
-    """Chat messages that ask one question after the worked examples.
-
-    >>> row = {"problem_id": "116A1", "problem_text": "?", "answer": ["21"]}
-    >>> question = Question.from_record(row)
-    >>> [m["role"] for m in messages(load_prompt(), question, [question])]
-    ['system', 'user', 'assistant', 'user']
-    """
+    """Chat messages that ask one question after the worked examples."""
     return [*shared_prefix(prompt, examples), _user(prompt, question)]
 
 
@@ -130,36 +147,15 @@ def _user(prompt: Prompt, question: Question) -> Message:
         for label, choice in zip(question.labels, question.choices, strict=True)
     )
     layout = prompt.question if choices else prompt.numeric_question
+    instruction = prompt.number
+    if question.kind != "numeric":
+        n = max(1, len(question.answer))  # a struck question may have no gold
+        line = prompt.choose_one if n == 1 else prompt.choose_many
+        instruction = line.format(last=question.labels[-1], n=n)
     content = layout.format(
-        text=question.prompt_text,
-        choices=choices,
-        instruction=_instruction(prompt, question),
+        text=question.prompt_text, choices=choices, instruction=instruction
     )
     return {"role": "user", "content": content}
-
-
-def _instruction(prompt: Prompt, question: Question) -> str:
-    if question.kind == "numeric":
-        return prompt.number
-    n = max(1, len(question.answer))  # a struck question may have no gold
-    line = prompt.choose_one if n == 1 else prompt.choose_many
-    return line.format(last=question.labels[-1], n=n)
-
-
-def _prompt_path(name: str, language: str) -> Path:
-    shipped = SHIPPED / f"{name}.{language}.yaml"
-    if shipped.is_file():
-        return shipped
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    known = sorted({p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml")})
-    if not known:
-        raise IgakuError(f"There is no prompt in language {language!r}: use ja or en.")
-    raise IgakuError(
-        f"There is no prompt {name!r} in language {language!r}: give one of "
-        f"{', '.join(known)}, or the path of a YAML file."
-    )
 
 
 def _read(path: Path) -> Prompt:
@@ -202,22 +198,3 @@ def _try_out(prompt: Prompt, path: Path) -> None:
         if lost:
             place = "{text}" if text in lost else "{choices} or, in `choice`, {choice}"
             raise IgakuError(f"{path} never shows {place}: add it to the template.")
-
-
-def _recorded_lines(path: Path) -> tuple[dict[str, str], list[str]]:
-    """The system lines a results file keeps, and the keys of those it used."""
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as broken:
-        raise IgakuError(
-            f"{path} cannot be read as a results file: check the path."
-        ) from broken
-    lines = body.get("prompts") if isinstance(body, dict) else None
-    if not isinstance(lines, dict) or not lines:
-        raise IgakuError(
-            f"{path} keeps no `prompts`: take a results file that does, or write a "
-            "prompt as YAML."
-        )
-    details = body.get("details")
-    used = list(details if isinstance(details, dict) else lines)
-    return {str(key): str(line) for key, line in lines.items()}, used

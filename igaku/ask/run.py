@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from igaku.ask.lost import lost_questions
 from igaku.ask.plan import PROBE_FACTOR, is_finished, plan_of
-from igaku.ask.preflight import Check, check
+from igaku.ask.preflight import check
 from igaku.ask.session import run_exam
 from igaku.errors import EngineCrashed, NotLoaded
 from igaku.exam.questions import Question, load_exam, stratified
@@ -21,7 +21,7 @@ from igaku.server import lmstudio
 
 T = TypeVar("T")
 
-__all__ = ["Check", "check", "questions_of", "run_exam", "server_of"]
+__all__ = ["check", "questions_of", "run_exam", "server_of"]
 
 RELOAD_PAUSE = 3.0  # seconds
 RELOADS = 2  # of a model whose engine crashed, before the run is given up
@@ -53,7 +53,7 @@ class Served:
         self._is_ready = False
         self._loaded: lmstudio.Loaded | None = None
 
-    def check(self, questions: Sequence[Question]) -> Check:
+    def check(self, questions: Sequence[Question]) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
         return self._persistently(lambda: check(self._ready(questions), questions))
 
@@ -68,24 +68,20 @@ class Served:
         return self._persistently(ask)
 
     def _persistently(self, work: Callable[[], T]) -> T:
-        """What work gives; a model that igaku has loaded is loaded again when it
-        crashes, twice at most.
-        """
+        """What work gives; a crashed model of igaku's loading is loaded again twice."""
         for _ in range(RELOADS):
             try:
                 return work()
             except EngineCrashed as crash:
                 if self._loaded is None:
                     raise
-                self._reload(crash)
+                time.sleep(RELOAD_PAUSE)  # for the dead engine's memory to come back
+                try:
+                    self._load()
+                except NotLoaded as again:
+                    failed = f"{crash} Loading it again failed: {again}"
+                    raise EngineCrashed(failed) from again
         return work()
-
-    def _reload(self, crash: EngineCrashed) -> None:
-        time.sleep(RELOAD_PAUSE)  # for the memory of the dead engine to come back
-        try:
-            self._load()
-        except NotLoaded as again:
-            raise EngineCrashed(f"{crash} Loading it again failed: {again}") from again
 
     def _ready(self, questions: Sequence[Question]) -> Settings:
         """The settings once the server is there; a finished run needs none."""
@@ -93,20 +89,16 @@ class Served:
             return self._settings
         self._is_ready = True
         if self._settings.base_url == LAB:
-            self._serve()
+            from igaku.lab.serve import serving
+
+            server = self._stack.enter_context(serving(self._settings.slug))
+            self._settings = replace(self._settings, base_url=server.base_url)
         elif self._settings.load:
             self._stack.callback(self._unload)
             self._load()
         if self._settings.origin == "lab":
             self._settings = weighed(self._settings)
         return self._settings
-
-    def _serve(self) -> None:
-        """Start the lab's own engine."""
-        from igaku.lab.serve import serving
-
-        server = self._stack.enter_context(serving(self._settings.slug))
-        self._settings = replace(self._settings, base_url=server.base_url)
 
     def _load(self) -> None:
         """Have LM Studio load the model, in the place of one that igaku has loaded."""

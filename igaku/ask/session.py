@@ -6,17 +6,18 @@ its server goes on where it was; the same command starts it again.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health, manifest
-from igaku.ask.asker import Asker, is_late
-from igaku.ask.desk import bar_of, rows_of
+from igaku.ask.asker import Asker
+from igaku.ask.desk import rows_of
 from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
@@ -49,14 +50,8 @@ from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongMode
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
 from igaku.server.client import CRASHED, connect, listed_models, server_facts
-from igaku.server.fingerprint import fingerprint
-from igaku.server.identity import (
-    Identity,
-    identify,
-    later,
-    names_weights,
-    rank,
-)
+from igaku.server.fingerprint import of_reply
+from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
 
 if TYPE_CHECKING:
@@ -77,12 +72,10 @@ def run_exam(
     """Ask every question that has no reply yet; the folder of the run.
 
     The same settings go on with a run and send nothing when it is finished; others are
-    refused. A server that fails five questions in a row or keeps silent for two
-    ends it with an IgakuError; a run of lost replies ends by itself, see `health`.
-    Another model's reply, or weights that are not the card's, is a WrongModel. So is a
-    server that no longer lists the model, or lists other weights, once all is asked:
-    every reply and the status of the run are kept as they are, and the sentence stands
-    in the manifest as its `why`. `loaded` is what is put on record of the loading.
+    refused. A server that fails five questions in a row or keeps silent for two ends it
+    with an IgakuError, another model's reply with a WrongModel; a run of lost replies
+    ends by itself. What is wrong with the server once all is asked raises too, with
+    every reply kept. `loaded` is what is put on record of the loading.
     """
     plan = plan_of(settings, questions)
     answers = settings.folder / ANSWERS
@@ -102,52 +95,27 @@ def run_exam(
     return settings.folder
 
 
-@dataclass
-class Tally:
-    """What has come in: the outcomes of all replies, and how the last ones went."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    correct: int = 0
-    requests: int = 0
-    failures: int = 0  # in a row, up to the last one
-    late: int = 0  # of them in a row, those that took the whole timeout
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Tally:
-        """The tally of a run that goes on after these rows, nothing sent yet."""
-        outcomes = Counter(row["outcome"] for row in rows)
-        return cls(outcomes, sum(row["correct"] is True for row in rows))
-
-    def add(self, row: Row, timeout: float) -> None:
-        """Count one more row, whose reply might have taken that many seconds."""
-        self.outcomes[row["outcome"]] += 1
-        self.correct += row["correct"] is True
-        self.requests += row["attempts"]
-        self.failures = self.failures + 1 if row["outcome"] == "api_error" else 0
-        self.late = self.late + 1 if is_late(row, timeout) else 0
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether the server failed so often in a row that asking on is of no use."""
-        return self.failures >= FAILURES_IN_A_ROW or self.late >= LATE_IN_A_ROW
-
-    def __str__(self) -> str:
-        asked, lost = self.outcomes.total(), health.lost(self.outcomes)
-        return f"correct {self.correct}/{asked}, lost {lost}"
-
-
 class Session:
     """One sitting of a run, from its first request to the last word in its manifest."""
 
     def __init__(self, plan: Plan, begun: Manifest, rows: Sequence[Row]) -> None:
         self.plan, self.manifest = plan, begun
         self.settings, self.folder = plan.settings, plan.settings.folder
-        self.rows, self.probed = list(rows), probes(plan)
-        self.tally = Tally.of(rows)
+        self.rows, self.probed, self.requests = list(rows), probes(plan), 0
         self.facts: Facts = {}
         self.identity: Identity | None = None
         self.raw: object = None  # a body that names its weights, or any
         self.earlier, self.replies = len(rows), 0
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How often each outcome has come in."""
+        return Counter(row["outcome"] for row in self.rows)
+
+    @property
+    def correct(self) -> int:
+        """How many replies are right."""
+        return sum(row["correct"] is True for row in self.rows)
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -161,7 +129,7 @@ class Session:
         write_manifest(self.folder, self.manifest)
         ended, why, kind = "failed", None, None
         try:
-            self._accept(self.identity)
+            self.identity.accepted()
             with connect(self.settings.base_url, self.settings.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
@@ -180,28 +148,18 @@ class Session:
         if why:
             raise WrongModel(why)
 
-    def _accept(self, found: Identity) -> None:
-        self.identity = found
-        if found.status == "wrong_model":
-            raise WrongModel(str(found.why))
-
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
         settings, known = self.settings, self.manifest["effort"]
         is_tried = known is not None and known.get("base_url") == settings.base_url
         if not is_tried and settings.reasoning_effort is not None:
-            default = fingerprint(
-                self.facts, settings.model, settings.identifier
-            ).effort
-            effort, replies = settle(
-                client, settings, self.facts, self.plan.items, default
-            )
+            effort, replies = settle(client, settings, self.facts, self.plan.items)
             for reply in replies:
                 self._take_note(reply["raw"])
             rewrite(self.folder / EFFORT, replies)
-            shown = effort.shown and (known is None or known["shown"])
+            shown = effort["shown"] and (known is None or known["shown"])
             told = {"base_url": settings.base_url, "shown": shown}
-            known = self.manifest["effort"] = asdict(effort) | told
+            known = self.manifest["effort"] = effort | told
         told_by = known["told_by"] if known else "field"
         self.manifest["sampling"] = manifest.sampling(settings, self.facts, told_by)
         write_manifest(self.folder, self.manifest)
@@ -213,41 +171,44 @@ class Session:
         self.manifest["server_after"] = facts
         after = identify(self.settings, facts, self.raw)
         found = self.identity = later(self._by_replies(), after)
-        return found.why if found.status == "wrong_model" else self._swapped(facts)
-
-    def _by_replies(self) -> Identity:
-        return identify(self.settings, self.facts, self.raw, self.raw is not None)
-
-    def _take_note(self, raw: object) -> None:
-        """Keep a body as evidence of whose weights reply, the one that tells most."""
-        if names_weights(raw) or self.raw is None:
-            self.raw = raw
-
-    def _swapped(self, listed: Mapping[str, Any]) -> str | None:
-        """The sentence that the model asked for is no longer listed, if it is not."""
-        if not is_missing(self.settings, listed):
+        if found.status == "wrong_model":
+            return found.why
+        if not is_missing(self.settings, facts):
             return None
-        shown = ", ".join(listed_models(listed)[:8])
+        shown = ", ".join(listed_models(facts)[:8])
         return (
             f"After the last question {self.settings.base_url} no longer lists "
             f"{self.settings.model}, but {shown}: every reply is kept in "
             f"{self.folder}, so see which model gave them before you use them."
         )
 
+    def _by_replies(self) -> Identity:
+        return identify(self.settings, self.facts, self.raw, self.raw is not None)
+
+    def _take_note(self, raw: object) -> None:
+        """Keep a body as evidence of whose weights reply, the one that tells most."""
+        if of_reply(raw).source or self.raw is None:
+            self.raw = raw
+
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
+        from tqdm import tqdm
+
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
             self.rows.append(row)
-            self.tally.add(row, self.settings.timeout)
+            self.requests += row["attempts"]
             self._judge(row, asker)
 
-        with (
-            closing(Journal(self.folder / ANSWERS)) as journal,
-            bar_of(total, total - len(left), progress) as bar,
-        ):
+        bar = tqdm(
+            total=total, initial=total - len(left), unit="q", file=sys.stdout,
+            mininterval=1, miniters=1, disable=not progress,
+        )  # fmt: skip
+        with closing(Journal(self.folder / ANSWERS)) as journal, bar:
             for _ in rows_of(asker, left, journal, take):
-                bar.set_postfix_str(str(self.tally), refresh=False)
+                told = f"correct {self.correct}/{len(self.rows)}"
+                told = f"{told}, lost {health.lost(self.outcomes)}"
+                bar.set_postfix_str(told, refresh=False)
                 bar.update()
                 # At a fixed pace, the bar of an hour fills a notebook with pictures.
                 bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
@@ -261,14 +222,21 @@ class Session:
                 f"({' '.join(row['error'].split())}): the replies so far are kept in "
                 f"{self.folder}; load the model again and run again."
             )
-        if self.tally.is_dead:
+        back = reversed(self.rows)
+        failed = list(takewhile(lambda each: each["outcome"] == "api_error", back))
+        # A failure is late that took the whole `timeout` and brought nothing.
+        timeout = self.settings.timeout
+        late = list(
+            takewhile(lambda r: r["raw"] is None and r["seconds"] >= timeout, failed)
+        )
+        if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
             is_gone = row["raw"] is None
             raise (ServerUnreachable if is_gone else IgakuError)(
-                f"{self.tally.failures} questions in a row failed, the last with: "
+                f"{len(failed)} questions in a row failed, the last with: "
                 f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
                 f"{self.folder}; see to the server and run again."
             )
-        if is_over(self.plan, self.tally.outcomes):
+        if is_over(self.plan, self.outcomes):
             asker.stop.set()
 
     def _recognize(self, row: Row) -> None:
@@ -279,7 +247,8 @@ class Session:
             self.replies += 1
             self._take_note(row["raw"])
             if self.replies == 1:  # the first one clears up what a listing left open
-                self._accept(self._by_replies())
+                self.identity = self._by_replies()
+                self.identity.accepted()
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
@@ -290,7 +259,7 @@ class Session:
         rewrite(self.folder / PROBE, self.probed)
 
         def take(row: Row) -> None:
-            self.tally.requests += row["attempts"]
+            self.requests += row["attempts"]
             self._recognize(row)
             self.probed.append(row)
             if row["outcome"] == "api_error":
@@ -303,10 +272,10 @@ class Session:
         self, ended: str, why: str | None = None, kind: str | None = None
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
-        end, left = now(), len(self.manifest["questions"]) - self.tally.outcomes.total()
-        is_broken = health.is_broken(self.tally.outcomes)
+        end, left = now(), len(self.manifest["questions"]) - len(self.rows)
+        is_broken = health.is_broken(self.outcomes)
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
-        told = {"end": end, "ended": ended, "requests": self.tally.requests}
+        told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
         self._identify()
         *earlier, last = self.manifest["sessions"] or [{}]
@@ -315,8 +284,8 @@ class Session:
             "cause": self._cause() if is_broken else None,
             "why": why or (f"{left} questions are left" if left > 0 else None),
             "end": end,
-            "outcomes": dict(self.tally.outcomes),
-            "correct": self.tally.correct,
+            "outcomes": dict(self.outcomes),
+            "correct": self.correct,
             "early_stop": self._early_stop(),
             "sessions": [*earlier, last | told],
         }
@@ -341,29 +310,24 @@ class Session:
         empty = {r["problem_id"] for r in self.rows if r["outcome"] == "empty"}
         again = [row for row in self.probed if row["problem_id"] in empty]
         saved = sum(row["outcome"] not in CAUSES for row in again)
-        return health.cause(self.tally.outcomes, rescued=2 * saved > len(again))
+        return health.cause(self.outcomes, rescued=2 * saved > len(again))
 
     def _early_stop(self) -> dict[str, Any] | None:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
-        outcomes = self.tally.outcomes
-        if not is_over(self.plan, outcomes):
+        if not is_over(self.plan, self.outcomes):
             return None
-        lost, asked = health.lost(outcomes), outcomes.total()
+        lost, asked = health.lost(self.outcomes), len(self.rows)
+        probe = {
+            "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
+            "asked": len(self.probed),
+            "correct": sum(row["correct"] is True for row in self.probed),
+            "outcomes": dict(Counter(row["outcome"] for row in self.probed)),
+        }
         return {
             "lost": lost,
             "asked": asked,
             "lower_limit": round(health.lower_limit(lost, asked), 4),
             "confidence": health.CONFIDENCE,
             "threshold": health.BROKEN_SHARE,
-            "probe": self._probe_told(),
-        }
-
-    def _probe_told(self) -> dict[str, Any] | None:
-        if not self.probed:
-            return None
-        return {
-            "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
-            "asked": len(self.probed),
-            "correct": sum(row["correct"] is True for row in self.probed),
-            "outcomes": dict(Counter(row["outcome"] for row in self.probed)),
+            "probe": probe if self.probed else None,
         }

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import igaku
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.pages import facts as told
@@ -16,7 +17,6 @@ from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
 from igaku.pages.variants import shared, variants
-from igaku.study import frames
 from igaku.study.families import Study
 from igaku.words import formatted, is_missing, labelled
 
@@ -235,7 +235,7 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     pairs = _named(facts, told.evidence(facts.pairs))
     walls = sorted(facts.walls["seconds"])
     lengths = facts.say(
-        "alt_lengths", runs=frames.lengths(facts.study).to_dict("records")
+        "alt_lengths", runs=igaku.study.lengths(facts.study).to_dict("records")
     )
     return {
         "walls": ("token_usage", _replies(facts),
@@ -245,8 +245,8 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
         "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
         "official": ("verdict", official, _listed(facts, "alt_official", done)),
         "sections": ("sections", _sections(facts), facts.say("alt_sections")),
-        "survival": ("survival", frames.survival(facts.study), lengths),
-        "budget": ("budget", frames.budget_curves(facts.study), lengths),
+        "survival": ("survival", igaku.study.survival(facts.study), lengths),
+        "budget": ("budget", igaku.study.budget_curves(facts.study), lengths),
         "memory": ("memory", done.dropna(subset=["size_gb"]),
                    _listed(facts, "alt_size", done)),
     }  # fmt: skip

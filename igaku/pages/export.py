@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import igaku
 from igaku.ask.folder import replace
 from igaku.pages.facts import Facts
-from igaku.study import frames
 from igaku.study.families import Study
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def write_tables(facts: Facts, folder: Path) -> list[str]:
         "official": facts.official, "published": facts.published,
     }  # fmt: skip
     for name in FRAMES:
-        named[name] = getattr(frames, name)(facts.study)
+        named[name] = getattr(igaku.study, name)(facts.study)
     for name, frame in named.items():
         put_table(folder, name, _identified(facts, frame))
     return [f"{name}.csv" for name in named]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import igaku
 from igaku.pages.index import exam_name
-from igaku.study import frames
 from igaku.study.families import Study, label_of, unlike
 from igaku.words import LEVEL, ONE_SIDED, PASS_MARK, is_missing, say
 
@@ -48,22 +48,22 @@ class Facts:
     @cached_property
     def sections(self) -> pd.DataFrame:
         """The frame of sections."""
-        return frames.sections(self.study)
+        return igaku.study.sections(self.study)
 
     @cached_property
     def strata(self) -> pd.DataFrame:
         """The frame of strata."""
-        return frames.strata(self.study)
+        return igaku.study.strata(self.study)
 
     @cached_property
     def official(self) -> pd.DataFrame:
         """The frame of the official verdicts."""
-        return frames.official(self.study)
+        return igaku.study.official(self.study)
 
     @cached_property
     def published(self) -> pd.DataFrame:
         """The frame of published figures beside those counted here."""
-        return frames.published(self.study)
+        return igaku.study.published(self.study)
 
     @property
     def places(self) -> dict[str, int]:
@@ -82,10 +82,10 @@ class Facts:
 
 def facts_of(study: Study) -> Facts:
     """The frames of a study, read once."""
-    runs = frames.runs(study).set_index("run", drop=False)
+    runs = igaku.runs(study).set_index("run", drop=False)
     main, apart = _compared(study)
-    return Facts(study, runs, frames.pairs(study), frames.audit(study),
-                 frames.walls(study), main, apart)  # fmt: skip
+    return Facts(study, runs, igaku.pairs(study), igaku.audit(study),
+                 igaku.walls(study), main, apart)  # fmt: skip
 
 
 def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -187,14 +187,13 @@ def pair_sentence(facts: Facts, row: Any) -> str:
 
 def power(facts: Facts) -> Iterator[str]:
     """What the questions can show: over all runs, between repeats, and of a pair."""
-    gates = frames.gates(facts.study)
+    gates = igaku.study.gates(facts.study)
     for _, gate in gates[gates["family"] == "finished"].iterrows():
-        if facts.runs.loc[list(gate["runs"]), "counted"].all():
-            yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
+        yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
     for _, row in facts.pairs[facts.pairs["family"] == "repeats"].iterrows():
         label = facts.label(row["reference"])
         yield facts.say("report_noise", label=label, flips=row["flips"], n=row["n"])
-    known = frames.planning(evidence(facts.pairs))
+    known = igaku.study.planning(evidence(facts.pairs))
     for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)
 
@@ -230,7 +229,7 @@ def rescues(facts: Facts) -> Iterator[str]:
 
 
 def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
-    for _, row in frames.rescues(facts.study).iterrows():
+    for _, row in igaku.study.rescues(facts.study).iterrows():
         yield dict(row) | {"label": short_label(facts, row["run"])}
 
 

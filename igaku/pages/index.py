@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import igaku
 from igaku.pages.html import page, put, tabled
-from igaku.study import frames
 from igaku.study.families import Study, open_study
 from igaku.study.runs import Run, unmeasured
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
@@ -42,7 +42,7 @@ def write_index(outputs_dir: str | Path, lang: str = "en") -> Path:
 def score_rows(study: Study) -> list[dict[str, Any]]:
     """The runs of a study as an index lists them: by exam, the best score first."""
     by_score = ["exam", "accuracy"]
-    told = frames.runs(study).sort_values(by_score, ascending=[True, False])
+    told = igaku.runs(study).sort_values(by_score, ascending=[True, False])
     return [_row(study.run(row["run"]), row, study.lang) for _, row in told.iterrows()]
 
 

@@ -11,7 +11,7 @@ import sys
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from igaku.ask.folder import MANIFEST
 from igaku.errors import IgakuError
@@ -61,11 +61,12 @@ def render_notebook(notebook: str | Path, page: str | Path | None = None) -> Pat
 def read_notebook(notebook: Path) -> NotebookNode:
     """An executed notebook, or a sentence that says what is wrong with it."""
     # jsonschema makes dozens of grammars for addresses, which no notebook has: 1.5 s.
-    unused = sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
+    modules: dict[str, ModuleType | None] = cast(Any, sys.modules)
+    unused = modules.setdefault("rfc3987_syntax", None)
     import nbformat
 
     if unused is None:
-        del sys.modules["rfc3987_syntax"]
+        del modules["rfc3987_syntax"]
     try:
         found: NotebookNode = nbformat.read(notebook, as_version=4)
         return found

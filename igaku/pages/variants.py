@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import igaku
 from igaku.pages.facts import Facts
 from igaku.pages.html import Table, tabled
 from igaku.pages.index import state
-from igaku.study import frames
 from igaku.words import formatted, is_missing, labelled
 
 # The measures of a section table: as the frame of sections, and as published.
@@ -61,7 +61,7 @@ def variants(facts: Facts) -> Iterator[dict[str, Any]]:
 
 def _cards(facts: Facts) -> Any:
     """The cards of the variants: a row an item, a column a run."""
-    found = frames.cards(facts.study)
+    found = igaku.study.cards(facts.study)
     return found[[name for name in (*facts.main, *facts.apart) if name in found]]
 
 

@@ -83,12 +83,9 @@ def refuse(broken: ValidationError, called: str = "") -> NoReturn:
     raise IgakuError(f"{name} is {shown}, but must be {wanted}.") from None
 
 
-def _wanted(words: str) -> PydanticCustomError:
-    return PydanticCustomError("wanted", "{words}", {"words": words})
-
-
-def _told(words: str) -> PydanticCustomError:
-    return PydanticCustomError("told", "{words}", {"words": words})
+def _wanted(words: str, kind: str = "wanted") -> PydanticCustomError:
+    """What a value must be, or, of the kind "told", what is wrong with it."""
+    return PydanticCustomError(kind, "{words}", {"words": words})
 
 
 # --- kinds ----------------------------------------------------------------------------
@@ -174,7 +171,7 @@ def _mapping(value: Any) -> dict[str, Any]:
         raise _wanted("a mapping, which only a YAML file can give (-f)")
     for key in value:
         if not isinstance(key, str):
-            raise _told(f"has the key {key!r}: put it in quotes.")
+            raise _wanted(f"has the key {key!r}: put it in quotes.", "told")
     return dict(value)
 
 
@@ -191,9 +188,10 @@ def _address(text: str) -> str:
     if not re.match(r"https?://[^/\s]+", text) or re.search(r"\s", text):
         raise _wanted("a server's address, such as http://127.0.0.1:1234/v1")
     if re.match(r"https?://[^/]*@", text):
-        raise _told(
+        raise _wanted(
             "holds a user name or password, and would be written into manifests: set "
-            "the environment variable IGAKU_API_KEY instead."
+            "the environment variable IGAKU_API_KEY instead.",
+            "told",
         )
     return text.rstrip("/")
 
@@ -232,9 +230,10 @@ def _extra_body(value: Any) -> dict[str, Any]:
         # A null takes a parameter out of the request: some models refuse temperature.
         removed = body[key] is None and key not in ("model", "messages")
         if key in OWN_BODY_KEYS and not removed:
-            raise _told(
+            raise _wanted(
                 f"sets {key}: that is igaku's to send, so use the parameter of that "
-                "name where there is one, and leave it out here."
+                "name where there is one, and leave it out here.",
+                "told",
             )
     reject_unknown(filter(SECRET.search, body), (), "key of extra_body")
     try:
@@ -356,3 +355,5 @@ PUBLISHED: dict[str, Any] = {
         dict[str, Annotated[dict[str, Any], Keyed(RECORDED)]], BeforeValidator(_mapping)
     ],
 }
+Card = Annotated[dict[str, Any], Keyed(CARD)]
+Published = Annotated[dict[str, Any], Keyed(PUBLISHED)]

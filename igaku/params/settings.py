@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -22,29 +23,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku import paths
 from igaku.errors import IgakuError
-from igaku.params.fields import (
-    CARD,
-    EFFORTS,
-    PRINTED,
-    PUBLISHED,
-    Address,
-    Exam,
-    ExtraBody,
-    Folder,
-    Keyed,
-    Place,
-    RunName,
-    Sections,
-    Text,
-    Truth,
-    Wording,
-    above,
-    number,
-    one_of,
-    refuse,
-    reject_unknown,
-    whole,
-)
+from igaku.params import fields as kinds
 from igaku.words import word
 
 if TYPE_CHECKING:
@@ -57,9 +36,7 @@ class Role(Enum):
     """What a parameter is to a run that goes on."""
 
     KEPT = "a reply depends on it, or it says whose lost questions are asked"
-    SITTING = (
-        "only how many are asked, where and how patiently: each sitting has its own"
-    )
+    SITTING = "how many are asked, where and how patiently: each sitting has its own"
 
 
 KEPT, SITTING = Role.KEPT, Role.SITTING
@@ -73,36 +50,36 @@ class Settings:
     and its role. What it means stands in `text/words.params.yaml`.
     """
 
-    model: Annotated[Text, KEPT]
-    slug: Folder = ""
-    run: Folder = ""
-    base_url: Annotated[Address, SITTING] = "http://127.0.0.1:1234/v1"
-    load: Annotated[Truth, SITTING] = False
-    identifier: Annotated[Text | None, SITTING] = None
-    context_length: Annotated[int | None, whole(1, 10_000_000), SITTING] = None
-    exam: Annotated[Exam, KEPT] = EXAM
-    sections: Annotated[Sections, SITTING] = "ABCDEF"
-    limit: Annotated[int | None, whole(1, 10_000), SITTING] = None
-    lost_of: Annotated[RunName | None, KEPT] = None
-    shots: Annotated[int, whole(0, 3), KEPT] = 2
-    prompt: Wording = "baseline"  # a run keeps its words, by their hash
-    language: Annotated[str, one_of("ja", "en"), KEPT] = "ja"
-    serial_context: Annotated[str, one_of("as_released", "joined"), KEPT] = (
+    model: Annotated[kinds.Text, KEPT]
+    slug: kinds.Folder = ""
+    run: kinds.Folder = ""
+    base_url: Annotated[kinds.Address, SITTING] = "http://127.0.0.1:1234/v1"
+    load: Annotated[kinds.Truth, SITTING] = False
+    identifier: Annotated[kinds.Text | None, SITTING] = None
+    context_length: Annotated[int | None, kinds.whole(1, 10_000_000), SITTING] = None
+    exam: Annotated[kinds.Exam, KEPT] = EXAM
+    sections: Annotated[kinds.Sections, SITTING] = "ABCDEF"
+    limit: Annotated[int | None, kinds.whole(1, 10_000), SITTING] = None
+    lost_of: Annotated[kinds.RunName | None, KEPT] = None
+    shots: Annotated[int, kinds.whole(0, 3), KEPT] = 2
+    prompt: kinds.Wording = "baseline"  # a run keeps its words, by their hash
+    language: Annotated[str, kinds.one_of("ja", "en"), KEPT] = "ja"
+    serial_context: Annotated[str, kinds.one_of("as_released", "joined"), KEPT] = (
         "as_released"
     )
-    max_tokens: Annotated[int, whole(1, 1_000_000), KEPT] = 1024
-    temperature: Annotated[float, number(0, 2), KEPT] = 0.0
-    top_p: Annotated[float, above(0, 1), KEPT] = 1.0
-    seed: Annotated[int | None, whole(0, 2**63 - 1), KEPT] = None
-    reasoning_effort: Annotated[str | None, one_of(*EFFORTS), KEPT] = None
-    extra_body: Annotated[ExtraBody, KEPT] = field(default_factory=dict)
-    concurrency: Annotated[int, whole(1, 256), SITTING] = 1
-    timeout: Annotated[float, above(0, 86_400), SITTING] = 600.0
-    stop_when_broken: Annotated[Truth, SITTING] = True
-    outputs_dir: Place = field(default_factory=lambda: paths.OUTPUTS)
-    data_dir: Place | None = None
-    card: Annotated[dict[str, Any], Keyed(CARD)] = field(default_factory=dict)
-    published: Annotated[dict[str, Any], Keyed(PUBLISHED)] = field(default_factory=dict)
+    max_tokens: Annotated[int, kinds.whole(1, 1_000_000), KEPT] = 1024
+    temperature: Annotated[float, kinds.number(0, 2), KEPT] = 0.0
+    top_p: Annotated[float, kinds.above(0, 1), KEPT] = 1.0
+    seed: Annotated[int | None, kinds.whole(0, 2**63 - 1), KEPT] = None
+    reasoning_effort: Annotated[str | None, kinds.one_of(*kinds.EFFORTS), KEPT] = None
+    extra_body: Annotated[kinds.ExtraBody, KEPT] = field(default_factory=dict)
+    concurrency: Annotated[int, kinds.whole(1, 256), SITTING] = 1
+    timeout: Annotated[float, kinds.above(0, 86_400), SITTING] = 600.0
+    stop_when_broken: Annotated[kinds.Truth, SITTING] = True
+    outputs_dir: kinds.Place = field(default_factory=lambda: paths.OUTPUTS)
+    data_dir: kinds.Place | None = None
+    card: kinds.Card = field(default_factory=dict)
+    published: kinds.Published = field(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -110,7 +87,7 @@ class Settings:
         try:
             return accept(given)
         except ValidationError as broken:
-            refuse(broken)
+            kinds.refuse(broken)
 
     def __post_init__(self) -> None:
         if not self.slug:
@@ -160,7 +137,7 @@ def checked(parameter: str, value: Any, called: str | None = None) -> Any:
     try:
         return _adapter(parameter).validate_python(value)
     except ValidationError as broken:
-        refuse(broken, called or parameter)
+        kinds.refuse(broken, called or parameter)
 
 
 @dataclass(frozen=True)
@@ -189,31 +166,23 @@ def settings_from(**given: Any) -> Settings:
     run with `lost_of` is called after that run and its own budget, unless told.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    settings = _filled_in(given)
-    if settings.lost_of is None or "run" in given:
-        return settings
-    return replace(settings, run=f"{settings.lost_of}-{settings.max_tokens}")
-
-
-def _filled_in(given: dict[str, Any]) -> Settings:
-    """What is given, then what the model's file says, then the defaults."""
-    reject_unknown(given, FIELDS, "parameter")
+    kinds.reject_unknown(given, FIELDS, "parameter")
     if "model" not in given:
         raise IgakuError(
             "No model is named: pass -p model with a slug of params/ "
             f"({', '.join(slugs())}) or the name your server knows."
         )
-    known = find_card(str(given.get("slug") or given["model"]))
-    if known is None:
-        return Settings(**given)
-    merged = {"slug": known.slug, **known.values, **given}
-    if "slug" not in given:  # else the name is the one this server knows it by
-        merged["model"] = known.values["model"]
-    own_exam = known.values.get("exam", EXAM)
-    merged.setdefault(
-        "run", run_name(merged["slug"], merged.get("exam", EXAM), own_exam)
-    )
-    return Settings(**merged)
+    merged = dict(given)
+    if known := find_card(str(given.get("slug") or given["model"])):
+        merged = {"slug": known.slug, **known.values, **given}
+        if "slug" not in given:  # else the name is the one this server knows it by
+            merged["model"] = known.values["model"]
+        exam, own_exam = (m.get("exam", EXAM) for m in (merged, known.values))
+        merged.setdefault("run", run_name(merged["slug"], exam, own_exam))
+    settings = Settings(**merged)
+    if settings.lost_of is None or "run" in given:
+        return settings
+    return replace(settings, run=f"{settings.lost_of}-{settings.max_tokens}")
 
 
 def find_card(model: str) -> ModelFile | None:
@@ -257,7 +226,7 @@ def read_file(path: Path) -> ModelFile:
         raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
     if not isinstance(values, dict) or not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
-    reject_unknown(values, FIELDS, f"key of {path.name}")
+    kinds.reject_unknown(values, FIELDS, f"key of {path.name}")
     for name in ("card", "published"):
         checked(name, values.get(name) or {}, f"{path.name}: {name}")
     return ModelFile(path.stem, values)
@@ -293,7 +262,7 @@ def check_parameter_names(cells: Iterable[str]) -> None:
         elif first_line.startswith("# Parameters"):
             own += _assigned(cell)
     names = [name for name in injected if not name.startswith("PAPERMILL_")]
-    reject_unknown(names, own or FIELDS, "parameter")
+    kinds.reject_unknown(names, own or FIELDS, "parameter")
 
 
 def _files() -> list[Path]:
@@ -306,18 +275,12 @@ def _folded(name: str) -> str:
 
 
 def _assigned(cell: str) -> Iterator[str]:
-    try:
-        tree = ast.parse(cell)
-    except SyntaxError:  # a cell with a magic; papermill writes none
-        return
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign):
-            targets: Sequence[ast.expr] = statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
-        else:
-            continue
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
+    with suppress(SyntaxError):  # a cell with a magic; papermill writes none
+        for statement in ast.parse(cell).body:
+            named: list[Any] = getattr(statement, "targets", [])
+            if isinstance(statement, ast.AnnAssign):
+                named = [statement.target]
+            yield from (each.id for each in named if isinstance(each, ast.Name))
 
 
 # --- as frames ------------------------------------------------------------------------
@@ -333,13 +296,11 @@ def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for key in PRINTED:
-        own = card.get(key)
-        value = card.get(f"{key}_en", own) if lang == "en" else own
+    for key in kinds.PRINTED:
+        value = card.get(f"{key}_{lang}", card.get(key))
         if value is not None:
-            rows.append(
-                (key, word("card_row", key, lang), _as_printed(key, value, card))
-            )
+            told = _as_printed(key, value, card)
+            rows.append((key, word("card_row", key, lang), told))
     return pd.DataFrame(rows, columns=["key", "what", "value"], dtype=object)
 
 
@@ -350,12 +311,13 @@ def settings_frame(settings: Settings, lang: str = "en") -> pd.DataFrame:
     """
     import pandas as pd
 
+    told = settings.to_dict()
+    del told["card"], told["published"]
     rows = []
-    for name, value in settings.to_dict().items():
-        if name not in ("card", "published"):
-            shown = None if value in (None, {}) else str(value)
-            shown = shown and shown.replace(f"{paths.ROOT}{os.sep}", "")
-            rows.append((name, shown, word("parameter", name, lang)))
+    for name, value in told.items():
+        shown = str(value).replace(f"{paths.ROOT}{os.sep}", "")
+        meaning = word("parameter", name, lang)
+        rows.append((name, None if value in (None, {}) else shown, meaning))
     return pd.DataFrame(rows, columns=["name", "value", "meaning"], dtype=object)
 
 

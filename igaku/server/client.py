@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import ServerUnreachable
-from igaku.server.reply import Reply, read_reply
+from igaku.server.reply import Reply, at, read_reply, text_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -63,32 +63,26 @@ DOWN = "no answer at all"
 FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 
 
-def connect(base_url: str, timeout: float = 600, api_key: str | None = None) -> OpenAI:
+def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """The client of one server; it is safe to share between threads.
 
-    The key is `api_key`, or the first that is set of IGAKU_API_KEY, OPENAI_API_KEY and
-    LM_API_TOKEN over https, and of LM_API_TOKEN and IGAKU_API_KEY without it. Retries
-    belong to the run: it makes none.
+    Retries belong to the run: it makes none.
     """
     import openai
 
+    # Anybody on the way may read what is sent without https: no hosted key goes there.
+    keys = ["LM_API_TOKEN", "IGAKU_API_KEY"]
+    if urlsplit(base_url).scheme == "https":
+        keys = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
     # A proxy for the outer world must not be asked for a server on this machine.
     outside = urlsplit(base_url).hostname not in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
-        api_key=api_key or _api_key(base_url),
+        api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
         http_client=openai.DefaultHttpxClient(trust_env=outside),
     )
-
-
-def _api_key(base_url: str) -> str:
-    # Anybody on the way may read what is sent without https: no hosted key goes there.
-    names = ["LM_API_TOKEN", "IGAKU_API_KEY"]
-    if urlsplit(base_url).scheme == "https":
-        names = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
-    return next(filter(None, map(os.environ.get, names)), "not-needed")
 
 
 def request_body(
@@ -101,10 +95,10 @@ def request_body(
 
     `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`.
     """
-    hosted = _at(settings, *HOSTED)
+    url = settings.base_url
     # Hosted reasoning models refuse the budget's older name, and any name they do not
     # know.
-    budget = "max_completion_tokens" if _at(settings, OPENAI) else "max_tokens"
+    budget = "max_completion_tokens" if _is_host(url, OPENAI) else "max_tokens"
     body: dict[str, Any] = {
         "model": settings.identifier or settings.model,
         "messages": list(messages),
@@ -112,7 +106,7 @@ def request_body(
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "seed": settings.seed,
-        **({} if hosted else SAMPLER),
+        **({} if _is_host(url, *HOSTED) else SAMPLER),
         **(_effort(settings) if told_by == "field" else {}),
     }
     for key, value in settings.extra_body.items():
@@ -125,13 +119,10 @@ def request_body(
 def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, Any]:
     """The body with the effort where `told_by` puts it."""
     if told_by == "system":
-        line = f"Reasoning: {effort}"
-        first, *rest = body["messages"]
-        if first["role"] == "system":
-            first = {**first, "content": f"{first['content']}\n\n{line}"}
-            return body | {"messages": [first, *rest]}
-        system = {"role": "system", "content": line}
-        return body | {"messages": [system, first, *rest]}
+        system, chat = f"Reasoning: {effort}", body["messages"]
+        if chat[0]["role"] == "system":
+            system, chat = f"{chat[0]['content']}\n\n{system}", chat[1:]
+        return body | {"messages": [{"role": "system", "content": system}, *chat]}
     if told_by == "responses":
         renamed = {"messages": "input", "max_tokens": "max_output_tokens"}
         body = {renamed.get(key, key): value for key, value in body.items()}
@@ -141,20 +132,14 @@ def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, A
 
 def _effort(settings: Settings) -> dict[str, Any]:
     """The reasoning effort, in every place where the server at hand may look for it."""
-    effort = settings.reasoning_effort
-    if effort is None:
+    if settings.reasoning_effort is None:
         return {}
-    if _at(settings, OPENROUTER):
-        return {"reasoning": {"effort": effort}}
-    if _at(settings, *HOSTED):
-        return {"reasoning_effort": effort}
+    if _is_host(settings.base_url, OPENROUTER):
+        return {"reasoning": {"effort": settings.reasoning_effort}}
+    told = {"reasoning_effort": settings.reasoning_effort}
     # mlx_lm reads only the second; hosted services refuse keys they do not know.
-    template = {"reasoning_effort": effort}
-    return {"reasoning_effort": effort, "chat_template_kwargs": template}
-
-
-def _at(settings: Settings, *hosts: str) -> bool:
-    return _is_host(settings.base_url, *hosts)
+    is_hosted = _is_host(settings.base_url, *HOSTED)
+    return told if is_hosted else told | {"chat_template_kwargs": told}
 
 
 def _is_host(base_url: str, *hosts: str) -> bool:
@@ -183,35 +168,32 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Reply
     import openai
 
     try:
-        answer = client.post(path, cast_to=object, body=dict(body))
+        return read_reply(client.post(path, cast_to=object, body=dict(body)))
     except openai.APIStatusError as refused:
         reply = read_reply(refused.response.text, refused.status_code)
-        return replace(reply, retry_after=_seconds(refused.response.headers))
+        # A date is not read.
+        told = refused.response.headers.get("retry-after", "").strip()
+        is_told = re.fullmatch(r"\d{1,6}(\.\d+)?", told)
+        return replace(reply, retry_after=float(told) if is_told else None)
     except openai.APIConnectionError as broken:
-        raise ServerUnreachable(_unreachable(client, broken)) from broken
+        raise unreachable(client, broken) from broken
     except ValueError as unreadable:
         return read_reply(getattr(unreadable, "doc", None))
-    return read_reply(answer)
 
 
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    """The wait that a Retry-After header names in seconds; a date is not read."""
-    told = headers.get("retry-after", "").strip()
-    return float(told) if re.fullmatch(r"\d{1,6}(\.\d+)?", told) else None
-
-
-def _unreachable(client: OpenAI, broken: Exception) -> str:
+def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
+    """The error for a connection that failed or was silent for too long."""
     import openai
 
     if isinstance(broken, openai.APITimeoutError):
-        return (
-            f"{client.base_url} sent no reply in time: raise `timeout`, lower "
-            f"`max_tokens` or `concurrency`, or see whether the server still works."
+        return ServerUnreachable(
+            f"{client.base_url} sent no reply in time: see whether the server still "
+            "works, raise `timeout`, or lower `max_tokens` or `concurrency`."
         )
     reason = broken.__cause__ or broken
-    return (
+    return ServerUnreachable(
         f"No server answers at {client.base_url} ({reason}): start it and load the "
-        f"model, or set `base_url` to where it is."
+        "model, or set `base_url` to where it is."
     )
 
 
@@ -219,13 +201,13 @@ def reach(base_url: str, timeout: float = 5) -> None:
     """Raise ServerUnreachable where no server answers; any HTTP answer will do."""
     import openai
 
-    client = connect(base_url, timeout)
-    try:
-        client.get("/models", cast_to=object)
-    except openai.APIConnectionError as broken:
-        raise ServerUnreachable(_unreachable(client, broken)) from broken
-    except (openai.OpenAIError, ValueError):
-        return
+    with connect(base_url, timeout) as client:
+        try:
+            client.get("/models", cast_to=object)
+        except openai.APIConnectionError as broken:
+            raise unreachable(client, broken) from broken
+        except (openai.OpenAIError, ValueError):
+            return
 
 
 def is_retryable(reply: Reply) -> bool:
@@ -262,7 +244,8 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
             with ThreadPoolExecutor(len(paths)) as pool:
                 said = pool.map(lambda path: _fact(client, root + path), paths)
                 facts |= dict(zip(paths, said, strict=True))
-        if _tells_version(facts.get("/api/version")) and model:
+        # A server that answers everything is not Ollama.
+        if model and text_of(at(facts, "/api/version.version")):
             facts["/api/tags"] = _fact(client, f"{root}/api/tags")
             facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
     # LM Studio refuses unknown paths with status 200.
@@ -284,15 +267,10 @@ def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
         return None
 
 
-def _tells_version(said: object) -> bool:
-    """Whether it is Ollama's own answer, and not a server that answers everything."""
-    return isinstance(said, dict) and isinstance(said.get("version"), str)
-
-
 def is_lm_studio(facts: Mapping[str, Any]) -> bool:
     """Whether these facts are LM Studio's, by the listings that it alone has."""
-    new, old = facts.get("/api/v1/models") or {}, facts.get("/api/v0/models") or {}
-    return isinstance(new.get("models"), list) or isinstance(old.get("data"), list)
+    places = ("/api/v1/models.models", "/api/v0/models.data")
+    return any(isinstance(at(facts, place), list) for place in places)
 
 
 def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
@@ -300,9 +278,7 @@ def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
     llama.cpp tells it in `/props`, LM Studio only in its documentation.
     """
-    props = facts.get("/props")
-    defaults = props.get("default_generation_settings") if props else None
-    params = defaults.get("params") if isinstance(defaults, dict) else None
+    params = at(facts, "/props.default_generation_settings.params")
     if isinstance(params, dict):
         told = ("seed", "temperature", "top_p", *SAMPLER)
         return "/props", {name: params[name] for name in told if name in params}
@@ -313,20 +289,18 @@ def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 def listed_models(facts: Mapping[str, Any]) -> list[str]:
     """Every name under which the server offers a model, each once, in its order."""
-    named = (name for row in listed_rows(facts) for name in names_of(row))
-    return list(dict.fromkeys(named))
+    return list(
+        dict.fromkeys(name for row in listed_rows(facts) for name in names_of(row))
+    )
 
 
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     """The tokens that prompt and reply may fill together, None where nobody says."""
-    props = facts.get("/props") or {}
-    defaults = props.get("default_generation_settings")
-    lengths = [defaults.get("n_ctx")] if isinstance(defaults, dict) else []
+    lengths = [at(facts, "/props.default_generation_settings.n_ctx")]
     for row in listed_rows(facts):
         if any(_same_model(model, name) for name in names_of(row)):
             lengths += [row.get("loaded_context_length"), row.get("max_model_len")]
-            configs = [instance.get("config") for instance in instances_of(row)]
-            lengths += [c.get("context_length") for c in configs if isinstance(c, dict)]
+            lengths += [at(i, "config.context_length") for i in instances_of(row)]
     known = [length for length in lengths if isinstance(length, int) and length > 0]
     return min(known, default=None)
 
@@ -379,14 +353,10 @@ def served_as(
         return True
     for row in listed_rows(facts or {}):
         if any(served == instance.get("id") for instance in instances_of(row)):
-            return _same_model(requested, _named(row, served))
+            # Its instance may name the variant, which its key does not.
+            _, mark, variant = served.partition("@")
+            return _same_model(requested, f"{row.get('key')}{mark}{variant}")
     return _same_model(requested, served)
-
-
-def _named(row: Mapping[str, Any], instance: str) -> str:
-    """The name of a loaded model, down to the variant where its instance names one."""
-    variant = instance.partition("@")[2]
-    return f"{row.get('key')}@{variant}" if variant else str(row.get("key"))
 
 
 def _same_model(requested: str, served: str) -> bool:
@@ -398,7 +368,10 @@ def _same_model(requested: str, served: str) -> bool:
     given_name, _, given_variant = given.partition("@")
     if wanted_variant and given_variant and wanted_variant != given_variant:
         return False
-    if "/" in wanted_name and "/" in given_name and not _is_path(served):
+    # llama.cpp reports a place on the server's disk.
+    is_path = served.startswith(("/", "./", "~")) or served.count("/") > 1
+    is_path = is_path or "\\" in served
+    if "/" in wanted_name and "/" in given_name and not is_path:
         return wanted_name == given_name
     return wanted_name.split("/")[-1] == given_name.split("/")[-1]
 
@@ -406,8 +379,3 @@ def _same_model(requested: str, served: str) -> bool:
 def _plain_name(name: str) -> str:
     plain = INSTANCE.sub("", name.replace("\\", "/").casefold().rstrip("/"))
     return plain.removesuffix(".gguf")
-
-
-def _is_path(name: str) -> bool:
-    """Whether a name is a place on the server's disk, as llama.cpp reports models."""
-    return name.startswith(("/", "./", "~")) or name.count("/") > 1 or "\\" in name

@@ -6,12 +6,13 @@ Who says what where is one table; what a table cannot say follows it, a server e
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import Any
 
 from igaku.server.client import instances_of, listed_rows, names_of, served_as
+from igaku.server.reply import at, positive, text_of
 
 MOST = 10**18  # no size, length or count of a server's is larger
 V0_CHAT = "/api/v0/chat/completions"
@@ -86,23 +87,15 @@ SAYS = {
     },
 }
 # What a listing of another variant than the loaded one does not tell.
-NOTHING: dict[str, Any] = {
-    "format": None,
-    "quantization": None,
-    "bits_per_weight": None,
-    "size_bytes": None,
-}
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("format", "quantization", "bits_per_weight", "size_bytes")
+)
 
 
 def fingerprint(
     facts: Mapping[str, Any], model: str, identifier: str | None = None
 ) -> Fingerprint:
-    """What the answers to `server_facts` say of one model, the first word counting.
-
-    >>> listed = {"data": [{"id": "m", "meta": {"size": 856112}}]}
-    >>> fingerprint({"/v1/models": listed}, "m").size_bytes
-    856112
-    """
+    """What the answers to `server_facts` say of one model, the first word counting."""
     return merged(fingerprints(facts, model, identifier))
 
 
@@ -115,11 +108,8 @@ def fingerprints(
         said = facts.get(path)
         is_list = path.endswith(("/models", "/tags"))
         row = _row(said, model, identifier) if is_list else said
-        if isinstance(row, dict):
-            told: Fingerprint | None = _read(path, row)
-            if told and path in MORE:
-                told = MORE[path](told, row, model, identifier)
-            found += [told] if told else []
+        if isinstance(row, dict) and (told := _told(path, row, model, identifier)):
+            found.append(told)
     return found
 
 
@@ -127,18 +117,13 @@ def of_reply(raw: object) -> Fingerprint:
     """What one reply says of the model that gave it, as LM Studio's v0 path does."""
     if not isinstance(raw, dict) or not isinstance(raw.get("model_info"), dict):
         return Fingerprint()
-    named = (_text(_at(raw, f"runtime.{key}")) for key in ("name", "version"))
+    named = (text_of(at(raw, f"runtime.{key}")) for key in ("name", "version"))
     return replace(_read(V0_CHAT, raw), runtime=" ".join(filter(None, named)) or None)
 
 
 def merged(sources: list[Fingerprint]) -> Fingerprint:
     """One fingerprint of all that several sources say, the first word counting."""
-    if not sources:
-        return Fingerprint()
-    found, *others = sources
-    for said in others:
-        found = _filled(found, said)
-    return found
+    return reduce(_filled, sources) if sources else Fingerprint()
 
 
 def variant_of(name: object) -> str | None:
@@ -174,39 +159,52 @@ def _read(path: str, row: Row) -> Fingerprint:
     """What one answer says, by the table."""
     told: dict[str, Any] = {"source": path}
     for what, places in SAYS[path].items():
-        values = (KINDS[what](_at(row, place)) for place in places.split())
+        kind = NUMBERS.get(what, text_of)
+        values = (kind(at(row, place)) for place in places.split())
         told[what] = next(filter(None, values), None)
     return Fingerprint(**told)
 
 
-def _at(row: object, place: str) -> object:
-    for key in place.split("."):
-        row = row.get(key) if isinstance(row, dict) else None
-    return row
+def _told(
+    path: str, row: Row, model: str, identifier: str | None
+) -> Fingerprint | None:
+    """What one answer says, with what the table cannot say of each server."""
+    told, owner = _read(path, row), row.get("owned_by")
+    if path == "/api/v1/models":
+        return _lm_studio(told, row, identifier or model)
+    if path == "/api/v0/models" and row.get("state") == "not-loaded":
+        return Fingerprint(told.source, told.name)
+    if path == "/props":
+        build = ["llama.cpp", text_of(row.get("build_info"))]
+        runtime = " ".join(filter(None, build))
+        is_own = text_of(row.get("model_path")) is not None
+        return replace(told, format="gguf", runtime=runtime) if is_own else None
+    if path == "/api/show":
+        is_own = isinstance(row.get("details"), dict)
+        return replace(told, name=model, runtime="ollama") if is_own else None
+    if path == "/v1/models" and owner == "llamacpp":
+        return replace(told, format="gguf")
+    is_vllm = path == "/v1/models" and owner == "vllm"
+    return replace(told, runtime="vllm") if is_vllm else told
 
 
-# --- what the table cannot say --------------------------------------------------------
-
-
-def _lm_studio(
-    told: Fingerprint, row: Row, model: str, identifier: str | None
-) -> Fingerprint:
+def _lm_studio(told: Fingerprint, row: Row, name: str) -> Fingerprint:
     """A row of LM Studio's own listing.
 
     Of a model with several variants it tells what is chosen in LM Studio, which is what
     is loaded as a rule, and need not be: only an instance named by its variant says.
     """
     loaded = instances_of(row)
-    own = [i for i in loaded if i.get("id") == (identifier or model)]
+    own = [i for i in loaded if i.get("id") == name]
     instance: Row = next(iter(own or loaded), {})
     named = variant_of(instance.get("id"))
     selected = variant_of(row.get("selected_variant"))
     told = replace(
         told,
-        instance=_text(instance.get("id")),
+        instance=text_of(instance.get("id")),
         variant=named or selected,
-        context_length=_whole(_at(instance, "config.context_length")),
-        parallel=_whole(_at(instance, "config.parallel")),
+        context_length=_whole(at(instance, "config.context_length")),
+        parallel=_whole(at(instance, "config.parallel")),
         is_choice=selected is not None and named is None,
     )
     if not loaded and selected:  # nothing is in memory yet that could be told of
@@ -215,65 +213,13 @@ def _lm_studio(
     return replace(told, **NOTHING) if named not in (None, selected) else told
 
 
-def _lm_studio_v0(told: Fingerprint, row: Row, *_: object) -> Fingerprint:
-    is_loaded = row.get("state") != "not-loaded"
-    return told if is_loaded else Fingerprint(told.source, told.name)
+def _whole(value: Any) -> int | None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return int(value) if is_whole and 0 < value < MOST else None
 
 
-def _llama_cpp(told: Fingerprint, row: Row, *_: object) -> Fingerprint | None:
-    if _text(row.get("model_path")) is None:
-        return None
-    build = _text(row.get("build_info"))
-    return replace(
-        told, format="gguf", runtime=f"llama.cpp {build}" if build else "llama.cpp"
-    )
-
-
-def _ollama(told: Fingerprint, row: Row, model: str, *_: object) -> Fingerprint | None:
-    if not isinstance(row.get("details"), dict):
-        return None
-    return replace(told, name=model, runtime="ollama")
-
-
-def _openai(told: Fingerprint, row: Row, *_: object) -> Fingerprint:
-    owner = row.get("owned_by")
-    return replace(
-        told,
-        format="gguf" if owner == "llamacpp" else None,
-        runtime="vllm" if owner == "vllm" else None,
-    )
-
-
-MORE: dict[str, Callable[[Fingerprint, Row, str, str | None], Fingerprint | None]] = {
-    "/api/v1/models": _lm_studio,
-    "/api/v0/models": _lm_studio_v0,
-    "/props": _llama_cpp,
-    "/api/show": _ollama,
-    "/v1/models": _openai,
+# What is told in numbers; all else is text.
+NUMBERS = {
+    "bits_per_weight": positive,
+    **dict.fromkeys(("size_bytes", "context_length", "parallel"), _whole),
 }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _whole(value: object) -> int | None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if 0 < value < MOST else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 < value < MOST else None
-
-
-# How what is told has to look; all else is text.
-KINDS: dict[str, Callable[[object], object]] = defaultdict(
-    lambda: _text,
-    {
-        "bits_per_weight": _number,
-        **dict.fromkeys(("size_bytes", "context_length", "parallel"), _whole),
-    },
-)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from igaku.errors import WrongModel
 from igaku.server.client import instances_of, listed_rows, served_as
 from igaku.server.fingerprint import (
     NOTHING,
@@ -41,11 +42,7 @@ BITS = (
 
 @dataclass(frozen=True)
 class Compared:
-    """One thing of the card beside the server's word; `agrees` is None: one is silent.
-
-    >>> Compared("format", "GGUF", "gguf", True).agrees
-    True
-    """
+    """One thing of the card beside the server's word; None where one is silent."""
 
     what: str
     card: Any
@@ -69,15 +66,18 @@ class Identity:
 
     def to_dict(self) -> dict[str, Any]:
         """The identity as the manifest holds it."""
-        told = asdict(self.fingerprint).items()
-        said = {name: value for name, value in told if value not in (None, False)}
-        return {
-            "status": self.status,
+        told = asdict(self)
+        said = told.pop("fingerprint").items()
+        return told | {
             "source": self.fingerprint.source,
-            "why": self.why,
-            "checks": [asdict(check) for check in self.checks],
-            "fingerprint": said,
+            "fingerprint": {n: v for n, v in said if v not in (None, False)},
         }
+
+    def accepted(self) -> Identity:
+        """The identity itself; other weights than the card's are refused."""
+        if self.status == "wrong_model":
+            raise WrongModel(str(self.why))
+        return self
 
 
 def identify(
@@ -91,18 +91,18 @@ def identify(
     Every source is held against the card by itself, and one that disagrees outweighs
     all that agree. `doubt=False` leaves out what a reply may yet clear up.
     """
-    listed = fingerprints(facts, settings.model, settings.identifier)
+    sources = fingerprints(facts, settings.model, settings.identifier)
     replied = of_reply(raw)
-    sources = [*listed, *([replied] if replied.source else [])]
+    sources += [replied] if replied.source else []
     said = merged(sources)
     held = list(_weighty(settings, sources, doubt))
     checks = tuple(_checks(settings, held))
     agreed = {check.what: check.agrees for check in checks}
     if False in agreed.values():
         return Identity("wrong_model", checks, _wrong(settings, checks), said)
-    of_card = (_format(settings.card, replied), _quantization(settings.card, replied))
+    of_card = (_format(settings, replied), _quantization(settings, replied))
     by_reply = "variant" in agreed and all(check.agrees for check in of_card)
-    if agreed.get("size") or by_reply:
+    if agreed["size"] or by_reply:
         return Identity("verified", checks, None, said)
     return Identity("unverified", checks, _unknown(settings, said), said)
 
@@ -143,11 +143,6 @@ def rank(identity: Mapping[str, Any]) -> int:
     return STATUSES.index(status) if status in STATUSES else 1
 
 
-def names_weights(raw: object) -> bool:
-    """Whether a reply's body says of which weights it is."""
-    return of_reply(raw).source is not None
-
-
 def contradiction(
     settings: Settings, reply: Reply, facts: Mapping[str, Any] | None = None
 ) -> str | None:
@@ -162,53 +157,47 @@ def contradiction(
             "the model that was asked for, unload the other one, and run again."
         )
     said = of_reply(reply.raw)
-    checks = (_format(settings.card, said), _quantization(settings.card, said))
-    if any(check.agrees is False for check in checks):
-        return _wrong(settings, checks)
-    return None
+    checks = (_format(settings, said), _quantization(settings, said))
+    return _wrong(settings, checks) if any(c.agrees is False for c in checks) else None
 
 
 # --- held against the card ------------------------------------------------------------
 
 
 def _checks(settings: Settings, sources: list[Fingerprint]) -> Iterator[Compared]:
-    """Each thing of the card beside what the sources say of it."""
-    wanted = variant_of(settings.model)
-    named = [said for said in sources if said.name]
-    if named:
-        yield _worst([_name(settings, said) for said in named])
-    if wanted:
-        told = [_its_variant(wanted, said) for said in sources]
-        yield _worst([Compared("variant", wanted, None, None), *told])
-    for check in (_format, _quantization, _size):
-        silent = check(settings.card, Fingerprint())
-        told = [_weighed(check(settings.card, said), said) for said in sources]
-        yield _worst([silent, *told])
+    """Each thing of the card beside what the sources say of it.
 
-
-def _worst(checks: list[Compared]) -> Compared:
-    """The check that counts: one that disagrees, else one that agrees, else any."""
+    A source that disagrees counts before one that agrees, and that before a silent one.
+    """
     ranks = (False, True, None)
-    return min(checks, key=lambda check: ranks.index(check.agrees))
+    looks = [_format, _quantization, _size]
+    looks = [_variant, *looks] if variant_of(settings.model) else looks
+    for look in [_name, *looks]:
+        told = [look(settings, Fingerprint())]
+        for said in sources:
+            check = look(settings, said)
+            # That a variant is chosen is no proof that it is loaded.
+            is_proof = look is _name or not (said.is_choice and check.agrees)
+            told.append(check if is_proof else replace(check, agrees=None))
+        counted = min(told, key=lambda check: ranks.index(check.agrees))
+        if look is not _name or counted.server:
+            yield counted
 
 
 def _name(settings: Settings, said: Fingerprint) -> Compared:
-    agrees = said.name == settings.identifier or served_as(settings.model, said.name)
+    is_own = said.name == settings.identifier or served_as(settings.model, said.name)
+    agrees = is_own if said.name else None
     return Compared("name", settings.model, said.name, agrees)
 
 
-def _its_variant(wanted: str, said: Fingerprint) -> Compared:
+def _variant(settings: Settings, said: Fingerprint) -> Compared:
+    wanted = variant_of(settings.model)
     agrees = None if said.variant is None else said.variant == wanted
-    return _weighed(Compared("variant", wanted, said.variant, agrees), said)
+    return Compared("variant", wanted, said.variant, agrees)
 
 
-def _weighed(check: Compared, said: Fingerprint) -> Compared:
-    """A check by its source: that a variant is chosen is no proof that it is loaded."""
-    return replace(check, agrees=None) if said.is_choice and check.agrees else check
-
-
-def _format(card: Mapping[str, Any], said: Fingerprint) -> Compared:
-    told = card.get("format")
+def _format(settings: Settings, said: Fingerprint) -> Compared:
+    told = settings.card.get("format")
     pair = (_family(told), _family(said.format))
     agrees = None if None in pair else pair[0] == pair[1]
     return Compared("format", told, said.format, agrees)
@@ -222,33 +211,26 @@ def _family(name: object) -> str | None:
     return "safetensors" if "safetensors" in text or "mlx" in text else None
 
 
-def _quantization(card: Mapping[str, Any], said: Fingerprint) -> Compared:
-    """By bits, as each program has words of its own for a mixed recipe.
-
-    >>> _quantization({"quantization": "MXFP4 + Q8"}, Fingerprint(quantization="8bit"))
-    Compared(what='quantization', card='MXFP4 + Q8', server='8bit', agrees=True)
-    """
-    told = card.get("quantization")
+def _quantization(settings: Settings, said: Fingerprint) -> Compared:
+    """By bits, as each program has words of its own for a mixed recipe."""
+    told = settings.card.get("quantization")
     wanted, given = bits_in(told), bits_in(said.quantization)
     agrees = given <= wanted if wanted and given else None
     return Compared("quantization", told, said.quantization, agrees)
 
 
 def bits_in(text: object) -> frozenset[int]:
-    """The bit widths that the name of a quantization speaks of.
-
-    >>> sorted(bits_in("MXFP4 (4bit weights) + Q8 (non-weights)"))
-    [4, 8]
-    """
-    found: set[int] = set()
-    for pattern, bits in BITS:
-        for match in re.finditer(pattern, str(text or ""), re.IGNORECASE):
-            found.add(int(match[1]) if bits is None else bits)
-    return frozenset(found)
+    """The bit widths that the name of a quantization speaks of."""
+    return frozenset(
+        int(match[1]) if bits is None else bits
+        for pattern, bits in BITS
+        for match in re.finditer(pattern, str(text or ""), re.IGNORECASE)
+    )
 
 
-def _size(card: Mapping[str, Any], said: Fingerprint) -> Compared:
+def _size(settings: Settings, said: Fingerprint) -> Compared:
     """By bytes, of the files or of the tensors alone: servers count either."""
+    card = settings.card
     told = card.get("size_gb")
     known = [card.get("size_bytes"), card.get("tensor_bytes")]
     known += [told * 1e9] if isinstance(told, int | float) else []

@@ -14,11 +14,8 @@ from typing import Any, TypeGuard
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
-from igaku.server.client import (
-    instances_of,
-    is_lm_studio,
-    listed_rows,
-)
+from igaku.server.client import instances_of, is_lm_studio, listed_rows
+from igaku.server.reply import shortened
 from igaku.server.rest import BRIEF, asked, is_unknown_path, refusal
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
@@ -61,9 +58,18 @@ class _Order:
     identifier: str
     patience: float
     deadline: float
-    size_bytes: int | None
-    key: str  # the model without its variant
-    names: tuple[str, ...]  # what the load request may know it by
+    row: Mapping[str, Any]  # what the server lists of the model
+
+    @property
+    def key(self) -> str:
+        """The model without its variant."""
+        told = self.row.get("key")
+        return told if _is_name(told) else self.model.partition("@")[0]
+
+    @property
+    def anew(self) -> _Order:
+        """The order with all of its patience, to load the model once more."""
+        return replace(self, deadline=time.monotonic() + self.patience)
 
     @property
     def left(self) -> float:
@@ -91,23 +97,24 @@ def load(
     """
     began = time.monotonic()
     base_url = base_url.rstrip("/")
-    _clear(base_url)
-    row = _row(base_url, model)
-    key = row["key"] if _is_name(row.get("key")) else model.partition("@")[0]
-    is_selected = row.get("selected_variant") == model  # then the key alone means it
+    held = (name for row in _listed(base_url) or [] for name in _ids(row))
+    for instance in held:
+        if instance.startswith(OURS):  # of a run that was killed
+            with suppress(NotLoaded):  # there may be room beside it
+                _drop(base_url, instance)
+    row, until = _row(base_url, model), began + patience
     order = _Order(
-        base_url=base_url,
-        model=model,
-        context_length=context_length,
-        parallel=parallel,
-        identifier=identifier,
-        patience=patience,
-        deadline=began + patience,
-        size_bytes=_size(row, model),
-        key=key,
-        names=(model, key) if is_selected and key != model else (model,),
+        base_url, model, context_length, parallel, identifier, patience, until, row
     )
-    by, name, config = _freshly(order, row)
+    try:
+        for instance in _ids(row):
+            _drop(base_url, instance)
+        by, name, config = _brought(order)
+    except BaseException as broken:
+        # The server goes on loading for somebody who has gone.
+        is_coming = order.is_over or not isinstance(broken, Exception)
+        withdraw(base_url, model, identifier, LINGER if is_coming else 0.0)
+        raise
     return Loaded(name, model, by, time.monotonic() - began, config)
 
 
@@ -138,29 +145,6 @@ def withdraw(
             if found or time.monotonic() >= until:
                 return
             time.sleep(PAUSE)
-
-
-def _clear(base_url: str) -> None:
-    """Unload what a run that was killed has left in memory."""
-    for row in _listed(base_url) or []:
-        for instance in _ids(row):
-            if instance.startswith(OURS):
-                with suppress(NotLoaded):  # there may be room beside it
-                    _drop(base_url, instance)
-
-
-def _freshly(order: _Order, row: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """As `_brought`, in the place of what was loaded; broken off, it leaves nothing."""
-    try:
-        for instance in _ids(row):
-            _drop(order.base_url, instance)
-        return _brought(order)
-    except BaseException as broken:
-        # The server goes on loading for somebody who has gone.
-        is_coming = order.is_over or not isinstance(broken, Exception)
-        patience = LINGER if is_coming else 0.0
-        withdraw(order.base_url, order.model, order.identifier, patience)
-        raise
 
 
 def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,14 +204,6 @@ def _others(rows: list[dict[str, Any]]) -> str:
     return f", only {', '.join(names[:SHOWN])}{more}"
 
 
-def _size(row: Mapping[str, Any], model: str) -> int | None:
-    """The bytes of the model's weights, unless the row tells of another variant."""
-    size = row.get("size_bytes")
-    is_it = row.get("selected_variant") in (None, model) or model == row.get("key")
-    is_size = isinstance(size, int) and 0 < size < LARGEST
-    return size if is_it and is_size else None
-
-
 def _variants(row: Mapping[str, Any]) -> list[str]:
     told = row.get("variants")
     return list(filter(_is_name, told)) if isinstance(told, list) else []
@@ -245,7 +221,9 @@ def _is_name(value: object) -> TypeGuard[str]:
 
 def _brought(order: _Order) -> tuple[str, str, dict[str, Any]]:
     """Who loaded the model, the instance it became, and its settings."""
-    for name in order.names:
+    is_selected = order.row.get("selected_variant") == order.model
+    # What is selected, the key alone means too.
+    for name in dict.fromkeys([order.model, order.key][: 1 + is_selected]):
         rest = _by_rest(order, name)
         if rest is None:
             return "lms", order.identifier, _by_lms(order, order.model)
@@ -270,22 +248,16 @@ def _paralleled(
     except NotLoaded:
         return "rest", instance, config
     try:
-        order = _anew(order)
-        return "lms", order.identifier, _by_lms(order, name)
+        return "lms", order.identifier, _by_lms(order.anew, name)
     except NotLoaded as failed:
         # It may have loaded it all the same.
         withdraw(order.base_url, order.model, order.identifier, patience=0.0)
-        order = _anew(order)
+        order = order.anew
         rest = _by_rest(order, name)
         if rest is None or rest == NOT_FOUND:
             raise failed from None
         instance, echoed = rest
         return "rest", instance, echoed | _awaited(order, instance)
-
-
-def _anew(order: _Order) -> _Order:
-    """The order with all of its patience: what follows loads the model once more."""
-    return replace(order, deadline=time.monotonic() + order.patience)
 
 
 def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
@@ -375,16 +347,21 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
         if program:
             refused = lms.ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
+        told = shortened(refused, 300).rstrip(".")
         raise NotLoaded(
-            f"{base_url} does not unload {instance} ({_brief(refused)}): unload it in "
+            f"{base_url} does not unload {instance} ({told}): unload it in "
             "LM Studio, so that its settings are known when it is loaded again."
         )
 
 
 def _not_loaded(order: _Order, text: str) -> NotLoaded:
     """The sentence for a refused load, by what the server says of its cause."""
-    size = f" ({order.size_bytes / 1e9:.2f} GB)" if order.size_bytes else ""
-    told = _brief(text)
+    size, own = order.row.get("size_bytes"), (None, order.model)
+    # The row may tell of another variant.
+    is_it = order.row.get("selected_variant") in own or order.model == order.key
+    is_told = is_it and isinstance(size, int) and 0 < size < LARGEST
+    size = f" ({size / 1e9:.2f} GB)" if size and is_told else ""
+    told = shortened(text, 300).rstrip(".")
     if TOO_BIG.search(text):
         return NotLoaded(
             f"{order.model}{size} is too big for the memory that {order.base_url} has "
@@ -409,11 +386,6 @@ def _too_slow(order: _Order) -> NotLoaded:
         f"{order.base_url} did not load {order.model} within {order.patience:g} s: see "
         "in LM Studio what it waits for, and load the model there by hand once."
     )
-
-
-def _brief(text: str, length: int = 300) -> str:
-    line = " ".join(text.split()).rstrip(".")
-    return line if len(line) <= length else f"{line[:length]}…"
 
 
 def _by_lms(order: _Order, name: str) -> dict[str, Any]:

@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
+
+STOPS = (
+    "eos", "eosfound", "stopstringfound", "stop_sequence", "end_turn", "word",
+    "completed",
+)  # fmt: skip
+LENGTHS = (
+    "limit", "max_tokens", "max_output_tokens", "maxpredictedtokensreached",
+    "contextlengthreached", "model_context_window_exceeded", "model_length",
+    "incomplete",
+)  # fmt: skip
 FINISHES = {
-    "eos": "stop",
-    "eosfound": "stop",
-    "stopstringfound": "stop",
-    "stop_sequence": "stop",
-    "end_turn": "stop",
-    "word": "stop",
-    "completed": "stop",
-    "limit": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "maxpredictedtokensreached": "length",
-    "contextlengthreached": "length",
-    "model_context_window_exceeded": "length",
-    "model_length": "length",
-    "incomplete": "length",
-    "toolcalls": "tool_calls",
-    "tool_use": "tool_calls",
+    **dict.fromkeys(STOPS, "stop"),
+    **dict.fromkeys(LENGTHS, "length"),
+    **dict.fromkeys(("toolcalls", "tool_use"), "tool_calls"),
 }
 ABORTED = ("failed", "modelUnloaded", "userStopped", "error", "cancelled")
-
 
 MESSAGE_END = re.compile(
     r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
@@ -66,31 +62,25 @@ class Reply:
 
 
 def read_reply(body: object, status: int = 200) -> Reply:
-    """The reply in a server's body, whichever dialect the server speaks.
-
-    >>> body = {"choices": [{"message": {"content": "c", "reasoning": "hm"}}]}
-    >>> read_reply(body).content, read_reply(body).reasoning
-    ('c', 'hm')
-    """
+    """The reply in a server's body, whichever dialect the server speaks."""
     parsed = _parsed(body)
     if not isinstance(parsed, dict):
-        return Reply(error=_bare_error(parsed, status), raw=parsed, status=status)
+        said = _sound(parsed).strip()[:500] if isinstance(parsed, str) else ""
+        what = f": {said}" if said else " without a readable body"
+        return Reply(error=f"HTTP {status}{what}", raw=parsed, status=status)
     text, reasoning, stops = _spoken(parsed)
     final, thought = split_channels(text)
-    reasoning = _sound(reasoning or thought)
-    content = _sound(final)
-    finish = _finish(stops)
-    counts = _counts(parsed, content, reasoning)
+    reasoning, content = _sound(reasoning or thought), _sound(final)
+    # A server that names the budget anywhere is believed.
+    told = [FINISHES.get(stop.lower(), stop) for stop in filter(text_of, stops)]
+    finish = "length" if "length" in told else next(iter(told), None)
     return Reply(
         content=content,
         reasoning=reasoning,
         finish_reason=finish,
-        prompt_tokens=counts.prompt,
-        completion_tokens=counts.completion,
-        reasoning_tokens=counts.reasoning,
-        reasoning_tokens_estimated=counts.estimated,
+        **_counts(parsed, content, reasoning),
         tokens_per_second=_speed(parsed),
-        served_model=_served_model(parsed),
+        served_model=_first(parsed, text_of, "model", "model_instance_id"),
         error=_error(parsed, status, finish, content),
         raw=parsed,
         status=status,
@@ -109,58 +99,39 @@ def _parsed(body: object) -> object:
         return body
 
 
-def _bare_error(body: object, status: int) -> str:
-    text = _sound(body).strip() if isinstance(body, str) else ""
-    if not text:
-        return f"HTTP {status} without a readable body"
-    return f"HTTP {status}: {text[:500]}"
-
-
-def _spoken(body: dict[str, Any]) -> tuple[str, str, list[object]]:
+def _spoken(body: dict[str, Any]) -> tuple[str, str, list[Any]]:
     """Text, reasoning and every word on why the reply ended, from the body's shape."""
-    stops: list[object] = [_map(body.get("stats")).get("stop_reason")]
-    choices = body.get("choices")
-    if isinstance(choices, list) and choices:
-        choice = _map(choices[0])
+    stop = at(body, "stats.stop_reason")
+    if body.get("choices") and isinstance(body["choices"], list):
+        choice = _map(body["choices"][0])
         text, reasoning = _message(choice.get("message") or choice)
-        return text, reasoning, [choice.get("finish_reason"), *stops]
-    if isinstance(body.get("output"), list):
-        text, reasoning = _items(body["output"])
-        details = _map(body.get("incomplete_details"))
-        return text, reasoning, [details.get("reason") or body.get("status"), *stops]
+        return text, reasoning, [choice.get("finish_reason"), stop]
+    if isinstance(output := body.get("output"), list):
+        thoughts = [_prose(item) for item in output if _is_thought(item)]
+        texts = [_prose(i) for i in output if _map(i).get("type") in (None, "message")]
+        told = at(body, "incomplete_details.reason") or body.get("status")
+        return "".join(texts), "\n".join(filter(None, thoughts)), [told, stop]
     message = _map(body.get("message")) or {"content": body.get("content")}
-    text, reasoning = _message(message)
-    return text, reasoning, [body.get("done_reason"), body.get("stop_type"), *stops]
+    return *_message(message), [body.get("done_reason"), body.get("stop_type"), stop]
 
 
 def _message(message: object) -> tuple[str, str]:
     """Text and reasoning of one message; the reasoning has a name per server."""
     if isinstance(message, str):
         return message, ""
-    fields = _map(message)
-    text, thought = _parts(fields.get("content"))
-    text = text or _prose(fields.get("text")) or _prose(fields.get("refusal"))
+    fields, thought = _map(message), ""
+    content = fields.get("content")
+    if isinstance(content, list):
+        thought = _prose([part for part in content if _is_thought(part)])
+        content = [part for part in content if not _is_thought(part)]
+    text = (
+        _prose(content) or _prose(fields.get("text")) or _prose(fields.get("refusal"))
+    )
     for name in ("reasoning", "reasoning_content", "thinking", "reasoning_details"):
         found = _prose(fields.get(name))
         if found.strip():
             return text, found
     return text, thought
-
-
-def _parts(content: object) -> tuple[str, str]:
-    """Text and thoughts of a message whose content may be a list of typed parts."""
-    if not isinstance(content, list):
-        return _prose(content), ""
-    thoughts = [p for p in content if _is_thought(p)]
-    texts = [p for p in content if not _is_thought(p)]
-    return _prose(texts), _prose(thoughts)
-
-
-def _items(output: list[object]) -> tuple[str, str]:
-    """Text and reasoning of a list of output items, as newer interfaces send them."""
-    thoughts = [_prose(item) for item in output if _is_thought(item)]
-    texts = [_prose(i) for i in output if _map(i).get("type") in (None, "message")]
-    return "".join(texts), "\n".join(filter(None, thoughts))
 
 
 def _is_thought(part: object) -> bool:
@@ -180,13 +151,6 @@ def _prose(value: object, depth: int = 0) -> str:
     return next((t for n in names if (t := _prose(fields.get(n), depth + 1))), "")
 
 
-def _finish(stops: Iterable[object]) -> str | None:
-    """Why the reply ended; a server that names the budget anywhere is believed."""
-    given = [stop for stop in stops if isinstance(stop, str) and stop]
-    known = [FINISHES.get(stop.lower(), stop) for stop in given]
-    return "length" if "length" in known else next(iter(known), None)
-
-
 def _error(
     body: dict[str, Any], status: int, finish: str | None, content: str
 ) -> str | None:
@@ -198,19 +162,15 @@ def _error(
         return _complaint(told) or "an error without a message"
     if status >= 400 or body.get("object") == "error":
         return _complaint(body) or f"HTTP {status}"
-    if not first and not _speaks(body):
+    # Without `choices` it may be a reply in another interface's shape.
+    shapes = {"output": list, "message": dict, "content": str}
+    is_spoken = any(isinstance(body.get(name), shapes[name]) for name in shapes)
+    if not first and not is_spoken:
         said = _complaint({key: body.get(key) for key in ("message", "detail")})
         return said or "the reply has no choices"
     if finish in ABORTED and not content.strip():
         return f"the server stopped: {finish}"
     return None
-
-
-def _speaks(body: dict[str, Any]) -> bool:
-    """Whether a body without `choices` is a reply in another interface's shape."""
-    if isinstance(body.get("output"), list) or isinstance(body.get("message"), dict):
-        return True
-    return isinstance(body.get("content"), str)
 
 
 def _complaint(told: object, depth: int = 0) -> str:
@@ -224,11 +184,6 @@ def _complaint(told: object, depth: int = 0) -> str:
     if not told or (fields and not any(fields.values())):
         return ""
     return _sound(str(told))[:500]
-
-
-def _served_model(body: dict[str, Any]) -> str | None:
-    names = (body.get("model"), body.get("model_instance_id"))
-    return next((name for name in names if isinstance(name, str) and name), None)
 
 
 def _map(value: object) -> dict[str, Any]:
@@ -247,83 +202,101 @@ def _sound(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class _Counts:
-    prompt: int | None
-    completion: int | None
-    reasoning: int | None
-    estimated: bool
-
-
-def _counts(body: dict[str, Any], content: str, reasoning: str) -> _Counts:
+def _counts(body: dict[str, Any], content: str, reasoning: str) -> dict[str, Any]:
     """The tokens of a reply in any server's names; a zero that cannot be is unknown."""
     usage = _map(body.get("usage")) or _map(body.get("stats")) or body
-    timings = _map(body.get("timings"))
-    prompt = _first_count(
-        usage, "prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated"
-    )
-    completion = _first_count(
-        usage,
-        "completion_tokens",
-        "output_tokens",
-        "total_output_tokens",
-        "eval_count",
+    prompt = _first(
+        usage, _count,
+        "prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated",
+    )  # fmt: skip
+    completion = _first(
+        usage, _count,
+        "completion_tokens", "output_tokens", "total_output_tokens", "eval_count",
         "tokens_predicted",
-    )
-    completion = completion or _count(timings.get("predicted_n")) or completion
+    )  # fmt: skip
+    completion = completion or _count(at(body, "timings.predicted_n")) or completion
     if completion == 0 and (content or reasoning or not prompt):
         completion = None
     thought = _thought_tokens(usage, completion, content, reasoning)
-    if thought is not None or not reasoning.strip() or completion is None:
-        return _Counts(prompt or None, completion, thought, False)
-    # Characters stand in for tokens here: the split is right to a few per cent only.
-    share = len(reasoning) / (len(reasoning) + len(content))
-    return _Counts(prompt or None, completion, round(completion * share), True)
+    guessed = thought is None and completion is not None and bool(reasoning.strip())
+    if guessed and completion is not None:
+        # Characters stand in for tokens here: right to a few per cent only.
+        share = len(reasoning) / (len(reasoning) + len(content))
+        thought = round(completion * share)
+    return {
+        "prompt_tokens": prompt or None,
+        "completion_tokens": completion,
+        "reasoning_tokens": thought,
+        "reasoning_tokens_estimated": guessed,
+    }
 
 
 def _thought_tokens(
     usage: dict[str, Any], completion: int | None, content: str, reasoning: str
 ) -> int | None:
     """The reasoning tokens a server reports, unless its zero is plainly untrue."""
-    counts = (
-        _count(_map(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-        _count(_map(usage.get("output_tokens_details")).get("reasoning_tokens")),
-        _count(usage.get("reasoning_output_tokens")),
-        _count(usage.get("reasoning_tokens")),
-    )
-    found = next((count for count in counts if count is not None), None)
+    found = _first(
+        usage, _count,
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "reasoning_output_tokens", "reasoning_tokens",
+    )  # fmt: skip
     silent = not content.strip() and completion != 0
     if found == 0 and (reasoning.strip() or silent or completion is None):
         return None
     return found
 
 
-def _first_count(usage: dict[str, Any], *names: str) -> int | None:
-    counts = (_count(usage.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
+def _speed(body: dict[str, Any]) -> float | None:
+    """Tokens generated per second as the server measured them."""
+    told = ("stats.tokens_per_second", "timings.predicted_per_second")
+    if speed := _first(body, positive, *told):
+        return speed
+    tokens = positive(body.get("eval_count"))
+    nanoseconds = positive(body.get("eval_duration"))
+    return tokens / nanoseconds * 1e9 if tokens and nanoseconds else None
+
+
+# --- what stands at a place of a body -------------------------------------------------
+
+
+def at(body: object, place: str) -> object:
+    """What stands at a place such as `usage.prompt_tokens`, None for nothing."""
+    for key in place.split("."):
+        body = body.get(key) if isinstance(body, dict) else None
+    return body
+
+
+def _first(body: object, kind: Callable[[object], T | None], *places: str) -> T | None:
+    values = (kind(at(body, place)) for place in places)
+    return next((value for value in values if value is not None), None)
+
+
+def text_of(value: object) -> str | None:
+    """The value if it is a text, and not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text in one line, cut where it is too long for a sentence."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < 1e12 and value == int(value) else None
 
 
-def _speed(body: dict[str, Any]) -> float | None:
-    """Tokens generated per second as the server measured them."""
-    stats, timings = _map(body.get("stats")), _map(body.get("timings"))
-    for told in (stats.get("tokens_per_second"), timings.get("predicted_per_second")):
-        if speed := _positive(told):
-            return speed
-    tokens = _positive(body.get("eval_count"))
-    nanoseconds = _positive(body.get("eval_duration"))
-    return tokens / nanoseconds * 1e9 if tokens and nanoseconds else None
-
-
-def _positive(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def positive(value: object) -> float | None:
+    """The value if it is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value < 1e300 else None
+
+
+# --- text that no server has split ----------------------------------------------------
 
 
 def split_channels(text: str) -> tuple[str, str]:

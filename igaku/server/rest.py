@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from igaku.errors import NotLoaded, ServerUnreachable
-from igaku.server.client import connect
+from igaku.errors import NotLoaded
+from igaku.server.client import connect, unreachable
 from igaku.server.reply import read_reply
 
 BRIEF = 30.0  # seconds for whatever loads nothing
@@ -37,23 +37,9 @@ def asked(
                 ) from refused
             return refused.status_code, refused.response.text
         except openai.APIConnectionError as broken:
-            raise ServerUnreachable(_silence(base_url, broken, patience)) from broken
+            raise unreachable(client, broken) from broken
         except (ValueError, RecursionError):  # no JSON, or JSON without an end
             return 200, None
-
-
-def _silence(base_url: str, broken: Exception, patience: float) -> str:
-    import openai
-
-    if isinstance(broken, openai.APITimeoutError):
-        return (
-            f"LM Studio at {base_url} sent no reply within {patience:g} s: see whether "
-            "it still works, and start it again if not."
-        )
-    return (
-        f"No server answers at {base_url} ({broken.__cause__ or broken}): start LM "
-        "Studio's server, or set `base_url` to where it is."
-    )
 
 
 def is_unknown_path(status: int, said: object) -> bool:

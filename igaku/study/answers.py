@@ -12,7 +12,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,53 +22,46 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Column:
-    """What a column of the table holds, and the type it is stored as."""
-
-    type: str
-    meaning: str
-
-
-# First, which run a row is from; then the fields of answers.jsonl as they stand; then
+# The columns of the table, the type each is stored as, and what it holds: first,
+# which run a row is from; then the fields of answers.jsonl as they stand; then
 # what the manifest knows of the question.
 COLUMNS = {
-    "run": Column("text", "name of the run's folder"),
-    "model": Column("text", "the model that was asked for"),
-    "label": Column("text", "the model's display name, unique among the runs"),
-    "origin": Column("text", "measured | recorded | published | lab"),
-    "exam": Column("text", "year of the exam, or calibration"),
-    "max_tokens": Column("whole", "token budget of a reply, where it is known"),
-    "problem_id": Column("text", "e.g. 116A1"),
-    "section": Column("text", "A-F"),
-    "outcome": Column("text", "what became of the question; igaku.words.OUTCOMES"),
-    "answer": Column("letters", "tuple of letters or of one digit string; None: none"),
-    "correct": Column("truth", "missing where the reply could not be graded"),
-    "content": Column("text", "the reply's final text, whole"),
-    "reasoning": Column("text", "the reply's reasoning, whole"),
-    "blank": Column("truth", "the server replied, and the text of it is blank"),
-    "reply_sha256": Column("text", "hash of the reply's final text"),
-    "finish_reason": Column("text", "why the server stopped, in its own word"),
-    "prompt_tokens": Column("whole", "tokens of the prompt"),
-    "completion_tokens": Column("whole", "tokens of reasoning and answer together"),
-    "reasoning_tokens": Column("whole", "tokens of the reasoning"),
-    "reasoning_tokens_estimated": Column("truth", "estimated here, not counted there"),
-    "seconds": Column("number", "from request to reply"),
-    "tokens_per_second": Column("number", "the server's figure for the reply"),
-    "served_model": Column("text", "the model the server says it used"),
-    "attempts": Column("whole", "requests it took"),
-    "prompt_sha256": Column("text", "hash of the messages sent"),
-    "error": Column("text", "what went wrong, in words"),
-    "raw": Column("any", "the server's body, whole"),
-    "asked_at": Column("moment", "when the question was asked, in UTC"),
-    "gold": Column("letters", "the answer that counts as right"),
-    "points": Column("whole", "points of the question; 0 is struck from scoring"),
-    "kind": Column("text", "choice | numeric"),
-    "text_only": Column("truth", "false: the question needs an image"),
-    "stem": Column("text", "problem_id of the head of its vignette"),
-    "category": Column("text", "speciality"),
-    "kinki": Column("letters", "禁忌 choices: choosing one can fail an examinee"),
-    "human_accuracy": Column("number", "examinees who got it right, in percent"),
+    "run": "text",  # name of the run's folder
+    "model": "text",  # the model that was asked for
+    "label": "text",  # the model's display name, unique among the runs
+    "origin": "text",  # measured | recorded | published | lab
+    "exam": "text",  # year of the exam, or calibration
+    "max_tokens": "whole",  # token budget of a reply, where it is known
+    "problem_id": "text",  # e.g. 116A1
+    "section": "text",  # A-F
+    "outcome": "text",  # what became of the question; igaku.words.OUTCOMES
+    "answer": "letters",  # tuple of letters or of one digit string; None: none
+    "correct": "truth",  # missing where the reply could not be graded
+    "content": "text",  # the reply's final text, whole
+    "reasoning": "text",  # the reply's reasoning, whole
+    "blank": "truth",  # the server replied, and the text of it is blank
+    "reply_sha256": "text",  # hash of the reply's final text
+    "finish_reason": "text",  # why the server stopped, in its own word
+    "prompt_tokens": "whole",  # tokens of the prompt
+    "completion_tokens": "whole",  # tokens of reasoning and answer together
+    "reasoning_tokens": "whole",  # tokens of the reasoning
+    "reasoning_tokens_estimated": "truth",  # estimated here, not counted there
+    "seconds": "number",  # from request to reply
+    "tokens_per_second": "number",  # the server's figure for the reply
+    "served_model": "text",  # the model the server says it used
+    "attempts": "whole",  # requests it took
+    "prompt_sha256": "text",  # hash of the messages sent
+    "error": "text",  # what went wrong, in words
+    "raw": "any",  # the server's body, whole
+    "asked_at": "moment",  # when the question was asked, in UTC
+    "gold": "letters",  # the answer that counts as right
+    "points": "whole",  # points of the question; 0 is struck from scoring
+    "kind": "text",  # choice | numeric
+    "text_only": "truth",  # false: the question needs an image
+    "stem": "text",  # problem_id of the head of its vignette
+    "category": "text",  # speciality
+    "kinki": "letters",  # 禁忌 choices: choosing one can fail an examinee
+    "human_accuracy": "number",  # examinees who got it right, in percent
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
 DERIVED = ("blank", "reply_sha256")
@@ -78,6 +70,8 @@ FROM_PLAN = (
     "human_accuracy",
 )  # fmt: skip
 TEXTS = ("content", "reasoning")
+FOREIGN = "a question that is not of this run"
+REPEATED = "a question answered on an earlier line"
 WORD = 64  # characters; shorter texts come back in every run: one copy serves all
 CHUNK = 2**16  # bytes, looked through without a copy of the whole
 BEYOND = 2**53  # no float tells every whole number from here on
@@ -119,9 +113,12 @@ def read_answers(
         if not line.strip():
             continue
         answer = _with_care(line, shape)
-        fault = answer if isinstance(answer, str) else _fault(answer, answers, plan)
-        if fault:
-            left_out.setdefault(fault, []).append(number)
+        if isinstance(answer, str):
+            left_out.setdefault(answer, []).append(number)
+        elif plan and answer.problem_id not in plan:
+            left_out.setdefault(FOREIGN, []).append(number)
+        elif answer.problem_id in answers:
+            left_out.setdefault(REPEATED, []).append(number)
         else:
             answers[answer.problem_id] = answer
     complaints = [
@@ -141,14 +138,21 @@ def rows_of(
     """Answers as rows, with what the run knows and the plan's `facts` of each."""
     import pandas as pd
 
-    n, derived, found = len(answers), _derived(answers), {}
+    texts = [answer.content or "" for answer in answers]
+    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
+    pairs = zip(answers, texts, strict=True)
+    derived: dict[str, list[Any]] = {
+        "reply_sha256": [hashes[text] for text in texts],
+        "blank": [a.outcome != "api_error" and not text.strip() for a, text in pairs],
+    }
+    found = {}
     for name in columns:
-        kind = COLUMNS[name].type
+        kind = COLUMNS[name]
         if name in FROM_PLAN and facts is not None:
             found[name] = facts[name].array
         elif name in FROM_PLAN or name in FROM_RUN:
             known = _CLEAN[kind](run.get(name))
-            found[name] = typed([known], kind).repeat(n)
+            found[name] = typed([known], kind).repeat(len(answers))
         elif name in DERIVED:
             found[name] = typed(derived[name], kind)
         else:
@@ -156,21 +160,12 @@ def rows_of(
     return pd.DataFrame(found)
 
 
-def _derived(answers: Sequence[Any]) -> dict[str, list[Any]]:
-    """What the texts of the replies show, by the name of the column."""
-    texts = [answer.content or "" for answer in answers]
-    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
-    pairs = zip(answers, texts, strict=True)
-    blank = [a.outcome != "api_error" and not text.strip() for a, text in pairs]
-    return {"reply_sha256": [hashes[text] for text in texts], "blank": blank}
-
-
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """The questions of a run as its manifest lists them, in columns of their types."""
     import pandas as pd
 
     names = ("problem_id", "section", *FROM_PLAN)
-    kinds = {name: COLUMNS[name].type for name in names}
+    kinds = {name: COLUMNS[name] for name in names}
     return pd.DataFrame(
         {
             name: typed([_CLEAN[kind](q.get(name)) for q in plan.values()], kind)
@@ -207,7 +202,7 @@ def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
     """What a strict line is decoded into: the fields among the columns, typed."""
     told = {*FROM_RUN, *FROM_PLAN, *DERIVED, "problem_id", "outcome"}
     names = dict.fromkeys([*columns, "content"])
-    fields = [(name, _STRICT[COLUMNS[name].type], None) for name in names]
+    fields = [(name, _STRICT[COLUMNS[name]], None) for name in names]
     optional = [field for field in fields if field[0] not in told]
     needed = [("problem_id", str), ("outcome", str)]
     return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
@@ -225,18 +220,7 @@ def _with_care(line: bytes, shape: type[msgspec.Struct]) -> Any:
     ):
         return "not an answer (no problem_id and outcome)"
     names = shape.__struct_fields__
-    return shape(**{n: _CLEAN[COLUMNS[n].type](told.get(n)) for n in names})
-
-
-def _fault(
-    answer: Any, seen: Mapping[str, Any], plan: Mapping[str, Any] | None
-) -> str | None:
-    """Why an answer is none of this run, or None."""
-    if plan and answer.problem_id not in plan:
-        return "a question that is not of this run"
-    if answer.problem_id in seen:
-        return "a question answered on an earlier line"
-    return None
+    return shape(**{n: _CLEAN[COLUMNS[n]](told.get(n)) for n in names})
 
 
 def _numbered(numbers: list[int], shown: int = 5) -> str:
@@ -263,11 +247,12 @@ def whole_of(value: Any) -> int | None:
     >>> whole_of(3.0), whole_of(2**53), whole_of(True)
     (3, None, None)
     """
-    figure = _number_of(value)
+    figure = number_of(value)
     return int(figure) if figure is not None and figure == figure // 1 else None
 
 
-def _number_of(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """A number that a float holds, else None: text, True, NaN, an infinity."""
     is_known = type(value) in (int, float) and -BEYOND < value < BEYOND
     return float(value) if is_known else None
 
@@ -288,7 +273,7 @@ _CLEAN: dict[str, Callable[[Any], Any]] = {
     "letters": _letters_of,
     "truth": _truth_of,
     "whole": whole_of,
-    "number": _number_of,
+    "number": number_of,
     "any": lambda value: value,
 }
 

@@ -7,22 +7,29 @@ block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.server.client import served_as
 from igaku.study import scoring
 from igaku.study.copies import common_replies, copies
-from igaku.study.families import Study, condition, known, label_of
-from igaku.study.overview import published_frame
+from igaku.study.families import (
+    Source,
+    Study,
+    condition,
+    known,
+    label_of,
+    role,
+    study_in,
+)
 from igaku.study.runs import Run, unmeasured
 from igaku.words import HELD_FIXED, is_missing, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SIDES = ("card", "server")  # of a check of the weights
 LISTED = 6  # names in a sentence before "and … more"
 
 # Two models that err independently pick one wrong option of four with a chance of a
@@ -37,8 +44,7 @@ OVERTURNING = (
 AUDIT = ("kind", "grave", "overturns", "runs", "text", "facts")
 
 
-@dataclass(frozen=True)
-class Alarm:
+class Alarm(NamedTuple):
     """One thing that an audit found: its kind, the runs it taints, and the facts.
 
     The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
@@ -48,19 +54,30 @@ class Alarm:
 
     kind: str
     runs: tuple[str, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any]
     grave: bool = True
 
-    @property
-    def overturns(self) -> bool:
-        """Whether the study cannot be read before this is understood."""
-        is_proof = self.grave or self.kind != "identical_replies"
-        return self.kind in OVERTURNING and is_proof
 
+def audit(source: Source = None) -> pd.DataFrame:
+    """One row per alarm: what must be known before any number is read.
 
-def alarms_of(study: Study) -> tuple[Alarm, ...]:
-    """Everything the audits find: what overturns the study first, then the grave."""
-    return study.once(_alarms)
+    `kind`: see `igaku.study.audits.AUDITS`. `grave`: it can turn a conclusion round.
+    `overturns`: the study cannot be read before it is understood; these come first.
+    `runs`: the names of the runs it taints. `text`: the sentence in the study's
+    language. `facts`: the numbers and names in it.
+
+    >>> igaku.audit("outputs").query("overturns")["text"]  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    study, rows = study_in(source), []
+    words = {"named": partial(_named, study), "some": partial(_listed, study.lang)}
+    for alarm in study.once(_alarms):
+        facts = {"runs": alarm.runs, **words, **alarm.facts}
+        text = say(f"audit_{alarm.kind}", study.lang, **facts)
+        about = (alarm.kind, alarm.grave, _overturns(alarm), alarm.runs)
+        rows.append((*about, text, dict(alarm.facts)))
+    return pd.DataFrame(rows, columns=list(AUDIT))
 
 
 def wrong_runs(study: Study) -> dict[str, str | None]:
@@ -70,7 +87,7 @@ def wrong_runs(study: Study) -> dict[str, str | None]:
     the replies are another run's, character for character, under another model's name.
     """
     found: dict[str, str | None] = {}
-    told = alarms_of(study)
+    told = study.once(_alarms)
     for alarm in told:
         if alarm.kind in ("wrong_weights", "other_model"):
             found |= dict.fromkeys(alarm.runs)
@@ -81,23 +98,15 @@ def wrong_runs(study: Study) -> dict[str, str | None]:
     return found
 
 
-def audit_frame(study: Study) -> pd.DataFrame:
-    """One row an alarm, in the study's language; see `igaku.audit`."""
-    import pandas as pd
-
-    rows = [
-        (a.kind, a.grave, a.overturns, a.runs, text_of(study, a), dict(a.facts))
-        for a in alarms_of(study)
-    ]
-    return pd.DataFrame(rows, columns=list(AUDIT))
+def _alarms(study: Study) -> list[Alarm]:
+    """Everything the audits find: what overturns the study first, then the grave."""
+    found = [alarm for audit in AUDITS for alarm in audit(study)]
+    return sorted(found, key=lambda alarm: (not _overturns(alarm), not alarm.grave))
 
 
-def text_of(study: Study, alarm: Alarm) -> str:
-    """What an alarm says, in the study's language."""
-    named = partial(_named, study)
-    some = partial(_listed, study.lang)
-    facts = {"runs": alarm.runs, "named": named, "some": some} | dict(alarm.facts)
-    return say(f"audit_{alarm.kind}", study.lang, **facts)
+def _overturns(alarm: Alarm) -> bool:
+    is_proof = alarm.grave or alarm.kind != "identical_replies"
+    return alarm.kind in OVERTURNING and is_proof
 
 
 def _named(study: Study, names: str | Sequence[str]) -> str:
@@ -110,13 +119,6 @@ def _named(study: Study, names: str | Sequence[str]) -> str:
 def _listed(lang: str, names: Sequence[str]) -> str:
     more = max(0, len(names) - LISTED)
     return say("audit_list", lang, names=names[:LISTED], more=more)
-
-
-def _alarms(study: Study) -> tuple[Alarm, ...]:
-    found = [alarm for audit in AUDITS for alarm in audit(study)]
-    return tuple(
-        sorted(found, key=lambda alarm: (not alarm.overturns, not alarm.grave))
-    )
 
 
 # --- one model measured twice ---------------------------------------------------------
@@ -133,8 +135,8 @@ def identical_replies(study: Study) -> Iterator[Alarm]:
         if len(models) == 1 and None not in models:
             finding = "repeated"
         facts = {"n": len(common), "told": len(told), "wrong": wrong}
-        names, is_grave = tuple(_names(group)), finding == "telling"
-        yield Alarm("identical_replies", names, {**facts, "finding": finding}, is_grave)
+        about = tuple(_names(group)), facts | {"finding": finding}
+        yield Alarm("identical_replies", *about, finding == "telling")
 
 
 # --- which model answered -------------------------------------------------------------
@@ -156,8 +158,7 @@ def wrong_weights(study: Study) -> Iterator[Alarm]:
         told = _entry(run, "identity")
         if told.get("status") == "wrong_model":
             checks = [
-                {"what": c.get("what"), "card": _side(c, "card")}
-                | {"server": _side(c, "server")}
+                {"what": c.get("what")} | {side: _side(c, side) for side in SIDES}
                 for c in _dicts(told.get("checks"))
                 if c.get("agrees") is False
             ]
@@ -223,7 +224,7 @@ def published_sums(study: Study) -> Iterator[Alarm]:
 def published_shares(study: Study) -> Iterator[Alarm]:
     """Published percentages that their own sections do not give, by a point or more."""
     for run in study.runs:
-        sections = [told for told in run.published["sections"].values() if told]
+        sections = filter(None, run.published["sections"].values())
         counts = [(told.get("correct"), told.get("questions")) for told in sections]
         share = run.published["summary"].get("accuracy")
         told = re.search(r"\d+(?:\.\d+)?", str(share))
@@ -237,7 +238,7 @@ def published_shares(study: Study) -> Iterator[Alarm]:
 
 def published_otherwise(study: Study) -> Iterator[Alarm]:
     """Recorded answers that disagree with the figures published of them."""
-    table = published_frame(study)
+    table = scoring.published(study)
     is_other = ~table["agrees"].fillna(True) & (table["section"] != "total")
     table = table[is_other & table["measure"].isin(["correct", "blank"])]
     for run in study.runs:
@@ -265,14 +266,11 @@ def other_settings(study: Study) -> Iterator[Alarm]:
     """
     for runs in _by_exam(study):
         for place, name in enumerate(HELD_FIXED):
-            told: dict[str | None, list[Run]] = {}
-            for run in runs:
-                told.setdefault(known(run)[place], []).append(run)
-            told.pop(None, None)
+            told = _grouped((known(run)[place], run) for run in runs)
             if len(told) > 1 and name != "reasoning_effort":
                 values = (condition(each[0])[name] for each in told.values())
-                shown = ["–" if value is None else str(value) for value in values]
-                groups = dict(zip(shown, map(_names, told.values()), strict=True))
+                shown = ("–" if value is None else str(value) for value in values)
+                groups = dict(zip(shown, told.values(), strict=True))
                 yield _parted("other_settings", groups, "value", setting=name)
 
 
@@ -282,18 +280,17 @@ def other_effort(study: Study) -> Iterator[Alarm]:
     What a recorded run does not tell is not known, and no difference.
     """
     for runs in _by_exam(study):
-        told: dict[str, list[Run]] = {}
-        for run in runs:
-            effort, _ = effort_of(run)
-            if effort or run.origin != "recorded":
-                told.setdefault(effort or "–", []).append(run)
+        efforts = [effort_of(run)[0] for run in runs]
+        told = _grouped(
+            (effort or (None if run.origin == "recorded" else "–"), run)
+            for effort, run in zip(efforts, runs, strict=True)
+        )
         if len(told) > 1:
             ways = {
                 effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
                 for effort, each in told.items()
             }
-            groups = {effort: _names(each) for effort, each in told.items()}
-            yield _parted("other_effort", groups, "effort", known_by=ways)
+            yield _parted("other_effort", told, "effort", known_by=ways)
 
 
 def effort_of(run: Run) -> tuple[str | None, str]:
@@ -314,12 +311,9 @@ def effort_of(run: Run) -> tuple[str | None, str]:
 def told_otherwise(study: Study) -> Iterator[Alarm]:
     """Runs of one exam that were told the same effort in different ways."""
     for runs in _by_exam(study):
-        groups: dict[str, list[str]] = {}
-        for run in runs:
-            if way := _entry(run, "effort").get("told_by"):
-                groups.setdefault(str(way), []).append(run.name)
-        if len(groups) > 1:
-            yield _parted("told_otherwise", groups, "way")
+        told = _grouped((_entry(run, "effort").get("told_by"), run) for run in runs)
+        if len(told) > 1:
+            yield _parted("told_otherwise", told, "way")
 
 
 def effort_unshown(study: Study) -> Iterator[Alarm]:
@@ -338,7 +332,7 @@ def unknown_effort(study: Study) -> Iterator[Alarm]:
     """Runs whose reasoning effort is not on record, neither asked for nor told."""
     names = tuple(run.name for run in study.variants if effort_of(run)[0] is None)
     if names:
-        yield Alarm("unknown_effort", names, grave=False)
+        yield Alarm("unknown_effort", names, {}, grave=False)
 
 
 # --- what was not measured, and what could not be read --------------------------------
@@ -363,14 +357,10 @@ def unread(study: Study) -> Iterator[Alarm]:
 
 def one_name_twice(study: Study) -> Iterator[Alarm]:
     """Folders whose manifests claim to be the same run."""
-    claimed: dict[str, list[str]] = {}
-    for run in study.runs:
-        told = run.manifest.get("run")
-        if isinstance(told, str):
-            claimed.setdefault(told, []).append(run.name)
-    for told, names in claimed.items():
-        if len(names) > 1:
-            yield Alarm("one_name_twice", tuple(names), {"claimed": told})
+    claimed = _grouped((run.manifest.get("run"), run) for run in study.runs)
+    for told, runs in claimed.items():
+        if len(runs) > 1:
+            yield Alarm("one_name_twice", tuple(_names(runs)), {"claimed": told})
 
 
 def clipped(study: Study) -> Iterator[Alarm]:
@@ -387,8 +377,8 @@ def clipped(study: Study) -> Iterator[Alarm]:
 
 def ended_oddly(study: Study) -> Iterator[Alarm]:
     """Complete runs whose manifest says that something was wrong all the same."""
-    for run in study.of_role("finished"):
-        if why := run.manifest.get("why"):
+    for run in study.runs:
+        if (why := run.manifest.get("why")) and role(run) == "finished":
             yield _alarm("ended_oddly", run, why=str(why))
 
 
@@ -408,10 +398,19 @@ def _alarm(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
     return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
 
 
-def _parted(kind: str, groups: Mapping[str, list[str]], by: str, **facts: Any) -> Alarm:
+def _grouped(told: Iterable[tuple[Any, Run]]) -> dict[str, list[Run]]:
+    """The runs of which the same is told; those of which no text is are left out."""
+    groups: dict[str, list[Run]] = {}
+    for value, run in told:
+        if isinstance(value, str) and value:
+            groups.setdefault(value, []).append(run)
+    return groups
+
+
+def _parted(kind: str, groups: Mapping[str, list[Run]], by: str, **facts: Any) -> Alarm:
     """An alarm on groups of runs that stand side by side and differ."""
-    told = [{by: value, "runs": names} for value, names in groups.items()]
-    runs = tuple(name for names in groups.values() for name in names)
+    told = [{by: value, "runs": _names(each)} for value, each in groups.items()]
+    runs = tuple(name for each in groups.values() for name in _names(each))
     return Alarm(kind, runs, {"groups": told} | facts, kind != "told_otherwise")
 
 
@@ -433,6 +432,5 @@ def _entry(run: Run, name: str) -> dict[str, Any]:
 
 def _dicts(listed: object) -> list[dict[str, Any]]:
     """The mappings of a list that a file holds; none where it is no list."""
-    return (
-        [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
-    )
+    told = listed if isinstance(listed, list) else []
+    return [each for each in told if isinstance(each, dict)]

@@ -65,6 +65,5 @@ def _thought_alike(one: Run, other: Run) -> bool:
         run.rows[run.rows["outcome"] != "api_error"].set_index("problem_id")
         for run in (one, other)
     )
-    both = first["reasoning"].to_frame().join(second["reasoning"].rename("other"))
-    both = both.dropna()
+    both = first[["reasoning"]].join(second["reasoning"].rename("other")).dropna()
     return bool((both["reasoning"] == both["other"]).all())

@@ -13,28 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, checked
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MARGIN = 0.025  # 10 of 400 questions
 ROLES = ("finished", "stopped", "reference", "follow-up")
 KINDS = ("finished", "repeats", "stopped", "mixed", "settings", "reference")
 
-Names = tuple[str, str]
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True, repr=False)
-class Family:
-    """Pairs that are tested together, and the questions they are tested on.
+class Family(NamedTuple):
+    """Pairs (reference, candidate) that are tested together.
 
     `kind` says why they belong together: "finished" (complete runs under the same
     settings), "repeats" (one model asked twice: the noise floor), "stopped" (runs that
-    broke or are unfinished, on the `questions` that all of them were asked), "mixed" (a
+    broke or are unfinished, on the questions that all of them were asked), "mixed" (a
     finished run against a stopped one), "settings" (runs whose settings or questions
     differ, or that were not declared) and "reference" (against results that are no
     variant under test).
@@ -42,8 +43,7 @@ class Family:
 
     kind: str
     exam: str
-    pairs: tuple[Names, ...]
-    questions: frozenset[str] | None = None
+    pairs: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:
         return f"Family: {self.kind}, exam {self.exam}, {len(self.pairs)} pairs"
@@ -58,9 +58,8 @@ class Family:
 class Study:
     """All runs under a folder, ordered, with the families they are compared in.
 
-    `margin` is the non-inferiority margin as a fraction; `repeat_of` names, for a run
-    that asked a model again, the run that asked it first; `folder` holds the runs;
-    `lang` is the language of labels and of the audits' sentences; `reference` and
+    `margin` is the non-inferiority margin as a fraction; `lang` is the language of
+    labels and of the audits' sentences; `folder` holds the runs; `reference` and
     `declared` are the run and the main family that were named when it was opened.
     """
 
@@ -68,7 +67,6 @@ class Study:
     families: tuple[Family, ...]
     margin: float = MARGIN
     lang: str = "en"
-    repeat_of: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     reference: str | None = None
     declared: tuple[str, ...] = ()
@@ -96,23 +94,33 @@ class Study:
             raise IgakuError(f"There is no run {name} in this study: see its runs.")
         return found
 
-    def of_role(self, *roles: str) -> list[Run]:
-        """The runs of these roles, in order."""
-        return [run for run in self.runs if self.once(_roles)[run.name] in roles]
-
-    def of_kind(self, kind: str) -> list[Family]:
-        """The families of a kind, one for each exam or set of settings."""
-        return [family for family in self.families if family.kind == kind]
-
     @property
     def variants(self) -> list[Run]:
         """The runs under study: neither references nor follow-ups."""
-        return self.of_role("finished", "stopped")
+        roles = self.once(_roles)
+        return [run for run in self.runs if roles[run.name] in ("finished", "stopped")]
 
     @property
     def exams(self) -> list[str]:
         """The exams that were sat, in the order of the runs."""
         return list(dict.fromkeys(str(run.exam) for run in self.runs))
+
+
+Source = str | Path | Study | None
+
+
+def study_in(
+    source: Source, reference: str | None = None, margin: float | None = None
+) -> Study:
+    """The study that is given, or the one in a folder, as a call declares it."""
+    if not isinstance(source, Study):
+        return open_study(source, reference, None, MARGIN if margin is None else margin)
+    if reference is None and margin in (None, source.margin):
+        return source
+    return study_of(
+        source.runs, reference or source.reference, source.declared,
+        source.margin if margin is None else margin, source.lang, source.folder,
+    )  # fmt: skip
 
 
 def open_study(
@@ -129,10 +137,11 @@ def open_study(
     comma-separated; without it those are all finished runs.
     """
     checked(lang)
-    _margin(margin)  # before anything is read
-    runs = find_runs(outputs_dir)
-    folder = outputs_folder(outputs_dir)
-    return study_of(runs, reference, _names(family), margin, lang, folder)
+    _check_margin(margin)  # before anything is read
+    listed = family.split(",") if isinstance(family, str) else family or ()
+    declared = [name.strip() for name in listed if name.strip()]
+    runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)
+    return study_of(runs, reference, declared, margin, lang, folder)
 
 
 def study_of(
@@ -144,22 +153,31 @@ def study_of(
     folder: Path | None = None,
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
-    known = [run.name for run in runs]
+    _check_margin(margin)
+    names = [run.name for run in runs]
     for name in (*declared, *([reference] if reference else [])):
-        if name not in known:
+        if name not in names:
             raise IgakuError(
                 f"There is no run {name} to compare: the runs are "
-                f"{', '.join(known) or 'none'}."
+                f"{', '.join(names) or 'none'}."
             )
     sets: dict[frozenset[str], frozenset[str]] = {}
     sittings = [_sitting(run, sets) for run in runs]
     sittings.sort(key=lambda one: _place(one, reference))
     again = _repeats(sittings)
     repeats = {run: first for run, first in again.items() if run not in declared}
-    families = tuple(_families(sittings, declared, repeats))
+    exams: dict[str, list[_Sitting]] = {}
+    for one in sittings:
+        exams.setdefault(str(one.run.exam), []).append(one)
+    families = [
+        family
+        for exam, each in exams.items()
+        for family in _families(each, exam, declared, repeats)
+    ]
+    families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
-    told = (lang, repeats, folder, reference, tuple(declared))
-    return Study(ordered, families, _margin(margin), *told)
+    told = (margin, lang, folder, reference, tuple(declared))
+    return Study(ordered, tuple(families), *told)
 
 
 def label_of(run: Run, lang: str) -> str:
@@ -168,6 +186,25 @@ def label_of(run: Run, lang: str) -> str:
     if not own or run.card.get("label") not in (run.label, None):
         return run.label
     return str(own)
+
+
+def named(study: Study, run: Run, *more: str) -> dict[str, Any]:
+    """The columns by which a frame names a run, and `more` of its card."""
+    about = {"run": run.name, "label": label_of(run, study.lang)}
+    return about | {name: run.card.get(name) for name in more}
+
+
+def stacked(parts: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Frames of several runs one below the other, with these columns if there is none.
+
+    >>> stacked([], ["run", "n"]).columns.tolist()
+    ['run', 'n']
+    """
+    import pandas as pd
+
+    if not parts:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(parts, ignore_index=True)[list(columns)]
 
 
 def role(run: Run) -> str:
@@ -210,22 +247,27 @@ def unlike(a: Run, b: Run) -> list[str]:
     return [name for name, *values in pairs if _differ(*values)]
 
 
+def known(run: Run) -> tuple[str | None, ...]:
+    """The settings of a comparison as text; None where one is not known."""
+    is_blind = run.origin == "recorded" or not run.settings
+    return tuple(
+        None if value is None and is_blind else _plain(value)
+        for value in condition(run).values()
+    )
+
+
 # --- order ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Sitting:
+class _Sitting(NamedTuple):
     """A run with what its place in the study depends on, each found once."""
 
     run: Run
+    name: str
     role: str
     known: tuple[str | None, ...]
     asked: frozenset[str]
     planned: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        return self.run.name
 
 
 def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
@@ -235,7 +277,7 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
         for rows in (run.rows, run.rows if run.plan is None else run.plan)
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    return _Sitting(run, role(run), known(run), asked, planned)
+    return _Sitting(run, run.name, role(run), known(run), asked, planned)
 
 
 def _by_name(study: Study) -> dict[str, Run]:
@@ -246,15 +288,9 @@ def _roles(study: Study) -> dict[str, str]:
     return {run.name: role(run) for run in study.runs}
 
 
-def _margin(margin: float) -> float:
+def _check_margin(margin: float) -> None:
     if isinstance(margin, bool) or not 0 < margin < 1:
         raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
-    return margin
-
-
-def _names(family: str | Sequence[str] | None) -> list[str]:
-    listed = family.split(",") if isinstance(family, str) else family or ()
-    return [name.strip() for name in listed if name.strip()]
 
 
 def _place(one: _Sitting, reference: str | None) -> tuple[Any, ...]:
@@ -263,7 +299,7 @@ def _place(one: _Sitting, reference: str | None) -> tuple[Any, ...]:
     Then as the cards are numbered, the larger model first where they are not.
     """
     run = one.run
-    told = run.published.get("summary", {}).get("number")
+    told = run.published["summary"].get("number")
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name != reference, ROLES.index(one.role), run.is_lab, str(run.exam),
@@ -296,27 +332,12 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
 
 
 def _families(
-    runs: Sequence[_Sitting], declared: Sequence[str], repeats: dict[str, str]
-) -> Iterator[Family]:
-    """The families of all exams, the main ones first."""
-    exams: dict[str, list[_Sitting]] = {}
-    for one in runs:
-        exams.setdefault(str(one.run.exam), []).append(one)
-    found = [
-        family
-        for exam, each in exams.items()
-        for family in _families_of(each, exam, declared, repeats)
-    ]
-    yield from sorted(found, key=lambda family: KINDS.index(family.kind))
-
-
-def _families_of(
     runs: Sequence[_Sitting],
     exam: str,
     declared: Sequence[str],
     repeats: dict[str, str],
 ) -> Iterator[Family]:
-    """The families of one exam: main, stopped, repeats, mixed, all others, references.
+    """The families of one exam.
 
     Of runs with hardly a reply next to nothing is shared: they join no family of their
     own kind.
@@ -326,39 +347,27 @@ def _families_of(
     stopped = [one for one in single if one.role == "stopped" and one.asked]
     main = [one for one in finished if not declared or one.name in declared]
     begun = [one for one in stopped if len(one.asked) >= FEWEST]
-    mixed = [
-        (a, b) for a, b in product(main, stopped) if not _differ_any(a.known, b.known)
-    ]
-    tested = [(a.name, b.name) for a, b in mixed]
-    for group in _alike(main, whole=True):
-        tested += combinations([one.name for one in group], 2)
-        yield from _family("finished", exam, combinations(group, 2))
-    for group in _alike(begun):
-        tested += combinations([one.name for one in group], 2)
-        shared = frozenset.intersection(*(one.asked for one in group))
-        yield from _family("stopped", exam, combinations(group, 2), shared)
-    yield from _family("repeats", exam, _again(runs, repeats))
-    yield from _family("mixed", exam, mixed)
-    done = set(map(frozenset, tested))
-    rest = (
-        (a, b)
-        for a, b in combinations([*finished, *stopped], 2)
-        if frozenset((a.name, b.name)) not in done
-    )
-    yield from _family("settings", exam, rest)
     references = [one for one in runs if one.role == "reference" and one.asked]
-    yield from _family("reference", exam, product(references, finished))
-
-
-def _family(
-    kind: str, exam: str, pairs: Any, questions: frozenset[str] | None = None
-) -> Iterator[Family]:
-    """The family of these pairs, if any of them shares a question."""
-    shared = tuple(
-        (a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)
-    )
-    if shared:
-        yield Family(kind, exam, shared, questions or None)
+    sittings: dict[str, list[_Sitting]] = {}
+    for one in runs:
+        if one.name in repeats or one.name in repeats.values():
+            sittings.setdefault(repeats.get(one.name, one.name), []).append(one)
+    alike = [("finished", group) for group in _alike(main, whole=True)]
+    alike += [("stopped", group) for group in _alike(begun)]
+    tested = [(kind, list(combinations(group, 2))) for kind, group in alike]
+    both = product(main, stopped)
+    mixed = [(a, b) for a, b in both if not _differ_any(a.known, b.known)]
+    tested.append(("mixed", mixed))
+    done = {frozenset((a.name, b.name)) for _, pairs in tested for a, b in pairs}
+    again = [pair for group in sittings.values() for pair in combinations(group, 2)]
+    others = combinations([*finished, *stopped], 2)
+    rest = [(a, b) for a, b in others if frozenset((a.name, b.name)) not in done]
+    tested += [("repeats", again), ("settings", rest)]
+    tested.append(("reference", list(product(references, finished))))
+    for kind, pairs in tested:
+        met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
+        if met:
+            yield Family(kind, exam, tuple(met))
 
 
 def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:
@@ -368,37 +377,16 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
     """
     groups: list[tuple[list[_Sitting], set[tuple[str | None, ...]]]] = []
     for one in runs:
-        for members, known in groups:
-            if any(_differ_any(one.known, other) for other in known):
+        for members, settings in groups:
+            if any(_differ_any(one.known, other) for other in settings):
                 continue
             if not whole or one.planned == members[0].planned:
                 members.append(one)
-                known.add(one.known)
+                settings.add(one.known)
                 break
         else:
             groups.append(([one], {one.known}))
     return [members for members, _ in groups]
-
-
-def _again(
-    runs: Sequence[_Sitting], repeats: dict[str, str]
-) -> Iterator[tuple[_Sitting, _Sitting]]:
-    """Every two runs that asked one model under the same settings."""
-    sittings: dict[str, list[_Sitting]] = {}
-    for one in runs:
-        if one.name in repeats or one.name in repeats.values():
-            sittings.setdefault(repeats.get(one.name, one.name), []).append(one)
-    for group in sittings.values():
-        yield from combinations(group, 2)
-
-
-def known(run: Run) -> tuple[str | None, ...]:
-    """The settings of a comparison as text; None where one is not known."""
-    is_blind = run.origin == "recorded" or not run.settings
-    return tuple(
-        None if value is None and is_blind else _plain(value)
-        for value in condition(run).values()
-    )
 
 
 def _differ(one: str | None, other: str | None) -> bool:

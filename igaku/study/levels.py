@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from igaku.study.families import Source, Study, named, role, stacked, study_in
 from igaku.study.lines import COMPULSORY
 from igaku.study.runs import Run
 from igaku.study.scoring import with_share
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from igaku.study.families import Study
 
 BANDS = (0, 60, 80, 90, float("inf"))  # percent of examinees who were right
 BAND_NAMES = ("0–59%", "60–79%", "80–89%", "90–100%")
@@ -24,23 +23,32 @@ STRATA = (
     "section", "part", "answers", "image", "vignette", "human_accuracy", "kinki",
     "speciality",
 )  # fmt: skip
-COLUMNS = ("run", "label", "stratum", "level", "n", "right", "accuracy", "low", "high")
+COLUMNS = (
+    "run", "label", "stratum", "level", "n", "right", "accuracy", "low", "high",
+    "color", "marker",
+)  # fmt: skip
 
 
-def strata_frame(study: Study) -> pd.DataFrame:
-    """One row per run, stratum and level; see `igaku.study.strata`."""
-    import pandas as pd
+def strata(source: Source = None) -> pd.DataFrame:
+    """One row per run, stratum and level that was met; follow-ups are left out.
 
-    from igaku.study.families import label_of, role
+    `run label`; `stratum`: section, part, answers (how many options are right), image,
+    vignette, human_accuracy (bands), kinki or speciality, and `level` in it. `n right`:
+    questions. `accuracy low high`: right/n with Wilson's 95 % interval (fractions).
+    `color marker`: the run's in every figure, as its card has them.
+    """
+    return study_in(source).once(_strata).copy()
 
-    parts = [
-        strata_of(run).assign(run=run.name, label=label_of(run, study.lang))
-        for run in study.runs
-        if run.asked and role(run) != "follow-up"
-    ]
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+
+def _strata(study: Study) -> pd.DataFrame:
+    return stacked(
+        [
+            strata_of(run).assign(**named(study, run, "color", "marker"))
+            for run in study.runs
+            if run.asked and role(run) != "follow-up"
+        ],
+        COLUMNS,
+    )
 
 
 def strata_of(run: Run) -> pd.DataFrame:
@@ -49,9 +57,10 @@ def strata_of(run: Run) -> pd.DataFrame:
     levels = levels_of(run).assign(right=right)
     long = levels.melt("right", var_name="stratum", value_name="level").dropna()
     counts = long.groupby(["stratum", "level"])["right"].agg(n="size", right="sum")
-    return with_share(counts.reset_index().sort_values(
+    order = counts.reset_index().sort_values(
         ["stratum", "level"], key=_place, kind="stable"
-    ), "n")  # fmt: skip
+    )
+    return with_share(order, "n")
 
 
 def _place(column: pd.Series) -> pd.Series:

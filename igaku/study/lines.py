@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from igaku.study.families import Study
 
 COMPULSORY = ("B", "E")
 MOST_KINKI = 3
@@ -41,21 +40,25 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def official_frame(study: Study) -> pd.DataFrame:
-    """One row per complete run and part; see `igaku.study.official`."""
-    import pandas as pd
+def official(source: Source = None) -> pd.DataFrame:
+    """One row per run of a whole exam and part of the ministry's verdict.
 
-    from igaku.study.families import label_of
+    `run label part`: compulsory and rest, in points; kinki, questions whose prohibited
+    option was chosen, named in `kinki`; total. `points possible line passed`: the line
+    of kinki is the most that pass, the total has none and passes if all three do.
+    `verified`: the lines are those announced. `hinges`: questions whose unsure
+    treatment would turn the verdict.
 
-    judged = [(run, official_of(run)) for run in study.runs]
+    >>> official("outputs").query("part == 'compulsory'")  # doctest: +SKIP
+          run label        part  points  possible  line  passed  ...
+    0  gpt4-… GPT-4  compulsory     164       197   158    True  ...
+    """
+    study = study_in(source)
+    judged = ((run, official_of(run)) for run in study.runs)
     parts = [
-        found.assign(run=run.name, label=label_of(run, study.lang))
-        for run, found in judged
-        if found is not None
+        each.assign(**named(study, run)) for run, each in judged if each is not None
     ]
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    return stacked(parts, COLUMNS)
 
 
 def official_of(run: Run) -> pd.DataFrame | None:
@@ -66,24 +69,25 @@ def official_of(run: Run) -> pd.DataFrame | None:
     """
     import pandas as pd
 
-    lines = LINES.get(str(run.exam))
-    if lines is None or not (run.is_whole_exam and run.is_complete):
+    lines, is_sat = LINES.get(str(run.exam)), run.is_whole_exam and run.is_complete
+    if lines is None or not is_sat or run.plan is None or run.is_lab:
         return None
-    if run.plan is None or run.is_lab:
-        return None
-    chosen = kinki_choices(run.rows)
-    offered = int(run.rows["kinki"].notna().sum())
-    earned, possible = _points(run.rows)
+    rows = run.rows
+    chosen = kinki_choices(rows)
+    worth = rows["points"].fillna(0).astype(int)
+    is_earned, is_first = credited(rows), rows["section"].isin(COMPULSORY)
+    possible = [int(worth[part].sum()) for part in (is_first, ~is_first)]
+    earned = [int(worth[part & is_earned].sum()) for part in (is_first, ~is_first)]
     passed = [*(e >= line for e, line in zip(earned, lines, strict=True))]
     passed.append(len(chosen) <= MOST_KINKI)
     hinges: tuple[str, ...] = ()
     if passed == [False, True, True]:
-        hinges = _hinges(run.rows, earned[0], possible[0])
+        hinges = _hinges(rows, earned[0], possible[0])
     return pd.DataFrame(
         {
             "part": ["compulsory", "rest", "kinki", "total"],
             "points": [*earned, len(chosen), sum(earned)],
-            "possible": [*possible, offered, sum(possible)],
+            "possible": [*possible, int(rows["kinki"].notna().sum()), sum(possible)],
             "line": pd.array([*lines, MOST_KINKI, None], dtype="Int64"),
             "passed": [*passed, all(passed)],
             "verified": str(run.exam) in VERIFIED,
@@ -104,18 +108,6 @@ def kinki_choices(rows: pd.DataFrame) -> tuple[str, ...]:
     both = zip(rows["answer"], rows["kinki"], strict=True)
     chosen = [not {*(answer or ())}.isdisjoint(kinki or ()) for answer, kinki in both]
     return tuple(rows["problem_id"][chosen])
-
-
-def _points(rows: pd.DataFrame) -> tuple[list[int], list[int]]:
-    """Points earned, and possible, in the compulsory part and in the rest."""
-    possible = rows["points"].fillna(0).astype(int)
-    earned = possible.where(credited(rows), 0)
-    compulsory = rows["section"].isin(COMPULSORY)
-    first, second = [
-        [int(points[part].sum()) for part in (compulsory, ~compulsory)]
-        for points in (earned, possible)
-    ]
-    return first, second
 
 
 def _hinges(rows: pd.DataFrame, earned: int, possible: int) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from igaku.study.families import Study
-from igaku.study.runs import Run
+from igaku.study.families import Source, stacked, study_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,40 +25,31 @@ LOOPS = (
 )  # fmt: skip
 
 
-def loops_frame(study: Study) -> pd.DataFrame:
-    """One row per reply with its reasoning on record; see `igaku.study.loops`."""
-    import pandas as pd
+def loops(source: Source = None) -> pd.DataFrame:
+    """One row per reply whose reasoning is on record: does it repeat itself?
 
-    parts = [loops_of(run).assign(run=run.name) for run in study.runs]
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame(columns=list(LOOPS))
-    return pd.concat(parts, ignore_index=True)[list(LOOPS)]
-
-
-def loops_of(run: Run) -> pd.DataFrame:
-    """How far each reasoning text of a run repeats itself.
-
-    `problem_id outcome characters`; `repeated_suffix`, the longest end of the text that
-    also occurs earlier in it, in characters; `distinct_share` of its 12-grams of
-    characters, missing below 12; `looping`, see `is_looping`. No rows where the record
-    clipped the texts: they tell nothing of how they ended.
+    `run problem_id outcome characters`; `repeated_suffix`, the longest end of the text
+    that also occurs earlier in it, in characters; `distinct_share` of its 12-grams of
+    characters, missing below 12; `looping`, see `igaku.study.looping.is_looping`. No
+    rows of a run whose record clipped the texts: they tell nothing of how they ended.
     """
     import pandas as pd
 
-    clipped = run.manifest.get("clipped")
-    is_clipped = isinstance(clipped, dict) and bool(clipped.get("reasoning"))
-    is_told = run.rows["reasoning"].fillna("").str.strip() != ""
-    kept = run.rows.loc[is_told & (not is_clipped)]
-    texts = kept["reasoning"].tolist()
-    suffixes, shares = map(repeated_suffix, texts), map(distinct_share, texts)
-    told = list(zip(texts, suffixes, shares, strict=True))
-    return kept[["problem_id", "outcome"]].reset_index(drop=True).assign(
-        characters=[len(text) for text in texts],
-        repeated_suffix=[length for _, length, _ in told],
-        distinct_share=pd.array([share for *_, share in told], dtype="Float64"),
-        looping=[_loops(*each) for each in told],
-    )  # fmt: skip
+    parts = []
+    for run in study_in(source).runs:
+        clipped = run.manifest.get("clipped")
+        is_told = run.rows["reasoning"].fillna("").str.strip() != ""
+        if (isinstance(clipped, dict) and clipped.get("reasoning")) or not any(is_told):
+            continue
+        kept = run.rows.loc[is_told, ["run", "problem_id", "outcome", "reasoning"]]
+        texts = kept["reasoning"].tolist()
+        ends, shares = [*map(repeated_suffix, texts)], [*map(distinct_share, texts)]
+        parts.append(kept.assign(
+            characters=[len(text) for text in texts], repeated_suffix=ends,
+            distinct_share=pd.array(shares, dtype="Float64"),
+            looping=[*map(_loops, texts, ends, shares)],
+        ))  # fmt: skip
+    return stacked(parts, LOOPS)
 
 
 def is_looping(text: str) -> bool:

@@ -7,15 +7,14 @@ flips are due to such replies stands beside the flips.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from igaku import statistics
 from igaku.study.audits import wrong_runs
-from igaku.study.families import Family, Study
+from igaku.study.families import Family, Source, Study, role, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank, is_lost
 
@@ -32,11 +31,11 @@ PAIRS = (
     "margin", "tainted", "clusters", "cluster_se", "naive_se", "cluster_low",
     "cluster_high",
 )  # fmt: skip
+GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue")
 PLANNING = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
+class Grid(NamedTuple):
     """Runs in rows and questions in columns: what was asked, right, lost and answered.
 
     `answer` holds one number for one answer, or for one text that holds no answer; a
@@ -52,61 +51,95 @@ class Grid:
     cluster: np.ndarray
 
 
-def pairs_frame(study: Study) -> pd.DataFrame:
-    """One row for each pair of each family; see `igaku.pairs`."""
+def pairs(
+    source: Source = None, reference: str | None = None, margin: float | None = None
+) -> pd.DataFrame:
+    """One row per pair of each family: candidate against reference.
+
+    `reference` names the run the others are compared with: by default as the study
+    declares, else the largest finished one. `margin` is that of "not worse", a fraction
+    (0.025 by default). Runs that do not exist are an `IgakuError`.
+
+    `reference candidate family exam`: see `igaku.study.families.Family`. `n both
+    only_reference only_candidate neither flips`: common questions and who was right.
+    `lost_candidate` of the only_reference questions were lost by the candidate,
+    `lost_reference` of the others by the reference. `same_answer`: questions with one
+    answer. `difference low high`: candidate − reference (fractions) with Tango's 95 %
+    interval; `newcombe_low newcombe_high`: Newcombe's. `pvalue exact`: McNemar's mid-p
+    and exact p. `not_worse_p`: one-sided p that the candidate is worse by the `margin`
+    or more, to be held against 0.025; `equivalent_p`: of both sides. `adjusted
+    not_worse_adjusted`: by Holm over the family, missing where the pair is `tainted`:
+    one of the runs is shown to be wrong, or is the same replies as another. `clusters
+    cluster_se naive_se cluster_low cluster_high`: vignettes met, and the standard
+    errors of the difference with and without them (missing without a flip).
+
+    >>> igaku.pairs("outputs").query("~tainted")[["candidate", "difference", "pvalue"]]
+    ... # doctest: +SKIP
+    """
+    study = study_in(source, reference, margin)
+    return stacked([_of_family(study, family) for family in study.families], PAIRS)
+
+
+def flips(source: Source, reference: str, candidate: str) -> pd.DataFrame:
+    """One row per common question on which two runs part, in exam order.
+
+    `problem_id flip section`: the question and who alone was right, only_reference or
+    only_candidate. `lost`: whether the reply that was not right was cut, blank or
+    failed. `reference_outcome reference_answer reference_content`, and the same of the
+    candidate: what became of each reply. `gold`: the answer that counts as right.
+
+    >>> igaku.flips("outputs", "openai-8bit", "openai-mxfp4").groupby("flip").size()
+    ... # doctest: +SKIP
+    """
     import pandas as pd
 
-    wrong = frozenset(wrong_runs(study))
-    tables = [_of_family(study, family, wrong) for family in study.families]
-    if not tables:
-        return pd.DataFrame(columns=list(PAIRS))
-    return pd.concat(tables, ignore_index=True)[list(PAIRS)]
-
-
-def flips_frame(study: Study, reference: str, candidate: str) -> pd.DataFrame:
-    """The common questions on which two runs part, in exam order; see `igaku.flips`."""
-    import pandas as pd
-
+    study = study_in(source)
     runs = [study.run(name) for name in (reference, candidate)]
     grid = grid_of(runs)
     is_flip = grid.asked.all(axis=0) & (grid.right[0] != grid.right[1])
     ways = np.where(grid.right[0], "only_reference", "only_candidate")
     lost = (grid.lost & ~grid.right).any(axis=0)
-    flips = {"problem_id": grid.questions, "flip": ways, "lost": lost}
-    found = pd.DataFrame(flips)[is_flip].reset_index(drop=True)
+    told = {"problem_id": grid.questions, "flip": ways, "lost": lost}
+    found = pd.DataFrame(told)[is_flip].reset_index(drop=True)
     first, second = (run.rows.set_index("problem_id") for run in runs)
     found.insert(2, "section", first["section"].reindex(found["problem_id"]).array)
     for name, rows in (("reference", first), ("candidate", second)):
-        told = rows.reindex(columns=["outcome", "answer", "content"])
-        found = found.join(told.add_prefix(f"{name}_"), on="problem_id")
+        replies = rows.reindex(columns=["outcome", "answer", "content"])
+        found = found.join(replies.add_prefix(f"{name}_"), on="problem_id")
     return found.join(first["gold"], on="problem_id")
 
 
-def gates_frame(study: Study) -> pd.DataFrame:
-    """Cochran's Q of each family of three or more runs; see `igaku.study.gates`."""
+def gates(source: Source = None) -> pd.DataFrame:
+    """One row per family of three or more finished, or stopped, runs: Cochran's Q.
+
+    `family exam runs`: which runs (names), without those shown to be wrong. `n`:
+    questions that all of them were asked. `q df pvalue`: the statistic, its degrees of
+    freedom and its chi-squared p.
+    """
     import pandas as pd
 
-    rows = []
-    for family in study.of_kind("finished") + study.of_kind("stopped"):
-        grid = grid_of([study.run(name) for name in family.runs], family.questions)
+    study, rows = study_in(source), []
+    for family in study.families:
+        names = _sound(study, family.runs)
+        if len(names) < 3 or family.kind not in ("finished", "stopped"):
+            continue
+        grid = grid_of([study.run(name) for name in names])
         right = grid.right[:, grid.asked.all(axis=0)].T
-        if len(right) and len(family.runs) > 2:
+        if len(right):
             q = statistics.cochran_q(right)
-            about = (family.kind, family.exam, family.runs, len(right))
+            about = (family.kind, family.exam, tuple(names), len(right))
             rows.append((*about, q.statistic, q.df, q.pvalue))
-    names = ["family", "exam", "runs", "n", "q", "df", "pvalue"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=list(GATES))
 
 
 def planning(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs with what their number of questions and flips lets one see.
+    """Rows of `igaku.pairs` with what their questions and flips let one see.
 
-    Columns beside those of `igaku.pairs`: `flip_budget`, the flips up to which "not
-    worse by the margin" would hold at this net difference; `power_small`, the chance to
-    notice a true difference of half a point; `detectable`, the smallest difference
-    (fraction) seen with 80 % power; `needed`, the questions for 80 % power at half a
-    point; `power_margin`, the chance to show "not worse by the margin" were there no
-    difference. Missing where the flips allow no answer.
+    Added: `flip_budget`, the flips up to which "not worse" would hold at this net
+    difference; `power_small`, the chance to notice a true difference of half a point;
+    `detectable`, the smallest difference (fraction) seen with 80 % power; `needed`, the
+    questions for 80 % power at half a point; `power_margin`, the chance to show "not
+    worse" were there no difference. Missing where the flips allow no answer.
     """
     import pandas as pd
 
@@ -118,28 +151,49 @@ def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs, found], axis=1)
 
 
-def patterns_frame(study: Study) -> pd.DataFrame:
-    """Who got what right, and how many questions each; see `igaku.study.patterns`."""
+def patterns(source: Source = None) -> pd.DataFrame:
+    """Who got what right: a column of truths per finished run, and `questions`.
+
+    Over the questions that all of them were asked, the most frequent pattern first;
+    without the runs that are shown to be wrong.
+    """
     import pandas as pd
 
-    runs = [r for r in study.of_role("finished") if str(r.exam) == study.exams[0]]
-    if not runs:
+    study = study_in(source)
+    finished = [
+        run.name
+        for run in study.runs
+        if role(run) == "finished" and str(run.exam) == study.exams[0]
+    ]
+    names = _sound(study, finished)
+    if not names:
         return pd.DataFrame({"questions": []})
-    grid = grid_of(runs)
-    right = grid.right[:, grid.asked.all(axis=0)].T
-    marks = pd.DataFrame(right, columns=[run.name for run in runs])
+    grid = grid_of([study.run(name) for name in names])
+    marks = pd.DataFrame(grid.right[:, grid.asked.all(axis=0)].T, columns=names)
     counts = marks.value_counts().rename("questions").reset_index()
     order = counts.sort_values("questions", ascending=False, kind="stable")
     return order.reset_index(drop=True)
 
 
+def _sound(study: Study, names: Sequence[str]) -> list[str]:
+    """The runs among these that nothing shows to be wrong."""
+    wrong = wrong_runs(study)
+    return [name for name in names if name not in wrong]
+
+
 # --- question by question -------------------------------------------------------------
 
 
-def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Grid:
+def grid_of(runs: Sequence[Run], questions: Set[str] | None = None) -> Grid:
     """The replies of several runs, question by question, in exam order."""
     asked_of = [run.rows["problem_id"].tolist() for run in runs]
-    places = _places(runs, asked_of, questions)
+    order: dict[str, None] = {}
+    for run, names in zip(runs, asked_of, strict=True):
+        if run.plan is not None:
+            order |= dict.fromkeys(run.plan["problem_id"].tolist())
+        order |= dict.fromkeys(names)
+    kept = set().union(*asked_of) & (questions or {*order})
+    places = {name: i for i, name in enumerate(n for n in order if n in kept)}
     shape = (len(runs), len(places))
     asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
     answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
@@ -147,13 +201,13 @@ def grid_of(runs: Sequence[Run], questions: frozenset[str] | None = None) -> Gri
     stems: dict[str, str] = {}
     for row, run in enumerate(runs):
         at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
-        kept, rows = at >= 0, run.rows
-        where = at[kept]
+        kept_here, rows = at >= 0, run.rows
+        where = at[kept_here]
         asked[row, where] = True
-        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept]
-        lost[row, where] = is_lost(rows).to_numpy()[kept]
+        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept_here]
+        lost[row, where] = is_lost(rows).to_numpy()[kept_here]
         said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
-        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept]
+        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept_here]
         told = rows["stem"].dropna()
         stems |= zip(rows.loc[told.index, "problem_id"], told, strict=True)
     numbers: dict[str, int] = {}
@@ -172,32 +226,22 @@ def _said(rows: pd.DataFrame) -> list[Any]:
     return told
 
 
-def _places(
-    runs: Sequence[Run],
-    asked_of: Sequence[Sequence[str]],
-    questions: frozenset[str] | None,
-) -> dict[str, int]:
-    """Question → its column, in exam order as the plans of the runs have it."""
-    order: dict[str, None] = {}
-    for run, asked in zip(runs, asked_of, strict=True):
-        if run.plan is not None:
-            order.update(dict.fromkeys(run.plan["problem_id"].tolist()))
-        order.update(dict.fromkeys(asked))
-    kept = set().union(*asked_of)
-    kept = kept if questions is None else kept & questions
-    return {name: i for i, name in enumerate(n for n in order if n in kept)}
-
-
 # --- one family -----------------------------------------------------------------------
 
 
-def _of_family(study: Study, family: Family, wrong: frozenset[str]) -> pd.DataFrame:
+def _of_family(study: Study, family: Family) -> pd.DataFrame:
     """The pairs of one family, counted, tested and adjusted together.
 
-    The adjustment is over the pairs that no wrong run taints; it is missing elsewhere.
+    The adjustment is over the pairs that no wrong run taints; it is missing elsewhere,
+    and a wrong run does not choose the questions of those that stopped.
     """
     row = {name: i for i, name in enumerate(family.runs)}
-    grid = grid_of([study.run(name) for name in family.runs], family.questions)
+    sound = _sound(study, family.runs)
+    wrong, shared = row.keys() - sound, None
+    if family.kind == "stopped":
+        rows = [study.run(name).rows for name in sound or row]
+        shared = set.intersection(*({*each["problem_id"]} for each in rows))
+    grid = grid_of([study.run(name) for name in row], shared)
     first, second = np.array([(row[x], row[y]) for x, y in family.pairs]).T
     names = list(zip(*family.pairs, strict=True))
     table = _counted(grid, first, second).assign(
@@ -206,10 +250,10 @@ def _of_family(study: Study, family: Family, wrong: frozenset[str]) -> pd.DataFr
         tainted=[not wrong.isdisjoint(pair) for pair in family.pairs],
     )  # fmt: skip
     table = _tested(table[table["n"] > 0], study.margin)
-    sound = ~table["tainted"]
+    kept = ~table["tainted"]
     for name, own in (("adjusted", "pvalue"), ("not_worse_adjusted", "not_worse_p")):
         table[name] = np.nan
-        table.loc[sound, name] = statistics.holm(table.loc[sound, own].to_numpy())
+        table.loc[kept, name] = statistics.holm(table.loc[kept, own].to_numpy())
     return table
 
 
@@ -229,7 +273,17 @@ def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     table["flips"] = table["only_reference"] + table["only_candidate"]
     table["neither"] = table["n"] - table["both"] - table["flips"]
     table["same_answer"] = _equal(grid.answer, first, second)
-    return _with_errors(table, grid, first, second)
+    clusters, *products = (part[pair] for part in _cluster_sums(grid))
+    net = (table["only_candidate"] - table["only_reference"]).to_numpy()
+    n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
+    error = statistics.clustered_sums(n, net, flips, clusters, products)
+    told = {
+        "cluster_se": error.corrected, "naive_se": error.naive,
+        "cluster_low": error.low, "cluster_high": error.high,
+    }  # fmt: skip
+    # Without a flip the error would be 0, which is no knowledge.
+    missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
+    return table.assign(clusters=clusters.astype(int), **missing)
 
 
 def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -239,26 +293,6 @@ def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndar
         at = first == row
         found[at] = np.count_nonzero(answer[second[at]] == answer[row], axis=1)
     return found
-
-
-def _with_errors(
-    table: pd.DataFrame, grid: Grid, first: np.ndarray, second: np.ndarray
-) -> pd.DataFrame:
-    """Counts with the cluster-robust errors of their difference.
-
-    Without a flip the error would be 0, which is no knowledge: it is missing then.
-    """
-    sums = _cluster_sums(grid)
-    clusters, *products = (part[first, second] for part in sums)
-    net = table["only_candidate"] - table["only_reference"]
-    n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
-    error = statistics.clustered_sums(n, net.to_numpy(), flips, clusters, products)
-    told = {
-        "cluster_se": error.corrected, "naive_se": error.naive,
-        "cluster_low": error.low, "cluster_high": error.high,
-    }  # fmt: skip
-    missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
-    return table.assign(clusters=clusters.astype(int), **missing)
 
 
 def _cluster_sums(grid: Grid) -> list[np.ndarray]:
@@ -296,8 +330,9 @@ def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
     )
     test = statistics.mcnemar(lost, won)
     found = statistics.paired_difference(both, won, lost, neither)
-    return table.assign(
-        difference=found.estimate, low=found.tango[0], high=found.tango[1],
+    return table.assign(  # +0.0: no −0.0
+        difference=found.estimate + 0.0, low=found.tango[0] + 0.0,
+        high=found.tango[1] + 0.0,
         newcombe_low=found.newcombe[0], newcombe_high=found.newcombe[1],
         pvalue=test.midp, exact=test.exact,
         not_worse_p=statistics.noninferiority(both, lost, won, neither, margin),

@@ -12,9 +12,8 @@ import json
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from igaku import paths
 from igaku.ask import health
@@ -29,7 +28,7 @@ from igaku.ask.folder import (
     replace,
     write_manifest,
 )
-from igaku.ask.manifest import FORMAT, environment
+from igaku.ask.manifest import FORMAT, environment, planned
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, exam_hashes, load_exam
 from igaku.params.settings import (
@@ -40,22 +39,21 @@ from igaku.params.settings import (
     slugified,
     slugs,
 )
-from igaku.reading.answer import Graded, outcome_of
+from igaku.reading.answer import outcome_of
 from igaku.server.reply import Reply
-from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN
+from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, number_of
 from igaku.study.lines import CREDITED
 from igaku.study.recordings import (
     Recording,
     by_problem,
     clipped,
     content_of,
-    disagreeing,
     error_of,
     found_in,
     named_after,
     recordings_of,
 )
-from igaku.study.runs import outputs_folder, settings_of
+from igaku.study.runs import outputs_folder
 
 BASELINES = {
     "gpt3": ("GPT-3", "GPT-3"),
@@ -69,21 +67,7 @@ IN_ENGLISH = ("translate_chatgpt-en",)
 FIELDS = [n for n in COLUMNS if n not in (*FROM_RUN, *DERIVED, *FROM_PLAN)]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Who was asked, and how: the card, the published figures, the known settings."""
-
-    slug: str
-    model: str | None
-    card: dict[str, Any]
-    published: dict[str, Any]
-    max_tokens: int | None = None
-    shots: int | None = None
-    language: str = "ja"
-
-
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """What became of one group of files: its folder, or the sentence that says why."""
 
     run: str
@@ -123,22 +107,22 @@ def import_recorded(
     warning. The same import again leaves the same bytes; a folder with anything else in
     it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
-    exam, run = checked("exam", year, "year"), _checked_slug(slug)
+    exam, run = checked("exam", year, "year"), checked("run", slug, "slug")
+    if not run:
+        raise IgakuError("slug is empty: give the run's folder a name.")
     recordings = recordings_of(files, prompt)
-    source = _source(run, recordings)
-    questions = load_exam(exam, data_dir=data_dir, language=source.language)
+    asked = _asked(run, exam, recordings)
+    language = asked["settings"]["language"]
+    questions = load_exam(exam, data_dir=data_dir, language=language)
     found = by_problem(recordings, questions, exam)
-    readings = [
-        _reading(*found[question.problem_id], question)
-        for question in questions
-        if question.problem_id in found
-    ]
+    answered = [question for question in questions if question.problem_id in found]
+    readings = [_reading(*found[each.problem_id], each) for each in answered]
     manifest: Manifest = {"format": FORMAT, "run": run, "origin": "recorded"}
     manifest |= _counted(readings, len(questions)) | _told(recordings)
-    manifest |= _asked(run, exam, source, recordings) | environment()
-    exam_files = exam_hashes(exam, data_dir, language=source.language, shots=0)
+    manifest |= asked | environment()
+    exam_files = exam_hashes(exam, data_dir, language=language, shots=0)
     manifest["exam"] = {"name": exam, "files": exam_files}
-    manifest["questions"] = [_planned(question) for question in questions]
+    manifest["questions"] = [planned(question) for question in questions]
     folder = outputs_folder(outputs_dir) / run
     _put(folder, manifest, b"".join(encoded(reading.row) for reading in readings))
     for note in manifest["notes"]:
@@ -176,13 +160,6 @@ def import_folder(
     return imported
 
 
-def _checked_slug(slug: str) -> str:
-    run: str = checked("run", slug, "slug")
-    if not run:
-        raise IgakuError("slug is empty: give the run's folder a name.")
-    return run
-
-
 def _run_of(stem: str, year: int | str) -> str:
     """The folder of a run, by whose results they are.
 
@@ -203,30 +180,34 @@ def _run_of(stem: str, year: int | str) -> str:
 # --- who was asked --------------------------------------------------------------------
 
 
-def _source(run: str, recordings: Sequence[Recording]) -> Source:
-    """Who was asked: the model of `params/` that the run or the files are named after.
+def _asked(run: str, exam: int | str, recordings: Sequence[Recording]) -> Manifest:
+    """The settings as far as they are known, the card and the published figures.
 
+    They are those of the model of `params/` that the run or the files are named after.
     Systems of IgakuQA's own are references; anybody else has a card with a label only.
     """
-    stem = next((taken.stem for taken in recordings if taken.stem), None)
-    model = next((taken.model for taken in recordings if taken.model), None)
-    claim = find_card(run) if run in slugs() else _claim(stem)
-    if claim:
+    stem, model, prompt = (
+        next((told for t in recordings if (told := getattr(t, name))), None)
+        for name in ("stem", "model", "prompt")
+    )
+    slug, card, language = run, {"label": run}, "ja"
+    figures: Row = {}
+    asked: Row = {}
+    if claim := find_card(run) if run in slugs() else _claim(stem):
+        slug, model = claim.slug, claim.values["model"]
+        card, figures = (claim.values.get(n) or {} for n in ("card", "published"))
         asked = _recorded_as(claim, stem)
-        return Source(
-            claim.slug,
-            claim.values["model"],
-            card=claim.values.get("card") or {},
-            published=claim.values.get("published") or {},
-            max_tokens=asked.get("max_tokens"),
-            shots=asked.get("shots"),
-        )
-    if stem in BASELINES:
+    elif stem in BASELINES:
         label, english = BASELINES[stem]
+        slug, model = stem, model or stem
         card = {"label": label, "label_en": english, "origin": "reference"}
         language = "en" if stem in IN_ENGLISH else "ja"
-        return Source(stem, model or stem, card, {}, language=language)
-    return Source(run, model, {"label": run}, {})
+    settings = {
+        "model": model, "slug": slug, "run": run, "exam": exam,
+        "max_tokens": asked.get("max_tokens"), "shots": asked.get("shots"),
+        "prompt": prompt, "language": language, "serial_context": "as_released",
+    }  # fmt: skip
+    return {"settings": settings, "card": card, "published": figures, "sessions": []}
 
 
 def _claim(stem: str | None) -> ModelFile | None:
@@ -244,49 +225,41 @@ def _recorded_as(model: ModelFile, stem: str | None) -> dict[str, Any]:
 # --- rows -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One record as a row, beside what our own reading of its text says."""
+class Reading(NamedTuple):
+    """One record as a row, and how our reading of its text would grade otherwise."""
 
     record: Row
     row: Row
-    reread: Graded
-
-    @property
-    def regraded(self) -> Row | None:
-        """How our reading would grade otherwise than the record; None: it would not."""
-        row, own = self.row, self.reread
-        if row["correct"] is None or row["correct"] == own.correct:
-            return None
-        return {
-            "problem_id": row["problem_id"],
-            "recorded": row["correct"],
-            "reread": own.correct,
-            "answer": list(own.answer) if own.answer else None,
-        }
+    regraded: Row | None
 
 
 def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     """The row of a record; its keys and their order are those of a measured one."""
-    error = error_of(record)
+    error, seconds = error_of(record), number_of(record.get("time"))
     content = None if error else content_of(record)
     reread = outcome_of(Reply(content=content or "", error=error), question)
     answer = None if error else _letters(record, question) or reread.answer
     correct = None if error else _is_correct(record, question)
+    is_right = correct and (answer or _is_graded(record))
+    is_told = is_right and reread.outcome not in ("api_error", "empty")
     row = dict.fromkeys(FIELDS) | {
         "problem_id": question.problem_id,
         "section": question.section,
-        "outcome": _outcome(reread, bool(correct and (answer or _is_graded(record)))),
+        "outcome": "answered" if is_told else reread.outcome,
         "answer": list(answer) if answer else None,
         "correct": correct,
         "content": content,
         "reasoning": record.get("reasoning"),
-        "seconds": _seconds(record.get("time")),
+        "seconds": None if seconds is None or seconds < 0 else seconds,
         "served_model": taken.model,
         "error": error,
         "raw": record,
     }
-    return Reading(record, row, reread)
+    if correct is None or correct == reread.correct:
+        return Reading(record, row, None)
+    own = list(reread.answer) if reread.answer else None
+    told = {"problem_id": question.problem_id, "recorded": correct}
+    return Reading(record, row, told | {"reread": reread.correct, "answer": own})
 
 
 def _letters(record: Row, question: Question) -> tuple[str, ...] | None:
@@ -318,30 +291,17 @@ def _is_correct(record: Row, question: Question) -> bool:
     return tuple(sorted(record["prediction"].split(","))) in question.accepted
 
 
-def _outcome(reread: Graded, is_right: bool) -> str:
-    if is_right and reread.outcome not in ("api_error", "empty"):
-        return "answered"
-    return reread.outcome
-
-
-def _seconds(value: Any) -> float | None:
-    """A recorded duration; NaN compares false with everything, and is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value < 2**53 else None
-
-
 # --- the manifest ---------------------------------------------------------------------
 
 
-def _counted(readings: Sequence[Reading], planned: int) -> Manifest:
+def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
     """What the rows add up to, and the state they leave the run in."""
     rows = [reading.row for reading in readings]
     outcomes = Counter(row["outcome"] for row in rows)
     is_broken = health.is_broken(outcomes)
-    whole = "OK" if len(rows) == planned else "INCOMPLETE"
+    state = "OK" if len(rows) == whole else "INCOMPLETE"
     return {
-        "status": "BROKEN" if is_broken else whole,
+        "status": "BROKEN" if is_broken else state,
         "cause": health.cause(outcomes) if is_broken else None,
         "why": None,
         "outcomes": dict(sorted(outcomes.items())),
@@ -362,41 +322,9 @@ def _told(recordings: Sequence[Recording]) -> Manifest:
         "end": times[-1] if times else None,
         "files": {taken.path.name: taken.sha256 for taken in recordings},
         "recorded_model": next((t.model for t in recordings if t.model), None),
-        "recorded_summary": disagreeing(recordings),
         "system_prompt": system,
         "system_prompt_sha256": hashlib.sha256(text).hexdigest() if text else None,
         "notes": [note for taken in recordings for note in taken.notes],
-    }
-
-
-def _asked(
-    run: str, exam: int | str, source: Source, recordings: Sequence[Recording]
-) -> Manifest:
-    """The settings as far as they are known, the card and the published figures."""
-    settings = {
-        "model": source.model,
-        "slug": source.slug,
-        "run": run,
-        "exam": exam,
-        "max_tokens": source.max_tokens,
-        "shots": source.shots,
-        "prompt": next((t.prompt for t in recordings if t.prompt), None),
-        "language": source.language,
-        "serial_context": "as_released",
-    }
-    about = {"card": source.card, "published": source.published}
-    return {"settings": settings, **about, "sessions": []}
-
-
-def _planned(question: Question) -> Row:
-    """What an analysis must know of a question, also of one that was never asked."""
-    plain = ("problem_id", "section", "kind", "points", "text_only", "stem", "category")
-    return {
-        **{name: getattr(question, name) for name in plain},
-        "gold": list(question.answer),
-        "accepted": [list(answer) for answer in question.accepted],
-        "kinki": list(question.kinki),
-        "human_accuracy": question.human_accuracy,
     }
 
 
@@ -435,7 +363,9 @@ def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
 
 def _identity(manifest: Manifest) -> list[Any]:
     """What tells one import from another: whose answers, to which prompt."""
-    prompt = settings_of(manifest).get("prompt")
+    settings, prompt = manifest.get("settings"), manifest.get("prompt")
+    if isinstance(settings, dict):  # until fe0f26e the prompt stood beside them
+        prompt = settings.get("prompt", prompt)
     return [manifest.get("origin"), manifest.get("files"), prompt]
 
 

@@ -7,9 +7,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from igaku.ask.folder import Row
 from igaku.errors import IgakuError
@@ -20,12 +19,12 @@ NAMES = (
     re.compile(r"(?P<stem>.+)_(?P<year>\d{4})_[A-F]\.jsonl?"),
     re.compile(r"(?P<exam>\d{3})-[A-F]_(?P<stem>.+)\.jsonl?"),  # IgakuQA's own
 )
+ALIKE = (("model", "model"), ("file name", "stem"), ("system prompt", "system"))
 FAILED = "ERROR"  # a recorder's word for a request without a reply
 CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 
 
-@dataclass(frozen=True)
-class Recording:
+class Recording(NamedTuple):
     """One file of results: its records as they stand, and what it says of them all."""
 
     path: Path
@@ -35,7 +34,6 @@ class Recording:
     timestamp: str | None = None
     prompt: str | None = None
     system: str | None = None
-    summary: Row | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -85,19 +83,15 @@ def recordings_of(files: Iterable[str | Path], prompt: str) -> list[Recording]:
         if n > 1:
             raise IgakuError(f"{name} is given {n} times: give each file once.")
     recordings = [_read(path, prompt) for path in expanded]
-    _check_alike("model", [taken.model for taken in recordings])
-    _check_alike("file name", [taken.stem for taken in recordings])
-    _check_alike("system prompt", [taken.system for taken in recordings])
+    for what, name in ALIKE:
+        told = dict.fromkeys(getattr(taken, name) for taken in recordings)
+        told.pop(None, None)
+        if len(told) > 1:
+            raise IgakuError(
+                f"The files are not one run, their {what}s differ "
+                f"({' and '.join(told)}): import each by itself."
+            )
     return recordings
-
-
-def _check_alike(what: str, values: Iterable[str | None]) -> None:
-    found = list(dict.fromkeys(value for value in values if value is not None))
-    if len(found) > 1:
-        raise IgakuError(
-            f"The files are not one run, their {what}s differ ({' and '.join(found)}): "
-            "import each by itself."
-        )
 
 
 def _read(path: Path, prompt: str) -> Recording:
@@ -156,21 +150,11 @@ def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
             raise IgakuError(
                 f"Record {place} of {path} is no recorded answer: mend or remove it."
             )
-    summaries, lines = told.get("summary"), told.get("prompts")
-    listed = summaries if isinstance(summaries, list) else []
-    summary = [
-        s for s in listed if isinstance(s, dict) and s.get("prompt_key") == prompt
-    ]
-    return Recording(
-        path,
-        digest,
-        tuple(records),
-        model=_text(told.get("model")),
-        timestamp=_text(told.get("timestamp")),
-        prompt=prompt,
-        system=_text(lines.get(prompt)) if isinstance(lines, dict) else None,
-        summary=summary[0] if summary else None,
-    )
+    lines = told.get("prompts")
+    system = lines.get(prompt) if isinstance(lines, dict) else None
+    texts = (told.get("model"), told.get("timestamp"), system)
+    model, time, system = (t if isinstance(t, str) else None for t in texts)
+    return Recording(path, digest, tuple(records), model, time, prompt, system)
 
 
 def _parsed(data: bytes) -> Any:
@@ -187,10 +171,6 @@ def _is_record(record: Any) -> bool:
     named = all(isinstance(record.get(n), str) for n in ("problem_id", "prediction"))
     texts = [record.get(name) for name in ("response", "explanation", "reasoning")]
     return named and all(text is None or isinstance(text, str) for text in texts)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def by_problem(
@@ -231,35 +211,6 @@ def content_of(record: Row) -> str:
     """The text of the reply; IgakuQA calls it an explanation."""
     texts = (record.get("response"), record.get("explanation"), record["prediction"])
     return next(text for text in texts if text is not None)
-
-
-def disagreeing(recordings: Sequence[Recording]) -> dict[str, Row] | None:
-    """Recorded summaries that their own records do not add up to; None: there is none.
-
-    Per file, each figure that differs: as it was recorded, and as it was counted.
-    """
-    found = {}
-    for taken in recordings:
-        told, counted = taken.summary or {}, _tally(taken.records)
-        differing = {
-            name: {"recorded": told[name], "counted": n}
-            for name, n in counted.items()
-            if name in told and told[name] != n
-        }
-        if differing:
-            found[taken.path.name] = differing
-    return found or None
-
-
-def _tally(records: Sequence[Row]) -> dict[str, int]:
-    """The counts that a recorder's summary gives, by its own names for them."""
-    replies = [record for record in records if error_of(record) is None]
-    return {
-        "total": len(records),
-        "correct": sum(record.get("correct") is True for record in records),
-        "errors": len(records) - len(replies),
-        "empty_responses": sum(not content_of(reply).strip() for reply in replies),
-    }
 
 
 def clipped(records: Sequence[Row]) -> dict[str, int | None]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -37,8 +36,7 @@ JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """What can be said of a run as a whole: OK, INCOMPLETE, or BROKEN with a cause."""
 
     name: str
@@ -66,20 +64,22 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the run as its manifest holds them."""
-        return settings_of(self.manifest)
+        """The settings of the run; imports until fe0f26e had the prompt beside them."""
+        settings = _mapping(self.manifest.get("settings"))
+        if "prompt" in settings or not isinstance(self.manifest.get("prompt"), str):
+            return settings
+        return settings | {"prompt": self.manifest["prompt"]}
 
     @property
     def card(self) -> dict[str, Any]:
         """The model's card: the rows of its table, its label, colour and marker."""
-        card = self.manifest.get("card") or self.settings.get("card")
-        return _mapping(card)
+        return _mapping(self.manifest.get("card") or self.settings.get("card"))
 
     @property
     def published(self) -> dict[str, Any]:
         """Figures printed elsewhere for this model, with their source."""
-        found = self.manifest.get("published") or self.settings.get("published")
-        told = _mapping(found)
+        published = self.manifest.get("published") or self.settings.get("published")
+        told = _mapping(published)
         sections = _mapping(told.get("sections")).items()
         kept = {n: s for n, s in sections if n in SECTIONS and isinstance(s, dict)}
         return told | {"sections": kept, "summary": _mapping(told.get("summary"))}
@@ -92,12 +92,17 @@ class Run:
     @property
     def exam(self) -> str | None:
         """The exam's year, or "calibration"."""
-        return _exam_of(self.manifest)
+        exam = self.settings.get("exam", self.manifest.get("exam"))
+        exam = exam.get("name") if isinstance(exam, dict) else exam
+        return str(exam) if isinstance(exam, str | int) else None
 
     @property
     def origin(self) -> str:
         """Which of the four kinds of number this run's are."""
-        return _origin_of(self.manifest)
+        if told := self.manifest.get("origin"):
+            return str(told)
+        is_lab = "lab" in (self.card.get("origin"), self.settings.get("base_url"))
+        return "lab" if is_lab else "measured"
 
     @cached_property
     def identity(self) -> str:
@@ -177,12 +182,15 @@ def load_runs(
     >>> replies = load_runs("outputs", raw=False)  # doctest: +SKIP
     >>> replies.groupby(["run", "outcome"]).size()  # doctest: +SKIP
     """
+    import pandas as pd
+
     runs = find_runs(outputs_dir, raw=raw, texts=texts)
     for note in (note for run in runs for note in run.notes):
         warnings.warn(note, stacklevel=2)
     if not runs:
         warnings.warn(f"{outputs_folder(outputs_dir)} holds no runs yet.", stacklevel=2)
-    return combine(runs, raw=raw, texts=texts)
+        return rows_of([], {}, None, columns_of(raw, texts))
+    return pd.concat([run.rows for run in runs], ignore_index=True)
 
 
 def find_runs(
@@ -196,12 +204,9 @@ def find_runs(
     folder = outputs_folder(outputs_dir)
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
-    found = sorted(folder.glob(f"*/{ANSWERS}"))
-    runs: list[Run] = []
     plans: dict[bytes, Plan] = {}
-    for path in found:
-        runs.append(_run(path.parent, raw, texts, plans))
-    return _labelled(runs)
+    found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
+    return _told_apart([_run(each, raw, texts, plans) for each in found])
 
 
 def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
@@ -220,23 +225,12 @@ def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def combine(runs: Iterable[Run], raw: bool = False, texts: bool = True) -> pd.DataFrame:
-    """The rows of several runs in one table."""
-    import pandas as pd
-
-    frames = [run.rows for run in runs]
-    if not frames:
-        return rows_of([], {}, None, columns_of(raw, texts))
-    return pd.concat(frames, ignore_index=True)
-
-
 def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     """One run, read from its folder."""
     return _run(Path(folder), raw, texts, {})
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The questions that a manifest lists: where each of them is, and as a table."""
 
     listed: Any
@@ -248,12 +242,6 @@ def _run(folder: Path, raw: bool, texts: bool, plans: dict[bytes, Plan]) -> Run:
     manifest, plan, notes = _read_manifest(folder / MANIFEST, plans)
     columns = columns_of(raw, texts)
     answers, complaints = read_answers(folder / ANSWERS, plan.places, columns)
-    label = _label_of(manifest) or folder.name
-    about = {
-        "run": folder.name, "model": _model_of(manifest), "label": label,
-        "origin": _origin_of(manifest), "exam": _exam_of(manifest),
-        "max_tokens": _mapping(manifest.get("settings")).get("max_tokens"),
-    }  # fmt: skip
     planned = facts = None
     if plan.frame is not None:
         # Of many runs of one exam each has its own table over the same questions.
@@ -261,9 +249,14 @@ def _run(folder: Path, raw: bool, texts: bool, plans: dict[bytes, Plan]) -> Run:
         known = [plan.places[answer.problem_id] for answer in answers]
         if known != list(range(len(planned))):
             facts = planned.take(known)
-    rows = rows_of(answers, about, facts, columns)
     told = (*notes, *complaints)
-    return Run(folder.name, folder, manifest, rows, planned, label, told)
+    run = Run(folder.name, folder, manifest, plan_frame({}), planned, "", told)
+    label = run.card.get("label") or run.settings.get("slug") or run.model or run.name
+    about = {
+        "run": run.name, "model": run.model, "label": label, "origin": run.origin,
+        "exam": run.exam, "max_tokens": run.budget,
+    }  # fmt: skip
+    return replace(run, label=label, rows=rows_of(answers, about, facts, columns))
 
 
 def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
@@ -293,14 +286,11 @@ def _read_manifest(
         trouble = "is missing"
     except (OSError, ValueError, RecursionError) as broken:
         trouble = f"cannot be read ({str(broken).partition(chr(10))[0]})"
-    return (
-        {},
-        _plan(None),
-        [
-            f"{path.parent.name}/{path.name} {trouble}: the run is shown without "
-            "its settings and card; run it again to write one."
-        ],
+    note = (
+        f"{path.parent.name}/{path.name} {trouble}: the run is shown without its "
+        "settings and card; run it again to write one."
     )
+    return {}, _plan(None), [note]
 
 
 def _parts(data: bytes) -> dict[str, Any]:
@@ -330,61 +320,22 @@ def _plan(listed: Any) -> Plan:
     return Plan(listed, places, plan_frame(questions) if questions else None)
 
 
-def settings_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest's settings; imports until fe0f26e kept the prompt beside them."""
-    settings = _mapping(manifest.get("settings"))
-    if "prompt" in settings or not isinstance(manifest.get("prompt"), str):
-        return settings
-    return settings | {"prompt": manifest["prompt"]}
-
-
-def _model_of(manifest: dict[str, Any]) -> str | None:
-    return _mapping(manifest.get("settings")).get("model") or manifest.get("model")
-
-
-def _exam_of(manifest: dict[str, Any]) -> str | None:
-    exam = _mapping(manifest.get("settings")).get("exam", manifest.get("exam"))
-    exam = exam.get("name") if isinstance(exam, dict) else exam
-    return str(exam) if isinstance(exam, str | int) else None
-
-
-def _label_of(manifest: dict[str, Any]) -> str | None:
-    settings = _mapping(manifest.get("settings"))
-    card = _mapping(manifest.get("card") or settings.get("card"))
-    return card.get("label") or settings.get("slug") or _model_of(manifest)
-
-
-def _origin_of(manifest: dict[str, Any]) -> str:
-    if origin := manifest.get("origin"):
-        return str(origin)
-    settings = _mapping(manifest.get("settings"))
-    card = _mapping(manifest.get("card") or settings.get("card"))
-    is_lab = "lab" in (card.get("origin"), settings.get("base_url"))
-    return "lab" if is_lab else "measured"
-
-
-def _labelled(runs: list[Run]) -> list[Run]:
-    """The same runs with labels made unique."""
-    alike: dict[str, list[Run]] = {}
+def _told_apart(runs: list[Run]) -> list[Run]:
+    """The same runs with labels made unique: by the budget, or by the name."""
+    alike: dict[str, list[int | None]] = {}
     for run in runs:
-        alike.setdefault(run.label, []).append(run)
+        alike.setdefault(run.label, []).append(run.budget)
     labelled = []
     for run in runs:
-        label = _told_apart(run, alike[run.label])
-        if label != run.label:
-            rows = run.rows.assign(label=typed([label] * len(run.rows), "text"))
+        budgets = alike[run.label]
+        if len(budgets) > 1:
+            is_told = run.budget is not None and len({*budgets}) == len(budgets)
+            mark = f"max_tokens {run.budget}" if is_told else run.name
+            label = f"{run.label} ({mark})"
+            rows = run.rows.assign(label=typed([label] * run.asked, "text"))
             run = replace(run, label=label, rows=rows)
         labelled.append(run)
     return labelled
-
-
-def _told_apart(run: Run, alike: Sequence[Run]) -> str:
-    """A run's label among those of the same label: with its budget, else its name."""
-    if len(alike) == 1:
-        return run.label
-    budgets = {other.budget for other in alike}
-    is_told = run.budget is not None and len(budgets) == len(alike)
-    return f"{run.label} ({f'max_tokens {run.budget}' if is_told else run.name})"
 
 
 def _mapping(value: Any) -> dict[str, Any]:

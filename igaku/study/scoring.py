@@ -1,4 +1,4 @@
-"""Scores of a run: the 75 % line, and the counts behind it.
+"""Scores of the runs: the 75 % line, the counts behind it, and what others printed.
 
 A question that was not asked is never counted as a wrong answer, and what could not be
 counted is missing.
@@ -7,14 +7,25 @@ counted is missing.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from igaku.exam.igakuqa import SECTIONS
+from igaku.statistics import proportion
+from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.runs import Run, status
 from igaku.words import CAUSES, PASS_MARK
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SECTION = (
+    "run", "label", "section", "planned", "asked", "right", "accuracy", "low", "high",
+    "blank", "api_error",
+)  # fmt: skip
+MEASURES = ("correct", "accuracy", "blank", "api_errors")
+PUBLISHED = ("run", "section", "measure", "published", "counted", "agrees")
 
 
 def verdict(run: Run) -> str | None:
@@ -22,11 +33,10 @@ def verdict(run: Run) -> str | None:
 
     A part of the exam, an unfinished or broken run and the lab's exam get no verdict.
     """
-    if run.is_lab or not (run.is_whole_exam and run.is_complete):
+    is_sat = run.is_whole_exam and run.is_complete and not run.is_lab
+    if not is_sat or status(run).name != "OK":
         return None
-    if status(run).name != "OK":
-        return None
-    return "PASS" if correct(run.rows) >= PASS_MARK * run.asked else "FAIL"
+    return "FAIL" if points_short(run) else "PASS"
 
 
 def points_short(run: Run) -> int:
@@ -35,16 +45,7 @@ def points_short(run: Run) -> int:
     >>> 0.75 * 400 - 286
     14.0
     """
-    return max(0, pass_line(run.asked) - correct(run.rows))
-
-
-def pass_line(n: int) -> int:
-    """How many right answers of n reach the pass mark.
-
-    >>> pass_line(400), pass_line(75)
-    (300, 57)
-    """
-    return math.ceil(PASS_MARK * n)
+    return max(0, math.ceil(PASS_MARK * run.asked) - correct(run.rows))
 
 
 def blank(rows: pd.DataFrame) -> pd.Series:
@@ -62,34 +63,44 @@ def correct(rows: pd.DataFrame) -> int:
     return int(rows["correct"].fillna(False).sum())
 
 
-def interval(k: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share k/n; (0, 1) for n = 0.
-
-    >>> tuple(round(limit, 3) for limit in interval(286, 400))
-    (0.669, 0.757)
-    """
-    from igaku.statistics import proportion
-
-    found = proportion(k, n)
-    return found.low, found.high
-
-
 def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Counts with the share that is right, and its 95 % limits; missing for n = 0."""
+    """Counts with the share that is right, and Wilson's 95 % limits.
+
+    They are missing where nothing was counted.
+
+    >>> import pandas as pd
+    >>> told = with_share(pd.DataFrame({"right": [286], "n": [400]}), "n")
+    >>> told[["accuracy", "low", "high"]].round(3).values.tolist()
+    [[0.715, 0.669, 0.757]]
+    """
     import pandas as pd
 
-    none, pairs = (None, None, None), zip(counts["right"], counts[of], strict=True)
-    shares = [(k / n, *interval(int(k), int(n))) if n else none for k, n in pairs]
+    shares: list[tuple[float | None, ...]] = []
+    for right, n in zip(counts["right"], counts[of], strict=True):
+        found = proportion(int(right), int(n))
+        shares.append((right / n, found.low, found.high) if n else (None,) * 3)
     names, told = ["accuracy", "low", "high"], counts.copy()
     told[names] = pd.DataFrame(shares, counts.index, names, dtype=float)
     return told
 
 
-def section_counts(run: Run) -> pd.DataFrame:
-    """Per section A-F: questions planned and asked; right, blank and failed replies.
+def sections(source: Source = None) -> pd.DataFrame:
+    """One row per run and section A-F, also where nothing was asked.
 
-    `planned` is missing where no manifest tells it; `asked` is then all that is known.
+    `run label section`; `planned asked right blank api_error`: questions (`planned` is
+    missing where no manifest tells it). `accuracy low high`: right/asked with Wilson's
+    95 % interval (fractions, missing where nothing was asked).
     """
+    study = study_in(source)
+    counts = [(run, section_counts(run).reset_index()) for run in study.runs]
+    parts = [
+        with_share(each, "asked").assign(**named(study, run)) for run, each in counts
+    ]
+    return stacked(parts, SECTION)
+
+
+def section_counts(run: Run) -> pd.DataFrame:
+    """Per section A-F: questions planned and asked; right, blank and failed replies."""
     marks = run.rows[["section"]].assign(
         asked=1,
         right=run.rows["correct"].fillna(False).astype(int),
@@ -102,3 +113,45 @@ def section_counts(run: Run) -> pd.DataFrame:
         planned = run.plan["section"].value_counts().reindex(counts.index, fill_value=0)
     counts.insert(0, "planned", planned)
     return counts.astype("Int64")
+
+
+# --- what others printed --------------------------------------------------------------
+
+
+def published(source: Source = None) -> pd.DataFrame:
+    """One row per figure printed elsewhere of a run, beside the one counted here.
+
+    `run section measure`: A-F or total; correct, accuracy (percent), blank, api_errors.
+    `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
+    section was not asked whole, or was asked with another budget.
+    """
+    import pandas as pd
+
+    rows = [row for run in study_in(source).runs for row in _published(run)]
+    frame = pd.DataFrame(rows, columns=list(PUBLISHED))
+    return frame.astype({"agrees": "boolean", "counted": "Float64"})
+
+
+def _published(run: Run) -> Iterator[tuple[Any, ...]]:
+    """The printed figures of a run; "60+" is held to be 60."""
+    figures = {**run.published["sections"], "total": run.published}
+    if not any(set(MEASURES) & set(told) for told in figures.values()):
+        return
+    budget = re.search(r"max_tokens\s*=\s*(\d+)", str(run.published.get("condition")))
+    is_budget = budget is None or run.budget in (None, int(budget[1]))
+    counts = section_counts(run)
+    counts.loc["total"] = counts.sum(skipna=False)
+    for section, told in figures.items():
+        row = counts.loc[section]
+        asked = row["asked"]
+        is_whole = run.plan is not None and 0 < asked == row["planned"]
+        counted = {
+            "correct": row["right"], "accuracy": 100 * row["right"] / asked,
+            "blank": row["blank"], "api_errors": row["api_error"],
+        } if asked else {}  # fmt: skip
+        for measure in MEASURES:
+            figure = counted.get(measure)
+            if number := re.match(r"\d+(\.\d+)?", str(told.get(measure))):
+                is_like = figure is not None and abs(figure - float(number[0])) < 0.0501
+                agrees = is_like if is_whole and is_budget else None
+                yield run.name, section, measure, told[measure], figure, agrees

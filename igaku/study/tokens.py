@@ -2,8 +2,8 @@
 
 A reply that the budget cut is right-censored: it would have gone on for longer than was
 seen, so the budget is not the length of any reply. Share and median come from the
-Kaplan-Meier curve (1958, J Am Stat Assoc 53:457), tests from the log-rank test. All of
-it is about tokens: seconds are those of one machine, and no budget is counted in them.
+Kaplan-Meier curve (1958, J Am Stat Assoc 53:457). All of it is about tokens: seconds
+are those of one machine, and no budget is counted in them.
 """
 
 from __future__ import annotations
@@ -11,28 +11,96 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from igaku.ask.folder import PROBE, read_rows
 from igaku.ask.plan import PROBE_FACTOR
 from igaku.statistics import proportion
-from igaku.study.families import Study, label_of, unlike
+from igaku.study.families import Source, Study, named, stacked, study_in, unlike
 from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.words import NO_REPLY
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy.stats import CensoredData
 
 WITH_ANSWER = ("answered", "wrong_cardinality")
-POINTS = 64
+POINTS = 64  # budgets on a curve
+LENGTHS = ("run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap")
+SURVIVAL = (
+    "run", "label", "max_tokens", "x", "share", "low", "high", "color", "marker",
+)  # fmt: skip
+BUDGETS = (
+    "run", "label", "max_tokens", "accuracy", "low", "high", "blank", "color", "marker",
+)  # fmt: skip
+RESCUES = (
+    "run", "budget", "lost", "rescue", "larger", "asked", "rescued", "share", "low",
+    "high", "finished_wrong", "unfinished", "failed", "not_asked", "control",
+    "control_asked", "control_rescued", "error_asked", "error_rescued",
+)  # fmt: skip
 
 
 # --- how long replies are -------------------------------------------------------------
+
+
+def lengths(source: Source = None) -> pd.DataFrame:
+    """One row per run with tokens on record: how long its replies are.
+
+    `run label unit`: tokens, never seconds. `n finished`: replies counted, and those
+    that ended by themselves. `median low high`: the Kaplan-Meier median in tokens with
+    its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
+    """
+    import pandas as pd
+
+    study, found = study_in(source), []
+    for run, rows in _counted(study):
+        n, finished = len(rows), int(rows["finished"].sum())
+        told = ("tokens", n, finished, *median_of(kaplan_meier(rows)))
+        found.append((*named(study, run).values(), *told, (n - finished) / n))
+    frame = pd.DataFrame(found, columns=list(LENGTHS))
+    return frame.astype(dict.fromkeys(("median", "low", "high", "at_cap"), float))
+
+
+def survival(source: Source = None) -> pd.DataFrame:
+    """The share of each run's replies still unfinished after x tokens.
+
+    `run label max_tokens x share low high`: a step of the Kaplan-Meier curve a row,
+    with its pointwise 95 % band. `color marker`: the run's in every figure, as its card
+    has them. Runs without tokens on record have no rows.
+    """
+    study = study_in(source)
+    parts = [
+        kaplan_meier(rows).assign(
+            **named(study, run, "color", "marker"), max_tokens=run.budget
+        )
+        for run, rows in _counted(study)
+    ]
+    return stacked(parts, SURVIVAL)
+
+
+def budget_curves(source: Source = None) -> pd.DataFrame:
+    """What smaller budgets would have left of each run, by its own replies.
+
+    `run label max_tokens`: a budget, the run's own last. `accuracy low high blank`: the
+    fraction right with Wilson's 95 % interval, and the fraction without an answer.
+    `color marker`: the run's in every figure, as its card has them. Runs without tokens
+    on record have no rows.
+    """
+    study = study_in(source)
+    parts = [
+        smaller_budgets(rows, run.budget).assign(**named(study, run, "color", "marker"))
+        for run, rows in _counted(study)
+    ]
+    return stacked(parts, BUDGETS)
+
+
+def _counted(study: Study) -> Iterator[tuple[Run, pd.DataFrame]]:
+    """The runs whose tokens are on record, with what they spent."""
+    for run in study.runs:
+        if len(rows := spent(run)):
+            yield run, rows
 
 
 def spent(run: Run) -> pd.DataFrame:
@@ -70,9 +138,10 @@ def kaplan_meier(rows: pd.DataFrame) -> pd.DataFrame:
     ([0.0, 3.0, 5.0, 7.0, 9.0], [1.0, 0.8, 0.6, 0.4, 0.4])
     """
     import pandas as pd
-    from scipy.stats import ecdf
+    from scipy.stats import CensoredData, ecdf
 
-    unfinished = ecdf(_censored(rows)).sf
+    tokens, finished = rows["tokens"].to_numpy(float), rows["finished"].to_numpy(bool)
+    unfinished = ecdf(CensoredData.right_censored(tokens, ~finished)).sf
     with warnings.catch_warnings():  # its warning is of the nan named above
         warnings.simplefilter("ignore", RuntimeWarning)
         band = unfinished.confidence_interval(0.95, method="log-log")
@@ -105,31 +174,6 @@ def median_of(curve: pd.DataFrame) -> tuple[float | None, float | None, float | 
         found.append(float(fallen.iloc[0]) if len(fallen) else None)
     middle, low, high = found
     return (None, None, None) if middle is None else (middle, low, high)
-
-
-def logrank(one: pd.DataFrame, other: pd.DataFrame) -> float | None:
-    """The p-value of H0: the replies of two parts finish at the same rate throughout.
-
-    Two-sided, cut replies right-censored (Mantel 1966, Cancer Chemother Rep 50:163). It
-    takes the parts for independent samples, which answers to one exam are only in part.
-    None where no reply finished; 1 where nothing could ever differ.
-
-    >>> import pandas as pd
-    >>> rows = pd.DataFrame({"tokens": [3.0, 5.0], "finished": True})
-    >>> logrank(rows, rows)
-    1.0
-    """
-    from scipy import stats
-
-    if (
-        one.empty
-        or other.empty
-        or not (one["finished"].any() | other["finished"].any())
-    ):
-        return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = float(stats.logrank(_censored(one), _censored(other)).pvalue)
-    return 1.0 if math.isnan(p) else p
 
 
 def smaller_budgets(
@@ -171,18 +215,6 @@ def smaller_budgets(
     )  # fmt: skip
 
 
-def least_budget(curve: pd.DataFrame, loss: float = 0.01) -> int:
-    """The least of `smaller_budgets` whose accuracy is within `loss` of the run's own.
-
-    >>> import pandas as pd
-    >>> curve = {"max_tokens": [256, 512, 1024], "accuracy": [0.25, 0.745, 0.75]}
-    >>> least_budget(pd.DataFrame(curve))
-    512
-    """
-    enough = curve["accuracy"] >= curve["accuracy"].iloc[-1] - loss - 1e-12
-    return int(curve.loc[enough.idxmax(), "max_tokens"])
-
-
 def _budgets(tokens: pd.Series, budget: int | None, points: int) -> np.ndarray:
     """Budgets to look at, closer together where they are small, the run's own last."""
     last = float(tokens.max() if budget is None else budget)
@@ -208,89 +240,28 @@ def _end_unknown(rows: pd.DataFrame, budget: int | None) -> pd.Series:
     return blank(rows) & rows["finish_reason"].isna() & uncounted
 
 
-def _censored(rows: pd.DataFrame) -> CensoredData:
-    from scipy.stats import CensoredData
-
-    tokens, finished = rows["tokens"].to_numpy(float), rows["finished"].to_numpy(bool)
-    return CensoredData.right_censored(tokens, ~finished)
-
-
-# --- frames ---------------------------------------------------------------------------
-
-LENGTHS = ("run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap")
-SURVIVAL = ("run", "label", "max_tokens", "x", "share", "low", "high")
-BUDGETS = ("run", "label", "max_tokens", "accuracy", "low", "high", "blank")
-RESCUES = (
-    "run", "budget", "lost", "rescue", "larger", "asked", "rescued", "share", "low",
-    "high", "finished_wrong", "unfinished", "failed", "not_asked", "control",
-    "control_asked", "control_rescued", "error_asked", "error_rescued",
-)  # fmt: skip
-
-
-def lengths_frame(study: Study) -> pd.DataFrame:
-    """One row per run with tokens on record; see `igaku.study.lengths`."""
-    import pandas as pd
-
-    found = []
-    for run, rows in _counted(study):
-        n, finished = len(rows), int(rows["finished"].sum())
-        middle = median_of(kaplan_meier(rows))
-        told = (n, finished, *middle, (n - finished) / n)
-        found.append((run.name, label_of(run, study.lang), "tokens", *told))
-    frame = pd.DataFrame(found, columns=list(LENGTHS))
-    return frame.astype(dict.fromkeys(("median", "low", "high", "at_cap"), float))
-
-
-def survival_frame(study: Study) -> pd.DataFrame:
-    """The curves of all runs, one below the other; see `igaku.study.survival`."""
-    parts = [
-        kaplan_meier(rows).assign(**_about(study, run), max_tokens=run.budget)
-        for run, rows in _counted(study)
-    ]
-    return _stacked(parts, SURVIVAL)
-
-
-def budgets_frame(study: Study) -> pd.DataFrame:
-    """The budget curves of all runs; see `igaku.study.budget_curves`."""
-    parts = [
-        smaller_budgets(rows, run.budget).assign(**_about(study, run))
-        for run, rows in _counted(study)
-    ]
-    return _stacked(parts, BUDGETS)
-
-
-def rescues_frame(study: Study) -> pd.DataFrame:
-    """One row per second asking of lost questions; see `igaku.study.rescues`."""
-    import pandas as pd
-
-    found = [row for run in study.runs for row in _rescues(run, study.runs)]
-    return pd.DataFrame(found, columns=list(RESCUES))
-
-
-def _counted(study: Study) -> Iterator[tuple[Run, pd.DataFrame]]:
-    """The runs whose tokens are on record, with what they spent."""
-    for run in study.runs:
-        if len(rows := spent(run)):
-            yield run, rows
-
-
-def _about(study: Study, run: Run) -> dict[str, str]:
-    return {"run": run.name, "label": label_of(run, study.lang)}
-
-
-def _stacked(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    if not parts:
-        return pd.DataFrame(columns=list(columns))
-    return pd.concat(parts, ignore_index=True)[list(columns)]
-
-
 # --- a larger budget ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Again:
+def rescues(source: Source = None) -> pd.DataFrame:
+    """One row per second asking of a run's lost questions with a larger budget.
+
+    `run budget lost`: questions that `run` lost at `budget`, the budget being or maybe
+    being the cause. `rescue larger`: the run that asked them again, and its budget.
+    `asked rescued share low high`: how many it asked, and got right (with Wilson's 95 %
+    interval). `finished_wrong unfinished failed not_asked`: what became of the others.
+    `control control_asked control_rescued`: a second asking at the same budget; only
+    what the rescue has over it is the budget's doing. `error_asked error_rescued`:
+    questions whose request had failed, so that no budget had cut them.
+    """
+    import pandas as pd
+
+    runs = study_in(source).runs
+    found = [row for run in runs for row in _rescues(run, runs)]
+    return pd.DataFrame(found, columns=list(RESCUES))
+
+
+class _Again(NamedTuple):
     """One asking: its name, its budget and its rows."""
 
     name: str
@@ -300,7 +271,10 @@ class _Again:
 
 def _rescues(base: Run, runs: tuple[Run, ...]) -> Iterator[dict[str, Any]]:
     """What other runs with a larger budget made of a run's lost questions."""
-    lost, errors = _lost(base), _named(base.rows, base.rows["outcome"] == "api_error")
+    outcome, problems = base.rows["outcome"], base.rows["problem_id"]
+    silent = (outcome == "empty") & _end_unknown(base.rows, base.budget)
+    lost = {*problems[(outcome == "truncated") | silent]}
+    errors = {*problems[outcome == "api_error"]}
     if not lost or base.budget is None:
         return
     again = [
@@ -325,17 +299,6 @@ def _rescues(base: Run, runs: tuple[Run, ...]) -> Iterator[dict[str, Any]]:
                 "control_rescued": once_more["rescued"],
                 "error_asked": failed["asked"], "error_rescued": failed["rescued"],
             }  # fmt: skip
-
-
-def _lost(run: Run) -> set[str]:
-    """Questions whose reply the budget cut, or may have."""
-    cut = run.rows["outcome"] == "truncated"
-    empty = (run.rows["outcome"] == "empty") & _end_unknown(run.rows, run.budget)
-    return _named(run.rows, cut | empty)
-
-
-def _named(rows: pd.DataFrame, which: pd.Series) -> set[str]:
-    return set(rows.loc[which, "problem_id"])
 
 
 def _became(again: _Again, questions: set[str]) -> dict[str, int]:

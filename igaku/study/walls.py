@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from igaku.study.families import Study
+from igaku.study.families import Source, study_in
 from igaku.study.scoring import blank
 
 if TYPE_CHECKING:
@@ -23,19 +23,24 @@ SHARE = 0.2  # of a run's blank replies, below which a pile is none
 WALLS = ("run", "max_tokens", "seconds", "replies", "blank", "tokens_per_second")
 
 
-def walls_frame(study: Study) -> pd.DataFrame:
-    """One row a wall; see `igaku.walls`."""
+def walls(source: Source = None) -> pd.DataFrame:
+    """One row per wall: a time at which many blank replies of a run ended.
+
+    `run max_tokens`: the run and its token budget. `seconds`: the median time of the
+    `replies` blank ones within 5 % of it, of `blank` in all. `tokens_per_second`: the
+    speed at which the wall would be the budget: inferred, not counted.
+
+    >>> igaku.walls("outputs")  # doctest: +SKIP
+    """
     import pandas as pd
 
     rows = []
-    for run in study.runs:
+    for run in study_in(source).runs:
         silent = blank(run.rows)
-        for found in piles(run.rows.loc[silent, "seconds"]):
-            middle = float(found.median())
+        for pile in piles(run.rows.loc[silent, "seconds"]):
+            middle, n = float(pile.median()), int(silent.sum())
             speed = run.budget / middle if run.budget else None
-            rows.append(
-                (run.name, run.budget, middle, len(found), int(silent.sum()), speed)
-            )
+            rows.append((run.name, run.budget, middle, len(pile), n, speed))
     frame = pd.DataFrame(rows, columns=list(WALLS))
     return frame.astype({"max_tokens": "Int64", "tokens_per_second": float})
 

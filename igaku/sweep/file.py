@@ -7,9 +7,10 @@ side. A job is a run with every parameter of run.ipynb that it takes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, groupby, product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,13 +47,17 @@ HERE = ("127.0.0.1", "::1", "0.0.0.0", "::")  # this machine, however it is call
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: its model, the lane it stands in, and its parameters."""
+    """One run of a sweep: its folder, the lane it stands in, and its parameters."""
 
-    run: str
-    model: str
+    folder: Path
     lane: int
     endpoint: str
     parameters: Mapping[str, Any]
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self.folder.name
 
 
 @dataclass(frozen=True)
@@ -64,35 +69,38 @@ class Sweep:
     outputs_dir: Path
 
     @property
-    def lanes(self) -> tuple[tuple[Job, ...], ...]:
-        """The jobs of each endpoint, in the order they are made."""
-        count = 1 + max(job.lane for job in self.jobs)
-        return tuple(
-            tuple(job for job in self.jobs if job.lane == lane) for lane in range(count)
-        )
+    def lanes(self) -> list[list[Job]]:
+        """The jobs of each server, in the order they are made."""
+        lane = attrgetter("lane")
+        return [list(jobs) for _, jobs in groupby(sorted(self.jobs, key=lane), lane)]
 
     def job(self, run: str) -> Job:
         """The job whose run has this name."""
-        reject_unknown([run], [job.run for job in self.jobs], f"run of {self.name}")
-        return next(job for job in self.jobs if job.run == run)
-
-    def folder(self, job: Job) -> Path:
-        """The folder of a job's run."""
-        return self.outputs_dir / job.run
+        jobs = {job.run: job for job in self.jobs}
+        reject_unknown([run], jobs, f"run of {self.name}")
+        return jobs[run]
 
 
 def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
     """The sweep that a name of `params/sweeps` or the path of a file stands for.
 
+    What run.ipynb would refuse in the night is refused now.
+
     >>> [job.run for job in read_sweep("noise-floor").jobs]
     ['openai-8bit', 'openai-8bit-r2']
     """
-    path = _file_of(name)
-    told = _content_of(path)
+    path, told = _told(name)
+    folder = Path(outputs_dir or paths.OUTPUTS).expanduser().absolute()
     try:
-        jobs = tuple(_jobs(told))
+        jobs = tuple(_jobs(told, folder))
         for job in jobs:
-            _check_job(job)
+            settings = settings_from(**job.parameters)
+            load_prompt(settings.prompt, settings.language)
+            if settings.base_url == LAB and settings.origin != "lab":
+                raise IgakuError(
+                    f"{settings.slug} is not an embedded model, so the endpoint {LAB} "
+                    "cannot serve it: give it the address of a server."
+                )
     except IgakuError as wrong:
         raise IgakuError(f"{path.name}: {wrong}") from wrong
     twice = [run for run, n in Counter(job.run for job in jobs).items() if n > 1]
@@ -101,19 +109,7 @@ def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
             f"{path.name} has more than one run called {', '.join(twice)}: name each "
             "model and each value once, or give `repeats`."
         )
-    folder = Path(outputs_dir).expanduser() if outputs_dir else paths.OUTPUTS
-    return Sweep(path.stem, jobs, folder.absolute())
-
-
-def _check_job(job: Job) -> None:
-    """Refuse now what run.ipynb would refuse in the night."""
-    settings = settings_from(**job.parameters)
-    load_prompt(settings.prompt, settings.language)
-    if settings.base_url == LAB and settings.origin != "lab":
-        raise IgakuError(
-            f"{job.model} is not an embedded model, so the endpoint {LAB} cannot serve "
-            "it: give it the address of a server."
-        )
+    return Sweep(path.stem, jobs, folder)
 
 
 def server_of(endpoint: str) -> str:
@@ -127,26 +123,24 @@ def server_of(endpoint: str) -> str:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:  # no number: the request will say so
         return endpoint
-    host = parts.hostname or endpoint
-    host = "localhost" if host in HERE else host
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return f"{host}:{port}{path}" if port else host
+    host = "localhost" if parts.hostname in HERE else parts.hostname or endpoint
+    return (
+        f"{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}" if port else host
+    )
 
 
-def _file_of(name: str) -> Path:
+def _told(name: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a sweep, and what it holds."""
+    import yaml
+
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
         if not path.is_file():
             raise IgakuError(f"There is no file {path}: give the path of a sweep.")
-        return path
-    own = {path.stem: path for path in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
-    reject_unknown([name], own, "sweep")
-    return own[name]
-
-
-def _content_of(path: Path) -> dict[str, Any]:
-    import yaml
-
+    else:
+        own = {p.stem: p for p in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
+        reject_unknown([name], own, "sweep")
+        path = own[name]
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
@@ -154,39 +148,34 @@ def _content_of(path: Path) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise IgakuError(f"{path} must be a mapping with the list `models`.")
     reject_unknown(told, KEYS, f"key of {path.name}")
-    return told
+    return path, told
 
 
 # --- from lists to jobs ---------------------------------------------------------------
 
 
-def _jobs(told: Mapping[str, Any]) -> Iterator[Job]:
+def _jobs(told: Mapping[str, Any], folder: Path) -> Iterator[Job]:
     """Every job: model by model, so that a server need load each only once."""
     settings = told.get("settings") or {}
     _check_settings(settings)
-    axes = {axis: _listed(told, axis) or [None] for axis in AXES}
-    repeats = _repeats(told)
+    repeats = told.get("repeats", 1)
+    if type(repeats) is not int or not 1 <= repeats <= MOST_REPEATS:
+        raise IgakuError(f"`repeats` must be a whole number from 1 to {MOST_REPEATS}.")
+    axes = {axis: _listed(told, axis) for axis in AXES}
+    several = [AXES[axis] for axis in ("budgets", "efforts") if len(axes[axis]) > 1]
     suffix = checked("run", told.get("suffix") or "", "suffix")
     lanes: dict[str, int] = {}
     for model, endpoint in _served(told):
         lane = lanes.setdefault(server_of(endpoint), len(lanes))
-        for values in product(*axes.values()):
+        for values in product(*(axes[axis] or [None] for axis in AXES)):
             chosen = dict(zip(AXES.values(), values, strict=True))
             given = {name: v for name, v in chosen.items() if v is not None}
-            parts = [*_name(model, given, axes), suffix]
+            parts = [*_name(model, given), *(str(given[x]) for x in several), suffix]
             for repeat in range(1, repeats + 1):
                 words = [*parts, f"r{repeat}" if repeat > 1 else ""]
                 run = "-".join(filter(None, words))
                 asked = {"model": model.slug, "run": run, "base_url": endpoint}
-                parameters = settings | asked | given
-                yield Job(run, model.slug, lane, endpoint, parameters)
-
-
-def _repeats(told: Mapping[str, Any]) -> int:
-    repeats = told.get("repeats", 1)
-    if type(repeats) is not int or not 1 <= repeats <= MOST_REPEATS:
-        raise IgakuError(f"`repeats` must be a whole number from 1 to {MOST_REPEATS}.")
-    return repeats
+                yield Job(folder / run, lane, endpoint, settings | asked | given)
 
 
 def _check_settings(settings: Any) -> None:
@@ -200,9 +189,7 @@ def _check_settings(settings: Any) -> None:
     reject_unknown(settings, FIELDS, "parameter")
 
 
-def _name(
-    model: ModelFile, given: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]
-) -> Iterator[str]:
+def _name(model: ModelFile, given: Mapping[str, Any]) -> Iterator[str]:
     """The parts of a run's name, which no other model of the sweep has a say in."""
     own_exam = model.values.get("exam", EXAM)
     yield run_name(model.slug, given.get("exam", own_exam), own_exam)
@@ -210,9 +197,6 @@ def _name(
     if prompt != "baseline":
         path, _, key = prompt.partition("#")
         yield slugified("-".join(filter(None, (Path(path).stem, key))))
-    for axis in ("budgets", "efforts"):
-        if len(axes[axis]) > 1:
-            yield str(given[AXES[axis]])
 
 
 def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
@@ -220,30 +204,20 @@ def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
 
     A model has one endpoint for all of its runs, as only there it is loaded.
     """
-    entries = _listed(told, "models")
-    if not entries:
+    if not (entries := _listed(told, "models")):
         raise IgakuError(f"List under `models` one or more of {', '.join(slugs())}.")
-    endpoints = _listed(told, "endpoints")
-    free = 0
+    turns = cycle(_listed(told, "endpoints"))
     for entry in entries:
         told_of = entry if isinstance(entry, dict) else {"model": entry}
         reject_unknown(told_of, ("model", "endpoint"), "key of a model")
-        model = _model(told_of.get("model"))
-        own = model.values.get("base_url", Settings.base_url)
-        if told_of.get("endpoint") is not None:
-            own = told_of["endpoint"]
-        elif endpoints:
-            own = endpoints[free % len(endpoints)]
-            free += 1
+        name = told_of.get("model")
+        model = find_card(name) if isinstance(name, str) else None
+        if model is None:
+            reject_unknown([str(name)], slugs(), "model in params/")
+        assert model is not None  # a slug is always found
+        if (own := told_of.get("endpoint")) is None:
+            own = next(turns, model.values.get("base_url", Settings.base_url))
         yield model, checked("base_url", own, "endpoint")
-
-
-def _model(name: Any) -> ModelFile:
-    known = find_card(name) if isinstance(name, str) else None
-    if known is None:
-        reject_unknown([str(name)], slugs(), "model in params/")
-    assert known is not None  # a slug is always found
-    return known
 
 
 def _listed(told: Mapping[str, Any], key: str) -> list[Any]:

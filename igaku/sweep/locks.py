@@ -53,31 +53,22 @@ def held(path: Path, told: str, wait: Callable[[], object]) -> Iterator[int]:
         yield file.fileno()
 
 
-def holder(path: Path | None) -> str | None:
+def holder(path: Path) -> str | None:
     """What is told of the live process that holds a lock; None when none does."""
     try:
-        if path is None or not is_held(path):
-            return None
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process that is alive holds a lock."""
-    try:
         with path.open("rb") as file:
-            return not _has_locked(file, fcntl.LOCK_SH)
+            if _has_locked(file, fcntl.LOCK_SH):
+                return None
+            return file.read().decode("utf-8", "replace")
     except OSError:
-        return False
+        return None
 
 
 def _has_locked(file: IO[Any], how: int) -> bool:
     """Whether the lock of a file could be had at once."""
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a disk without locks, which run.ipynb refuses in a sentence
-        return True
+    except OSError as refused:
+        # A disk without locks is for run.ipynb to refuse, in a sentence.
+        return not isinstance(refused, BlockingIOError)
     return True

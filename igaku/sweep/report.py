@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 from igaku.pages import html
 from igaku.sweep.file import Sweep
@@ -21,19 +21,10 @@ def status_text(sweep: Sweep) -> str:
     """The table of a sweep's jobs for a terminal, and its totals in a line."""
     found = standings(sweep)
     shown = found.assign(asked=_progress(found), lane=found.endpoint)
-    shown = shown[["run", "lane", "state", "asked", "lost", "why"]]
-    lines = [list(shown), *shown.map(plain).to_numpy().tolist()]
-    widths = [max(map(_width, cells)) for cells in zip(*lines, strict=True)]
-    told = [
-        "  ".join(c + " " * (n - _width(c)) for c, n in zip(line, widths, strict=True))
-        for line in lines
-    ]
-    return "\n".join([*map(str.rstrip, told), "", totals(found)])
-
-
-def _width(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return len(text) + sum(east_asian_width(letter) in "WF" for letter in text)
+    shown = shown[["run", "lane", "state", "asked", "lost", "why"]].map(plain)
+    shown = shown.apply(lambda cells: cells.str.ljust(cells.str.len().max()))
+    table = shown.to_string(index=False, justify="left")
+    return re.sub(" +$", "", f"{table}\n\n{totals(found)}", flags=re.MULTILINE)
 
 
 def _progress(found: pd.DataFrame) -> pd.Series:
@@ -47,25 +38,15 @@ def write_report(
 ) -> Path:
     """Write `sweep-<name>.html` into the folder of the runs; the page.
 
-    `failed` holds the reasons of runs that their own folders may not tell.
+    It says what was run, when and on which lanes, and how each run came out. `failed`
+    holds the reasons of runs that their own folders may not tell.
     """
-    page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
-    html.put(page, report(sweep, standings(sweep, failed=failed), lang))
-    return page
-
-
-def report(sweep: Sweep, found: pd.DataFrame, lang: str) -> str:
-    """What was run, when and on which lanes, and how each run came out."""
+    found = standings(sweep, failed=failed)
     stories = [story(row, lang) for row in found.to_dict("records")]
     shown = found.assign(story=stories, asked=_progress(found))
     names = ["run", "state", "story", "asked", "lost", "speed", "attempts", "endpoint"]
     states = found.state.value_counts(sort=False)
-    reasons = [
-        (run, trouble["why"])
-        for run, troubles in zip(found.run, found.troubles, strict=True)
-        for trouble, _ in _in_a_row(troubles)
-    ]
-    return html.page(
+    text = html.page(
         "sweep.html.j2",
         lang,
         f"igaku: sweep {sweep.name}",
@@ -76,8 +57,15 @@ def report(sweep: Sweep, found: pd.DataFrame, lang: str) -> str:
         last=_minute(found.ended.max()),
         lanes=len(sweep.lanes),
         table=html.tabled(shown[names], lang),
-        reasons=reasons,
+        reasons=[
+            (run, trouble["why"])
+            for run, troubles in zip(found.run, found.troubles, strict=True)
+            for trouble, _ in _in_a_row(troubles)
+        ],
     )
+    page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
+    html.put(page, text)
+    return page
 
 
 def _minute(moment: pd.Timestamp) -> str:
@@ -92,14 +80,11 @@ def story(job: Mapping[Any, Any], lang: str) -> str:
             what=word("trouble", trouble.get("kind") or "stopped", lang))
         for trouble, times in _in_a_row(troubles)
     ]  # fmt: skip
-    if job["state"] == "done" and troubles:
+    if job["state"] == "done" and troubles and job["went_on"]:
         last = troubles[-1]
-        if job["finished"] >= str(last["moment"]):
-            loads = last.get("kind") == "crashed" and job["loads"]
-            told.append(say("sweep_went_on", lang, loads=loads, asked=last["asked"]))
-    if job["damage"] and (job["state"] != "failed" or not troubles):
-        told.append(job["damage"])
-    elif job["state"] == "broken":
+        loads = last.get("kind") == "crashed" and job["loads"]
+        told.append(say("sweep_went_on", lang, loads=loads, asked=last["asked"]))
+    if job["state"] == "broken":
         cause = word("cause", job["cause"], lang)
         counts = {"asked": job["asked"], "lost": job["lost"]}
         told.append(say("sweep_broken", lang, cause=cause, **counts))

@@ -8,19 +8,17 @@ may be a papermill that outlived its sweep.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import folder as files
-from igaku.ask import health
-from igaku.ask.folder import ANSWERS, Row, read_rows, replace
+from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows, replace
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep
-from igaku.sweep.locks import JOB_LOCK, holder, is_held, lane_lock
+from igaku.sweep.locks import JOB_LOCK, holder, lane_lock
+from igaku.words import CAUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,72 +46,80 @@ def standings(
     """
     import pandas as pd
 
-    moment = moment or datetime.now(UTC)
-    why = failed or {}
+    moment, why = moment or datetime.now(UTC), failed or {}
     found = pd.DataFrame(
         [_standing(sweep, job, moment, why.get(job.run)) for job in sweep.jobs]
     )
-    for name in ("started", "ended"):
+    for name in ("started", "ended", "since"):
         found[name] = pd.to_datetime(found[name], **MOMENT)
-    found["since"] = pd.to_datetime(found["since"], utc=True)
     total = found.total.astype("Int64")
     alike = found.extent.map(total.groupby(found.extent).first())
-    found["total"] = total.fillna(alike).fillna(found.limit.astype("Int64"))
+    found["total"] = total.fillna(alike)
     left = (found.total - found.asked).clip(lower=0).fillna(0).astype(int)
     found["left"] = left.where(found.state.isin(["waiting", "running"]), 0)
-    return found.drop(columns=["extent", "limit"])
+    return found
 
 
 def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
-    import pandas as pd
-
-    folder = sweep.folder(job)
-    record, told = read_job(folder), read_manifest(folder)
-    rows, damage = _rows_of(folder)
+    record, told, asked = (
+        read_job(job.folder),
+        read_manifest(job.folder),
+        job.parameters,
+    )
+    rows, damage = _rows_of(job.folder)
     state, why = _state(sweep, job, record)
-    troubles = troubles_of(record, told, rows)
-    if failure and state != "failed":
-        state, why = "failed", failure
+    sessions = told.get("sessions") or []
+    troubles = _troubles(record, sessions, rows)
+    if (failure or damage) and state not in ("failed", "running"):
+        state, why = "failed", failure or damage
         troubles.append({"kind": "other", "asked": len(rows), "why": why})
-    recent = pd.to_datetime(pd.Series([row.get("asked_at") for row in rows]), **MOMENT)
-    recent = recent[recent.between(moment - PACE, moment)]
-    asked = job.parameters
-    return {
+    width = (told.get("settings") or {}).get("concurrency") or 1
+    return _progress(rows, width, moment) | {
         "run": job.run,
-        "model": job.model,
         "lane": job.lane,
         "endpoint": job.endpoint,
         "state": state,
-        "why": damage or why or "",
-        "asked": len(rows),
+        "why": why or "",
         "total": len(told.get("questions") or ()) or None,
-        "lost": health.lost(Counter(row["outcome"] for row in rows)),
-        "recent": len(recent),
-        "since": recent.min(),
-        "speed": _speed(rows, told),
         "attempts": int(record.get("attempts", 0)),
         "started": record.get("started"),
         "ended": record.get("ended"),
-        "damage": damage or "",
         "cause": told.get("cause") or "",
         "loads": bool(asked.get("load")),
         "troubles": troubles,
-        "finished": _finished(told),
+        "went_on": any(s.get("ended") == "finished" for s in sessions),
         # What decides how many questions a run has; jobs alike in it ask as many.
         "extent": str([asked.get(name) for name in ("exam", "sections", "limit")]),
-        "limit": asked.get("limit"),
+    }
+
+
+def _progress(rows: list[Row], width: int, moment: datetime) -> Record:
+    """What the answers alone tell, of a run that asks so many questions at once."""
+    import pandas as pd
+
+    replies = pd.DataFrame(rows, columns=["outcome", "asked_at", "seconds"])
+    recent = pd.to_datetime(replies.asked_at, **MOMENT)
+    recent = recent[recent.between(moment - PACE, moment)]
+    seconds = replies.seconds.sum() / width  # while it asked, pauses left out
+    return {
+        "asked": len(rows),
+        "lost": int(replies.outcome.isin(CAUSES).sum()),
+        "recent": len(recent),
+        "since": recent.min(),
+        "speed": 60 * len(rows) / seconds if seconds else None,
     }
 
 
 def _state(sweep: Sweep, job: Job, record: Record) -> tuple[str, str | None]:
     """The state of a job, and the sentence that goes with it."""
     state, why = str(record.get("state", "waiting")), record.get("why")
-    if is_held(sweep.folder(job) / JOB_LOCK):
+    if holder(job.folder / JOB_LOCK) is not None:
         return "running", why
     if state == "running":
         state, why = "waiting", "it was interrupted"
-    if state == "waiting" and (other := holder(lane_lock(job.endpoint))):
-        own = [str(sweep.folder(each)) for each in sweep.jobs]
+    lock = lane_lock(job.endpoint)
+    if state == "waiting" and lock and (other := holder(lock)):
+        own = [str(each.folder) for each in sweep.jobs]
         if other.partition(" (")[0] not in own:
             why = f"its server is at work on {other}"
     return state, why
@@ -130,20 +136,11 @@ def _rows_of(folder: Path) -> tuple[list[Row], str | None]:
         return [], f"{folder} cannot be read: {refused.strerror}."
 
 
-def _speed(rows: Sequence[Row], told: Mapping[str, Any]) -> float | None:
-    """Questions per minute while it asked, pauses left out."""
-    seconds = sum(row.get("seconds") or 0 for row in rows)
-    width = (told.get("settings") or {}).get("concurrency") or 1
-    return len(rows) * 60 * width / seconds if seconds else None
-
-
-def troubles_of(
-    record: Record, told: Mapping[str, Any], rows: Sequence[Row]
-) -> list[Record]:
+def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[Record]:
     """What stopped a job, in order: attempts that failed, and sessions within one."""
     history = list(record.get("history") or [])
     known = {past.get("why") for past in history}
-    for session in told.get("sessions") or []:
+    for session in sessions:
         if session.get("ended") == "stopped" and session.get("why") not in known:
             end = str(session.get("end"))
             asked = sum(str(row.get("asked_at")) <= end for row in rows)
@@ -152,22 +149,7 @@ def troubles_of(
     return sorted(history, key=lambda trouble: str(trouble.get("moment")))
 
 
-def _finished(told: Mapping[str, Any]) -> str:
-    """When the session that finished a run was begun; empty where none has."""
-    sessions = told.get("sessions") or []
-    ended = [s for s in sessions if s.get("ended") == "finished"]
-    return max((str(s.get("start", "")) for s in ended), default="")
-
-
 # --- the files ------------------------------------------------------------------------
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a job's run; empty where there is none to read."""
-    try:
-        return files.read_manifest(folder) or {}
-    except OSError:
-        return {}
 
 
 def read_job(folder: Path) -> Record:
@@ -201,19 +183,6 @@ def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
         if found.state.isin(["running", "waiting"]).any():
             # A lane that has not begun goes as the others; the slowest ends last.
             usual = paces.reindex(lanes.index).fillna(paces.mean())
-            minutes = float((lanes.left / usual).max())
-            told.append(f"{duration(timedelta(minutes=minutes))} left")
+            hours, minutes = divmod(round((lanes.left / usual).max()), 60)
+            told.append(f"{f'{hours} h ' if hours else ''}{minutes} min left")
     return ", ".join(told)
-
-
-def duration(span: timedelta) -> str:
-    """A length of time as one says it.
-
-    >>> duration(timedelta(minutes=95))
-    '1 h 35 min'
-    """
-    minutes = round(span / timedelta(minutes=1))
-    if minutes < 1:
-        return f"{round(span.total_seconds())} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -8,7 +8,7 @@ from lm_studio import LMStudio
 from stand_in import Answer, StandIn
 
 from igaku.ask import effort, manifest, run
-from igaku.ask.effort import Trial, contrast_of, is_shown, ways
+from igaku.ask.effort import contrast_of, is_shown, ways
 from igaku.ask.folder import EFFORT, read_manifest
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
@@ -134,7 +134,7 @@ def test_a_failed_trial_shows_nothing(sit):
     ],
 )
 def test_more_effort_must_take_clearly_more_tokens(asked, tokens, shown):
-    trial = Trial("116A1", "field", *tokens)
+    trial = dict(zip(("asked_tokens", "contrast_tokens"), tokens, strict=True))
     assert is_shown(trial, asked, contrast_of(asked)) is shown
 
 

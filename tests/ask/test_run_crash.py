@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from igaku.params.settings import settings_from
 
 KILLS = 10
 CHECKOUT = Path(__file__).parents[2]
+# Imports once, and forks a process for every sitting: that one is killed.
 SCRIPT = """
-import sys
+import os, sys
 from igaku.params.settings import settings_from
 from igaku.exam.questions import load_exam
 from igaku.ask.run import run_exam
@@ -29,7 +31,15 @@ settings = settings_from(
     model="stand-in", exam="calibration", shots=0, run="r", serial_context="joined",
     base_url=sys.argv[1], outputs_dir=sys.argv[2], concurrency=4,
 )
-run_exam(settings, load_exam("calibration", serial_context="joined"))
+questions = load_exam("calibration", serial_context="joined")
+for _ in sys.stdin:
+    sitting = os.fork()
+    if not sitting:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        run_exam(settings, questions)
+        os._exit(0)
+    print(sitting, flush=True)
+    print(os.waitpid(sitting, 0)[1], flush=True)
 """
 
 
@@ -46,17 +56,27 @@ def finished(path):
     return found
 
 
-def killed(server, folder, after, rng):
-    """Start the run, and kill it a moment after it has sent that many requests."""
+@contextmanager
+def parent(server, folder):
+    """The process that starts one sitting of the run for each line it is sent."""
     command = [sys.executable, "-c", SCRIPT, server.base_url, str(folder)]
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    before = len(server.asked)
-    while len(server.asked) < before + after and process.poll() is None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        yield process
+
+
+def killed(parent, server, after, rng):
+    """Start the run, and kill it a moment after it has sent that many requests."""
+    before, deadline = len(server.asked), time.monotonic() + 60
+    print(file=parent.stdin, flush=True)
+    sitting = int(parent.stdout.readline())
+    while len(server.asked) < before + after:
+        assert time.monotonic() < deadline
         time.sleep(0.001)
     time.sleep(rng.uniform(0, 0.03))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.kill(sitting, signal.SIGKILL)
+    assert int(parent.stdout.readline()) == signal.SIGKILL
 
 
 def test_ten_kills_lose_nothing_and_double_nothing(tmp_path):
@@ -78,12 +98,14 @@ def test_ten_kills_lose_nothing_and_double_nothing(tmp_path):
     # A long body, so that a kill has something to tear.
     reply = Answer("c", reasoning="考える" * 5000, delay=0.004)
     with StandIn(lambda asked, n: reply) as server:
-        for _ in range(KILLS):
-            done, sent = set(finished(path)), len(server.asked)
-            killed(server, tmp_path, rng.randint(5, 35), rng)
-            asked = {named[b["messages"][-1]["content"]] for b in server.asked[sent:]}
-            assert not asked & done
-            assert set(finished(path)) >= done
+        with parent(server, tmp_path) as forking:
+            for _ in range(KILLS):
+                done, sent = set(finished(path)), len(server.asked)
+                killed(forking, server, rng.randint(5, 35), rng)
+                new = server.asked[sent:]
+                asked = {named[b["messages"][-1]["content"]] for b in new}
+                assert not asked & done
+                assert set(finished(path)) >= done
         done, sent = set(finished(path)), len(server.asked)
         assert 0 < len(done) < 400
         at_server = replace(settings, base_url=server.base_url)

@@ -70,7 +70,7 @@ def test_the_effort_asked_for_is_the_effort_that_answers(engine):
 
 def test_a_finished_run_is_whole_and_sends_nothing_more(engine):
     questions = run.questions_of(engine)
-    assert run.check(engine, questions).rows()
+    assert run.check(engine, questions)
     folder = run.run_exam(engine, questions, progress=False)
     text = (folder / "answers.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]

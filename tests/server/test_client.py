@@ -263,7 +263,6 @@ def test_the_key(environment, url, key, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert connect(url).api_key == key
-    assert connect(url, api_key="given").api_key == "given"
 
 
 def test_json_that_breaks_off_is_an_error_with_its_text(told, client):

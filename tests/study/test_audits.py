@@ -1,12 +1,10 @@
 import json
-from types import SimpleNamespace
 
 import pytest
 from runs import planned, replied, sit
 
 import igaku
-from igaku.study import frames
-from igaku.study.audits import AUDIT, AUDITS, alarms_of, text_of, wrong_runs
+from igaku.study.audits import AUDIT, AUDITS, wrong_runs
 from igaku.study.families import open_study
 from igaku.words import TEXT, word
 
@@ -15,15 +13,9 @@ MIXED = [True] * 15 + [False] * 5
 
 def found(folder, kind):
     """The alarms of a kind, with what they say in both languages."""
-    en, ja = (open_study(folder, lang=lang) for lang in ("en", "ja"))
-    return [
-        SimpleNamespace(
-            runs=a.runs, grave=a.grave, facts=a.facts,
-            overturns=a.overturns, en=text_of(en, a), ja=text_of(ja, a),
-        )
-        for a in alarms_of(en)
-        if a.kind == kind
-    ]  # fmt: skip
+    en, ja = (igaku.audit(open_study(folder, lang=lang)) for lang in ("en", "ja"))
+    both = en.rename(columns={"text": "en"}).assign(ja=ja["text"])
+    return list(both[both["kind"] == kind].itertuples())
 
 
 def groups(alarm):
@@ -140,7 +132,10 @@ def test_a_manifest_of_odd_shape_stops_nothing(tmp_path, about):
     sit(tmp_path, MIXED[::-1], "even", published={"summary": {"number": 1}})
     study = open_study(tmp_path)
     for name in ("runs", "pairs", "audit", "walls", "published", "cards", "rescues"):
-        assert getattr(frames, name)(study) is not None
+        assert (
+            getattr(igaku if name in dir(igaku) else igaku.study, name)(study)
+            is not None
+        )
 
 
 def test_a_repeat_that_reproduces_itself_is_no_fraud(tmp_path):

@@ -16,6 +16,10 @@ def kinds(study):
     return [(family.kind, family.pairs) for family in study.families]
 
 
+def of_kind(study, kind):
+    return [family for family in study.families if family.kind == kind]
+
+
 def stopped(n, of=400):
     return [True, False] * (n // 2) + [True] * (n % 2) + [None] * (of - n)
 
@@ -28,7 +32,6 @@ def test_finished_runs_of_one_exam_under_the_same_settings_are_the_main_family(
     (family,) = open_study(tmp_path).families
     assert family.kind == "finished"
     assert family.pairs == (("a", "b"), ("a", "c"), ("b", "c"))
-    assert family.questions is None
 
 
 def test_stopped_runs_are_compared_on_the_prefix_that_all_of_them_share(tmp_path):
@@ -36,12 +39,12 @@ def test_stopped_runs_are_compared_on_the_prefix_that_all_of_them_share(tmp_path
     sit(tmp_path, stopped(75), "ii", planned())
     sit(tmp_path, [True] * 400, "whole", planned())
     study = open_study(tmp_path)
-    (family,) = study.of_kind("stopped")
+    (family,) = of_kind(study, "stopped")
     assert family.pairs == (("q4", "ii"),)
-    assert len(family.questions) == 75
-    (mixed,) = study.of_kind("mixed")
+    assert set(igaku.pairs(study).query("family == 'stopped'")["n"]) == {75}
+    (mixed,) = of_kind(study, "mixed")
     assert mixed.pairs == (("whole", "q4"), ("whole", "ii"))
-    assert not study.of_kind("finished")
+    assert not of_kind(study, "finished")
 
 
 def test_runs_under_different_settings_are_never_tested_in_the_main_family(tmp_path):
@@ -70,9 +73,8 @@ def test_a_trial_of_a_few_questions_displaces_no_whole_run(tmp_path):
     sit(tmp_path, ALL, "a-whole", settings={"slug": "a"})
     sit(tmp_path, SOME, "b")
     study = open_study(tmp_path)
-    (main,) = study.of_kind("finished")
+    (main,) = of_kind(study, "finished")
     assert main.pairs == (("a-whole", "b"),)
-    assert not study.repeat_of
     assert {family.kind for family in study.families} == {"finished", "settings"}
 
 
@@ -80,14 +82,15 @@ def test_a_run_that_hardly_began_takes_no_questions_from_the_others(tmp_path):
     sit(tmp_path, stopped(100), "a", planned())
     sit(tmp_path, stopped(90), "b", planned())
     sit(tmp_path, stopped(2), "c", planned())
-    (family,) = open_study(tmp_path).of_kind("stopped")
-    assert family.pairs == (("a", "b"),) and len(family.questions) == 90
+    (family,) = of_kind(open_study(tmp_path), "stopped")
+    assert family.pairs == (("a", "b"),)
+    assert set(igaku.pairs(tmp_path).query("family == 'stopped'")["n"]) == {90}
 
 
 def test_a_declared_repeat_is_compared(tmp_path):
     for name in ("a1", "a2"):
         sit(tmp_path, SOME, name, settings={"slug": "a"})
-    (main,) = open_study(tmp_path, family="a1,a2").of_kind("finished")
+    (main,) = of_kind(open_study(tmp_path, family="a1,a2"), "finished")
     assert main.pairs == (("a1", "a2"),)
 
 
@@ -96,7 +99,6 @@ def test_a_model_asked_twice_is_a_repeat_and_enters_the_family_once(tmp_path):
     sit(tmp_path, SOME, "a2", settings={"slug": "a"})
     sit(tmp_path, SOME, "b")
     study = open_study(tmp_path)
-    assert study.repeat_of == {"a2": "a1"}
     assert kinds(study) == [
         ("finished", (("a1", "b"),)),
         ("repeats", (("a1", "a2"),)),
@@ -130,9 +132,9 @@ def test_the_family_and_the_reference_can_be_declared(tmp_path):
     for name in "abc":
         sit(tmp_path, SOME, name, card={"size_gb": 12 + ord(name)})
     study = open_study(tmp_path, reference="b", family="a, b")
-    (main,) = study.of_kind("finished")
+    (main,) = of_kind(study, "finished")
     assert main.pairs == (("b", "a"),)
-    (rest,) = study.of_kind("settings")
+    (rest,) = of_kind(study, "settings")
     assert rest.pairs == (("b", "c"), ("c", "a"))
 
 

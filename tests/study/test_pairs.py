@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -8,8 +9,7 @@ from runs import planned, replied, sit
 import igaku
 from igaku.statistics import clustered_error
 from igaku.study.families import study_of
-from igaku.study.frames import gates, patterns, planning
-from igaku.study.pairs import PAIRS, grid_of
+from igaku.study.pairs import PAIRS, gates, grid_of, patterns, planning
 from igaku.study.runs import find_runs
 
 
@@ -69,10 +69,43 @@ def test_the_families_of_the_recorded_six(table):
 
 
 def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded):
-    found = gates(recorded).set_index("family")
-    assert found.loc["finished", "n"] == 400 and found.loc["finished", "pvalue"] > 0.9
-    assert found.loc["stopped", "n"] == 75 and found.loc["stopped", "pvalue"] < 0.001
-    assert len(found.loc["finished", "runs"]) == 3 and (found["df"] == 2).all()
+    # Of the three finished runs one is a copy, and two are a pair.
+    (row,) = gates(recorded).itertuples()
+    assert (row.family, row.n, row.df, len(row.runs)) == ("stopped", 75, 2, 3)
+    assert row.pvalue == pytest.approx(1.0227e-6, rel=1e-4)
+
+
+def test_a_copy_is_in_no_gate_and_in_no_pattern(tmp_path):
+    for name, wrong in (("a", 3), ("b", 9), ("c", 15)):
+        sit(tmp_path, [i >= wrong for i in range(40)], name)
+    sound = gates(tmp_path), patterns(tmp_path)
+    sit(tmp_path, [i >= 15 for i in range(40)], "copy")
+    assert igaku.study.open_study(tmp_path).families[0].runs == ("a", "b", "c", "copy")
+    assert gates(tmp_path).equals(sound[0]) and patterns(tmp_path).equals(sound[1])
+    assert sound[0]["runs"].tolist() == [("a", "b", "c")]
+    rows = igaku.runs(tmp_path)
+    assert rows.loc[~rows["counted"], "run"].tolist() == ["copy"]
+
+
+def test_a_wrong_run_does_not_choose_the_questions_of_those_that_stopped(tmp_path):
+    for name, n, period in (("a", 90, 2), ("b", 80, 3), ("c", 70, 5), ("wrong", 40, 7)):
+        about = {"identity": {"status": "wrong_model"}} if name == "wrong" else {}
+        rights = [i % period > 0 for i in range(n)] + [None] * (400 - n)
+        sit(tmp_path, rights, name, planned(), **about)
+    table = igaku.pairs(tmp_path)
+    assert set(table.loc[~table["tainted"], "n"]) == {70}
+    assert set(table.loc[table["tainted"], "n"]) == {40}
+    assert gates(tmp_path)[["runs", "n"]].values.tolist() == [[("a", "b", "c"), 70]]
+
+
+def test_no_difference_is_no_minus_nought(tmp_path):
+    for name in "ab":
+        sit(tmp_path, [i % 3 > 0 for i in range(20)], name)
+    for name in "cd":
+        sit(tmp_path, [i % 3 == 0 for i in range(20)], name)
+    table = igaku.pairs(tmp_path)[["difference", "low", "high"]]
+    assert (table == 0).any(axis=None)
+    assert not (np.signbit(table) & (table == 0)).any(axis=None)
 
 
 def test_what_four_hundred_questions_can_see(table):
@@ -218,10 +251,10 @@ def test_the_recorded_flips_can_be_read_one_by_one(recorded, table):
 def test_patterns_add_up_to_the_questions_that_all_were_asked(recorded):
     found = patterns(recorded)
     assert found["questions"].sum() == 400
-    assert len(found) == 4  # rows two and three are right on the same questions
+    assert found.shape == (4, 3)  # rows two and three are one run, which counts once
     assert found["questions"].is_monotonic_decreasing
-    right = [found.loc[found[name], "questions"].sum() for name in found.columns[:3]]
-    assert sorted(right) == [284, 284, 286]
+    right = [found.loc[found[name], "questions"].sum() for name in found.columns[:2]]
+    assert sorted(right) == [284, 286]
 
 
 def test_vignettes_are_clusters_of_their_own(tmp_path):

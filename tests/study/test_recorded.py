@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import igaku
 from igaku.ask.asker import Attempt, _row
-from igaku.ask.manifest import _planned
+from igaku.ask.manifest import planned
 from igaku.ask.plan import Item
 from igaku.cli import app
 from igaku.errors import IgakuError
@@ -22,6 +22,7 @@ from igaku.server.reply import Reply
 from igaku.study import recorded, scoring
 from igaku.study.families import condition, unlike
 from igaku.study.runs import find_runs, load_run
+from igaku.study.runs import status as status_of
 from igaku.words import OUTCOMES
 
 # What the recorded files say: correct, asked, blank, API errors; then the status, the
@@ -123,7 +124,7 @@ def test_the_variants_are_as_they_were_recorded(slug, runs):
     counts = scoring.section_counts(run).sum()
     assert counts[["right", "asked"]].tolist() == [right, asked]
     assert counts[["blank", "api_error"]].tolist() == [blank, errors]
-    assert (counts["planned"], scoring.status(run).name) == (400, status)
+    assert (counts["planned"], status_of(run).name) == (400, status)
     assert (run.origin, run.exam, run.budget) == ("recorded", "2022", budget)
     assert run.settings["slug"] == slug.removesuffix("-mt4096")
     assert run.card["origin"] == "seed" and run.published["source"]
@@ -176,7 +177,7 @@ def test_the_cause_of_a_blank_reply_is_not_made_up(runs):
         run = runs[f"{name}-recorded"]
         assert "truncated" not in set(run.rows["outcome"])
         if VARIANTS[name][4] == "BROKEN":
-            assert str(scoring.status(run)) == "BROKEN (output)"
+            assert str(status_of(run)) == "BROKEN (output)"
 
 
 def test_unknown_is_missing_never_nought(runs):
@@ -239,9 +240,7 @@ def test_rows_and_questions_have_the_keys_of_a_measured_run(take, exam_dir):
     item, attempt = Item(question, [], ""), Attempt(Reply(), 1.0, again=False)
     measured = _row(item, attempt, Graded("empty"), 1, "")
     assert list(only(run)) == list(measured)
-    planned = _planned(item)
-    del planned["prompt_sha256"]
-    assert run.manifest["questions"][0] == planned
+    assert run.manifest["questions"][0] == planned(question)
 
 
 @dataclass(frozen=True)
@@ -392,19 +391,10 @@ def test_the_answers_to_another_prompt(take):
         take({"a.json": told}, "other", prompt="lax")
 
 
-def test_a_summary_that_does_not_add_up_is_kept(take, runs):
-    summary = {"prompt_key": "baseline", "total": 1, "correct": 2, "errors": 0}
-    run = take({"a.json": of_model(record(), summary=[summary])})
-    found = {"correct": {"recorded": 2, "counted": 1}}
-    assert run.manifest["recorded_summary"] == {"a.json": found}
-    for name in VARIANTS:
-        assert runs[f"{name}-recorded"].manifest["recorded_summary"] is None
-
-
 def test_a_file_that_stopped_is_unfinished(take):
     lines = [record(f"116A{n}") for n in range(1, 31)]
     run = take({"a.json": of_model(*lines)})
-    assert (run.asked, run.planned, str(scoring.status(run))) == (30, 400, "INCOMPLETE")
+    assert (run.asked, run.planned, str(status_of(run))) == (30, 400, "INCOMPLETE")
 
 
 # --- files that are no run ------------------------------------------------------------
@@ -499,7 +489,7 @@ def test_torn_lines_are_left_out_and_named(take):
     assert run.rows["problem_id"].tolist() == ["116A1", "116A3"]
     (note,) = run.manifest["notes"]
     assert "lines 2, 3" in note
-    assert scoring.status(run).name == "INCOMPLETE"
+    assert status_of(run).name == "INCOMPLETE"
 
 
 # --- the folder -----------------------------------------------------------------------

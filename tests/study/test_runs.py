@@ -11,7 +11,7 @@ from runs import planned, replied, sit
 from igaku.errors import IgakuError
 from igaku.study import answers, scoring
 from igaku.study.answers import COLUMNS
-from igaku.study.runs import combine, find_runs, load_runs, unmeasured
+from igaku.study.runs import find_runs, load_runs, unmeasured
 
 GOLD = {"900A1": ["a"], "900A2": ["b", "c"], "900B1": ["12"]}
 
@@ -213,9 +213,10 @@ def test_a_reply_may_hold_line_separators_and_half_a_surrogate_pair(write):
 
 def test_two_runs_with_one_label_are_told_apart(write):
     write([answer()], "one", manifest())
-    runs = find_runs(write([answer()], "two", manifest()))
-    assert [run.label for run in runs] == ["Emm (one)", "Emm (two)"]
-    assert combine(runs)["label"].tolist() == ["Emm (one)", "Emm (two)"]
+    folder = write([answer()], "two", manifest())
+    told = ["Emm (one)", "Emm (two)"]
+    assert [run.label for run in find_runs(folder)] == told
+    assert load_runs(folder)["label"].tolist() == told
 
 
 def test_an_empty_folder_is_a_warning_and_a_missing_one_an_error(tmp_path):
@@ -313,7 +314,7 @@ def test_a_strict_line_reads_as_it_would_with_care(changes):
         return
     careful = answers._with_care(line, shape)
     for name in shape.__struct_fields__:
-        read, kind = [], answers.COLUMNS[name].type
+        read, kind = [], answers.COLUMNS[name]
         for each in (strict, careful):
             read.append(pd.Series(answers.typed([getattr(each, name)], kind)))
         pd.testing.assert_series_equal(*read)

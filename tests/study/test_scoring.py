@@ -8,6 +8,7 @@ from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
 from igaku.study import scoring
 from igaku.study.runs import load_run
+from igaku.study.runs import status as status_of
 
 SIZES = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
 RECORDED = {
@@ -103,7 +104,7 @@ def test_blank_replies_and_api_errors_are_counted_apart(
     run = recorded(shared, make, stem)
     total = scoring.section_counts(run).sum()
     assert (total["blank"], total["api_error"]) == (blank, errors)
-    assert scoring.status(run).name == status
+    assert status_of(run).name == status
 
 
 def test_the_sections_are_those_that_the_seed_prints(shared, make, tmp_path):
@@ -170,29 +171,23 @@ def test_the_calibration_exam_has_no_verdict(make):
 
 def test_status_follows_the_replies(make):
     questions = planned()
-    assert scoring.status(make([])).name == "INCOMPLETE"
-    assert scoring.status(make([line(q) for q in questions[:10]])).name == "INCOMPLETE"
-    assert scoring.status(make([line(q) for q in questions])).name == "OK"
+    assert status_of(make([])).name == "INCOMPLETE"
+    assert status_of(make([line(q) for q in questions[:10]])).name == "INCOMPLETE"
+    assert status_of(make([line(q) for q in questions])).name == "OK"
     cut = [line(q, "truncated", False, "") for q in questions[:12]]
     failed = [line(q, "api_error", None, None) for q in questions[12:15]]
-    assert str(scoring.status(make(cut + failed))) == "BROKEN (budget)"
+    assert str(status_of(make(cut + failed))) == "BROKEN (budget)"
 
 
 def test_a_manifest_that_says_ok_does_not_hide_a_broken_run(make):
     lines = [line(q, "empty", False, " \n") for q in planned()]
-    assert str(scoring.status(make(lines, status="OK"))) == "BROKEN (output)"
+    assert str(status_of(make(lines, status="OK"))) == "BROKEN (output)"
 
 
 def test_a_failed_request_is_no_wrong_answer_to_the_tables(make):
     lines = [line(q, "api_error", None, None) for q in planned()[:1]]
     counts = scoring.section_counts(make(lines)).loc["A"]
     assert counts[["asked", "right", "blank", "api_error"]].tolist() == [1, 0, 0, 1]
-
-
-def test_wilson_interval_of_the_seeds_best_score():
-    low, high = scoring.interval(286, 400)
-    assert (round(low, 4), round(high, 4)) == (0.6689, 0.7570)
-    assert scoring.interval(0, 0) == (0.0, 1.0)
 
 
 def test_runs_has_a_row_per_run(make, tmp_path):

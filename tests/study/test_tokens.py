@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replies import BUDGET, answer, blank, cut, failed
 
-from igaku.study import frames, tokens
+import igaku
+from igaku.study import tokens
 from igaku.study.families import open_study, study_of
+
+COUNTED = igaku.study.lengths, igaku.study.survival, igaku.study.budget_curves
 
 # Remission in weeks of 21 children each, "+" being censored: Freireich et al. 1963,
 # Blood 21:699, the worked example of most textbooks on survival.
@@ -34,7 +37,7 @@ def weeks(text):
 
 def test_the_examples_in_the_docstrings_hold():
     found = doctest.testmod(tokens)
-    assert found.attempted > 15 and found.failed == 0
+    assert found.attempted > 10 and found.failed == 0
 
 
 # --- what a run spent -----------------------------------------------------------------
@@ -66,7 +69,7 @@ def test_seconds_never_stand_in_for_tokens(run_of, tmp_path):
     rows = [answer(1, **quiet), blank(2), answer(3, **quiet, correct=False), failed(4)]
     assert tokens.spent(run_of(rows)).empty
     study = open_study(tmp_path)
-    for frame in (frames.lengths, frames.survival, frames.budget_curves):
+    for frame in COUNTED:
         assert frame(study).empty and "run" in frame(study)
 
 
@@ -105,11 +108,6 @@ def test_the_curve_is_the_published_one_of_freireich():
     assert tokens.median_of(tokens.kaplan_meier(weeks(PLACEBO))) == (8, 4, 11)
 
 
-def test_the_logrank_test_is_the_published_one_of_freireich():
-    p = tokens.logrank(weeks(SIX_MP), weeks(PLACEBO))
-    assert p == pytest.approx(4.17e-5, abs=5e-8)  # chi-squared 16.79
-
-
 def test_the_cap_is_not_the_length_of_any_reply():
     rows = [(100, True), (300, True), *[(BUDGET, False)] * 3]
     curve = tokens.kaplan_meier(spent(rows))
@@ -140,46 +138,18 @@ def test_without_cut_replies_the_curve_is_the_plain_share(rows):
     assert np.nanmin([*(curve["high"] - curve["share"]), 0]) >= -1e-9
 
 
-@given(REPLIES, REPLIES)
-def test_logrank_has_no_direction_and_finds_nothing_between_copies(one, other):
-    a, b = spent(one), spent(other)
-    if not a["finished"].any():
-        assert tokens.logrank(a, a) is None
-    else:
-        assert tokens.logrank(a, a) == pytest.approx(1)
-        assert tokens.logrank(a, b) == pytest.approx(tokens.logrank(b, a))
-
-
-def test_logrank_says_nothing_where_nothing_ended():
-    assert tokens.logrank(spent([(9, False)]), spent([(9, False)])) is None
-    assert tokens.logrank(spent([(9, True)]), spent([])) is None
-    # One of two identical replies each: no order of them could be told from another.
-    assert tokens.logrank(spent([(5, True)]), spent([(5, True)])) == 1.0
-
-
-def test_right_against_wrong_tells_the_cut_from_the_slow():
-    right = [(amount, True, True) for amount in range(10, 20)]
-    wrong = [(amount, True, False) for amount in range(10, 20)]
-    rows = spent([*right, *wrong, *[(BUDGET, False, False)] * 10])
-    one, other = rows[rows["correct"]], rows[~rows["correct"]]
-    assert tokens.median_of(tokens.kaplan_meier(one))[0] == 14
-    # All of the difference is the budget's: finished ones are as long as each other.
-    assert tokens.logrank(one, other) < 0.01
-    assert tokens.logrank(one, other[other["finished"]]) == pytest.approx(1)
-
-
 def test_lengths_and_curves_are_frames_of_the_runs_with_tokens(run_of, tmp_path):
     run_of([answer(1), answer(2, completion_tokens=700), cut(3)], "counted")
     run_of([answer(n, completion_tokens=None) for n in (1, 2)], "timed")
     study = open_study(tmp_path)
-    (row,) = frames.lengths(study).itertuples()
+    (row,) = igaku.study.lengths(study).itertuples()
     assert (row.run, row.unit, row.n, row.finished) == ("counted", "tokens", 3, 2)
     assert row.median == 700 and row.at_cap == pytest.approx(1 / 3)
-    curve = frames.survival(study)
+    curve = igaku.study.survival(study)
     assert curve["run"].unique().tolist() == ["counted"]
     assert curve["x"].tolist() == [0, 500, 700, BUDGET]
     assert set(curve["max_tokens"]) == {BUDGET}
-    budgets = frames.budget_curves(study)
+    budgets = igaku.study.budget_curves(study)
     assert budgets["max_tokens"].iloc[-1] == BUDGET
     assert budgets["accuracy"].iloc[-1] == pytest.approx(2 / 3)
     assert budgets["blank"].iloc[-1] == pytest.approx(1 / 3)
@@ -211,15 +181,6 @@ def test_without_a_budget_on_record_the_longest_reply_ends_the_curve():
     assert curve["max_tokens"].iloc[-1] == 70
 
 
-@given(REPLIES, st.floats(0, 0.3))
-def test_the_least_budget_keeps_the_loss_and_no_smaller_one_does(rows, loss):
-    curve = tokens.smaller_budgets(spent(rows), 40)
-    least = tokens.least_budget(curve, loss)
-    enough = curve["accuracy"].iloc[-1] - loss
-    assert (curve.loc[curve["max_tokens"] == least, "accuracy"] >= enough - 1e-9).all()
-    assert (curve.loc[curve["max_tokens"] < least, "accuracy"] < enough).all()
-
-
 def test_a_reply_without_an_answer_in_it_is_blank_at_every_budget(run_of):
     lost = {"correct": False, "answer": None}
     rows = [answer(1), answer(2, outcome="unparsable", **lost), cut(3)]
@@ -246,7 +207,7 @@ AGAIN = [
 
 
 def rescues(runs):
-    return frames.rescues(study_of(runs))
+    return igaku.study.rescues(study_of(runs))
 
 
 def counts(row):
@@ -353,7 +314,7 @@ def test_the_probe_of_a_broken_run_is_a_small_rescue(run_of):
 
 def test_the_recorded_safeguard_runs_show_what_4096_tokens_rescued(recorded_folder):
     study = open_study(recorded_folder)
-    (row,) = frames.rescues(study).to_dict("records")
+    (row,) = igaku.study.rescues(study).to_dict("records")
     assert row["run"], row["rescue"] == ("safeguard-mxfp4", "safeguard-mxfp4-mt4096")
     assert (row["budget"], row["larger"], row["lost"]) == (1024, 4096, 39)
     assert counts(row) == (26, 10, 3, 0, 0) and row["control"] is None
@@ -361,5 +322,5 @@ def test_the_recorded_safeguard_runs_show_what_4096_tokens_rescued(recorded_fold
     assert share == pytest.approx([0.667, 0.510, 0.794], abs=5e-4)
     assert (row["error_asked"], row["error_rescued"]) == (6, 2)
     # Tokens are on record nowhere, and the reasoning was clipped at 500 characters.
-    for frame in (frames.lengths, frames.survival, frames.budget_curves, frames.loops):
+    for frame in (*COUNTED, igaku.study.loops):
         assert frame(study).empty

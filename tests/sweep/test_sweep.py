@@ -29,7 +29,7 @@ from igaku.study.runs import find_runs
 from igaku.sweep import lanes, report, status
 from igaku.sweep.file import read_sweep
 from igaku.sweep.lanes import Sitting
-from igaku.sweep.locks import JOB_LOCK, held, is_held, lane_lock
+from igaku.sweep.locks import JOB_LOCK, held, holder, lane_lock
 from igaku.words import word
 
 LAB = ("lab-gguf-mxfp4", "lab-mxfp4-q4")  # two engines
@@ -67,7 +67,7 @@ def at(sweep, number=0):
 
 def sitting(plan):
     """The first job of a sweep, about to be made."""
-    return Sitting(plan, plan.jobs[0], "en")
+    return Sitting(plan.jobs[0], "en")
 
 
 def names(sweep):
@@ -123,7 +123,10 @@ def test_models_are_dealt_to_endpoints_and_stay_there(written):
         endpoints=[HERE, THERE],
         efforts=["low", "high"],
     )
-    dealt = [{(job.model, job.endpoint) for job in lane} for lane in sweep.lanes]
+    dealt = [
+        {(job.parameters["model"], job.endpoint) for job in lane}
+        for lane in sweep.lanes
+    ]
     assert dealt == [
         {("openai-8bit", HERE), ("openai-mxfp4-gguf", HERE)},
         {("lab-mxfp4-q4", "http://lab.local:8080/v1")},
@@ -235,7 +238,7 @@ def put(
         for i, question in enumerate(questions[:n])
     ]
     sit(sweep.outputs_dir, None, job.run, questions, rows=rows, **about)
-    status.write_job(sweep.folder(job), {"state": state, "attempts": 1})
+    status.write_job(job.folder, {"state": state, "attempts": 1})
 
 
 @pytest.fixture
@@ -278,7 +281,7 @@ def never():
 def test_a_job_whose_process_is_gone_waits_again(two_lanes):
     job = two_lanes.jobs[0]
     put(two_lanes, job, n=3, total=9)
-    with held(two_lanes.folder(job) / JOB_LOCK, "me", never):
+    with held(job.folder / JOB_LOCK, "me", never):
         assert at(two_lanes).state == "running"
     gone = at(two_lanes)
     assert (gone.state, gone.why, gone.left) == ("waiting", "it was interrupted", 6)
@@ -302,8 +305,8 @@ def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path
     until(lambda: (tmp_path / "kernel").is_file() and read(tmp_path / "kernel"))
     igaku.kill()
     igaku.wait()
-    assert is_held(lock)
-    until(lambda: not is_held(lock))
+    assert holder(lock) is not None
+    until(lambda: holder(lock) is None)
     os.kill(int(read(tmp_path / "kernel")), signal.SIGKILL)  # it outlived papermill
 
 
@@ -321,9 +324,9 @@ def until(happens, seconds=20):
 def test_status_is_one_table_and_one_line(two_lanes, tmp_path):
     first, second, _ = two_lanes.jobs
     put(two_lanes, first, n=20, total=40, outcome="truncated", state="broken")
-    two_lanes.folder(second).mkdir()
+    second.folder.mkdir()
     failed = {"state": "failed", "why": "Load it."}
-    status.write_job(two_lanes.folder(second), failed)
+    status.write_job(second.folder, failed)
     words = ["sweep", str(tmp_path / "trial.yaml"), "--status"]
     words += ["--outputs", str(two_lanes.outputs_dir)]
     shown = CliRunner().invoke(cli.app, words).output.splitlines()
@@ -364,7 +367,7 @@ def papermill(monkeypatch, tmp_path):
 
 
 def state_of(sweep, run):
-    return status.read_job(sweep.folder(sweep.job(run)))
+    return status.read_job(sweep.job(run).folder)
 
 
 def failing(name, sentence):
@@ -383,7 +386,7 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
         "openai-mxfp4-gguf": [gone, gone, gone],
     }
     with pytest.raises(IgakuError, match="safeguard-mxfp4 and openai-mxfp4-gguf did"):
-        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
+        lanes.sweep(plan, "ja")
     assert sorted(papermill.started) == sorted(
         ["openai-8bit"] * 2
         + ["safeguard-mxfp4", "mlx-community-mxfp4-q4"]
@@ -403,14 +406,12 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_left(papermill, writt
 
 def test_a_finished_job_is_left_alone_until_its_parameters_change(papermill, written):
     plan = written(models=["openai-8bit"])
-    file = plan.outputs_dir.parent / "trial.yaml"
     for _ in range(2):
-        lanes.sweep(str(file), plan.outputs_dir)
+        lanes.sweep(plan)
     assert papermill.started == ["openai-8bit"]
     with held(lane_lock(HERE), "somebody", never):  # nor is its server waited for
         assert sitting(plan).make()["state"] == "done"
-    written(models=["openai-8bit"], settings={"limit": 40})
-    lanes.sweep(str(file), plan.outputs_dir)
+    lanes.sweep(written(models=["openai-8bit"], settings={"limit": 40}))
     assert len(papermill.started) == 2
 
 
@@ -442,8 +443,9 @@ def test_an_interrupt_ends_every_lane_and_leaves_all_to_go_on_with(
     plan = written(models=["openai-8bit", "safeguard-mxfp4", own])
     monkeypatch.setattr(workbook, "execution", endless)
     monkeypatch.setattr(lanes, "standings", interrupted)
+    monkeypatch.setattr(lanes, "LOOK", 0.5)
     with pytest.raises(KeyboardInterrupt):
-        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "ja")
+        lanes.sweep(plan, "ja")
     found = status.standings(plan)
     assert found.state.tolist() == ["waiting"] * 3
     assert found.attempts.tolist() == [1, 0, 1]
@@ -455,16 +457,12 @@ def test_a_run_of_other_weights_is_never_finished(papermill, written):
     papermill.about = {"identity": {"status": "wrong_model", "why": why}}
     for attempt in (1, 2):
         with pytest.raises(IgakuError, match="openai-8bit did not finish"):
-            lanes.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+            lanes.sweep(plan, "en")
         assert len(papermill.started) == attempt
     record = state_of(plan, "openai-8bit")
     assert [record[name] for name in ("kind", "why")] == ["wrong_model", why]
     _, page = page_of(plan)
     assert "wrong model (2×)" in page and "finished" not in page
-
-
-def file_of(plan):
-    return plan.outputs_dir.parent / "trial.yaml"
 
 
 def test_a_server_that_comes_back_is_waited_for(papermill, monkeypatch, written):
@@ -492,7 +490,7 @@ def test_what_failed_by_chance_is_tried_once_more_after_the_others(papermill, wr
     gone = failing("ServerUnreachable", "No server answers.")
     papermill.ends |= {"openai-8bit": [gone], "safeguard-mxfp4": [(1, "odd")] * 4}
     with pytest.raises(IgakuError, match="^safeguard-mxfp4 did not finish"):
-        lanes.sweep(str(file_of(plan)), plan.outputs_dir)
+        lanes.sweep(plan)
     eight, other = "openai-8bit", "safeguard-mxfp4"
     assert papermill.started == [eight, other, other, other, eight, other]
 
@@ -506,11 +504,11 @@ def test_what_the_user_must_solve_is_not_tried_again(papermill, written):
 
 
 @contextmanager
-def at_work(plan, job):
+def at_work(job):
     """A thread that makes the run of a job, for the time of a `with`, and its end."""
     found = []
     thread = threading.Thread(
-        target=lambda: found.append(Sitting(plan, job, "en").make()), daemon=True
+        target=lambda: found.append(Sitting(job, "en").make()), daemon=True
     )
     thread.start()
     yield found
@@ -522,7 +520,7 @@ def test_a_server_that_another_sweep_uses_is_waited_for(papermill, written, caps
     plan = written(models=["openai-8bit"])
     lock = lane_lock("http://localhost:1234/v1/")
     with ExitStack() as stack, held(lock, "/else/where (process 7 of far)", never):
-        stack.enter_context(at_work(plan, plan.jobs[0]))
+        stack.enter_context(at_work(plan.jobs[0]))
         until(lambda: "waits for /else/where" in capsys.readouterr().err)
         each = at(plan)
         assert (each.state, papermill.started) == ("waiting", [])
@@ -532,9 +530,9 @@ def test_a_server_that_another_sweep_uses_is_waited_for(papermill, written, caps
 
 def test_a_job_that_is_under_way_elsewhere_is_waited_for(papermill, written, capsys):
     plan = written(models=["openai-8bit"])
-    lock = plan.folder(plan.jobs[0]) / JOB_LOCK
+    lock = plan.jobs[0].folder / JOB_LOCK
     with ExitStack() as stack, held(lock, "process 7 of far", never):
-        stack.enter_context(at_work(plan, plan.jobs[0]))
+        stack.enter_context(at_work(plan.jobs[0]))
         until(lambda: "waits for process 7 of far" in capsys.readouterr().err)
         assert at(plan).state == "running"
         assert not papermill.started
@@ -543,8 +541,8 @@ def test_a_job_that_is_under_way_elsewhere_is_waited_for(papermill, written, cap
 
 def test_a_run_that_a_notebook_writes_is_waited_for(papermill, written):
     plan = written(models=["openai-8bit"])
-    with ExitStack() as stack, locked(plan.folder(plan.jobs[0])):
-        stack.enter_context(at_work(plan, plan.jobs[0]))
+    with ExitStack() as stack, locked(plan.jobs[0].folder):
+        stack.enter_context(at_work(plan.jobs[0]))
         until(lambda: state_of(plan, "openai-8bit").get("why"))
         each = at(plan)
         assert each.state == "running"
@@ -557,11 +555,11 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
     models = ["openai-8bit", "safeguard-mxfp4", "openai-mxfp4-gguf"]
     plan = written(models=models)
     plan.outputs_dir.mkdir()
-    in_the_way = plan.folder(plan.jobs[0])
+    in_the_way = plan.jobs[0].folder
     in_the_way.touch()
-    (plan.folder(plan.jobs[1]) / "job.json").mkdir(parents=True)
+    (plan.jobs[1].folder / "job.json").mkdir(parents=True)
     with pytest.raises(IgakuError, match="^openai-8bit and safeguard-mxfp4 did not"):
-        lanes.sweep(str(file_of(plan)), plan.outputs_dir, "en")
+        lanes.sweep(plan, "en")
     assert papermill.started == ["openai-mxfp4-gguf"]
     _, page = page_of(plan)
     assert "3 runs: failed 2, done 1." in page
@@ -573,7 +571,7 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
 
 def test_a_record_that_is_not_readable_is_as_none(papermill, written):
     plan = written(models=["openai-8bit"])
-    folder = plan.folder(plan.jobs[0])
+    folder = plan.jobs[0].folder
     folder.mkdir(parents=True)
     (folder / "job.json").write_bytes(b"\xff\xfe{")
     assert at(plan).state == "waiting"
@@ -612,7 +610,7 @@ def test_the_page_tells_broken_interrupted_and_not_begun_apart(two_lanes):
 
 
 def test_every_kind_of_error_has_a_word_in_the_report():
-    for kind in {*lanes.KINDS.values(), *lanes.FINAL}:
+    for kind in {*workbook.KINDS.values(), *lanes.FINAL}:
         assert word("trouble", kind, "ja") != kind
 
 
