@@ -34,29 +34,30 @@ class Pile(NamedTuple):
     max_tokens: int | None
 
 
-@rows.figure
+@rows.figure("run", "outcome", "blank")
 def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """What every reply took, one row a run: grey with text, vermillion blank.
 
-    `frame` is of `igaku.load_runs`, or a part of it: run (a categorical orders the
-    rows), outcome, blank, seconds or completion_tokens, and where there are: label,
-    max_tokens. Tokens are drawn if every run has them, else seconds; a run with
-    neither has no row. Dashed lines are walls: the budget where tokens are known, else
-    the times at which blank replies pile up, with the speed that this implies.
+    `frame` is of `igaku.load_runs`, or rows of it, with the columns run (a categorical
+    orders the rows), outcome, blank, and seconds or completion_tokens; and where there
+    are: label, max_tokens. Tokens are drawn if every run has them, else seconds; a run
+    with neither has no row. Dashed lines are walls: the budget where tokens are known,
+    else the times at which blank replies pile up, with the speed that this implies.
+    A reply of no length has no place on the axis, which says how many there are.
     """
     asked = frame[frame["outcome"] != "not_run"]
     unit = _unit(asked)
-    timed = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
+    known = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
+    timed = known[known[unit].astype(float) > 0]
     names = [str(n) for n in style.order(timed["run"]) if (timed["run"] == n).any()]
     ax = rows.axes_for(ax, len(names), 0.6)
     if not names:
         return rows.say_nothing(ax, lang)
     labels = rows.named(timed, lang)
     asked = asked[asked["run"].isin(names)]
-    counts = asked["blank"].fillna(False).groupby(asked["run"].astype(str))
+    parts = [asked.loc[asked["run"] == name, "blank"].fillna(False) for name in names]
     beside = [
-        say("blank_of", lang, blank=int(part.sum()), asked=len(part))
-        for part in (counts.get_group(name) for name in names)
+        say("blank_of", lang, blank=int(part.sum()), asked=len(part)) for part in parts
     ]
     lanes = rows.name_rows(ax, [labels[name] for name in names], beside)
     found = [
@@ -67,14 +68,18 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     _fit(ax, timed[unit], [pile.at for pile in found])
     levels = _draw_walls(lanes, found, unit, lang)
     rows.entitle(ax, "token_usage_title", lang, pad=8 + 24 * levels)
-    ax.set_xlabel(say(f"{unit}_axis", lang), loc="left")
+    axis = say(f"{unit}_axis", lang, left=len(known) - len(timed))
+    ax.set_xlabel(axis, loc="left")
     _reply_key(ax, lang)
     return ax
 
 
 def _unit(asked: pd.DataFrame) -> str:
     if "completion_tokens" not in asked:
+        rows.check("token_usage", asked, ["seconds"])
         return "seconds"
+    if "seconds" not in asked:
+        return "completion_tokens"
     known = asked["completion_tokens"].notna()
     counted = known.groupby(asked["run"].astype(str)).any()
     return "completion_tokens" if counted.all() else "seconds"
@@ -163,21 +168,13 @@ def _walls(found: list[Pile]) -> list[list[Pile]]:
 
 def _draw_walls(lanes: rows.Lanes, found: list[Pile], unit: str, lang: str) -> int:
     """A dashed line per wall, its name above; how many names stand on each other."""
-    ax = lanes.ax
-    ends = [KEY]  # of what stands on each level, in points
+    named = []
     for wall in _walls(found):
         blank = sum(pile.blank for pile in wall) or len(wall)
         at = sum(pile.at * (pile.blank or 1) for pile in wall) / blank
         lanes.dashed(at, None if unit == "seconds" else [p.row for p in wall])
-        name = _wall_name(at, wall[0].max_tokens, unit, lang)
-        half = 0.3 * style.small() * max(map(rows.columns, name.split("\n")))
-        middle = _points_along(ax, at)
-        level = next(
-            (i for i, end in enumerate(ends) if end < middle - half), len(ends)
-        )
-        ends[level : level + 1] = [middle + half + 4]
-        rows.above(ax, at, name, (0, 3 + 24 * level))
-    return len(ends)
+        named.append((at, _wall_name(at, wall[0].max_tokens, unit, lang)))
+    return rows.names_above(lanes.ax, named, 24, taken=KEY)
 
 
 def _wall_name(at: float, max_tokens: int | None, unit: str, lang: str) -> str:
@@ -188,15 +185,6 @@ def _wall_name(at: float, max_tokens: int | None, unit: str, lang: str) -> str:
         return f"max_tokens\n{max_tokens:,}"
     speed = say("wall_speed", lang, speed=max_tokens / at)
     return f"{say('wall_budget', lang, max_tokens=max_tokens)}\n{speed}"
-
-
-def _points_along(ax: Axes, at: float) -> float:
-    """About how far along the axis a place is, in points, before the layout is made."""
-    import math
-
-    low, high = map(math.log, ax.get_xlim())
-    width = 72 * rows.size(ax)[0] * (1.0 if rows.is_narrow(ax) else 0.72)
-    return width * (math.log(at) - low) / (high - low)
 
 
 def _fit(ax: Axes, amounts: pd.Series, walls: list[float]) -> None:
@@ -223,7 +211,7 @@ def _reply_key(ax: Axes, lang: str) -> None:
 # --- curves ---------------------------------------------------------------------------
 
 
-@rows.figure
+@rows.figure("run", "x", "share", "low", "high")
 def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """The share of replies still unfinished after so many tokens: Kaplan and Meier's.
 
@@ -234,18 +222,19 @@ def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     curves = _curves(frame, ["x", "share"])
     ax = rows.axes_for(ax, 0, least=3.6, keys=3 * len(curves))
     _draw_curves(ax, frame, curves, "survival_end", lang, step="post")
-    caps = set(frame.get("max_tokens", frame["x"][:0]).dropna().astype(int))
+    caps = sorted(set(frame.get("max_tokens", frame["x"][:0]).dropna().astype(int)))
     ax.set_xlim(0, 1.05 * max(frame["x"].max(), *caps, 0))
     for cap in caps:
         ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
-        rows.above(ax, cap, f"max_tokens {cap:,}", ha="right")
-    ax.set_xlabel(say("completion_tokens_axis", lang))
+    names = [(float(cap), f"max_tokens {cap:,}") for cap in caps]
+    levels = rows.names_above(ax, names, 12, ha="right")
+    ax.set_xlabel(say("completion_tokens_axis", lang, left=0))
     ax.set_ylabel(say("survival_axis", lang))
-    rows.entitle(ax, "survival_title", lang, pad=18)
+    rows.entitle(ax, "survival_title", lang, pad=6 + 12 * levels)
     return ax
 
 
-@rows.figure
+@rows.figure("run", "max_tokens", "accuracy", "low", "high", "blank")
 def budget(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """What a smaller budget would have scored; dotted, what it would have left blank.
 

@@ -17,7 +17,7 @@ PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
 SIGNS = {"s": "■ ", "o": "● "}
 
 
-@rows.figure
+@rows.figure("run", "section", "asked", "right")
 def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """How many questions of each section a run had right; hatched where not asked.
 
@@ -100,7 +100,7 @@ def _size(value: Any) -> str:
     return "" if is_missing(value) else f"n = {int(value)}"
 
 
-@rows.figure
+@rows.figure("stratum", "level", "run", "n", "accuracy", "low", "high")
 def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """The share of right answers in each level of a stratum, one mark a run.
 
@@ -179,7 +179,7 @@ def _run_key(
 # --- official lines -------------------------------------------------------------------
 
 
-@rows.figure
+@rows.figure("run", "part", "points", "possible", "line", "passed")
 def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """Points of both parts of the exam against the official lines, one row a run.
 

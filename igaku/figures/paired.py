@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 WIDEST = 0.1  # the largest true difference on the axis of the power
-COLUMNS = (8, 122, 190)  # points right of the axes: difference, flips, p
+COLUMNS = (8, 122, 218)  # points right of the axes: difference, flips, p
 
 
-@rows.figure
+@rows.figure(
+    "reference",
+    "candidate",
+    "difference",
+    "low",
+    "high",
+    "only_reference",
+    "only_candidate",
+    "pvalue",
+)
 def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """Differences between candidate and reference, with 95 % intervals.
 
@@ -32,25 +41,30 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     has them: `pairs.replace({"candidate": labels})` gives them others.
     """
     pairs: list[Any] = frame.to_dict("records")
-    ax = rows.axes_for(ax, len(pairs), 0.46)
+    n = len(pairs)
+    ax = rows.axes_for(ax, n, 0.5, least=1.3 + 0.5 * n, keys=2 * n + 3)
     one = frame["reference"].nunique() == 1
     names: list[rows.Name] = [str(p["candidate"]) if one else _both(p) for p in pairs]
     is_narrow = rows.is_narrow(ax)
     told = [_numbers(pair, lang) for pair in pairs]
     beside = ["   ".join(t) if is_narrow else "" for t in told]
-    lanes = rows.name_rows(ax, names, beside, heads=2)
+    lanes = rows.name_rows(ax, names, beside, heads=3)
     margins = _margins(frame)
     for y, pair in enumerate(pairs):
         _interval(ax, pair, y + lanes.middle)
     _fit(ax, frame, margins)
     _shade(lanes, margins, lang)
-    if not is_narrow:
-        heads = [say(f"forest_column_{i}", lang) for i in range(len(COLUMNS))]
+    heads = [say(f"forest_column_{i}", lang) for i in range(len(COLUMNS))]
+    if is_narrow:
+        head = "   ".join(heads)
+        rows.above(ax, 0, head, (0, 16), ha="left", xycoords="axes fraction")
+    else:
+        heads = [rows.fitted(head, 16) for head in heads]
         rows.columns_beside(ax, told, heads, COLUMNS)
     against = rows.fitted(pairs[0]["reference"], 60, 1) if one else ""
     ax.set_xlabel(say("forest_axis", lang, reference=against))
     _directions(ax, lang)
-    rows.entitle(ax, "forest_title", lang, pad=20)
+    rows.entitle(ax, "forest_title", lang, pad=32)
     return ax
 
 
@@ -119,7 +133,7 @@ def _directions(ax: Axes, lang: str) -> None:
     ax.xaxis.labelpad = 18
 
 
-@rows.figure
+@rows.figure("n", "flips", "only_reference", "only_candidate")
 def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """The chance that so many questions show a true difference, at the flips there are.
 

@@ -13,6 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
+from igaku.errors import IgakuError
 from igaku.figures import style
 from igaku.words import plain, say, word
 
@@ -28,27 +29,45 @@ BESIDE = 4  # texts at most that stand beside their marks
 Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
 
 
-def figure(draw: Draw) -> Any:
-    """A figure's function: a note for an empty frame, a limit, glyphs for any label."""
+def figure(*needs: str) -> Callable[[Draw], Any]:
+    """A figure's function: told which columns its frame needs, with a note for an empty
+    one, a limit, and glyphs for any label.
+    """
 
-    @wraps(draw)
-    def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
-        import matplotlib as mpl
+    def made(draw: Draw) -> Any:
+        @wraps(draw)
+        def drawn(
+            frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en"
+        ) -> Axes:
+            import matplotlib as mpl
 
-        families = [*mpl.rcParams["font.family"]]
-        families += [name for name in style.fonts(lang) if name not in families]
-        with mpl.rc_context({"font.family": families}):
-            if frame.empty:
-                return say_nothing(axes_for(ax, 0), lang)
-            first, n = _first(frame)
-            ax = draw(first, ax, lang)
-            if n > MOST:
-                told = say("first_of", lang, drawn=MOST, of=n)
-                above(ax, 1, told, ha="right", xycoords="axes fraction")
-            ax.tick_params(labelfontfamily=families)
-            return ax
+            families = [*mpl.rcParams["font.family"]]
+            families += [name for name in style.fonts(lang) if name not in families]
+            with mpl.rc_context({"font.family": families}):
+                if frame.empty:
+                    return say_nothing(axes_for(ax, 0), lang)
+                check(draw.__name__, frame, needs)
+                first, n = _first(frame)
+                ax = draw(first, ax, lang)
+                if n > MOST:
+                    told = say("first_of", lang, drawn=MOST, of=n)
+                    above(ax, 1, told, ha="right", xycoords="axes fraction")
+                ax.tick_params(labelfontfamily=families)
+                return ax
 
-    return drawn
+        return drawn
+
+    return made
+
+
+def check(name: str, frame: pd.DataFrame, needs: Sequence[str]) -> None:
+    """Fail in one sentence if a figure's frame lacks a column that is drawn."""
+    lacking = [column for column in needs if column not in frame]
+    if lacking:
+        raise IgakuError(
+            f"igaku.figures.{name} needs the column {', '.join(lacking)}: "
+            f"give it the frame that help(igaku.figures.{name}) names, or rows of it."
+        )
 
 
 def _first(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -195,9 +214,10 @@ def name_rows(
     for y, (name, text) in enumerate(zip(names, beside, strict=True)):
         is_apart = heads > 1
         free = room(ax) if is_apart else max(16, room(ax) - columns(text) - 2)
-        told = _name(name, free).replace("\n", " ")
-        note(ax, (0, y - 0.49), told, va="top")
-        at, by = ((0, y - 0.49), (0, -12)) if is_apart else ((1, y - 0.49), (0, 0))
+        told = _above(name, free, heads - 1)
+        note(ax, (0, y - 0.49), told, va="top", linespacing=1.1)
+        down = (0, -1.3 * style.small() * (1 + told.count("\n")))
+        at, by = ((0, y - 0.49), down) if is_apart else ((1, y - 0.49), (0, 0))
         side = "left" if is_apart else "right"
         note(ax, at, text, by, va="top", ha=side, color=style.faint())
     top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * size(ax)[1] / n) - 0.5)
@@ -205,11 +225,18 @@ def name_rows(
 
 
 def _name(name: Name, width: int) -> str:
-    """A name, or the two of a pair with as much of each as fits."""
+    """A name, or the two of a pair, each on a line of its own."""
     if isinstance(name, str):
-        return fitted(name, width, 2 if width == LABEL else 1)
-    part = width if width == LABEL else width // len(name)
-    return "\n− ".join(fitted(each, part - 2, 1) for each in name)
+        return fitted(name, width)
+    return "\n− ".join(fitted(each, width - 2, 1) for each in name)
+
+
+def _above(name: Name, width: int, lines: int) -> str:
+    """A name above its row: on one line where it fits, else on as many as there are."""
+    whole = name if isinstance(name, str) else " − ".join(name)
+    if isinstance(name, str) or lines < 2 or columns(whole) <= width:
+        return fitted(whole, width, max(lines, 1))
+    return _name(name, width)
 
 
 def note(
@@ -240,6 +267,35 @@ def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
         text, (x, 1), by, textcoords="offset points", va="bottom", linespacing=1.1,
         fontsize=style.small(), **look,
     )  # fmt: skip
+
+
+def names_above(
+    ax: Axes,
+    names: Sequence[tuple[float, str]],
+    tall: int,
+    taken: float = float("-inf"),
+    ha: str = "center",
+) -> int:
+    """Names of places along the axis, each above the last where they would touch.
+
+    They are `tall` points high; the first `taken` points of the lowest level are not
+    free. How many levels there are.
+    """
+    ends = [taken]  # of what stands on each level, in points
+    for x, name in names:
+        wide = 0.6 * style.small() * max(map(columns, name.split("\n")))
+        start = _points_along(ax, x) - wide * (0.5 if ha == "center" else 1)
+        level = next((i for i, end in enumerate(ends) if end < start), len(ends))
+        ends[level : level + 1] = [start + wide + 4]
+        above(ax, x, name, (0, 3 + tall * level), ha=ha)
+    return len(ends)
+
+
+def _points_along(ax: Axes, at: float) -> float:
+    """About how far along the axis a place is, in points, before the layout is made."""
+    low, high, x = ax.xaxis.get_transform().transform([*ax.get_xlim(), at])
+    wide = 72 * size(ax)[0] * (1.0 if is_narrow(ax) else 0.72)
+    return float(wide * (x - low) / (high - low))
 
 
 @dataclass(frozen=True)

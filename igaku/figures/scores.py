@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@rows.figure
+@rows.figure("run", "right", "asked", "accuracy", "low", "high")
 def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """The share of right answers of each run, with its Wilson interval.
 
@@ -88,7 +88,7 @@ def _pass_mark(lanes: rows.Lanes, lang: str) -> None:
     rows.above(lanes.ax, PASS_MARK, say("pass_mark", lang, mark=PASS_MARK))
 
 
-@rows.figure
+@rows.figure("run", "size_gb", "accuracy", "low", "high")
 def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """The size of the weights against the share of right answers.
 
@@ -97,7 +97,7 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     first; runs that are unfinished or not counted are left out if two others remain,
     and hollow if not. A run without a size is not drawn.
     """
-    drawn = _sized(frame)
+    drawn = sized(frame)
     below = 0.2 * len(drawn) * (len(drawn) > rows.BESIDE)
     ax = rows.axes_for(ax, 0, least=3.4 + below, keys=2 * len(drawn))
     if drawn.empty:
@@ -122,7 +122,7 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     return ax
 
 
-def _sized(frame: pd.DataFrame) -> pd.DataFrame:
+def sized(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs that the figure compares: of one exam, and whole where there are two."""
     known = frame[frame["size_gb"].notna() & frame["accuracy"].notna()]
     if "exam" in known and len(known):
@@ -149,7 +149,7 @@ def _size_mark(
     }
     span = [row["low"], row["high"]]  # above the labels, which may hide no limit
     ax.plot([x, x], span, color=look.color, linewidth=2, zorder=6)
-    ax.plot([x], [y], markersize=7, zorder=7, **shown)
+    ax.plot([x], [y], markersize=7, zorder=7, clip_on=False, **shown)
     unit, factor = _unit(most)
     text = say(
         "memory_label", lang, size=factor * x, unit=unit, accuracy=y,

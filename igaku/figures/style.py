@@ -106,10 +106,13 @@ def style_of(frame: pd.DataFrame) -> dict[str, Look]:
         cycle([each for each in offered if each not in taken] or offered)
         for offered, taken in zip((COLOURS, MARKERS), told, strict=True)
     )
-    return {
-        name: Look(seen(colour or next(colours)), marker or next(markers))
-        for name, colour, marker in zip(names, *told, strict=True)
-    }
+    looks: dict[str, Look] = {}
+    for name, colour, marker in zip(names, *told, strict=True):
+        look = Look(seen(colour or next(colours)), marker or next(markers))
+        while look in looks.values() and len(looks) < len(MARKERS):
+            look = look._replace(marker=next(markers))  # two runs of one card
+        looks[name] = look
+    return looks
 
 
 def seen(colour: str) -> str:

@@ -89,6 +89,7 @@ def contents(facts: Facts) -> dict[str, Any]:
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
         "limits": list(_limits(facts)), "methods": _methods(facts),
+        "sized": (len(_sized(facts)), len(facts.done)),
         "pictures": {each.name: each for each in pictures(facts)},
     }  # fmt: skip
 
@@ -117,7 +118,7 @@ def score_table(facts: Facts, names: Any) -> Table | None:
 
 def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
     name, place = row["run"], facts.places.get(row["run"])
-    label = labelled(facts.label(name), row["identity"])
+    label = facts.marked(name)
     if place:  # where all budgets are alike, labels need not tell them
         label = f"{place}. {labelled(told.short_label(facts, name), row['identity'])}"
     same, told_state = facts.places.get(row["same_as"]), state(row, facts.study.lang)
@@ -146,7 +147,7 @@ def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
     """Pairs with difference, interval, counts and p-values."""
     if pairs.empty:
         return None
-    shown = _named(facts, pairs)
+    shown = _named(facts, pairs, facts.marked)
     shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
     counts = ["only_reference", "only_candidate"]
     if pairs["family"].nunique() > 1:
@@ -156,17 +157,18 @@ def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
     return tabled(shown[kept], facts.study.lang)
 
 
-def _named(facts: Facts, pairs: pd.DataFrame) -> pd.DataFrame:
+def _named(facts: Facts, pairs: pd.DataFrame, name: Any) -> pd.DataFrame:
     """Pairs with labels in place of the names of their runs."""
-    labels = {name: facts.label(str(name)) for name in facts.runs["run"]}
-    sides = {side: pairs[side].map(labels) for side in ("candidate", "reference")}
-    return pairs.assign(**sides)
+    sides = ("candidate", "reference")
+    return pairs.assign(
+        **{side: [name(each) for each in pairs[side]] for side in sides}
+    )
 
 
 def _walls(facts: Facts) -> Table | None:
     if facts.walls.empty:
         return None
-    named = facts.walls.assign(label=[facts.label(n) for n in facts.walls["run"]])
+    named = facts.walls.assign(label=[facts.marked(n) for n in facts.walls["run"]])
     kept = ["label", "max_tokens", "seconds", "replies", "blank", "tokens_per_second"]
     return tabled(named[kept].rename(columns={"replies": "at_wall"}), facts.study.lang)
 
@@ -183,7 +185,7 @@ def _official(facts: Facts) -> Table | None:
         cells = {row["part"]: row for _, row in parts.iterrows()}
         passed = "pass" if bool(cells["total"]["passed"]) else "fail"
         rows.append(
-            {"label": facts.label(str(name)), "verdict": passed}
+            {"label": facts.marked(str(name)), "verdict": passed}
             | {part: _part(cells[part]) for part in ("compulsory", "rest", "kinki")}
         )
     return tabled(pd.DataFrame(rows), facts.study.lang)
@@ -205,7 +207,7 @@ def _strata(facts: Facts) -> Table | None:
     keys = ["stratum", "level", "n"]
     wide = found.pivot_table(index=keys, columns="run", values="accuracy", sort=False)
     shares = wide.map(lambda value: formatted(value, "share")).reset_index()
-    named = shares.rename(columns={n: facts.label(n) for n in runs})
+    named = shares.rename(columns={n: facts.marked(n) for n in runs})
     return tabled(named, facts.study.lang)
 
 
@@ -229,27 +231,49 @@ def pictures(facts: Facts) -> Iterator[Picture]:
 
 def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     """What is drawn: figure, frame, and the sentence that stands in for it."""
+    runs = facts.runs.reset_index(drop=True)
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
-    done = main[main["run"].isin(facts.done)]
-    official = facts.official
-    pairs = _named(facts, told.evidence(facts.pairs))
+    replies, official, parts = _replies(facts), facts.official, _sections(facts)
+    pairs = _named(facts, told.evidence(facts.pairs), facts.label)
     walls = sorted(facts.walls["seconds"])
+    sized = _sized(facts)
     lengths = facts.say(
         "alt_lengths", runs=igaku.study.lengths(facts.study).to_dict("records")
     )
     return {
-        "walls": ("token_usage", _replies(facts),
-                  _listed(facts, "alt_walls", main, walls=walls)),
+        "walls": ("token_usage", replies,
+                  _listed(facts, "alt_walls", _of(runs, replies), walls=walls)),
         "forest": ("forest", pairs,
                    facts.say("alt_forest", pairs=pairs.to_dict("records"))),
         "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
-        "official": ("verdict", official, _listed(facts, "alt_official", done)),
-        "sections": ("sections", _sections(facts), facts.say("alt_sections")),
+        "official": ("verdict", official,
+                     _listed(facts, "alt_official", _of(runs, official))),
+        "sections": ("sections", parts,
+                     facts.say("alt_sections", runs=list(_cells(parts)))),
         "survival": ("survival", igaku.study.survival(facts.study), lengths),
         "budget": ("budget", igaku.study.budget_curves(facts.study), lengths),
-        "memory": ("memory", done.dropna(subset=["size_gb"]),
-                   _listed(facts, "alt_size", done)),
+        "memory": ("memory", sized, _listed(facts, "alt_size", sized)),
     }  # fmt: skip
+
+
+def _of(runs: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """The runs that a frame has rows of."""
+    return runs[runs["run"].isin(drawn.get("run", []))]
+
+
+def _sized(facts: Facts) -> pd.DataFrame:
+    """The finished runs that the figure of sizes draws."""
+    from igaku.figures.scores import sized
+
+    return sized(facts.runs.loc[facts.done].reset_index(drop=True))
+
+
+def _cells(parts: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """What the figure of sections has in each row: right of asked, where asked."""
+    for label, rows in parts.groupby("label", sort=False):
+        told = rows[rows["asked"] > 0].to_dict("records")
+        cells = [f"{row['section']} {row['right']}/{row['asked']}" for row in told]
+        yield {"label": label, "cells": cells}
 
 
 def _labelled(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
@@ -268,6 +292,8 @@ def _replies(facts: Facts) -> pd.DataFrame:
     names = [run.name for run in facts.study.variants if run.asked]
     rows = [facts.study.run(n).rows.assign(label=facts.label(n)) for n in names]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    if found.empty:
+        return found
     if "max_tokens" not in found:
         found["max_tokens"] = found["run"].map(facts.runs["max_tokens"])
     timed = found["seconds"].notna() | found["completion_tokens"].notna()

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import igaku
 from igaku.pages.index import exam_name
 from igaku.study.families import Study, label_of, unlike
-from igaku.words import LEVEL, ONE_SIDED, PASS_MARK, is_missing, say
+from igaku.words import (
+    CAUSES,
+    LEVEL,
+    ONE_SIDED,
+    PASS_MARK,
+    is_missing,
+    labelled,
+    say,
+    word,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +83,10 @@ class Facts:
         """A run's label as a sentence has it, without its mark."""
         return label_of(self.study.run(name), self.study.lang)
 
+    def marked(self, name: str) -> str:
+        """A run's label as a table has it, with the mark of what its weights are."""
+        return labelled(self.label(name), self.study.run(name).identity)
+
     @property
     def done(self) -> list[str]:
         """The finished runs among those that were asked alike."""
@@ -114,7 +127,10 @@ def asked(facts: Facts) -> str:
     """Who was asked what, when, and under which conditions."""
     runs = [facts.study.run(name) for name in facts.main]
     first = runs[0]
-    bases = Counter(str(run.card.get("base_model") or run.model) for run in runs)
+    unknown = facts.say("asked_model_unknown")
+    bases = Counter(
+        str(run.card.get("base_model") or run.model or unknown) for run in runs
+    )
     days = sorted(
         str(run.manifest[key])[:10]
         for run in runs
@@ -125,9 +141,15 @@ def asked(facts: Facts) -> str:
     line = None if first.is_lab else math.ceil(PASS_MARK * planned)
     return facts.say(
         "report_asked", n=len(runs), bases=bases.most_common(FEW), planned=planned,
-        exam=exam_name(str(first.exam), facts.study.lang), conditions=conditions(facts),
+        exam=_exam(facts, first.exam), conditions=conditions(facts),
         days=list(dict.fromkeys((*days[:1], *days[-1:]))), mark=PASS_MARK, line=line,
     )  # fmt: skip
+
+
+def _exam(facts: Facts, exam: Any) -> str:
+    if is_missing(exam):
+        return facts.say("asked_exam_unknown")
+    return exam_name(str(exam), facts.study.lang)
 
 
 def conditions(facts: Facts) -> list[str]:
@@ -202,24 +224,52 @@ def power(facts: Facts) -> Iterator[str]:
 
 
 def silence(facts: Facts) -> tuple[str, str]:
-    """How many replies are lost and what is known of the reason, first in few words."""
-    runs = facts.runs.loc[list(facts.main)]
-    cut = sum(
-        int((facts.study.run(name).rows["outcome"] == "truncated").sum())
-        for name in facts.main
+    """How many replies of all variants are lost and what is known of the reason, first
+    in few words.
+    """
+    names = [*facts.main, *facts.apart]
+    runs = facts.runs.loc[names]
+    lost = Counter(
+        outcome for name in names for outcome in facts.study.run(name).rows["outcome"]
     )
-    told = {"lost": int(runs["lost"].sum()), "asked": int(runs["asked"].sum()),
-            "blank": int(runs["blank"].sum()), "cut": cut}  # fmt: skip
-    here = facts.walls[facts.walls["run"].isin(facts.main)]
+    told = {"lost": int(runs["lost"].sum()), "asked": int(runs["asked"].sum())}
     if not told["lost"]:
-        return facts.say("head_no_silence"), facts.say("report_no_silence", **told)
-    if cut or here.empty:
-        return facts.say("head_cut", **told), facts.say("report_cut", **told)
-    return facts.say("head_silence"), facts.say(
-        "report_silence", **told, at_wall=int(here["replies"].sum()),
+        head = facts.say("head_no_silence", **told)
+        return head, facts.say("report_no_silence", **told)
+    here = facts.walls[facts.walls["run"].isin(names)]
+    at_wall, worst = int(here["replies"].sum()), _worst(facts, runs)
+    is_known = runs.loc[runs["lost"] > 0, "completion_tokens"].notna().any()
+    if lost["truncated"] or is_known or at_wall <= told["lost"] / 2:
+        causes = [facts.say(f"lost_{o}", n=lost[o]) for o in CAUSES if lost[o]]
+        words = facts.say("report_lost", **told, causes=causes)
+        return facts.say("head_lost"), f"{words} {worst}"
+    words = facts.say(
+        "report_silence", asked=told["asked"], blank=lost["empty"], at_wall=at_wall,
+        failed=lost["api_error"],
         sharp=_sharpest(facts, here), further=_further(facts),
-        again=next((r for r in _rescues(facts) if r["run"] in facts.main), None),
+        again=next((r for r in _rescues(facts) if r["run"] in names), None),
     )  # fmt: skip
+    return facts.say("head_silence"), f"{words} {worst}"
+
+
+def _worst(facts: Facts, runs: pd.DataFrame) -> str:
+    """The runs that lost replies with status and cause, the largest share first."""
+    losing = runs[runs["lost"] > 0]
+    shares = (losing["lost"] / losing["asked"]).sort_values(
+        ascending=False, kind="stable"
+    )
+    told = [
+        dict(losing.loc[name])
+        | {"label": facts.label(str(name))}
+        | {key: _word(facts, key, losing.at[name, key]) for key in ("status", "cause")}
+        for name in shares.index
+    ]
+    more = max(0, len(told) - FEW)
+    return facts.say("report_worst", runs=told[:FEW], more=more)
+
+
+def _word(facts: Facts, kind: str, value: Any) -> str | None:
+    return None if is_missing(value) else word(kind, value, facts.study.lang)
 
 
 def rescues(facts: Facts) -> Iterator[str]:
@@ -235,7 +285,8 @@ def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
 
 def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
     """The run whose blank replies are all at one wall, later than every other reply."""
-    for _, row in walls[walls["replies"] == walls["blank"]].iterrows():
+    whole = walls[walls["replies"] == walls["blank"]]
+    for _, row in whole.sort_values("replies", ascending=False).iterrows():
         rows = facts.study.run(row["run"]).rows
         blank = rows["blank"].fillna(False).astype(bool)
         last = rows.loc[~blank & rows["outcome"].ne("api_error"), "seconds"].max()

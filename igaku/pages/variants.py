@@ -9,7 +9,7 @@ import igaku
 from igaku.pages.facts import Facts
 from igaku.pages.html import Table, tabled
 from igaku.pages.index import state
-from igaku.words import formatted, is_missing, labelled
+from igaku.words import formatted, is_missing
 
 # The measures of a section table: as the frame of sections, and as published.
 MEASURES = (
@@ -28,7 +28,7 @@ def shared(facts: Facts) -> Table | None:
         usual = _usual(row)
         if usual is not None:
             others = [
-                f"{facts.label(str(name))}: {value}"
+                f"{facts.marked(str(name))}: {value}"
                 for name, value in row.dropna().items()
                 if value != usual
             ]
@@ -46,11 +46,10 @@ def variants(facts: Facts) -> Iterator[dict[str, Any]]:
             for item, row_ in cards.iterrows()
             if not is_missing(row_[name]) and row_[name] != _usual(row_)
         ]
-        label = labelled(facts.label(name), facts.study.run(name).identity)
         yield {
             "title": facts.say(
-                "model_title", place=place, label=label, right=row["right"],
-                asked=row["asked"], accuracy=row["accuracy"],
+                "model_title", place=place, label=facts.marked(name),
+                right=row["right"], asked=row["asked"], accuracy=row["accuracy"],
                 state=state(row, facts.study.lang),
             ),
             "card": _frame(own, facts),

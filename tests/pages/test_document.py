@@ -108,9 +108,9 @@ def test_the_silence_is_inferred_and_said_to_be(written):
     lang, _, text = written
     first = before_the_figures(text)
     said = {
-        "en": ["184 of 1,475", "58 of 58 at 7.6 s", "7.3 s at most",
+        "en": ["214 of 1,875", "58 of 58 at 7.6 s", "7.3 s at most",
                "4 times the token budget", "36 of 39 blank questions", "inferred"],
-        "ja": ["1,475件中184件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
+        "ja": ["1,875件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
 
@@ -264,6 +264,15 @@ def test_the_page_asks_nothing_of_any_host_and_runs_nothing(written):
     assert len({given["alt"] for given in pictures}) == len(pictures)
 
 
+def test_the_words_for_a_figure_name_what_it_draws_and_nothing_else(written):
+    pictures = re.findall(r"!\[([^]]*)\]\(report/figures/(\w+)\.png\)", written[2])
+    alt = {name: words for words, name in pictures}
+    assert "mlx-community Q8" in alt["sections"] and "A 57/75" in alt["sections"]
+    assert "mlx-community Q8" not in alt["memory"] and "12.11 GB" in alt["memory"]
+    assert {"en": "2 of 3 finished", "ja": "3件中2件"}[written[0]] in written[2]
+    assert "4096" in alt["walls"]
+
+
 def test_every_picture_of_the_markdown_is_beside_it(written):
     _, folder, text = written
     linked = re.findall(r"\]\((report/[^)]+)\)", text)
@@ -342,8 +351,65 @@ def test_replies_that_the_budget_cut_are_counted_and_not_inferred(tmp_path):
     rows = [cut(q) if i < 4 else replied(q) for i, q in enumerate(asked)]
     sit(tmp_path, None, "second", asked, rows=rows)
     text = markdown(tmp_path)
-    assert "4 of 80 replies were lost: 4 were cut by the token budget" in text
+    assert "4 of 80 replies were lost: 4 cut by the token budget." in text
     assert "inferred from" not in before_the_figures(text)
+
+
+def failed(question):
+    """A request that the server failed."""
+    return replied(
+        question, outcome="api_error", correct=None, content=None, answer=None
+    )
+
+
+def silent(question):
+    """A reply without text."""
+    return replied(question, outcome="empty", correct=False, answer=None, content="")
+
+
+def losing(folder, name, kinds, **more):
+    """A run of forty questions whose first replies are lost in these ways."""
+    asked = planned(40)
+    made = dict(enumerate(kinds))
+    rows = [made.get(i, replied)(question) for i, question in enumerate(asked)]
+    sit(folder, None, name, asked, rows=rows, **more)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_run_asked_otherwise_that_lost_its_replies_is_named_at_once(tmp_path, lang):
+    sit(tmp_path, [True] * 40, "whole")
+    losing(tmp_path, "cut-off", [cut] * 20, settings={"max_tokens": 64})
+    first = before_the_figures(markdown(tmp_path, lang))
+    said = {
+        "en": ["Are replies lost? Yes.", "20 of 80 replies were lost",
+               "cut-off", "(BROKEN, token budget) 20 of 40"],
+        "ja": ["失われた返答があります", "80件中20件", "cut-off",
+               "（破綻、トークン上限）40件中20件"],
+    }[lang]  # fmt: skip
+    assert [part for part in said if part not in first] == []
+    assert "was lost" not in first and "whole (" not in first
+
+
+def test_runs_that_lost_as_much_are_all_named_and_the_worst_first(tmp_path):
+    for name, kinds in (("a", [cut] * 2), ("b", [cut] * 2), ("c", [cut] * 3)):
+        losing(tmp_path, name, kinds)
+    told = r"worst first: c \(.*\) 3 of 40; a \(.*\) 2 of 40; b \(.*\) 2 of 40\."
+    assert re.search(told, before_the_figures(markdown(tmp_path)))
+
+
+def test_causes_of_loss_are_counted_apart_and_none_is_named_that_did_not_occur(
+    tmp_path,
+):
+    losing(tmp_path / "api", "a", [failed] * 40)
+    losing(tmp_path / "blank", "a", [silent] * 40)
+    losing(tmp_path / "all", "a", [cut] * 3 + [failed] * 2 + [silent])
+    for name, told in (
+        ("api", "40 of 40 replies were lost: 40 failed with an API error. Lost"),
+        ("blank", "40 of 40 replies were lost: 40 blank. Lost"),
+        ("all", "3 cut by the token budget, 2 failed with an API error, 1 blank. Lost"),
+    ):
+        assert told in markdown(tmp_path / name), name
+    assert "APIエラー40件）" in markdown(tmp_path / "api", "ja")
 
 
 def test_without_a_lost_reply_that_is_said_with_n(tmp_path):
@@ -382,6 +448,34 @@ def test_the_table_of_scores_marks_what_is_known_of_the_weights(of_three_kinds, 
     assert re.search(r"\| \d\. other ‡ \|", first)
     assert re.search(r"\| \d\. sure \|", first)
     assert "\n† " in first and "\n‡ " in first
+
+
+@pytest.mark.parametrize("lang", ["ja", "en"])
+def test_every_table_that_names_a_run_marks_it(of_three_kinds, lang):
+    def late(question):
+        return {**silent(question), "seconds": 7.6}
+
+    losing(of_three_kinds, "mute-too", [late] * 30)
+    text = markdown(of_three_kinds, lang)
+    tables = [each for each in text.split("\n\n") if each.startswith("| ")]
+    naming = [each for each in tables if re.search(r"[| ](mute|other)", each)]
+    assert len(naming) >= 5 and any("| 7.6 |" in each for each in naming)
+    for table in naming:
+        assert not re.search(r"(mute-too|mute|other)(?! [†‡]|-too)\b", table), table
+    assert not re.search("sure [†‡]", text)
+
+
+def test_strata_and_sections_are_described_and_not_tested(tmp_path):
+    asked = [q for q in planned() if q["problem_id"][-1] in "12"]
+    for i, question in enumerate(asked):
+        question["text_only"] = i >= 15
+    sit(tmp_path, [q["section"] != "C" for q in asked], "one", asked)
+    text = markdown(tmp_path)
+    assert "described, not tested" in text
+    alone = [t for t in text.split("\n\n") if t.startswith("| Stratum")]
+    assert alone and "p" not in alone[0].splitlines()[0].split(" ")
+    n = sum(q["section"] == "C" for q in asked)
+    assert f"C 0/{n}" in text  # in the words that stand in for the figure
 
 
 def test_other_weights_leave_the_pairs(of_three_kinds):
@@ -454,6 +548,12 @@ def one_run(folder):
     return "No two finished runs of separate measurements"
 
 
+def an_empty_file_and_no_manifest(folder):
+    (folder / "r").mkdir()
+    (folder / "r/answers.jsonl").touch()
+    return "No reply is on record"
+
+
 def no_shared_questions(folder):
     sit(folder, [True] * 20, "a")
     sit(folder, [True] * 20, "b", planned(20, 112), settings={"exam": 2018})
@@ -504,8 +604,8 @@ def all_right(folder):
 @pytest.mark.parametrize(
     "case",
     [no_runs, nothing_but_a_failed_job, nothing_but_a_reference, one_run,
-     no_shared_questions, without_manifest, mixed_up_lines,
-     nothing_but_failures, not_begun, all_right],
+     an_empty_file_and_no_manifest, no_shared_questions, without_manifest,
+     mixed_up_lines, nothing_but_failures, not_begun, all_right],
 )  # fmt: skip
 @pytest.mark.filterwarnings("error::UserWarning")  # a missing glyph is one
 def test_whatever_is_there_is_told_and_the_rest_is_a_sentence(tmp_path, case, lang):
