@@ -92,6 +92,7 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     are in the unit that their column has there (a fraction as percent, a difference in
     points, a p-value to three places), and every text is escaped.
     """
+    checked(lang)
     from pandas.api.types import is_integer_dtype
     from pandas.io.formats.style import Styler
 
