@@ -231,6 +231,7 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     """What is drawn: figure, frame, and the sentence that stands in for it."""
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
     done = main[main["run"].isin(facts.done)]
+    official = facts.official
     pairs = _named(facts, told.evidence(facts.pairs))
     walls = sorted(facts.walls["seconds"])
     lengths = facts.say(
@@ -242,6 +243,8 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
         "forest": ("forest", pairs,
                    facts.say("alt_forest", pairs=pairs.to_dict("records"))),
         "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
+        "official": ("verdict", official, _listed(facts, "alt_official", done)),
+        "sections": ("sections", _sections(facts), facts.say("alt_sections")),
         "survival": ("survival", igaku.study.survival(facts.study), lengths),
         "budget": ("budget", igaku.study.budget_curves(facts.study), lengths),
         "memory": ("memory", done.dropna(subset=["size_gb"]),
@@ -269,6 +272,11 @@ def _replies(facts: Facts) -> pd.DataFrame:
         found["max_tokens"] = found["run"].map(facts.runs["max_tokens"])
     timed = found["seconds"].notna() | found["completion_tokens"].notna()
     return found if timed.any() else found.iloc[:0]
+
+
+def _sections(facts: Facts) -> pd.DataFrame:
+    found = facts.sections
+    return found[found["run"].isin(facts.main)]
 
 
 def _png(ax: Any) -> bytes:
