@@ -123,11 +123,11 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
 def _rules(frame: pd.DataFrame) -> Iterator[Any]:
     """Words to the left; numbers and words of the record in one line."""
     known = {*_words()["values"], *_words()["formats"]}
-    left = [f".col{i}" for i in range(frame.shape[1]) if holds_words(frame.iloc[:, i])]
-    whole = [f".col{i}" for i, name in enumerate(frame) if name in known]
-    for places, look in ((left, "text-align: left"), (whole, "white-space: nowrap")):
-        if places:
-            yield {"selector": f":is({', '.join(places)})", "props": look}
+    for i, name in enumerate(frame):
+        if holds_words(frame.iloc[:, i]):
+            yield {"selector": f".col{i}", "props": "text-align: left"}
+        if name in known:
+            yield {"selector": f"td.col{i}", "props": "white-space: nowrap"}
 
 
 def holds_words(column: pd.Series) -> bool:

@@ -16,10 +16,10 @@ if _TYPE_CHECKING:
     from igaku.figures.scores import accuracy, memory
 
 _HOMES = {
-    **dict.fromkeys(("accuracy", "memory"), "scores"),
-    **dict.fromkeys(("forest", "power"), "paired"),
-    **dict.fromkeys(("sections", "strata", "verdict"), "levels"),
-    **dict.fromkeys(("budget", "survival", "token_usage"), "lengths"),
+    **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
+    **dict.fromkeys(("forest", "power"), "igaku.figures.paired"),
+    **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
+    **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }
 __all__ = [
     "accuracy",
