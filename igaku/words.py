@@ -13,7 +13,7 @@ import html
 import math
 import re
 from functools import cache, partial
-from numbers import Integral
+from numbers import Integral, Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ ONE_SIDED = 0.025  # of "not worse by the margin": the same limit of the same in
 PASS_MARK = 0.75
 MARKS = {"unverified": "†", "wrong_model": "‡"}  # behind a run's label
 MISSING = "–"
+LONG = 40  # characters of a text from which on it is broken into lines
+WRAPPED = "min-width: 12em; max-width: 40em"
 
 # --- text that shows and never obeys --------------------------------------------------
 
@@ -124,13 +126,21 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
 
 
 def _rules(shown: pd.DataFrame) -> list[Any]:
-    """Words to the left; numbers and words of the record in one line."""
-    known = {*_words()["values"], *_words()["formats"]}
-    left = [i for i in range(shown.shape[1]) if holds_words(shown.iloc[:, i])]
-    whole = [i for i, name in enumerate(shown.columns) if name in known]
+    """Words to the left; all but long texts in one line."""
+    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]
+    left = [i for i, column in enumerate(columns) if holds_words(column)]
     rules = [(f".col{i}", "text-align: left") for i in left]
-    rules += [(f"td.col{i}", "white-space: nowrap") for i in whole]
+    rules += [
+        (f"td.col{i}", WRAPPED if _is_long(column) else "white-space: nowrap")
+        for i, column in enumerate(columns)
+    ]
     return [{"selector": selector, "props": props} for selector, props in rules]
+
+
+def _is_long(column: pd.Series) -> bool:
+    """Whether a column holds a text that no line has room for."""
+    texts = column[[isinstance(value, str) for value in column]]
+    return any(len(text) > LONG or "\n" in text for text in texts)
 
 
 def holds_words(column: pd.Series) -> bool:
@@ -156,8 +166,7 @@ def _named_value(value: object, kind: object, lang: str) -> str:
 
 
 def _head(name: object, kind: object, lang: str) -> str:
-    is_value = name in _words()["values"].get(kind, {})
-    return _named_value(name, kind, lang) if is_value else _heads(name, lang)
+    return _heads(name, lang) if kind is None else _named_value(name, kind, lang)
 
 
 def _heads(name: object, lang: str) -> str:
@@ -217,6 +226,8 @@ _FORMATS = {
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
     "one": lambda value: f"{value:,.1f}",
+    "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
+    "size": lambda value: f"{abs(100 * value):.1f}",
     "two": lambda value: f"{value:,.2f}",
 }
 
@@ -271,7 +282,7 @@ def _sentences(lang: str) -> Any:
     made.filters |= {
         "share": _FORMATS["share"], "points": lambda v: formatted(v, "points"),
         "p": p_of, "n": _FORMATS["whole"],
-        "size": lambda v: f"{abs(100 * v):.1f}",
+        "size": _FORMATS["size"],
     }  # fmt: skip
     return made
 
@@ -284,7 +295,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _word(words: Mapping[Any, Any], value: Any, lang: str) -> Any:
-    return value if is_missing(value) else _of(words.get(value, value), lang)
+    # A count of 1 is not the word of True.
+    is_count = isinstance(value, Number) and not isinstance(value, bool)
+    if is_count or is_missing(value):
+        return value
+    return _of(words.get(value, value), lang)
 
 
 def _of(told: Any, lang: str) -> Any:
