@@ -213,8 +213,8 @@ def render(
     ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""
-    from igaku.pages.html import render as render_folder
-    from igaku.pages.html import render_notebook
+    from igaku.pages.notebooks import render as render_folder
+    from igaku.pages.notebooks import render_notebook
     from igaku.paths import OUTPUTS
 
     for path in paths or [OUTPUTS]:

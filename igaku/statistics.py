@@ -6,8 +6,7 @@ a positive difference means that B is worse. The test is McNemar's mid-p (Fagerl
 Lydersen & Laake 2013, BMC Med Res Methodol 13:91), the interval Tango's score interval
 (1998, Stat Med 17:891), with Newcombe's method 10 (1998, Stat Med 17:2635) beside it.
 
-Counts are whole numbers, or numpy arrays of them with one entry for each pair; the
-results are numbers or arrays accordingly.
+Counts are whole numbers, or arrays with one for each pair; so are the results.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binom, chi2, norm
 
 from igaku.errors import IgakuError
 
@@ -95,8 +94,7 @@ def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
     _fraction("confidence", confidence)
     if n == 0:
         return Proportion(math.nan, 0.0, 1.0)
-    limits = binomtest(k, n).proportion_ci(confidence, method="wilson")
-    return Proportion(k / n, float(limits.low), float(limits.high))
+    return Proportion(k / n, *_plain(*_wilson(k, n, confidence)))
 
 
 def mcnemar(only_a: Numbers, only_b: Numbers) -> McNemar:
@@ -239,8 +237,6 @@ def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
     Q = (k−1) (k ΣC² − T²) / (kT − ΣR²) with column sums C, row sums R and total T
     (Cochran 1950, Biometrika 37:256).
     """
-    from scipy.stats import chi2
-
     table = np.asarray(matrix, dtype=float)
     if table.ndim != 2 or table.shape[1] < 2 or not np.isin(table, (0, 1)).all():
         raise IgakuError(
@@ -399,11 +395,9 @@ def _newcombe(
 
     A positive correlation is corrected for continuity.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     n, reach = a + b + c + d, []
     for k in (a + b, a + c):
-        low, high = proportion_confint(k, n, 1 - confidence, method="wilson")
+        low, high = _wilson(k, n, confidence)
         reach += [k / n - low, high - k / n]
     down_a, up_a, down_b, up_b = reach
     margins = (a + b) * (c + d) * (a + c) * (b + d)
@@ -414,6 +408,12 @@ def _newcombe(
     upper = up_a**2 - 2 * phi * up_a * down_b + down_b**2
     lower, upper = (np.sqrt(np.maximum(0.0, square)) for square in (lower, upper))
     return (b - c) / n - lower, (b - c) / n + upper
+
+
+def _wilson(k: Numbers, n: Numbers, confidence: float) -> Interval:
+    from statsmodels.stats.proportion import proportion_confint
+
+    return proportion_confint(k, n, 1 - confidence, method="wilson")
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:

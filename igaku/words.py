@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.errors import IgakuError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     import pandas as pd
     from pandas.io.formats.style import Styler
@@ -76,12 +76,12 @@ def is_missing(value: object) -> bool:
 
 
 def labelled(label: str, identity: str) -> str:
-    """A run's label with the mark of what is known of its weights, if it needs one.
+    r"""A run's label with the mark of what is known of its weights, if it needs one.
 
     >>> labelled("openai @8bit", "unverified")
-    'openai @8bit †'
+    'openai @8bit\xa0†'
     """
-    return f"{label} {MARKS[identity]}" if identity in MARKS else label
+    return f"{label}\u00a0{MARKS[identity]}" if identity in MARKS else label
 
 
 # --- frames ---------------------------------------------------------------------------
@@ -94,52 +94,55 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     are in the unit that their column has there (a fraction as percent, a difference in
     points, a p-value to three places), and every text is escaped.
     """
-    import pandas as pd
+    from pandas.api.types import is_integer_dtype
     from pandas.io.formats.style import Styler
 
-    known, shown = _words(), frame.copy()
-    for name in shown.columns:
-        if words := known["values"].get(name):
-            shown[name] = [_word(words, value, lang) for value in shown[name]]
-    # Styler escapes neither what a formatter makes of a value nor the names of an
-    # index: so all of it is escaped here.
-    shown.index = shown.index.set_names(_named(shown.index, lang))
-    shown.columns = shown.columns.set_names(_named(shown.columns, lang))
-    uuid = hashlib.sha256(repr(list(frame.columns)).encode()).hexdigest()[:8]
-    style = Styler(shown, uuid=uuid, cell_ids=False)
-    for name in shown.columns:
-        told = partial(_escaped, kind=unit_of(name, shown.columns))
-        style = style.format(told, subset=[name])
-    # An index of values, as groupby and unstack make it, is told as they are.
-    for level, kind in enumerate(frame.index.names):
-        told = partial(_named_value, kind=kind, lang=lang)
-        style = style.format_index(told, axis=0, level=level)
-    told = partial(_head, kind=frame.columns.name, lang=lang)
-    style = style.format_index(told, axis=1)
-    if frame.index.name is None and pd.api.types.is_integer_dtype(frame.index):
-        style = style.hide(axis="index")
+    class Printed(Styler):
+        def _repr_html_(self) -> str:
+            """HTML of few lines: of a notebook's file every line is a text apart."""
+            return re.sub(r">\s+<", "><", self.to_html())
+
+    index, columns = frame.index, frame.columns
+    shown = frame.set_axis(index.set_names(_escaped_names(index, lang)))
+    shown = shown.set_axis(columns.set_names(_escaped_names(columns, lang)), axis=1)
+    uuid = hashlib.sha256(repr(list(columns)).encode()).hexdigest()[:8]
+    style = Printed(shown, uuid=uuid, cell_ids=False)
+    # Styler escapes neither what a formatter gives nor names: so it is done here.
+    told = partial(_escaped, columns=columns, lang=lang)
+    style.format({name: partial(told, name=name) for name in columns})
+    style.format_index(partial(_head, kind=columns.name, lang=lang), axis=1)
+    for level, kind in enumerate(index.names):
+        style.format_index(partial(told, name=kind), axis=0, level=level)
+    if index.name is None and is_integer_dtype(index):
+        style.hide(axis="index")
     if frame.empty:
-        style = style.set_caption(html.escape(say("frame_of_nothing", lang)))
-    style = style.set_table_styles(_rules(shown))
+        style.set_caption(html.escape(say("frame_of_nothing", lang)))
+    style.set_table_styles(list(_rules(frame)))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
 
 
-def _rules(shown: pd.DataFrame) -> list[Any]:
+def _rules(frame: pd.DataFrame) -> Iterator[Any]:
     """Words to the left; all but long texts in one line."""
-    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]
-    left = [i for i, column in enumerate(columns) if holds_words(column)]
-    rules = [(f".col{i}", "text-align: left") for i in left]
-    rules += [
-        (f"td.col{i}", WRAPPED if _is_long(column) else "white-space: nowrap")
-        for i, column in enumerate(columns)
-    ]
-    return [{"selector": selector, "props": props} for selector, props in rules]
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    is_long = [_is_long(column) for column in columns]
+    looks = {
+        "text-align: left": [
+            f".col{i}" for i, c in enumerate(columns) if holds_words(c)
+        ],
+        WRAPPED: [f"td.col{i}" for i, long in enumerate(is_long) if long],
+        "white-space: nowrap": [
+            f"td.col{i}" for i, long in enumerate(is_long) if not long
+        ],
+    }
+    for look, places in looks.items():
+        if places:
+            yield {"selector": f":is({', '.join(places)})", "props": look}
 
 
 def _is_long(column: pd.Series) -> bool:
     """Whether a column holds a text that no line has room for."""
-    texts = column[[isinstance(value, str) for value in column]]
+    texts = (value for value in column if isinstance(value, str))
     return any(len(text) > LONG or "\n" in text for text in texts)
 
 
@@ -153,24 +156,33 @@ def holds_words(column: pd.Series) -> bool:
     return not all(map(_NUMBERS.fullmatch, told))
 
 
-def _escaped(value: object, kind: str | None = None) -> str:
-    return html.escape(formatted(value, kind))
+def cell(value: object, name: object, columns: Any, lang: str) -> str:
+    """A value of the column `name` in a language: its word, or a number in its unit."""
+    return formatted(_told(name, value, lang), unit_of(name, columns))
 
 
-def _named(axis: pd.Index, lang: str) -> list[str | None]:
-    return [None if name is None else _heads(name, lang) for name in axis.names]
+def _told(kind: object, value: Any, lang: str) -> Any:
+    """The word of a value; a value that has none, and a count, as they are."""
+    words = _words()["values"].get(kind)
+    is_count = isinstance(value, Number) and not isinstance(value, bool)
+    if not words or is_count or is_missing(value):  # 1 is not the word of True
+        return value
+    return _of(words.get(value, value), lang)
 
 
-def _named_value(value: object, kind: object, lang: str) -> str:
-    return _escaped(_word(_words()["values"].get(kind, {}), value, lang))
+def _escaped(value: object, name: object, columns: Any, lang: str) -> str:
+    return html.escape(cell(value, name, columns, lang))
+
+
+def _escaped_names(axis: pd.Index, lang: str) -> list[str | None]:
+    named = (None if name is None else heading(name, lang) for name in axis.names)
+    return [name and html.escape(plain(name)) for name in named]
 
 
 def _head(name: object, kind: object, lang: str) -> str:
-    return _heads(name, lang) if kind is None else _named_value(name, kind, lang)
-
-
-def _heads(name: object, lang: str) -> str:
-    return _escaped(heading(name, lang))
+    """A column's heading, or the word of the value that it is of."""
+    told = heading(name, lang) if kind is None else cell(name, kind, (), lang)
+    return html.escape(plain(told))
 
 
 def unit_of(name: Any, columns: Any) -> str | None:
@@ -190,7 +202,7 @@ def heading(name: object, lang: str) -> str:
 
 def word(kind: str, value: object, lang: str) -> str:
     """A word of the record in a language: `word("outcome", "empty", "en")`."""
-    return str(_word(_words()["values"].get(kind, {}), value, lang))
+    return str(_told(kind, value, lang))
 
 
 def formatted(value: Any, kind: str | None = None) -> str:
@@ -207,7 +219,13 @@ def formatted(value: Any, kind: str | None = None) -> str:
         return plain(value)
     if kind == "share" and isinstance(value, Integral):
         kind = "whole"  # a count in a column that elsewhere is a share of them
-    return _FORMATS[kind](value).replace("-", "−")
+    return _number(value, kind)
+
+
+def _number(value: Any, kind: str) -> str:
+    """A number of a kind, with a minus in place of a hyphen and none before zero."""
+    told = _FORMATS[kind](value)
+    return told.replace("-", "−") if re.search("[1-9]", told) else told.strip("+-")
 
 
 def p_of(pvalue: float) -> str:
@@ -222,7 +240,7 @@ def p_of(pvalue: float) -> str:
 _NUMBERS = re.compile(r"[\d\s.,:%/()<>=≤≥~+−–…-]+")  # "286/400", "60+", "−4.3 … +3.3"
 _FORMATS = {
     "share": lambda value: f"{value:.1%}",
-    "points": lambda value: f"{100 * value:+.1f}" if round(1000 * value) else "0.0",
+    "points": lambda value: f"{100 * value:+.1f}",
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
     "one": lambda value: f"{value:,.1f}",
@@ -240,9 +258,12 @@ def say(block: str, lang: str = "en", **numbers: Any) -> str:
     Text only: whoever puts it into a page escapes it there.
     """
     sentences = _sentences(checked(lang))
-    if block not in sentences.globals["blocks"]:
+    told = sentences.globals["blocks"].get(block)
+    if told is None:
         raise KeyError(f"no sentence {block!r} in text/*.{lang}.yaml")
-    return " ".join(sentences.get_template(block).render(**numbers).split())
+    if "{" in told:
+        told = sentences.get_template(block).render(**numbers)
+    return " ".join(told.split())
 
 
 def checked(lang: str) -> str:
@@ -273,17 +294,16 @@ def _sentences(lang: str) -> Any:
         blocks |= _read(path)
     made = jinja2.Environment(
         loader=jinja2.DictLoader(blocks),
+        cache_size=-1,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: plain(value) if isinstance(value, str) else value,
     )
-    made.globals["blocks"] = frozenset(blocks)
+    made.globals["blocks"] = blocks
     made.globals |= {"LEVEL": LEVEL, "ONE_SIDED": ONE_SIDED, "PASS_MARK": PASS_MARK}
     made.tests["missing"] = is_missing
-    made.filters |= {
-        "share": _FORMATS["share"], "points": lambda v: formatted(v, "points"),
-        "p": p_of, "n": _FORMATS["whole"],
-        "size": _FORMATS["size"],
-    }  # fmt: skip
+    kinds = {"share": "share", "points": "points", "n": "whole"}
+    made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
+    made.filters |= {"p": p_of, "size": _FORMATS["size"]}
     return made
 
 
@@ -292,14 +312,6 @@ def _read(path: Path) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(path.read_text("utf-8"), loader) or {}
-
-
-def _word(words: Mapping[Any, Any], value: Any, lang: str) -> Any:
-    # A count of 1 is not the word of True.
-    is_count = isinstance(value, Number) and not isinstance(value, bool)
-    if is_count or is_missing(value):
-        return value
-    return _of(words.get(value, value), lang)
 
 
 def _of(told: Any, lang: str) -> Any:

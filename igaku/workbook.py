@@ -94,7 +94,7 @@ def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
 
 def analyse(folder: Path, lang: str) -> Path:
     """Execute analysis.ipynb over a folder's runs and render it all; its page."""
-    from igaku.pages.html import render
+    from igaku.pages.notebooks import render
 
     say("Analysing and rendering.")
     output = folder / "analysis.ipynb"

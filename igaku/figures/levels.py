@@ -38,7 +38,7 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
             told = _told(right, asked, size, lang)
             _cell(lanes, x, y, told, right / asked if asked else None)
     _heads(ax, frame, heads, planned, lang)
-    rows.entitle(ax, "sections_title", lang, pad=8)
+    rows.entitle(ax, "sections_title", lang, pad=12 + 2.4 * style.small())
     return ax
 
 
@@ -68,7 +68,7 @@ def _cell(lanes: rows.Lanes, x: int, y: int, text: str, share: float | None) -> 
     )
     lanes.ax.text(
         x + 0.5, top + tall / 2, text, ha="center", va="center", color=colour,
-        fontsize=style.small(), linespacing=1.05,
+        fontsize=style.small(), linespacing=1.05, in_layout=False,
     )  # fmt: skip
 
 

@@ -34,21 +34,19 @@ def figure(draw: Draw) -> Any:
     @wraps(draw)
     def drawn(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
         import matplotlib as mpl
-        from matplotlib.text import Text
 
-        if frame.empty:
-            ax = say_nothing(axes_for(ax, 0), lang)
-        else:
+        families = [*mpl.rcParams["font.family"]]
+        families += [name for name in style.fonts(lang) if name not in families]
+        with mpl.rc_context({"font.family": families}):
+            if frame.empty:
+                return say_nothing(axes_for(ax, 0), lang)
             first, n = _first(frame)
             ax = draw(first, ax, lang)
             if n > MOST:
                 told = say("first_of", lang, drawn=MOST, of=n)
                 above(ax, 1, told, ha="right", xycoords="axes fraction")
-        families = [*mpl.rcParams["font.family"]]
-        families += [name for name in style.fonts(lang) if name not in families]
-        for text in ax.findobj(Text):
-            text.set_fontfamily(families)
-        return ax
+            ax.tick_params(labelfontfamily=families)
+            return ax
 
     return drawn
 

@@ -14,6 +14,7 @@ from igaku.words import checked, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which readers with any colour vision tell apart.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -38,8 +39,43 @@ def use(lang: str = "en") -> None:
     `seaborn.set_theme` forgets the font; call this in its place, or after it.
     """
     import matplotlib as mpl
+    from IPython.core.getipython import get_ipython
 
     mpl.rcParams.update(_theme(lang, is_dark=False, width=WIDE))
+    mpl.rcParams["figure.constrained_layout.use"] = True  # so nothing lies outside
+    if kernel := get_ipython():
+        _print_once(kernel)
+
+
+def _print_once(kernel: Any) -> None:
+    """Have a notebook draw each figure once; it is three times unless told.
+
+    To look for what lies outside, to make the layout, and because a cell has ended.
+    """
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("png", bbox_inches=None)
+    ended = kernel.events.callbacks["post_execute"]
+    if _arrange_all not in ended:
+        ended.insert(0, _arrange_all)
+
+
+def _arrange_all() -> None:
+    import matplotlib.pyplot as plt
+
+    for figure in map(plt.figure, plt.get_fignums()):
+        arrange(figure)
+        figure.stale = False
+
+
+def arrange(figure: Figure) -> None:
+    """Make a figure's layout, once and for all."""
+    import matplotlib as mpl
+
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        with mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
 
 
 @contextmanager
@@ -160,6 +196,7 @@ def _theme(lang: str, is_dark: bool, width: float) -> Any:
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlelocation": "left",
+            "axes.titley": 1.0,  # else every draw looks for what it may stand on
             "axes.unicode_minus": True,
             "figure.dpi": 100,
             "figure.figsize": (width, 0.55 * width),

@@ -284,7 +284,10 @@ def _png(ax: Any) -> bytes:
 
     import matplotlib.pyplot as plt
 
+    from igaku.figures import style
+
     png = io.BytesIO()
+    style.arrange(ax.figure)
     ax.figure.savefig(png, format="png", dpi=DPI)
     plt.close(ax.figure)
     return png.getvalue()

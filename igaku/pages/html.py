@@ -1,8 +1,7 @@
-"""Pages that need nothing but themselves: jinja2 templates, and executed notebooks.
+"""Pages that need nothing but themselves, from jinja2 templates.
 
 A page makes no request, runs no script and says so in its content policy; whatever a
-model, a server or a file wrote is escaped by the template that shows it. The code of a
-notebook is folded away, not left out.
+model, a server or a file wrote is escaped by the template that shows it.
 """
 
 from __future__ import annotations
@@ -10,33 +9,27 @@ from __future__ import annotations
 import base64
 import html
 import re
-import warnings
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from igaku.ask.folder import MANIFEST, replace
-from igaku.errors import IgakuError
+from igaku.ask.folder import replace
 from igaku.words import (
-    LANGUAGES,
+    cell,
     checked,
     formatted,
     heading,
     holds_words,
-    is_missing,
     plain,
     say,
-    unit_of,
     word,
 )
 
 if TYPE_CHECKING:
     import jinja2
     import pandas as pd
-    from nbformat import NotebookNode
 
 TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
@@ -46,42 +39,6 @@ POLICY = (
 HEADING = re.compile(r"<h([1-6])((?:\s[^>]*)?)>(.*?)</h\1>", re.S)
 ANCHOR = re.compile(r"""\bid=(["'])(.*?)\1""")
 TAG = re.compile(r"<[^>]*>")
-STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
-# A line of a progress bar that is full, and says nothing that the page does not.
-FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
-
-
-def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
-    """Pages for every executed notebook under a folder, and an index of its runs.
-
-    Each page is written beside its notebook; the index comes last. `lang` is the
-    language of the index, by default that of the analysis.
-    """
-    from igaku.pages.index import write_index
-
-    folder = Path(outputs_dir).expanduser()
-    if not folder.is_dir():
-        raise IgakuError(f"There is no folder {folder}: run a notebook first.")
-    # A notebook with no run beside it is an example, and none of this folder's.
-    runs = [
-        p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
-    ]
-    shared = sorted(folder.glob("*.ipynb"))
-    pages = [render_notebook(path) for path in [*runs, *shared]]
-    own = language_of(read_notebook([*shared, *runs][0])) if pages else "en"
-    return [*pages, write_index(folder, lang or own)]
-
-
-def render_notebook(notebook: str | Path, page: str | Path | None = None) -> Path:
-    """The page of one executed notebook, beside it unless told; returns its path."""
-    source = Path(notebook).expanduser()
-    target = Path(page).expanduser() if page else source.with_suffix(".html")
-    read = read_notebook(source)
-    lang = language_of(read)
-    body = _headline(source, lang) + _exported(read, lang, source)
-    name = source.parent.name if source.stem == "run" else source.stem
-    put(target, framed(f"igaku: {name}", body, lang))
-    return target
 
 
 def page(template: str, lang: str = "en", title: str = "igaku", **values: Any) -> str:
@@ -232,95 +189,10 @@ def tabled(frame: pd.DataFrame, lang: str) -> Table:
     columns = list(frame.columns)
     rows = [
         [
-            _cell(name, value, columns, lang)
+            value if hasattr(value, "__html__") else cell(value, name, columns, lang)
             for name, value in zip(columns, row, strict=True)
         ]
         for row in frame.itertuples(index=False)
     ]
     words = [i for i in range(len(columns)) if holds_words(frame.iloc[:, i])]
     return Table([heading(name, lang) for name in columns], rows, frozenset(words))
-
-
-def _cell(name: str, value: Any, columns: list[str], lang: str) -> Any:
-    if hasattr(value, "__html__"):
-        return value
-    told = (
-        value
-        if is_missing(value) or isinstance(value, tuple)
-        else word(name, value, lang)
-    )
-    return formatted(value if told == str(value) else told, unit_of(name, columns))
-
-
-# --- one notebook ---------------------------------------------------------------------
-
-
-def read_notebook(notebook: Path) -> NotebookNode:
-    """An executed notebook, or a sentence that says what is wrong with it."""
-    import nbformat
-
-    try:
-        found: NotebookNode = nbformat.read(notebook, as_version=4)
-        return found
-    except FileNotFoundError:
-        raise IgakuError(
-            f"There is no notebook {notebook}: execute it first, with papermill."
-        ) from None
-    except (ValueError, KeyError, AttributeError, TypeError) as broken:
-        raise _damaged(notebook) from broken
-
-
-def language_of(notebook: NotebookNode) -> str:
-    """A notebook's own language: what papermill was told, or its parameters say."""
-    about = notebook.metadata.get("papermill", {}).get("parameters", {})
-    sources = [
-        cell.source
-        for cell in notebook.cells
-        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
-    ]
-    given = re.findall(r"^lang = [\"'](\w+)[\"']", "\n".join(sources), re.M)
-    found = about.get("lang") or (given[-1] if given else "en")
-    return str(found) if found in LANGUAGES else "en"
-
-
-def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-
-    template = (TEMPLATES / "notebook.html.j2").read_text("utf-8")
-    exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    exporter.register_filter("without_bars", lambda text: FULL_BAR.sub("", text))
-    tables = count(1)  # two frames of the same columns have the same id
-    exporter.register_filter(
-        "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
-    )
-    words = {
-        f"igaku_{name}": say(f"page_{name}", lang)
-        for name in ("code", "figure", "more")
-    }
-    with warnings.catch_warnings():
-        # A figure of matplotlib's carries no text; its caption is the cell's reading.
-        warnings.filterwarnings("ignore", message="Alternative text is missing")
-        try:
-            body, _ = exporter.from_notebook_node(notebook, resources=words)
-        except (ValueError, KeyError, AttributeError) as broken:
-            raise _damaged(source) from broken
-    return str(body)
-
-
-def _headline(notebook: Path, lang: str) -> str:
-    """What a run came to, above its notebook; empty for a notebook of another kind."""
-    from igaku.pages.index import score_rows
-    from igaku.study.families import study_of
-    from igaku.study.runs import load_run
-
-    folder = notebook.parent
-    if notebook.stem != "run" or not (folder / MANIFEST).is_file():
-        return ""
-    (row,) = score_rows(study_of([load_run(folder)], lang=lang))
-    return str(environment(lang).get_template("headline.html.j2").render(row=row))
-
-
-def _damaged(notebook: Path) -> IgakuError:
-    return IgakuError(f"{notebook} is not a whole notebook: execute it again.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from igaku.study.families import Source, named, role, stacked, study_in
+from igaku.study.families import Source, Study, named, role, stacked, study_in
 from igaku.study.lines import COMPULSORY
 from igaku.study.runs import Run
 from igaku.study.scoring import with_share
@@ -37,7 +37,10 @@ def strata(source: Source = None) -> pd.DataFrame:
     questions. `accuracy low high`: right/n with Wilson's 95 % interval (fractions).
     `color marker`: the run's in every figure, as its card has them.
     """
-    study = study_in(source)
+    return study_in(source).once(_strata).copy()
+
+
+def _strata(study: Study) -> pd.DataFrame:
     return stacked(
         [
             strata_of(run).assign(**named(study, run, "color", "marker"))

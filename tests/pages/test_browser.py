@@ -13,8 +13,8 @@ from stand_in import Answer, StandIn, cut
 
 import igaku
 from igaku.pages import document
-from igaku.pages.html import render
 from igaku.pages.index import write_index
+from igaku.pages.notebooks import render
 from igaku.study import open_study
 from igaku.sweep import report as sweep_report
 from igaku.sweep.file import read_sweep

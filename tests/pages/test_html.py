@@ -12,7 +12,7 @@ from runs import sit
 
 import igaku
 from igaku.errors import IgakuError
-from igaku.pages import html
+from igaku.pages import html, notebooks
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -59,7 +59,9 @@ def said(text, stream="stdout"):
 
 
 def rendered(path, *cells, **parameters):
-    return html.render_notebook(notebook(path, *cells, **parameters)).read_text("utf-8")
+    return notebooks.render_notebook(notebook(path, *cells, **parameters)).read_text(
+        "utf-8"
+    )
 
 
 # --- escaping -------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def test_a_notebook_of_ours_becomes_a_page_of_one_language(
 ):
     tail = ".ja" if lang == "ja" else ""
     source = checkout / f"notebooks/{name}{tail}.ipynb"
-    page = html.render_notebook(source, tmp_path / "page.html").read_text("utf-8")
+    page = notebooks.render_notebook(source, tmp_path / "page.html").read_text("utf-8")
     assert f'<html lang="{lang}">' in page
     prose = re.findall(r"<(?:h[1-6]|p)(?: [^>]*)?>(.*?)</(?:h[1-6]|p)>", page, re.S)
     kana = [bool(re.search("[ぁ-ゖ]", re.sub("<[^>]*>", "", words))) for words in prose]
@@ -253,7 +255,7 @@ def test_render_makes_every_page_and_an_index(tmp_path):
     notebook(tmp_path / "a run" / "run.ipynb", new_markdown_cell("# run"))
     notebook(tmp_path / "example" / "run.ipynb", new_markdown_cell("# of no run"))
     notebook(tmp_path / "analysis.ipynb", new_markdown_cell("# all"), lang="en")
-    pages = html.render(tmp_path)
+    pages = notebooks.render(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in pages] == [
         "a run/run.html", "analysis.html", "index.html",
     ]  # fmt: skip
@@ -264,18 +266,18 @@ def test_render_makes_every_page_and_an_index(tmp_path):
 def test_the_page_of_a_run_begins_with_what_it_came_to(tmp_path):
     sit(tmp_path, [True] * 3 + [False], "one", card={"label": "<b>Emm</b>"})
     path = notebook(tmp_path / "one/run.ipynb", new_markdown_cell("# Title"))
-    before = html.render_notebook(path).read_text("utf-8").partition("<h1")[0]
+    before = notebooks.render_notebook(path).read_text("utf-8").partition("<h1")[0]
     assert "&lt;b&gt;Emm" in before and "3/4 right (75.0%)" in before
     assert "complete" in before and "not verified" in before
 
 
 def test_what_cannot_be_rendered_is_one_sentence(tmp_path):
     with pytest.raises(IgakuError, match="nowhere"):
-        html.render(tmp_path / "nowhere")
+        notebooks.render(tmp_path / "nowhere")
     with pytest.raises(IgakuError, match="There is no notebook"):
-        html.render_notebook(tmp_path / "run.ipynb")
+        notebooks.render_notebook(tmp_path / "run.ipynb")
     (tmp_path / "run.ipynb").write_text("{")
     with pytest.raises(IgakuError, match="execute it again"):
-        html.render_notebook(tmp_path / "run.ipynb")
+        notebooks.render_notebook(tmp_path / "run.ipynb")
     with pytest.raises(IgakuError, match="'ja' or 'en'"):
         html.page("index.html.j2", "fr")

@@ -6,8 +6,8 @@ import re
 import pytest
 from runs import planned, replied, sit
 
-from igaku.pages.html import render
 from igaku.pages.index import write_index
+from igaku.pages.notebooks import render
 
 WRONG = {
     "status": "wrong_model", "source": "/api/v1/models",

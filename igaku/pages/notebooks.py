@@ -1,0 +1,135 @@
+"""Pages of executed notebooks, and of all that a folder holds.
+
+The code of a notebook is folded away, not left out; what a cell has written is escaped
+like everything else.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from igaku.ask.folder import MANIFEST
+from igaku.errors import IgakuError
+from igaku.pages.html import TEMPLATES, environment, framed, put
+from igaku.pages.index import score_rows, write_index
+from igaku.words import LANGUAGES, say
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
+# A line of a progress bar that is full, and says nothing that the page does not.
+FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
+
+
+def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
+    """Pages for every executed notebook under a folder, and an index of its runs.
+
+    Each page is written beside its notebook; the index comes last. `lang` is the
+    language of the index, by default that of the analysis.
+    """
+    folder = Path(outputs_dir).expanduser()
+    if not folder.is_dir():
+        raise IgakuError(f"There is no folder {folder}: run a notebook first.")
+    # A notebook with no run beside it is an example, and none of this folder's.
+    runs = [
+        p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
+    ]
+    shared = sorted(folder.glob("*.ipynb"))
+    pages = [render_notebook(path) for path in [*runs, *shared]]
+    own = language_of(read_notebook([*shared, *runs][0])) if pages else "en"
+    return [*pages, write_index(folder, lang or own)]
+
+
+def render_notebook(notebook: str | Path, page: str | Path | None = None) -> Path:
+    """The page of one executed notebook, beside it unless told; returns its path."""
+    source = Path(notebook).expanduser()
+    target = Path(page).expanduser() if page else source.with_suffix(".html")
+    read = read_notebook(source)
+    lang = language_of(read)
+    body = _headline(source, lang) + _exported(read, lang, source)
+    name = source.parent.name if source.stem == "run" else source.stem
+    put(target, framed(f"igaku: {name}", body, lang))
+    return target
+
+
+def read_notebook(notebook: Path) -> NotebookNode:
+    """An executed notebook, or a sentence that says what is wrong with it."""
+    # jsonschema makes dozens of grammars for addresses, which no notebook has: 1.5 s.
+    modules: dict[str, ModuleType | None] = cast(Any, sys.modules)
+    unused = modules.setdefault("rfc3987_syntax", None)
+    import nbformat
+
+    if unused is None:
+        del modules["rfc3987_syntax"]
+    try:
+        found: NotebookNode = nbformat.read(notebook, as_version=4)
+        return found
+    except FileNotFoundError:
+        raise IgakuError(
+            f"There is no notebook {notebook}: execute it first, with papermill."
+        ) from None
+    except (ValueError, KeyError, AttributeError, TypeError) as broken:
+        raise _damaged(notebook) from broken
+
+
+def language_of(notebook: NotebookNode) -> str:
+    """A notebook's own language: what papermill was told, or its parameters say."""
+    about = notebook.metadata.get("papermill", {}).get("parameters", {})
+    sources = [
+        cell.source
+        for cell in notebook.cells
+        if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
+    ]
+    given = re.findall(r"^lang = [\"'](\w+)[\"']", "\n".join(sources), re.M)
+    found = about.get("lang") or (given[-1] if given else "en")
+    return str(found) if found in LANGUAGES else "en"
+
+
+def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
+    """A notebook's cells as HTML; the template gives every figure its text."""
+    from nbconvert import HTMLExporter, TemplateExporter
+    from nbconvert.filters import Highlight2HTML
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+    template = (TEMPLATES / "notebook.html.j2").read_text("utf-8")
+    exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    coloured = Highlight2HTML(pygments_lexer="ipython3")
+    exporter.register_filter("highlight_code", coloured)
+    exporter.register_filter("without_bars", lambda text: FULL_BAR.sub("", text))
+    tables = count(1)  # two frames of the same columns have the same id
+    exporter.register_filter(
+        "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
+    )
+    words = {
+        f"igaku_{name}": say(f"page_{name}", lang)
+        for name in ("code", "figure", "more")
+    }
+    try:
+        # Not the HTMLExporter's own, which parses the whole page for missing texts.
+        body, _ = TemplateExporter.from_notebook_node(exporter, notebook, words)
+    except (ValueError, KeyError, AttributeError) as broken:
+        raise _damaged(source) from broken
+    return str(body)
+
+
+def _headline(notebook: Path, lang: str) -> str:
+    """What a run came to, above its notebook; empty for a notebook of another kind."""
+    from igaku.study.families import study_of
+    from igaku.study.runs import load_run
+
+    folder = notebook.parent
+    if notebook.stem != "run" or not (folder / MANIFEST).is_file():
+        return ""
+    (row,) = score_rows(study_of([load_run(folder)], lang=lang))
+    return str(environment(lang).get_template("headline.html.j2").render(row=row))
+
+
+def _damaged(notebook: Path) -> IgakuError:
+    return IgakuError(f"{notebook} is not a whole notebook: execute it again.")
