@@ -170,9 +170,8 @@ def holm(pvalues: Sequence[float] | np.ndarray) -> list[float]:
     values = np.asarray(pvalues, dtype=float)
     order = np.argsort(values, kind="stable")
     steps = values[order] * np.arange(len(values), 0, -1)
-    adjusted = np.empty(len(values))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return [float(p) for p in adjusted]
+    adjusted = np.minimum(1.0, np.maximum.accumulate(steps))
+    return [float(p) for p in adjusted[np.argsort(order)]]
 
 
 def clustered_error(
@@ -411,15 +410,16 @@ def _newcombe(
 
 
 def _wilson(k: Numbers, n: Numbers, confidence: float) -> Interval:
-    from statsmodels.stats.proportion import proportion_confint
-
-    return proportion_confint(k, n, 1 - confidence, method="wilson")
+    """Wilson's limits (1927, J Am Stat Assoc 22:209), exact at none and at all of n."""
+    k, n, z = np.asarray(k), np.asarray(n), norm.ppf((1 + confidence) / 2)
+    reach = z * np.sqrt(k * (n - k) / n + z * z / 4)
+    low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-reach, reach))
+    return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:
     """The four counts of paired tables, none of which is empty."""
-    arrays = _counted(*counts)
-    if np.any(sum(arrays) == 0):
+    if np.any(sum(arrays := _counted(*counts)) == 0):
         raise IgakuError("A paired difference needs at least one shared question.")
     return arrays
 

@@ -13,7 +13,7 @@ import html
 import math
 import re
 from functools import cache, partial
-from numbers import Integral
+from numbers import Integral, Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ ONE_SIDED = 0.025  # of "not worse by the margin": the same limit of the same in
 PASS_MARK = 0.75
 MARKS = {"unverified": "†", "wrong_model": "‡"}  # behind a run's label
 MISSING = "–"
+LONG = 40  # characters of a text from which on it is broken into lines
+WRAPPED = "min-width: 12em; max-width: 40em"
 
 # --- text that shows and never obeys --------------------------------------------------
 
@@ -92,6 +94,7 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     are in the unit that their column has there (a fraction as percent, a difference in
     points, a p-value to three places), and every text is escaped.
     """
+    checked(lang)
     from pandas.api.types import is_integer_dtype
     from pandas.io.formats.style import Styler
 
@@ -121,13 +124,19 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
 
 
 def _rules(frame: pd.DataFrame) -> Iterator[Any]:
-    """Words to the left; numbers and words of the record in one line."""
-    known = {*_words()["values"], *_words()["formats"]}
-    left = [f".col{i}" for i in range(frame.shape[1]) if holds_words(frame.iloc[:, i])]
-    whole = [f".col{i}" for i, name in enumerate(frame) if name in known]
-    for places, look in ((left, "text-align: left"), (whole, "white-space: nowrap")):
-        if places:
-            yield {"selector": f":is({', '.join(places)})", "props": look}
+    """Words to the left; all but long texts in one line."""
+    for i in range(frame.shape[1]):
+        column = frame.iloc[:, i]
+        if holds_words(column):
+            yield {"selector": f".col{i}", "props": "text-align: left"}
+        look = WRAPPED if _is_long(column) else "white-space: nowrap"
+        yield {"selector": f"td.col{i}", "props": look}
+
+
+def _is_long(column: pd.Series) -> bool:
+    """Whether a column holds a text that no line has room for."""
+    texts = (value for value in column if isinstance(value, str))
+    return any(len(text) > LONG or "\n" in text for text in texts)
 
 
 def holds_words(column: pd.Series) -> bool:
@@ -142,10 +151,16 @@ def holds_words(column: pd.Series) -> bool:
 
 def cell(value: object, name: object, columns: Any, lang: str) -> str:
     """A value of the column `name` in a language: its word, or a number in its unit."""
-    words = _words()["values"].get(name)
-    if words and not is_missing(value):
-        value = _of(words.get(value, value), lang)
-    return formatted(value, unit_of(name, columns))
+    return formatted(_told(name, value, lang), unit_of(name, columns))
+
+
+def _told(kind: object, value: Any, lang: str) -> Any:
+    """The word of a value; a value that has none, and a count, as they are."""
+    words = _words()["values"].get(kind)
+    is_count = isinstance(value, Number) and not isinstance(value, bool)
+    if not words or is_count or is_missing(value):  # 1 is not the word of True
+        return value
+    return _of(words.get(value, value), lang)
 
 
 def _escaped(value: object, name: object, columns: Any, lang: str) -> str:
@@ -159,8 +174,7 @@ def _escaped_names(axis: pd.Index, lang: str) -> list[str | None]:
 
 def _head(name: object, kind: object, lang: str) -> str:
     """A column's heading, or the word of the value that it is of."""
-    known = _words()["values"].get(kind, {})
-    told = cell(name, kind, (), lang) if name in known else heading(name, lang)
+    told = heading(name, lang) if kind is None else cell(name, kind, (), lang)
     return html.escape(plain(told))
 
 
@@ -181,8 +195,7 @@ def heading(name: object, lang: str) -> str:
 
 def word(kind: str, value: object, lang: str) -> str:
     """A word of the record in a language: `word("outcome", "empty", "en")`."""
-    known = _words()["values"].get(kind, {})
-    return str(value if is_missing(value) else _of(known.get(value, value), lang))
+    return str(_told(kind, value, lang))
 
 
 def formatted(value: Any, kind: str | None = None) -> str:
@@ -224,6 +237,8 @@ _FORMATS = {
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
     "one": lambda value: f"{value:,.1f}",
+    "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
+    "size": lambda value: f"{abs(100 * value):.1f}",
     "two": lambda value: f"{value:,.2f}",
 }
 
@@ -281,7 +296,7 @@ def _sentences(lang: str) -> Any:
     made.tests["missing"] = is_missing
     kinds = {"share": "share", "points": "points", "n": "whole"}
     made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
-    made.filters |= {"p": p_of, "size": lambda value: f"{abs(100 * value):.1f}"}
+    made.filters |= {"p": p_of, "size": _FORMATS["size"]}
     return made
 
 

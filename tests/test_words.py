@@ -195,3 +195,16 @@ def test_the_limits_of_a_median_are_whole_numbers():
 def test_an_empty_frame_says_so():
     shown = printed(pd.DataFrame({"run": []}), "ja").to_html()
     assert say("frame_of_nothing", "ja") in shown
+
+
+def test_no_zero_is_negative_and_a_mark_keeps_to_its_label():
+    told = [formatted(-0.01, kind) for kind in ("one", "whole", "points")]
+    assert told == ["0.0", "0", "−1.0"]
+    assert formatted(-0.0001, "share") == "0.0%"
+    assert words.labelled("a", "unverified") == "a\u00a0†"
+
+
+def test_words_stand_to_the_left_and_numbers_to_the_right():
+    shown = printed(pd.DataFrame({"content": ["reply"], "n": [3]}))._repr_html_()
+    assert re.search(r"\.col0 {\s*text-align: left", shown)
+    assert not re.search(r"\.col1 {\s*text-align", shown)

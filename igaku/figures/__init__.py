@@ -5,9 +5,9 @@ or any part of them. Nothing here reads a file, closes a figure or changes a set
 matplotlib but `style.use`, which is there to.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+
+from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.figures.lengths import budget, survival, token_usage
@@ -16,10 +16,10 @@ if _TYPE_CHECKING:
     from igaku.figures.scores import accuracy, memory
 
 _HOMES = {
-    **dict.fromkeys(("accuracy", "memory"), "scores"),
-    **dict.fromkeys(("forest", "power"), "paired"),
-    **dict.fromkeys(("sections", "strata", "verdict"), "levels"),
-    **dict.fromkeys(("budget", "survival", "token_usage"), "lengths"),
+    **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
+    **dict.fromkeys(("forest", "power"), "igaku.figures.paired"),
+    **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
+    **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }
 __all__ = [
     "accuracy",
@@ -35,20 +35,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _Any:
-    """A figure from the module that owns it, or a module of this room."""
-    if name in _HOMES:
-        return getattr(_import_module(f"igaku.figures.{_HOMES[name]}"), name)
-    try:
-        return _import_module(f"igaku.figures.{name}")
-    except ModuleNotFoundError as missing:
-        if missing.name != f"igaku.figures.{name}":
-            raise
-        raise AttributeError(
-            f"module 'igaku.figures' has no attribute {name!r}"
-        ) from None
-
-
-def __dir__() -> list[str]:
-    """The figures and their style, for completion in a notebook."""
-    return [*__all__, "style"]
+__getattr__, __dir__ = _attach("igaku.figures", _HOMES, ("style",))

@@ -81,9 +81,8 @@ def _margins(frame: pd.DataFrame) -> list[float]:
 def _numbers(pair: dict[str, Any], lang: str) -> tuple[str, str, str]:
     """The difference with its interval, the flips both ways, and the p-value."""
     points = [formatted(pair[key], "points") for key in ("difference", "low", "high")]
-    flips = say(
-        "forest_flips", lang, lost=pair["only_reference"], gained=pair["only_candidate"]
-    )
+    alone = {way: pair[f"only_{way}"] for way in ("reference", "candidate")}
+    flips = say("forest_flips", lang, **alone)
     if pair.get("tainted", False):
         return f"{points[0]} [{points[1]}, {points[2]}]", flips, say("tainted", lang)
     p = "" if is_missing(pair["pvalue"]) else p_of(pair["pvalue"])

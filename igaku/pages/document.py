@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLES, FIGURES = "report/tables", "report/figures"
-DPI = 160
+DPI = 144
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,6 @@ def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _guarded(value: Any) -> Any:
     if isinstance(value, tuple):
-        value = " ".join(map(str, value))
+        value = ", ".join(map(str, value))
     risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{value}" if risky else value

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 # The columns of the table, the type each is stored as, and what it holds: first,
 # which run a row is from; then the fields of answers.jsonl as they stand; then
-# what the manifest knows of the question.
+# what the manifest knows of the question and of the run.
 COLUMNS = {
     "run": "text",  # name of the run's folder
     "model": "text",  # the model that was asked for
     "label": "text",  # the model's display name, unique among the runs
     "origin": "text",  # measured | recorded | published | lab
     "exam": "text",  # year of the exam, or calibration
-    "max_tokens": "whole",  # token budget of a reply, where it is known
     "problem_id": "text",  # e.g. 116A1
     "section": "text",  # A-F
     "outcome": "text",  # what became of the question; igaku.words.OUTCOMES
@@ -62,6 +61,7 @@ COLUMNS = {
     "category": "text",  # speciality
     "kinki": "letters",  # 禁忌 choices: choosing one can fail an examinee
     "human_accuracy": "number",  # examinees who got it right, in percent
+    "max_tokens": "whole",  # token budget of a reply, where it is known
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
 DERIVED = ("blank", "reply_sha256")

@@ -58,7 +58,7 @@ class Alarm(NamedTuple):
     grave: bool = True
 
 
-def audit(source: Source = None) -> pd.DataFrame:
+def audit(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per alarm: what must be known before any number is read.
 
     `kind`: see `igaku.study.audits.AUDITS`. `grave`: it can turn a conclusion round.
@@ -70,14 +70,15 @@ def audit(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study, rows = study_in(source), []
+    study, rows = study_in(outputs_dir), []
     words = {"named": partial(_named, study), "some": partial(_listed, study.lang)}
     for alarm in study.once(_alarms):
         facts = {"runs": alarm.runs, **words, **alarm.facts}
         text = say(f"audit_{alarm.kind}", study.lang, **facts)
         about = (alarm.kind, alarm.grave, _overturns(alarm), alarm.runs)
         rows.append((*about, text, dict(alarm.facts)))
-    return pd.DataFrame(rows, columns=list(AUDIT))
+    found = pd.DataFrame(rows, columns=list(AUDIT))
+    return found.astype({"grave": bool, "overturns": bool})
 
 
 def wrong_runs(study: Study) -> dict[str, str | None]:

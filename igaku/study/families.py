@@ -9,6 +9,7 @@ stopped early are a family of their own, on the questions that all of them were 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
@@ -141,6 +142,8 @@ def open_study(
     listed = family.split(",") if isinstance(family, str) else family or ()
     declared = [name.strip() for name in listed if name.strip()]
     runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)
+    if not runs:
+        warnings.warn(f"{folder} holds no runs yet.", stacklevel=2)
     return study_of(runs, reference, declared, margin, lang, folder)
 
 
@@ -289,7 +292,8 @@ def _roles(study: Study) -> dict[str, str]:
 
 
 def _check_margin(margin: float) -> None:
-    if isinstance(margin, bool) or not 0 < margin < 1:
+    is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
+    if not is_number or not 0 < margin < 1:
         raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
 
 

@@ -29,7 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def strata(source: Source = None) -> pd.DataFrame:
+def strata(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run, stratum and level that was met; follow-ups are left out.
 
     `run label`; `stratum`: section, part, answers (how many options are right), image,
@@ -37,7 +37,7 @@ def strata(source: Source = None) -> pd.DataFrame:
     questions. `accuracy low high`: right/n with Wilson's 95 % interval (fractions).
     `color marker`: the run's in every figure, as its card has them.
     """
-    return study_in(source).once(_strata).copy()
+    return study_in(outputs_dir).once(_strata).copy()
 
 
 def _strata(study: Study) -> pd.DataFrame:

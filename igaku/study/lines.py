@@ -40,7 +40,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def official(source: Source = None) -> pd.DataFrame:
+def official(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run of a whole exam and part of the ministry's verdict.
 
     `run label part`: compulsory and rest, in points; kinki, questions whose prohibited
@@ -53,7 +53,7 @@ def official(source: Source = None) -> pd.DataFrame:
           run label        part  points  possible  line  passed  ...
     0  gpt4-… GPT-4  compulsory     164       197   158    True  ...
     """
-    study = study_in(source)
+    study = study_in(outputs_dir)
     judged = ((run, official_of(run)) for run in study.runs)
     parts = [
         each.assign(**named(study, run)) for run, each in judged if each is not None

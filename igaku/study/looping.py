@@ -25,7 +25,7 @@ LOOPS = (
 )  # fmt: skip
 
 
-def loops(source: Source = None) -> pd.DataFrame:
+def loops(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per reply whose reasoning is on record: does it repeat itself?
 
     `run problem_id outcome characters`; `repeated_suffix`, the longest end of the text
@@ -36,7 +36,7 @@ def loops(source: Source = None) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for run in study_in(source).runs:
+    for run in study_in(outputs_dir).runs:
         clipped = run.manifest.get("clipped")
         is_told = run.rows["reasoning"].fillna("").str.strip() != ""
         if (isinstance(clipped, dict) and clipped.get("reasoning")) or not any(is_told):

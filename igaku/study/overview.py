@@ -31,7 +31,7 @@ WHOLE = ("planned", "short", "max_tokens", "hf_downloads")
 NUMBERS = ("size_gb", "seconds", "completion_tokens")
 
 
-def runs(source: Source = None) -> pd.DataFrame:
+def runs(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run, the reference first: what it is, what it scored, what it lost.
 
     `run label status cause role origin exam`: its folder and display name; OK,
@@ -54,7 +54,7 @@ def runs(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study = study_in(source)
+    study = study_in(outputs_dir)
     wrong = wrong_runs(study)
     rows = [_row(study, run) for run in study.runs]
     frame = pd.DataFrame(rows, columns=list(RUNS))
@@ -87,11 +87,11 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cards(source: Source = None) -> pd.DataFrame:
+def cards(outputs_dir: Source = None) -> pd.DataFrame:
     """The models' cards in the study's language: a row per item, a column per run."""
     import pandas as pd
 
-    study = study_in(source)
+    study = study_in(outputs_dir)
     told = {
         run.name: card_frame(run.card, study.lang).set_index("what")["value"].to_dict()
         for run in study.runs

@@ -31,6 +31,7 @@ PAIRS = (
     "margin", "tainted", "clusters", "cluster_se", "naive_se", "cluster_low",
     "cluster_high",
 )  # fmt: skip
+COUNTS = PAIRS[PAIRS.index("n") : PAIRS.index("difference")]
 GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue")
 PLANNING = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
 
@@ -52,7 +53,9 @@ class Grid(NamedTuple):
 
 
 def pairs(
-    source: Source = None, reference: str | None = None, margin: float | None = None
+    outputs_dir: Source = None,
+    reference: str | None = None,
+    margin: float | None = None,
 ) -> pd.DataFrame:
     """One row per pair of each family: candidate against reference.
 
@@ -76,11 +79,14 @@ def pairs(
     >>> igaku.pairs("outputs").query("~tainted")[["candidate", "difference", "pvalue"]]
     ... # doctest: +SKIP
     """
-    study = study_in(source, reference, margin)
-    return stacked([_of_family(study, family) for family in study.families], PAIRS)
+    study = study_in(outputs_dir, reference, margin)
+    found = stacked([_of_family(study, family) for family in study.families], PAIRS)
+    numbers = [name for name in PAIRS[PAIRS.index("difference") :] if name != "tainted"]
+    kinds = dict.fromkeys(COUNTS, int) | dict.fromkeys(numbers, float)
+    return found.astype(kinds | {"tainted": bool})
 
 
-def flips(source: Source, reference: str, candidate: str) -> pd.DataFrame:
+def flips(outputs_dir: Source, reference: str, candidate: str) -> pd.DataFrame:
     """One row per common question on which two runs part, in exam order.
 
     `problem_id flip section`: the question and who alone was right, only_reference or
@@ -93,7 +99,7 @@ def flips(source: Source, reference: str, candidate: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study = study_in(source)
+    study = study_in(outputs_dir)
     runs = [study.run(name) for name in (reference, candidate)]
     grid = grid_of(runs)
     is_flip = grid.asked.all(axis=0) & (grid.right[0] != grid.right[1])
@@ -109,7 +115,7 @@ def flips(source: Source, reference: str, candidate: str) -> pd.DataFrame:
     return found.join(first["gold"], on="problem_id")
 
 
-def gates(source: Source = None) -> pd.DataFrame:
+def gates(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per family of three or more finished, or stopped, runs: Cochran's Q.
 
     `family exam runs`: which runs (names), without those shown to be wrong. `n`:
@@ -118,7 +124,7 @@ def gates(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study, rows = study_in(source), []
+    study, rows = study_in(outputs_dir), []
     for family in study.families:
         names = _sound(study, family.runs)
         if len(names) < 3 or family.kind not in ("finished", "stopped"):
@@ -151,7 +157,7 @@ def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs, found], axis=1)
 
 
-def patterns(source: Source = None) -> pd.DataFrame:
+def patterns(outputs_dir: Source = None) -> pd.DataFrame:
     """Who got what right: a column of truths per finished run, and `questions`.
 
     Over the questions that all of them were asked, the most frequent pattern first;
@@ -159,7 +165,7 @@ def patterns(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study = study_in(source)
+    study = study_in(outputs_dir)
     finished = [
         run.name
         for run in study.runs

@@ -84,14 +84,14 @@ def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
     return told
 
 
-def sections(source: Source = None) -> pd.DataFrame:
+def sections(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run and section A-F, also where nothing was asked.
 
     `run label section`; `planned asked right blank api_error`: questions (`planned` is
     missing where no manifest tells it). `accuracy low high`: right/asked with Wilson's
     95 % interval (fractions, missing where nothing was asked).
     """
-    study = study_in(source)
+    study = study_in(outputs_dir)
     counts = [(run, section_counts(run).reset_index()) for run in study.runs]
     parts = [
         with_share(each, "asked").assign(**named(study, run)) for run, each in counts
@@ -118,7 +118,7 @@ def section_counts(run: Run) -> pd.DataFrame:
 # --- what others printed --------------------------------------------------------------
 
 
-def published(source: Source = None) -> pd.DataFrame:
+def published(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per figure printed elsewhere of a run, beside the one counted here.
 
     `run section measure`: A-F or total; correct, accuracy (percent), blank, api_errors.
@@ -127,7 +127,7 @@ def published(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [row for run in study_in(source).runs for row in _published(run)]
+    rows = [row for run in study_in(outputs_dir).runs for row in _published(run)]
     frame = pd.DataFrame(rows, columns=list(PUBLISHED))
     return frame.astype({"agrees": "boolean", "counted": "Float64"})
 

@@ -45,7 +45,7 @@ RESCUES = (
 # --- how long replies are -------------------------------------------------------------
 
 
-def lengths(source: Source = None) -> pd.DataFrame:
+def lengths(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run with tokens on record: how long its replies are.
 
     `run label unit`: tokens, never seconds. `n finished`: replies counted, and those
@@ -54,7 +54,7 @@ def lengths(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    study, found = study_in(source), []
+    study, found = study_in(outputs_dir), []
     for run, rows in _counted(study):
         n, finished = len(rows), int(rows["finished"].sum())
         told = ("tokens", n, finished, *median_of(kaplan_meier(rows)))
@@ -63,14 +63,14 @@ def lengths(source: Source = None) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("median", "low", "high", "at_cap"), float))
 
 
-def survival(source: Source = None) -> pd.DataFrame:
+def survival(outputs_dir: Source = None) -> pd.DataFrame:
     """The share of each run's replies still unfinished after x tokens.
 
     `run label max_tokens x share low high`: a step of the Kaplan-Meier curve a row,
     with its pointwise 95 % band. `color marker`: the run's in every figure, as its card
     has them. Runs without tokens on record have no rows.
     """
-    study = study_in(source)
+    study = study_in(outputs_dir)
     parts = [
         kaplan_meier(rows).assign(
             **named(study, run, "color", "marker"), max_tokens=run.budget
@@ -80,7 +80,7 @@ def survival(source: Source = None) -> pd.DataFrame:
     return stacked(parts, SURVIVAL)
 
 
-def budget_curves(source: Source = None) -> pd.DataFrame:
+def budget_curves(outputs_dir: Source = None) -> pd.DataFrame:
     """What smaller budgets would have left of each run, by its own replies.
 
     `run label max_tokens`: a budget, the run's own last. `accuracy low high blank`: the
@@ -88,7 +88,7 @@ def budget_curves(source: Source = None) -> pd.DataFrame:
     `color marker`: the run's in every figure, as its card has them. Runs without tokens
     on record have no rows.
     """
-    study = study_in(source)
+    study = study_in(outputs_dir)
     parts = [
         smaller_budgets(rows, run.budget).assign(**named(study, run, "color", "marker"))
         for run, rows in _counted(study)
@@ -243,7 +243,7 @@ def _end_unknown(rows: pd.DataFrame, budget: int | None) -> pd.Series:
 # --- a larger budget ------------------------------------------------------------------
 
 
-def rescues(source: Source = None) -> pd.DataFrame:
+def rescues(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per second asking of a run's lost questions with a larger budget.
 
     `run budget lost`: questions that `run` lost at `budget`, the budget being or maybe
@@ -256,7 +256,7 @@ def rescues(source: Source = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    runs = study_in(source).runs
+    runs = study_in(outputs_dir).runs
     found = [row for run in runs for row in _rescues(run, runs)]
     return pd.DataFrame(found, columns=list(RESCUES))
 

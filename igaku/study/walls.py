@@ -23,7 +23,7 @@ SHARE = 0.2  # of a run's blank replies, below which a pile is none
 WALLS = ("run", "max_tokens", "seconds", "replies", "blank", "tokens_per_second")
 
 
-def walls(source: Source = None) -> pd.DataFrame:
+def walls(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per wall: a time at which many blank replies of a run ended.
 
     `run max_tokens`: the run and its token budget. `seconds`: the median time of the
@@ -35,14 +35,15 @@ def walls(source: Source = None) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for run in study_in(source).runs:
+    for run in study_in(outputs_dir).runs:
         silent = blank(run.rows)
         for pile in piles(run.rows.loc[silent, "seconds"]):
             middle, n = float(pile.median()), int(silent.sum())
             speed = run.budget / middle if run.budget else None
             rows.append((run.name, run.budget, middle, len(pile), n, speed))
     frame = pd.DataFrame(rows, columns=list(WALLS))
-    return frame.astype({"max_tokens": "Int64", "tokens_per_second": float})
+    whole = dict.fromkeys(("max_tokens", "replies", "blank"), "Int64")
+    return frame.astype(whole | {"seconds": float, "tokens_per_second": float})
 
 
 def piles(seconds: pd.Series) -> list[pd.Series]:

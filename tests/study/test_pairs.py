@@ -269,3 +269,28 @@ def test_an_empty_folder_has_no_pairs_and_the_columns_all_the_same(tmp_path):
     assert tuple(igaku.pairs(tmp_path).columns) == PAIRS
     assert igaku.audit(tmp_path).empty and patterns(tmp_path).empty
     assert gates(tmp_path).empty and planning(igaku.pairs(tmp_path)).empty
+
+
+def test_the_frames_of_a_study_are_asked_for_by_the_name_of_its_folder(tmp_path):
+    sit(tmp_path, [True] * 12, "a")
+    for ask in (igaku.runs, igaku.pairs, igaku.audit, igaku.walls):
+        assert len(ask(outputs_dir=tmp_path)) == len(ask(str(tmp_path)))
+    assert igaku.flips(outputs_dir=tmp_path, reference="a", candidate="a").empty
+
+
+def test_empty_frames_have_the_types_of_full_ones(tmp_path):
+    with pytest.warns(UserWarning, match="holds no runs yet"):
+        pairs = igaku.pairs(tmp_path)
+    assert pairs["tainted"].dtype == bool
+    assert pairs["pvalue"].dtype == float
+    with pytest.warns(UserWarning, match="holds no runs yet"):
+        alarms = igaku.audit(tmp_path)
+    assert alarms["overturns"].dtype == bool
+    assert alarms["grave"].dtype == bool
+
+
+@pytest.mark.parametrize("margin", ["2,5", 2, True, 0])
+def test_a_margin_that_is_no_fraction_is_a_sentence(tmp_path, margin):
+    sit(tmp_path, [True] * 12, "a")
+    with pytest.raises(igaku.IgakuError, match="give a fraction such as"):
+        igaku.pairs(tmp_path, margin=margin)

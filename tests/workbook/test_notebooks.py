@@ -136,8 +136,8 @@ TERMS = {
         "family", "Holm", "Cochran", "Power", "flip", "censored", "Kaplan–Meier",
     ),
     "analysis.ja": (
-        "上限", "Wilson", "禁忌", "McNemar", "mid-p", "Tango", "マージン", "族", "Holm",
-        "Cochran", "検出力", "入れ替わり", "打ち切り", "Kaplan–Meier",
+        "上限", "Wilson", "禁忌", "McNemar", "mid-p", "Tango", "マージン", "解析",
+        "Holm", "Cochran", "検出力", "入れ替わり", "打ち切り", "Kaplan–Meier",
     ),
 }  # fmt: skip
 
@@ -408,6 +408,8 @@ def test_the_analysis_says_what_the_package_counts(analysis, recorded):
 def test_the_analysis_leaves_tables_a_figure_and_the_document(analysis, recorded):
     flips = pd.read_csv(recorded / "flips.csv")
     assert len(flips) == 58
+    assert (recorded / "flips.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert flips["gold"].isin(["b, e", "c, d"]).any()
     assert len(pd.read_csv(recorded / "pairs.csv")) == 21
     for name in ("forest.pdf", "report.html", "report.md"):
         assert (recorded / name).stat().st_size > 1000
