@@ -607,7 +607,7 @@ def all_right(folder):
      an_empty_file_and_no_manifest, no_shared_questions, without_manifest,
      mixed_up_lines, nothing_but_failures, not_begun, all_right],
 )  # fmt: skip
-@pytest.mark.filterwarnings("error::UserWarning")  # a missing glyph is one
+@pytest.mark.filterwarnings("error:Glyph:UserWarning")
 def test_whatever_is_there_is_told_and_the_rest_is_a_sentence(tmp_path, case, lang):
     said = case(tmp_path)
     text = markdown(tmp_path, lang)
