@@ -138,7 +138,8 @@ def _rules(frame: pd.DataFrame) -> Iterator[Any]:
 
 def _is_long(column: pd.Series) -> bool:
     """Whether a column holds a text that no line has room for."""
-    texts = (value for value in column if isinstance(value, str))
+    words = (value for value in column if isinstance(value, str | tuple | list))
+    texts = map(formatted, words)
     return any(len(text) > LONG or "\n" in text for text in texts)
 
 

@@ -210,8 +210,9 @@ def test_words_stand_to_the_left_and_numbers_to_the_right():
     assert not re.search(r"\.col1 {\s*text-align", shown)
 
 
-def test_a_long_text_is_broken_into_lines_and_nothing_else_is():
-    frame = pd.DataFrame({"run": ["a-b"], "n": [1], "content": ["long " * 20]})
+@pytest.mark.parametrize("long", ["long " * 20, ("a-run-of-this-name",) * 3])
+def test_a_long_text_is_broken_into_lines_and_nothing_else_is(long):
+    frame = pd.DataFrame({"run": ["a-b"], "n": [1], "content": [long]})
     style = printed(frame).to_html().partition("</style>")[0]
     assert re.search(r" td:not\(.col2\) {\s*white-space: nowrap", style)
     assert re.search(r" .col2 {\s*min-width", style)
