@@ -410,11 +410,10 @@ def _newcombe(
 
 
 def _wilson(k: Numbers, n: Numbers, confidence: float) -> Interval:
-    """Wilson's limits (1927, J Am Stat Assoc 22:209), exact at none and at all of n."""
-    k, n, z = np.asarray(k), np.asarray(n), norm.ppf((1 + confidence) / 2)
-    reach = z * np.sqrt(k * (n - k) / n + z * z / 4)
-    low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-reach, reach))
-    return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(k, n, 1 - confidence, method="wilson")
+    return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)  # without a trace
 
 
 def _tables(*counts: Numbers) -> list[np.ndarray]:

@@ -125,17 +125,21 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
 
 def _rules(frame: pd.DataFrame) -> Iterator[Any]:
     """Words to the left; all but long texts in one line."""
-    for i in range(frame.shape[1]):
-        column = frame.iloc[:, i]
-        if holds_words(column):
-            yield {"selector": f".col{i}", "props": "text-align: left"}
-        look = WRAPPED if _is_long(column) else "white-space: nowrap"
-        yield {"selector": f"td.col{i}", "props": look}
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    left = [f".col{i}" for i, column in enumerate(columns) if holds_words(column)]
+    long = [f".col{i}" for i, column in enumerate(columns) if _is_long(column)]
+    # Styler cuts a selector at its commas, so that none may stand in brackets.
+    others = "td" + "".join(f":not({place})" for place in long)
+    looks = {"text-align: left": left, WRAPPED: long, "white-space: nowrap": [others]}
+    for look, places in looks.items():
+        if places:
+            yield {"selector": ",".join(places), "props": look}
 
 
 def _is_long(column: pd.Series) -> bool:
     """Whether a column holds a text that no line has room for."""
-    texts = (value for value in column if isinstance(value, str))
+    words = (value for value in column if isinstance(value, str | tuple | list))
+    texts = map(formatted, words)
     return any(len(text) > LONG or "\n" in text for text in texts)
 
 

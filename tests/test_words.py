@@ -208,3 +208,18 @@ def test_words_stand_to_the_left_and_numbers_to_the_right():
     shown = printed(pd.DataFrame({"content": ["reply"], "n": [3]}))._repr_html_()
     assert re.search(r"\.col0 {\s*text-align: left", shown)
     assert not re.search(r"\.col1 {\s*text-align", shown)
+
+
+@pytest.mark.parametrize("long", ["long " * 20, ("a-run-of-this-name",) * 3])
+def test_a_long_text_is_broken_into_lines_and_nothing_else_is(long):
+    frame = pd.DataFrame({"run": ["a-b"], "n": [1], "content": [long]})
+    style = printed(frame).to_html().partition("</style>")[0]
+    assert re.search(r" td:not\(.col2\) {\s*white-space: nowrap", style)
+    assert re.search(r" .col2 {\s*min-width", style)
+    assert re.search(r" .col0 {\s*text-align: left", style)
+    assert style.count("(") == style.count(")") == style.count(":not")
+
+
+def test_a_count_never_takes_the_word_of_a_truth():
+    assert "right" not in printed(pd.DataFrame({"right": [1, 0]})).to_html()
+    assert word("right", True, "en") == "right"
