@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+LABEL = 0.35  # of the axis that a label takes
+
 
 @rows.figure("run", "right", "asked", "accuracy", "low", "high")
 def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
@@ -98,7 +100,8 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     and hollow if not. A run without a size is not drawn.
     """
     drawn = sized(frame)
-    below = 0.2 * len(drawn) * (len(drawn) > rows.BESIDE)
+    is_crowded = _is_crowded(drawn["size_gb"].astype(float))
+    below = 0.2 * len(drawn) * is_crowded
     ax = rows.axes_for(ax, 0, least=3.4 + below, keys=2 * len(drawn))
     if drawn.empty:
         return rows.say_nothing(ax, lang)
@@ -115,11 +118,20 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     rows.percent(ax.yaxis)
     unit, factor = _unit(most)
     ax.xaxis.set_major_formatter(lambda value, _: f"{factor * value:g}")
-    rows.label_marks(ax, marks, is_inside=True, drop=14)
+    if is_crowded:
+        rows.key_below(ax, marks, 1 if rows.is_narrow(ax) else 2)
+    else:
+        rows.label_marks(ax, marks, is_inside=True, drop=14)
     ax.set_xlabel(say("memory_axis", lang, unit=unit))
     ax.set_ylabel(say("accuracy_axis", lang))
     rows.entitle(ax, "memory_title", lang)
     return ax
+
+
+def _is_crowded(sizes: pd.Series) -> bool:
+    """Whether a label beside its mark would stand on the line of another run."""
+    steps = sizes.sort_values().diff().dropna()
+    return bool((steps < LABEL * (sizes.max() - sizes.min())).any())
 
 
 def sized(frame: pd.DataFrame) -> pd.DataFrame:

@@ -316,3 +316,55 @@ def test_crowded_texts_are_moved_apart_and_keep_order_and_mean(values, gap):
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9, unique=True))
 def test_texts_with_room_between_them_stay(values):
     assert spread(values, 0.9) == values
+
+
+def test_one_reply_is_drawn_and_one_of_no_length_is_counted():
+    replies = tidy.replies()
+    assert "0 of 1 blank" in printed(draw("token_usage", replies.head(1)))
+    replies.loc[replies["blank"], "seconds"] = 0.0
+    ax = draw("token_usage", replies)
+    assert f"{int(replies['blank'].sum())} of 0 s not drawn" in ax.get_xlabel()
+    nothing = draw("token_usage", replies.assign(seconds=0.0))
+    assert "Nothing to draw" in printed(nothing)
+
+
+@pytest.mark.parametrize("name", tidy.FRAMES)
+def test_a_frame_without_its_columns_is_one_sentence(name):
+    import igaku
+
+    with pytest.raises(igaku.IgakuError, match=f"figures.{name} needs the column "):
+        draw(name, tidy.FRAMES[name]().iloc[:, :1])
+
+
+def test_replies_without_any_length_name_the_column_that_is_needed():
+    import igaku
+
+    replies = tidy.replies().drop(columns=["seconds", "completion_tokens"])
+    with pytest.raises(igaku.IgakuError, match="needs the column seconds"):
+        draw("token_usage", replies)
+
+
+def test_two_runs_of_one_card_have_two_marks():
+    card = {"color": "#CC79A7", "marker": "P"}
+    looks = style.style_of(tidy.runs().head(2).assign(**card))
+    assert looks["eight"] == ("#CC79A7", "P") != looks["four"]
+
+
+def test_near_budgets_are_named_one_above_the_other():
+    from legible import check_legible
+
+    near = tidy.survival().query("run == 'cut' and x <= 120")
+    frame = pd.concat([tidy.survival(), near.assign(run="near", max_tokens=120)])
+    ax = draw("survival", frame)
+    assert "max_tokens 120" in printed(ax) and "max_tokens 128" in printed(ax)
+    check_legible(ax.figure)
+
+
+def test_a_narrow_forest_has_heads_and_whole_names():
+    names = {"four": "mlx-community/gpt-oss-20b-MXFP4-Q8", "long": "openai/gpt-oss-20b"}
+    pairs = tidy.pairs().replace(names)
+    pairs.loc[1, "reference"] = "mlx-community/gpt-oss-20b-8bit"
+    with style.context(narrow=True), plt.rc_context({"figure.figsize": (3.35, 2)}):
+        told = printed(draw("forest", pairs))
+    assert "only ref. / cand. right" in told and "…" not in told
+    assert "openai/gpt-oss-20b\n− mlx-community/gpt-oss-20b-8bit" in told
