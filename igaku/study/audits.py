@@ -1,6 +1,6 @@
 """Audits: what must be known of the runs before any of their numbers is read.
 
-An alarm names the runs it taints and holds the facts; the sentence about them is the
+An alarm names the runs it speaks of and holds the facts; the sentence about them is the
 block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of its runs.
 """
 
@@ -45,11 +45,11 @@ AUDIT = ("kind", "grave", "overturns", "runs", "text", "facts")
 
 
 class Alarm(NamedTuple):
-    """One thing that an audit found: its kind, the runs it taints, and the facts.
+    """One thing that an audit found: its kind, the runs it speaks of, and the facts.
 
     The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
     others say what is not known, or not on record. Where it is the difference between
-    groups of runs that taints, the facts hold the `groups`.
+    groups of runs that tells, the facts hold the `groups`.
     """
 
     kind: str
@@ -61,9 +61,9 @@ class Alarm(NamedTuple):
 def audit(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per alarm: what must be known before any number is read.
 
-    `kind`: see `igaku.study.audits.AUDITS`. `grave`: it can turn a conclusion round.
+    `kind`: see `igaku.study.audits.AUDITS`. `grave`: something is wrong, not unknown.
     `overturns`: the study cannot be read before it is understood; these come first.
-    `runs`: the names of the runs it taints. `text`: the sentence in the study's
+    `runs`: the names of the runs it speaks of. `text`: the sentence in the study's
     language. `facts`: the numbers and names in it.
 
     >>> igaku.audit("outputs").query("overturns")["text"]  # doctest: +SKIP
