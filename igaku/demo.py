@@ -32,9 +32,9 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
         )
     failed = ask_all(sittings, {"limit": limit, "lang": lang, **place})
     page = workbook.analyse(sittings[0].outputs_dir, lang)
-    say(f"Every reply is kept under {page.parent}; the comparison, and all pages:")
-    print(page)
-    print(page.with_name("index.html"))
+    say(f"Every reply is kept under {page.parent}; report, workbook, and all pages:")
+    for name in ("report.html", page.name, "index.html"):
+        print(page.with_name(name))
     if failed:
         raise IgakuError(f"{' and '.join(failed)} did not finish: see above.")
     return page
