@@ -84,7 +84,10 @@ def presentable(notebook: NotebookNode) -> NotebookNode:
         if "injected-parameters" in tags:
             # papermill draws another name each time, and ends in an empty line.
             cell |= {"id": "injected", "source": cell.source.strip()}
-        for output in cell.get("outputs", []):
+        # Of a bar that was wiped away a line of blanks is left.
+        told = cell.get("outputs", [])
+        told[:] = [output for output in told if output.get("text", "-").strip()]
+        for output in told:
             if png := output.get("data", {}).get("image/png"):
                 output.data["image/png"] = base64.b64encode(_light(png)).decode()
     return notebook

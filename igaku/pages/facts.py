@@ -318,13 +318,18 @@ def still_open(facts: Facts) -> str:
     """What may not be concluded, with the reasons that are on record."""
     place = facts.places
     reasons: dict[str, None] = {}
+    alarms = facts.audit
+    # Models that know the answers give them in one letter: such copies are none.
+    alarms = alarms[alarms["grave"] | (alarms["kind"] != "identical_replies")]
     for kind in OPEN:
-        for runs in facts.audit.loc[facts.audit["kind"] == kind, "runs"]:
+        for runs in alarms.loc[alarms["kind"] == kind, "runs"]:
             rows = [place[name] for name in runs if name in place]
             if rows and not (kind == "identical_replies" and len(rows) < 2):
                 told = facts.say(f"open_{kind}", rows=rows, all=len(rows) == len(place))
                 reasons[told] = None
-    return facts.say("report_open", reasons=list(reasons))
+    shown = bool((evidence(facts.pairs)["adjusted"] < LEVEL).any())
+    silent = bool(facts.runs["blank"].sum())
+    return facts.say("report_open", reasons=list(reasons), shown=shown, silent=silent)
 
 
 # --- the findings, one by one ---------------------------------------------------------

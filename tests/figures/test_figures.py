@@ -25,10 +25,12 @@ every_figure = pytest.mark.parametrize("name", FRAMES)
 @pytest.fixture(autouse=True)
 def closed():
     """Figures are the caller's to close."""
-    before = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == before
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a notebook's cells may have set others in this process
+        before = dict(mpl.rcParams)
+        yield
+        plt.close("all")
+        assert dict(mpl.rcParams) == before
 
 
 def test_every_name_of_the_room_is_a_figure():

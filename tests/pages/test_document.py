@@ -614,3 +614,18 @@ def test_whatever_is_there_is_told_and_the_rest_is_a_sentence(tmp_path, case, la
     assert (tmp_path / "report.html").is_file()
     if lang == "en":
         assert said in text
+
+
+def test_letters_that_models_share_because_they_know_make_no_copies(tmp_path):
+    for name in ("a", "b"):
+        sit(tmp_path, [True] * 40, name)
+    text = markdown(tmp_path)
+    assert "and count once" not in text
+    assert "quantization is why replies are blank" not in text  # none is
+
+
+def test_a_difference_that_is_shown_is_not_called_open(tmp_path):
+    sit(tmp_path, [True] * 40, "a")
+    sit(tmp_path, [True] * 20 + [False] * 20, "b")
+    assert "That one quantization is better" not in markdown(tmp_path)
+    assert "優劣は結論できません" not in markdown(tmp_path, "ja")

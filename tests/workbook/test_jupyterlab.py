@@ -263,12 +263,12 @@ def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
 
 
 def test_a_reader_changes_a_line_and_sees_it(explored, place):
-    hue = change(explored, "sns.histplot", 'hue="section"', 'hue="outcome"')
+    hue = change(explored, "sns.histplot", 'hue = "section"', 'hue = "outcome"')
     assert any("image/png" in output["data"] for output in hue)
     filtered = change(explored, "section == @section", "@section", "'A'")
     assert any("<table" in output["data"]["text/html"] for output in filtered)
     (place / "outputs/pairs.csv").unlink()
-    change(explored, "pairs.to_csv", "pairs.csv", "every_pair.csv")
+    change(explored, "export.put_table", '"pairs"', '"every_pair"')
     assert (place / "outputs/every_pair.csv").is_file()
     own = change(explored, "fig.savefig", "figsize=(6.5", "figsize=(3.5")
     assert any("image/png" in output["data"] for output in own)
