@@ -1,5 +1,10 @@
-"""The recorded answers beside the checkout: slug of a model → stem of its files."""
+"""The recorded answers beside the checkout, brought in as runs."""
 
+import pytest
+
+import igaku
+
+# slug of a model → stem of its files
 STEMS = {
     "openai-8bit": "gpt-oss-20b-gguf",
     "openai-mxfp4-gguf": "gpt-oss-20b-openai-mxfp4-gguf",
@@ -7,5 +12,19 @@ STEMS = {
     "mlx-community-mxfp4-q4": "gpt-oss-20b-mlx-q4",
     "inferenceillusionist-4bit": "gpt-oss-20b-inferenceill",
     "safeguard-mxfp4": "gpt-oss-20b-safeguard",
-    "safeguard-4096": "prompt_comparison_gpt-oss-safeguard-20b-mlx-mt4096",
+    "safeguard-mxfp4-mt4096": "prompt_comparison_gpt-oss-safeguard-20b-mlx-mt4096",
 }
+
+
+def bring_in(folder, shared, references=()):
+    """Import the six recorded variants, one at two budgets, and these references."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
+        for slug, stem in STEMS.items():
+            files = sorted((shared / "data/recorded").glob(f"{stem}_2022_*.json"))
+            igaku.import_recorded(files, folder, slug)
+        base = shared / "data/igakuqa/baseline_results/2022"
+        for name in references:
+            files = sorted(base.glob(f"*_{name}.jsonl"))
+            igaku.import_recorded(files, folder, f"{name}-2022")
+    return folder

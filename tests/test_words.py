@@ -149,9 +149,9 @@ def test_a_sentence_that_is_not_there_and_another_language_are_refused():
     with pytest.raises(KeyError, match="no sentence 'nope'"):
         say("nope")
     with pytest.raises(IgakuError, match="give 'ja' or 'en'"):
-        say("pair_difference", "fr")
+        say("read_chosen", "fr")
     with pytest.raises(jinja2.UndefinedError):
-        say("pair_difference", "en", candidate="B")
+        say("read_chosen", "en", candidate="B")
 
 
 def test_columns_that_are_values_are_told_as_values():

@@ -7,11 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import DESK, HEIGHT, HOSTILE, PHONE, TRICKS, chromium, opened
-from recordings import STEMS
+from recordings import bring_in
 from runs import planned, replied, sit
 from stand_in import Answer, StandIn, cut
 
-import igaku
 from igaku.pages import document
 from igaku.pages.index import write_index
 from igaku.pages.notebooks import render
@@ -292,12 +291,7 @@ SEED = 992  # pixels that the eight columns of the seed's summary have
 @pytest.fixture(scope="module", params=["en", "ja"])
 def recorded(request, shared, tmp_path_factory):
     """The document of the recorded runs in each language."""
-    folder = tmp_path_factory.mktemp("recorded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in STEMS.items():
-            files = sorted((shared / "data/recorded").glob(f"{stem}_2022_*.json"))
-            igaku.import_recorded(files, folder, slug)
+    folder = bring_in(tmp_path_factory.mktemp("recorded"), shared)
     return document.write(open_study(folder, lang=request.param))
 
 

@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from recordings import STEMS
+from recordings import STEMS, bring_in
 from runs import planned, replied, sit
 
-import igaku
 from igaku.pages import document
 from igaku.study import open_study
 
@@ -23,15 +22,7 @@ PUBLISHED = re.compile(r"Published: .*|source: [^)]*\)|~9%.*|禁忌|必修|一�
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, shared):
     """The recorded variants and GPT-4, imported."""
-    folder = tmp_path_factory.mktemp("recorded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in STEMS.items():
-            files = sorted((shared / "data/recorded").glob(f"{stem}_2022_*.json"))
-            igaku.import_recorded(files, folder, slug)
-        base = shared / "data/igakuqa/baseline_results/2022"
-        igaku.import_recorded(sorted(base.glob("*_gpt4.jsonl")), folder, "gpt4-2022")
-    return folder
+    return bring_in(tmp_path_factory.mktemp("recorded"), shared, ["gpt4"])
 
 
 def markdown(folder, lang="en"):

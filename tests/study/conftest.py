@@ -3,33 +3,16 @@
 import json
 
 import pytest
+from recordings import bring_in
 from replies import BUDGET
 
-import igaku
 from igaku.study.runs import load_run
-
-# run → how the names of its files begin
-RECORDED = {
-    "openai-8bit": "gpt-oss-20b-gguf",
-    "openai-mxfp4-gguf": "gpt-oss-20b-openai-mxfp4-gguf",
-    "mlx-community-mxfp4-q8": "gpt-oss-20b-mlx-community",
-    "mlx-community-mxfp4-q4": "gpt-oss-20b-mlx-q4",
-    "inferenceillusionist-4bit": "gpt-oss-20b-inferenceill",
-    "safeguard-mxfp4": "gpt-oss-20b-safeguard",
-    "safeguard-mxfp4-mt4096": "prompt_comparison",
-}
 
 
 @pytest.fixture(scope="session")
 def recorded_folder(tmp_path_factory, shared):
     """A folder with the six recorded variants, one of them at two budgets."""
-    folder = tmp_path_factory.mktemp("recorded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IGAKU_DATA", str(shared / "data/igakuqa"))
-        for slug, stem in RECORDED.items():
-            files = sorted((shared / "data/recorded").glob(f"{stem}*_2022_?.json"))
-            igaku.import_recorded(files, folder, slug)
-    return folder
+    return bring_in(tmp_path_factory.mktemp("recorded"), shared)
 
 
 @pytest.fixture
