@@ -13,7 +13,7 @@ if _TYPE_CHECKING:
     from igaku.errors import IgakuError
     from igaku.exam.questions import Question, load_exam
     from igaku.reading.answer import extract_answer, is_correct, outcome_of
-    from igaku.server.reply import read_reply
+    from igaku.reading.reply import read_reply
     from igaku.study.audits import audit
     from igaku.study.overview import runs
     from igaku.study.pairs import flips, pairs
@@ -39,7 +39,7 @@ _HOMES = {
     "outcome_of": "igaku.reading.answer",
     "pairs": "igaku.study.pairs",
     "printed": "igaku.words",
-    "read_reply": "igaku.server.reply",
+    "read_reply": "igaku.reading.reply",
     "runs": "igaku.study.overview",
     "walls": "igaku.study.walls",
 }

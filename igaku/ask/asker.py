@@ -15,6 +15,7 @@ from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
 from igaku.params.settings import Settings
 from igaku.reading.answer import Graded, outcome_of
+from igaku.reading.reply import Reply, understood
 from igaku.server.client import (
     chat_path,
     complete,
@@ -23,7 +24,6 @@ from igaku.server.client import (
     request_body,
 )
 from igaku.server.identity import contradiction
-from igaku.server.reply import Reply
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -94,7 +94,7 @@ class Asker:
         """Send one request; a reply that the budget cut is never worth another."""
         began, late = time.perf_counter(), False
         try:
-            reply = complete(self.client, body, self.path)
+            reply = understood(complete(self.client, body, self.path))
             # A crashed engine that igaku has loaded, igaku is to load again.
             is_down = self.settings.load and is_crash(reply)
             again = is_retryable(reply) and not is_down

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from igaku.params.settings import Settings
-    from igaku.server.reply import Reply
+    from igaku.reading.reply import Reply
 
 # One question at two efforts: the tokens of each reply, None where it failed.
 Trial = dict[str, Any]

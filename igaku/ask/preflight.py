@@ -12,6 +12,7 @@ from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
 from igaku.params.settings import Settings
+from igaku.reading.reply import Reply
 from igaku.server.client import (
     connect,
     context_length,
@@ -23,7 +24,7 @@ from igaku.server.client import (
     server_facts,
 )
 from igaku.server.identity import contradiction, identify
-from igaku.server.reply import Reply, shortened
+from igaku.server.parts import shortened
 
 if TYPE_CHECKING:
     import pandas as pd

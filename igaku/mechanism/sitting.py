@@ -13,7 +13,7 @@ from igaku.ask.prompt import load_prompt, messages
 from igaku.exam.questions import Question
 from igaku.mechanism.ablation import FINAL, PARTS, AblatedReply, Ablation, ablations
 from igaku.reading.answer import outcome_of
-from igaku.server.reply import read_reply
+from igaku.reading.reply import read_reply
 
 if TYPE_CHECKING:
     import pandas as pd

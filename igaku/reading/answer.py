@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from igaku.exam.questions import Question
 from igaku.reading.digits import digits_of, read_digits
 from igaku.reading.letters import read_letters
 from igaku.reading.plain import plain_text
-from igaku.server.reply import Reply, split_channels
+from igaku.reading.readings import Answer, Reading
+from igaku.reading.reply import Reply, understood
+from igaku.reading.turns import turn_of
+from igaku.server.parts import Parts
 
 REFUSAL = re.compile(
     r"申し訳|残念ながら|すみません|恐れ入ります"
@@ -26,16 +29,18 @@ REFUSAL = re.compile(
     r"|lacks? information|not specific enough|not (?:entirely )?clear"
 )
 
-Answer = tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class Graded:
-    """What became of one question: the outcome, the answer read, and its grade."""
+    """What became of one question: the outcome, the answer read, and its grade.
+
+    `reading` says where in the reply's `content` the answer was read, and by what rule.
+    """
 
     outcome: str
     answer: Answer | None = None
     correct: bool = False
+    reading: Reading | None = field(default=None, compare=False)
 
 
 def extract_answer(text: str | None, question: Question) -> Answer | None:
@@ -46,7 +51,7 @@ def extract_answer(text: str | None, question: Question) -> Answer | None:
     >>> extract_answer("正解は「ｃ」と「ａ」です。", question)  # doctest: +SKIP
     ('a', 'c')
     """
-    return _read(text, question)[0]
+    return reading_of(text, question).answer
 
 
 def is_correct(answer: Answer | None, question: Question) -> bool:
@@ -65,7 +70,7 @@ def is_correct(answer: Answer | None, question: Question) -> bool:
 
 
 def outcome_of(
-    reply: Reply,
+    reply: Parts,
     question: Question,
     max_tokens: int | None = None,
     is_asked: bool = True,
@@ -81,20 +86,23 @@ def outcome_of(
         return Graded("api_error")
     if not is_asked:
         return Graded("wrong_model")
+    if not isinstance(reply, Reply):
+        reply = understood(reply)
     cut = is_cut(reply, max_tokens)
     if not reply.content.strip():
         return Graded("truncated" if cut else "empty")
-    answer, strict = _read(reply.content, question)
-    if cut and not (strict and _fits(answer, question)):
+    reading = reading_of(reply.content, question)
+    answer = reading.answer
+    if cut and not (reading.is_strict and _fits(answer, question)):
         return Graded("truncated")
     if answer is None:
         return Graded("refused" if is_refusal(reply.content) else "unparsable")
     if question.kind == "choice" and not _fits(answer, question):
-        return Graded("wrong_cardinality", answer)
-    return Graded("answered", answer, is_correct(answer, question))
+        return Graded("wrong_cardinality", answer, reading=reading)
+    return Graded("answered", answer, is_correct(answer, question), reading)
 
 
-def is_cut(reply: Reply, max_tokens: int | None) -> bool:
+def is_cut(reply: Parts, max_tokens: int | None) -> bool:
     """Whether the token budget ended the reply; some servers count one token less."""
     if reply.finish_reason == "length":
         return True
@@ -118,9 +126,9 @@ def _fits(answer: Answer | None, question: Question) -> bool:
     return len(answer) in {len(accepted) for accepted in gold}
 
 
-def _read(text: str | None, question: Question) -> tuple[Answer | None, bool]:
-    """The answer of a text, and whether it is stated strictly."""
-    final, _ = split_channels(text or "")
-    if question.kind == "numeric":
-        return read_digits(final, question)
-    return read_letters(final, question)
+def reading_of(text: str | None, question: Question) -> Reading:
+    """The reading of a text, with its place in the model's own turn."""
+    said = turn_of(text or "").said
+    read = read_digits if question.kind == "numeric" else read_letters
+    answer, strict = read(said, question)
+    return Reading(answer, is_strict=strict)

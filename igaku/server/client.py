@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import ServerUnreachable
-from igaku.server.reply import Reply, at, read_reply, text_of
+from igaku.server.parts import Parts, at, parts_of, text_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -160,17 +160,17 @@ def chat_path(facts: Mapping[str, Any], base_url: str, told_by: str = "field") -
     return f"{root}/api/v0{CHAT}" if is_older else CHAT
 
 
-def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Reply:
-    """The reply to one request, whatever the server's status and shape of error.
+def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts:
+    """The parts of one reply, whatever the server's status and shape of error.
 
     The client parses the JSON but builds no model of it, so the body stays whole.
     """
     import openai
 
     try:
-        return read_reply(client.post(path, cast_to=object, body=dict(body)))
+        return parts_of(client.post(path, cast_to=object, body=dict(body)))
     except openai.APIStatusError as refused:
-        reply = read_reply(refused.response.text, refused.status_code)
+        reply = parts_of(refused.response.text, refused.status_code)
         # A date is not read.
         told = refused.response.headers.get("retry-after", "").strip()
         is_told = re.fullmatch(r"\d{1,6}(\.\d+)?", told)
@@ -178,7 +178,7 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Reply
     except openai.APIConnectionError as broken:
         raise unreachable(client, broken) from broken
     except ValueError as unreadable:
-        return read_reply(getattr(unreadable, "doc", None))
+        return parts_of(getattr(unreadable, "doc", None))
 
 
 def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
@@ -210,7 +210,7 @@ def reach(base_url: str, timeout: float = 5) -> None:
             return
 
 
-def is_retryable(reply: Reply) -> bool:
+def is_retryable(reply: Parts) -> bool:
     """Whether asking again may go better: busy, loading or crashed, never cut short."""
     if reply.error is None or OVERFLOW.search(reply.error):
         return False
@@ -219,7 +219,7 @@ def is_retryable(reply: Reply) -> bool:
     return bool(PASSING.search(reply.error))
 
 
-def is_crash(reply: Reply) -> bool:
+def is_crash(reply: Parts) -> bool:
     """Whether the engine behind the server died: its model has to be loaded again."""
     return reply.error is not None and bool(CRASHED.search(reply.error))
 

@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Any
 
 from igaku.server.client import instances_of, listed_rows, names_of, served_as
-from igaku.server.reply import at, positive, text_of
+from igaku.server.parts import at, positive, text_of
 
 MOST = 10**18  # no size, length or count of a server's is larger
 V0_CHAT = "/api/v0/chat/completions"

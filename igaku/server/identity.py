@@ -24,7 +24,7 @@ from igaku.server.fingerprint import (
 
 if TYPE_CHECKING:
     from igaku.params.settings import Settings
-    from igaku.server.reply import Reply
+    from igaku.server.parts import Parts
 
 TOLERANCE = 0.01  # of the size; two recipes of one model can be 0.5 % apart
 SIZES = ("size_bytes", "tensor_bytes", "size_gb")  # GB are 10⁹ bytes
@@ -144,7 +144,7 @@ def rank(identity: Mapping[str, Any]) -> int:
 
 
 def contradiction(
-    settings: Settings, reply: Reply, facts: Mapping[str, Any] | None = None
+    settings: Settings, reply: Parts, facts: Mapping[str, Any] | None = None
 ) -> str | None:
     """The sentence that another model gave this reply; None where nothing says so."""
     served = reply.served_model

@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
 from igaku.server.client import instances_of, is_lm_studio, listed_rows
-from igaku.server.reply import shortened
+from igaku.server.parts import shortened
 from igaku.server.rest import BRIEF, asked, is_unknown_path, refusal
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"

@@ -7,7 +7,7 @@ from typing import Any
 
 from igaku.errors import NotLoaded
 from igaku.server.client import connect, unreachable
-from igaku.server.reply import read_reply
+from igaku.server.parts import parts_of
 
 BRIEF = 30.0  # seconds for whatever loads nothing
 
@@ -44,7 +44,7 @@ def asked(
 
 def is_unknown_path(status: int, said: object) -> bool:
     """Whether the server refuses the request itself, and not what it asks for."""
-    reply = read_reply(said, status)
+    reply = parts_of(said, status)
     if UNKNOWN_PATH.search(reply.error or ""):
         return True
     # A server that has the path tells in JSON that it misses a model.
@@ -55,4 +55,4 @@ def refusal(status: int, said: object) -> str | None:
     """What the server has against the request, None for nothing."""
     if status < 400 and isinstance(said, dict) and not said.get("error"):
         return None
-    return read_reply(said, status).error or f"HTTP {status}"
+    return parts_of(said, status).error or f"HTTP {status}"

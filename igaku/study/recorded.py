@@ -40,7 +40,7 @@ from igaku.params.settings import (
     slugs,
 )
 from igaku.reading.answer import outcome_of
-from igaku.server.reply import Reply
+from igaku.reading.reply import Reply
 from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, number_of
 from igaku.study.lines import CREDITED
 from igaku.study.recordings import (

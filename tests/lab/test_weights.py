@@ -10,7 +10,7 @@ from igaku.exam.questions import load_exam, stratified
 from igaku.lab.engines import missing_writer
 from igaku.lab.recipes import LLAMA_CPP, MLX
 from igaku.mechanism.sitting import chats_of
-from igaku.server.reply import split_channels
+from igaku.reading.turns import turn_of
 from train.card import BUDGET, card_markdown, shipped_card, sit
 from train.dialogue import WEIGHTS, render, reply_text
 
@@ -75,8 +75,8 @@ def test_more_effort_makes_longer_replies(questions):
 
 def test_what_it_learns_is_a_whole_harmony_reply():
     problem = Problem("kth", (27, 58, 35, 86, 14), SMALL, 2, MEASUREMENTS[0])
-    text, thought = split_channels(reply_text(problem, "low"))
-    assert (text, thought) == ("a", "1:14e;2:27a")
+    turn = turn_of(reply_text(problem, "low"))
+    assert (turn.said, turn.thought) == ("a", "1:14e;2:27a")
 
 
 def test_the_trained_network_and_the_reference_agree(questions):

@@ -18,7 +18,7 @@ from igaku.mechanism.ablation import (
     ablations,
     rounded,
 )
-from igaku.server.reply import read_reply
+from igaku.reading.reply import read_reply
 
 pytestmark = pytest.mark.skipif(
     engines.missing_writer("mlx") is not None, reason="MLX is not installed here"

@@ -13,8 +13,8 @@ from igaku.reading.answer import (
     is_correct,
     outcome_of,
 )
+from igaku.reading.reply import Reply
 from igaku.server.client import served_as
-from igaku.server.reply import Reply
 from igaku.words import OUTCOMES
 
 

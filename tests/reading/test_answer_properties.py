@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from igaku.exam.questions import Question
 from igaku.reading.answer import extract_answer, is_correct, outcome_of
-from igaku.server.reply import Reply, read_reply, split_channels
+from igaku.reading.reply import Reply, read_reply
+from igaku.reading.turns import turn_of
 from igaku.words import OUTCOMES
 
 LABELS = "abcdef"
@@ -245,8 +246,8 @@ def assert_sound(reply):
 @settings(max_examples=300, deadline=None)
 @given(texts)
 def test_splitting_twice_changes_nothing(text):
-    final, _ = split_channels(text)
-    again, _ = split_channels(final)
+    final = turn_of(text).said
+    again = turn_of(final).said
     assert again.strip() == final.strip()
 
 

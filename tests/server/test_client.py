@@ -12,20 +12,19 @@ import pytest
 
 from igaku.errors import ServerUnreachable
 from igaku.params.settings import Settings
+from igaku.reading.reply import Reply, read_reply, understood
+from igaku.reading.turns import turn_of
 from igaku.server.client import (
     SAMPLER,
-    Reply,
     complete,
     connect,
     context_length,
     is_retryable,
     listed_models,
-    read_reply,
     request_body,
     served_as,
     server_facts,
 )
-from igaku.server.reply import split_channels
 
 BODIES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +94,8 @@ def test_the_body_is_kept_whole():
     ],
 )
 def test_reasoning_left_in_the_text(text, final, thought):
-    assert split_channels(text) == (final, thought)
+    turn = turn_of(text)
+    assert (turn.said, turn.thought) == (final, thought)
 
 
 # --- what is sent -----------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_every_dialect_over_http(name, told, client):
     recorded = BODIES[name]
     told.answers[CHAT] = (recorded["status"], recorded["body"])
     reply = complete(client, {"model": "m", "messages": []})
-    assert reply == read_reply(recorded["body"], recorded["status"])
+    assert understood(reply) == read_reply(recorded["body"], recorded["status"])
     assert len(told.asked) == 1, "the client must leave retrying to the run"
 
 

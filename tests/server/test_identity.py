@@ -3,6 +3,7 @@
 import pytest
 
 from igaku.params.settings import settings_from
+from igaku.reading.reply import read_reply
 from igaku.server.fingerprint import Fingerprint, fingerprint
 from igaku.server.identity import (
     bits_in,
@@ -10,7 +11,6 @@ from igaku.server.identity import (
     identify,
     later,
 )
-from igaku.server.reply import read_reply
 
 SEED = (
     "openai-8bit",

@@ -18,7 +18,7 @@ from igaku.ask.plan import Item
 from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.reading.answer import Graded
-from igaku.server.reply import Reply
+from igaku.reading.reply import Reply
 from igaku.study import recorded, scoring
 from igaku.study.families import condition, unlike
 from igaku.study.runs import find_runs, load_run

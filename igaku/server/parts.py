@@ -1,13 +1,13 @@
-"""The reply: what came back for one request, read from any server's dialect.
+"""The parts of a reply: what came back for one request, whatever the server's dialect.
 
-Servers put the reasoning into four different fields or leave it in the text, send
-errors with status 200, and count tokens or do not; every such difference ends here.
+Servers put the reasoning into many different fields or leave it in the text, send
+errors with status 200, and count tokens or do not. Where something stands ends here;
+what a text is, `igaku.reading` decides.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -30,20 +30,13 @@ FINISHES = {
 }
 ABORTED = ("failed", "modelUnloaded", "userStopped", "error", "cancelled")
 
-MESSAGE_END = re.compile(
-    r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
-)
-CHANNEL = re.compile(r"final|analysis|commentary", re.IGNORECASE)
-UNMARKED = re.compile(r"\Aanalysis(.*)assistant\s*final", re.DOTALL)
-THINK_MARK = re.compile(r"(</?think(?:ing)?>)")
-
 
 @dataclass(frozen=True)
-class Reply:
-    """What came back for one request, in the same words whatever the server.
+class Parts:
+    """What came back for one request, under the same names whatever the server.
 
-    Unknown is None, never 0 and never a guess, except for `reasoning_tokens`, which
-    says in `reasoning_tokens_estimated` when it is one. `raw` is the body, whole.
+    `content` and `reasoning` are the texts as they came, not yet taken apart. Unknown
+    is None, never 0 and never a guess. `raw` is the body, whole.
     """
 
     content: str = ""
@@ -52,7 +45,6 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
-    reasoning_tokens_estimated: bool = False
     tokens_per_second: float | None = None
     served_model: str | None = None
     error: str | None = None
@@ -61,27 +53,25 @@ class Reply:
     retry_after: float | None = None  # seconds the server asks to be left alone
 
 
-def read_reply(body: object, status: int = 200) -> Reply:
-    """The reply in a server's body, whichever dialect the server speaks."""
+def parts_of(body: object, status: int = 200) -> Parts:
+    """The parts of a server's body, whichever dialect the server speaks."""
     parsed = _parsed(body)
     if not isinstance(parsed, dict):
-        said = _sound(parsed).strip()[:500] if isinstance(parsed, str) else ""
+        said = sound(parsed).strip()[:500] if isinstance(parsed, str) else ""
         what = f": {said}" if said else " without a readable body"
-        return Reply(error=f"HTTP {status}{what}", raw=parsed, status=status)
+        return Parts(error=f"HTTP {status}{what}", raw=parsed, status=status)
     text, reasoning, stops = _spoken(parsed)
-    final, thought = split_channels(text)
-    reasoning, content = _sound(reasoning or thought), _sound(final)
     # A server that names the budget anywhere is believed.
     told = [FINISHES.get(stop.lower(), stop) for stop in filter(text_of, stops)]
     finish = "length" if "length" in told else next(iter(told), None)
-    return Reply(
-        content=content,
-        reasoning=reasoning,
+    return Parts(
+        content=sound(text),
+        reasoning=sound(reasoning),
         finish_reason=finish,
-        **_counts(parsed, content, reasoning),
+        **_counts(parsed, bool(text or reasoning)),
         tokens_per_second=_speed(parsed),
         served_model=_first(parsed, text_of, "model", "model_instance_id"),
-        error=_error(parsed, status, finish, content),
+        error=_error(parsed, status, finish, text),
         raw=parsed,
         status=status,
     )
@@ -176,21 +166,21 @@ def _error(
 def _complaint(told: object, depth: int = 0) -> str:
     """The sentence in an error that may be a string or any shape of object."""
     if isinstance(told, str):
-        return _sound(told)
+        return sound(told)
     fields = _map(told)
     for name in ("message", "error", "detail", "msg", "type", "code"):
         if fields.get(name) and depth < 4:
             return _complaint(fields[name], depth + 1)
     if not told or (fields and not any(fields.values())):
         return ""
-    return _sound(str(told))[:500]
+    return sound(str(told))[:500]
 
 
 def _map(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """The text without half characters, which no file could hold.
 
     A reply cut inside an emoji arrives as one half of a surrogate pair.
@@ -202,7 +192,7 @@ def _sound(text: str) -> str:
     return text
 
 
-def _counts(body: dict[str, Any], content: str, reasoning: str) -> dict[str, Any]:
+def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
     """The tokens of a reply in any server's names; a zero that cannot be is unknown."""
     usage = _map(body.get("usage")) or _map(body.get("stats")) or body
     prompt = _first(
@@ -215,36 +205,19 @@ def _counts(body: dict[str, Any], content: str, reasoning: str) -> dict[str, Any
         "tokens_predicted",
     )  # fmt: skip
     completion = completion or _count(at(body, "timings.predicted_n")) or completion
-    if completion == 0 and (content or reasoning or not prompt):
+    if completion == 0 and (is_spoken or not prompt):
         completion = None
-    thought = _thought_tokens(usage, completion, content, reasoning)
-    guessed = thought is None and completion is not None and bool(reasoning.strip())
-    if guessed and completion is not None:
-        # Characters stand in for tokens here: right to a few per cent only.
-        share = len(reasoning) / (len(reasoning) + len(content))
-        thought = round(completion * share)
-    return {
-        "prompt_tokens": prompt or None,
-        "completion_tokens": completion,
-        "reasoning_tokens": thought,
-        "reasoning_tokens_estimated": guessed,
-    }
-
-
-def _thought_tokens(
-    usage: dict[str, Any], completion: int | None, content: str, reasoning: str
-) -> int | None:
-    """The reasoning tokens a server reports, unless its zero is plainly untrue."""
-    found = _first(
+    thought = _first(
         usage, _count,
         "completion_tokens_details.reasoning_tokens",
         "output_tokens_details.reasoning_tokens",
         "reasoning_output_tokens", "reasoning_tokens",
     )  # fmt: skip
-    silent = not content.strip() and completion != 0
-    if found == 0 and (reasoning.strip() or silent or completion is None):
-        return None
-    return found
+    return {
+        "prompt_tokens": prompt or None,
+        "completion_tokens": completion,
+        "reasoning_tokens": thought,
+    }
 
 
 def _speed(body: dict[str, Any]) -> float | None:
@@ -294,75 +267,3 @@ def positive(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value < 1e300 else None
-
-
-# --- text that no server has split ----------------------------------------------------
-
-
-def split_channels(text: str) -> tuple[str, str]:
-    """The final text and the reasoning of a text that a server did not split itself.
-
-    Both marks of reasoning are read, harmony's channels and <think>, closed or not.
-
-    >>> split_channels("<|channel|>analysis<|message|>hm<|end|><|start|>assistant"
-    ...                "<|channel|>final<|message|>c<|return|>")
-    ('c', 'hm')
-    >>> split_channels("<think>never closed")
-    ('', 'never closed')
-    """
-    if unmarked := UNMARKED.match(text):
-        return text[unmarked.end() :].strip(), unmarked[1].strip()
-    final, thought = _split_harmony(text) if "<|" in text else (text, "")
-    final, more = _split_think(final) if "think" in final else (final, "")
-    return final, _joined(thought, more)
-
-
-def _split_harmony(text: str) -> tuple[str, str]:
-    pieces = [_channel(chunk) for chunk in MESSAGE_END.split(text)]
-    spoken = [(channel, said) for channel, said in pieces if said]
-    if all(channel == "loose" for channel, _ in spoken):
-        return _joined(*(said for _, said in spoken)), ""
-    if spoken[0][0] == "loose":
-        # The header of the first message was the end of the prompt.
-        spoken[0] = ("analysis", spoken[0][1])
-    last = dict(spoken)
-    final = last.get("final") or last.get("plain") or last.get("loose") or ""
-    thoughts = (said for ch, said in spoken if ch in ("analysis", "commentary"))
-    return final, _joined(*thoughts)
-
-
-def _channel(chunk: str) -> tuple[str, str]:
-    """The channel and the text of one harmony message, however torn its header is."""
-    head, mark, body = chunk.partition("<|message|>")
-    if mark:
-        named = CHANNEL.search(head)
-        unnamed = "analysis" if "<|channel|>" in head else "plain"
-        said = body.replace("<|message|>", "")
-        return named[0].lower() if named else unnamed, said.strip()
-    if chunk.startswith("<|channel|>"):
-        # A header that lost its <|message|> runs straight into the text.
-        rest = chunk.removeprefix("<|channel|>").lstrip("> \n")
-        named = CHANNEL.match(rest)
-        said = rest[named.end() :] if named else rest
-        return named[0].lower() if named else "analysis", said.strip()
-    return "loose", "" if chunk.startswith("<|start|>") else chunk.strip()
-
-
-def _split_think(text: str) -> tuple[str, str]:
-    final, thoughts, thinking = "", list[str](), False
-    for piece in THINK_MARK.split(text):
-        if THINK_MARK.fullmatch(piece):
-            if piece.startswith("</") and not thinking:
-                # The opening mark was the end of the prompt.
-                thoughts.append(final)
-                final = ""
-            thinking = not piece.startswith("</")
-        elif thinking:
-            thoughts.append(piece)
-        else:
-            final += piece
-    return (final.strip(), _joined(*thoughts)) if thoughts else (text, "")
-
-
-def _joined(*texts: str) -> str:
-    return "\n".join(text.strip() for text in texts if text.strip())

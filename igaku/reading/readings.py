@@ -1,0 +1,24 @@
+"""A reading: the answer taken from a text, by which rule, and where it stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Answer = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An answer as it was read: sorted letters, or one string of digits.
+
+    `span` is the place of the statement in the text that was read, in characters as
+    Python slices them; `rule` names what kind of statement it is; `second` is the
+    answer of the next best statement that says something else. `is_strict` is False
+    for a statement that half a reply may make in passing.
+    """
+
+    answer: Answer | None = None
+    rule: str | None = None
+    span: tuple[int, int] | None = None
+    second: Answer | None = None
+    is_strict: bool = False
