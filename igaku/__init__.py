@@ -43,23 +43,7 @@ _HOMES = {
     "runs": "igaku.study.overview",
     "walls": "igaku.study.walls",
 }
-__all__ = [
-    "IgakuError",
-    "Question",
-    "audit",
-    "extract_answer",
-    "flips",
-    "import_recorded",
-    "is_correct",
-    "load_exam",
-    "load_runs",
-    "outcome_of",
-    "pairs",
-    "printed",
-    "read_reply",
-    "runs",
-    "walls",
-]
+__all__ = [*_HOMES]
 
 # The rooms that a notebook uses by name.
 _ROOMS = (

@@ -21,18 +21,5 @@ _HOMES = {
     **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
     **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }
-__all__ = [
-    "accuracy",
-    "budget",
-    "forest",
-    "memory",
-    "power",
-    "sections",
-    "strata",
-    "survival",
-    "token_usage",
-    "verdict",
-]
-
-
+__all__ = [*_HOMES]
 __getattr__, __dir__ = _attach("igaku.figures", _HOMES, ("style",))

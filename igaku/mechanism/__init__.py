@@ -2,22 +2,13 @@
 
 from igaku.lazy import attach as _attach
 
-__getattr__, __dir__ = _attach(
-    "igaku.mechanism",
-    {
-        **dict.fromkeys(("Ablation", "PARTS", "WHOLE"), "igaku.mechanism.ablation"),
-        "replies": "igaku.mechanism.sitting",
-        **dict.fromkeys(
-            (
-                "at_budget",
-                "broken_recipes",
-                "difference",
-                "effects",
-                "named",
-                "specimens",
-                "worst_cases",
-            ),
-            "igaku.mechanism.contrasts",
-        ),
-    },
+_CONTRASTS = (
+    *("at_budget", "broken_recipes", "difference", "effects", "named", "specimens"),
+    "worst_cases",
 )
+_HOMES = {
+    **dict.fromkeys(("Ablation", "PARTS", "WHOLE"), "igaku.mechanism.ablation"),
+    **dict.fromkeys(_CONTRASTS, "igaku.mechanism.contrasts"),
+    "replies": "igaku.mechanism.sitting",
+}
+__getattr__, __dir__ = _attach("igaku.mechanism", _HOMES)

@@ -7,16 +7,15 @@ for the whole table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from igaku.errors import IgakuError
 from igaku.mechanism.ablation import REFERENCE, Ablation
 from igaku.paths import PARAMS
 from igaku.statistics import Interval, paired_difference, proportion
 from igaku.words import LEVEL, is_missing, say, word
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RESAMPLES = 20_000
 CASE = ["effort", "component", "bits"]
@@ -77,8 +76,6 @@ def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
     interval), the share that never stated anything (never), and the confidence of each
     interval that holds with the others at 95 % (confidence).
     """
-    import pandas as pd
-
     judged = at_budget(replies, budget).sort_values("problem_id", kind="stable")
     is_base = judged["component"] == REFERENCE
     bases = {str(key): rows for key, rows in judged[is_base].groupby("effort")}

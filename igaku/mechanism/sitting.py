@@ -7,16 +7,14 @@ budget can be looked at afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from igaku.ask.prompt import load_prompt, messages
 from igaku.exam.questions import Question
 from igaku.mechanism.ablation import FINAL, PARTS, AblatedReply, Ablation, ablations
 from igaku.reading.answer import outcome_of
 from igaku.reading.reply import read_reply
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def chats_of(questions: Sequence[Question]) -> dict[str, list[dict[str, str]]]:
@@ -33,8 +31,6 @@ def graded(
     A reply is `finished` when it ended by itself, and `stated` when it also did so in
     the final channel.
     """
-    import pandas as pd
-
     asked = {q.problem_id: q for q in questions}
     rows = []
     for reply in replies:
@@ -68,7 +64,6 @@ def replies(
     """
     import sys
 
-    import pandas as pd
     from tqdm import tqdm
 
     jobs = [(case, effort) for effort in efforts for case in dict.fromkeys(cases)]

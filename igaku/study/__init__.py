@@ -9,35 +9,25 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
-    from igaku.study.families import open_study as open_study
-    from igaku.study.levels import strata as strata
-    from igaku.study.lines import official as official
-    from igaku.study.looping import loops as loops
-    from igaku.study.overview import cards as cards
-    from igaku.study.pairs import gates as gates
-    from igaku.study.pairs import patterns as patterns
-    from igaku.study.pairs import planning as planning
-    from igaku.study.scoring import published as published
-    from igaku.study.scoring import sections as sections
-    from igaku.study.tokens import budget_curves as budget_curves
-    from igaku.study.tokens import lengths as lengths
-    from igaku.study.tokens import rescues as rescues
-    from igaku.study.tokens import survival as survival
+    from igaku.study.families import open_study
+    from igaku.study.levels import strata
+    from igaku.study.lines import official
+    from igaku.study.looping import loops
+    from igaku.study.overview import cards
+    from igaku.study.pairs import gates, patterns, planning
+    from igaku.study.scoring import published, sections
+    from igaku.study.tokens import budget_curves, lengths, rescues, survival
 
+_TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
-    "budget_curves": "igaku.study.tokens",
-    "cards": "igaku.study.overview",
-    "gates": "igaku.study.pairs",
-    "lengths": "igaku.study.tokens",
-    "loops": "igaku.study.looping",
-    "official": "igaku.study.lines",
     "open_study": "igaku.study.families",
-    "patterns": "igaku.study.pairs",
-    "planning": "igaku.study.pairs",
-    "published": "igaku.study.scoring",
-    "rescues": "igaku.study.tokens",
-    "sections": "igaku.study.scoring",
     "strata": "igaku.study.levels",
-    "survival": "igaku.study.tokens",
+    "official": "igaku.study.lines",
+    "loops": "igaku.study.looping",
+    "cards": "igaku.study.overview",
+    **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
+    **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
+    **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }
+__all__ = [*_HOMES]
 __getattr__, __dir__ = _attach("igaku.study", _HOMES)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from igaku.server.client import served_as
 from igaku.study import scoring
@@ -25,9 +27,6 @@ from igaku.study.families import (
 )
 from igaku.study.runs import Run, unmeasured
 from igaku.words import HELD_FIXED, is_missing, say
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SIDES = ("card", "server")  # of a check of the weights
 LISTED = 6  # names in a sentence before "and … more"
@@ -68,8 +67,6 @@ def audit(outputs_dir: Source = None) -> pd.DataFrame:
 
     >>> igaku.audit("outputs").query("overturns")["text"]  # doctest: +SKIP
     """
-    import pandas as pd
-
     study, rows = study_in(outputs_dir), []
     words = {"named": partial(_named, study), "some": partial(_listed, study.lang)}
     for alarm in study.once(_alarms):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from igaku.study.runs import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 

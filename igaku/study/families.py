@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import pandas as pd
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, checked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MARGIN = 0.025  # 10 of 400 questions
 ROLES = ("finished", "stopped", "reference", "follow-up")
@@ -203,8 +202,6 @@ def stacked(parts: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     >>> stacked([], ["run", "n"]).columns.tolist()
     ['run', 'n']
     """
-    import pandas as pd
-
     if not parts:
         return pd.DataFrame(columns=list(columns))
     return pd.concat(parts, ignore_index=True)[list(columns)]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from igaku.study.families import Source, Study, named, role, stacked, study_in
 from igaku.study.lines import COMPULSORY
 from igaku.study.runs import Run
 from igaku.study.scoring import with_share
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BANDS = (0, 60, 80, 90, float("inf"))  # percent of examinees who were right
 BAND_NAMES = ("0–59%", "60–79%", "80–89%", "90–100%")
@@ -71,8 +68,6 @@ def _place(column: pd.Series) -> pd.Series:
 
 def levels_of(run: Run) -> pd.DataFrame:
     """The level of every question of a run in each stratum; missing: it has none."""
-    import pandas as pd
-
     rows = run.rows
     compulsory = rows["section"].isin(COMPULSORY)
     part = compulsory.map({True: "compulsory", False: "general"})

@@ -8,13 +8,11 @@ options come from IgakuQA, whose struck questions have 0 points.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.runs import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COMPULSORY = ("B", "E")
 MOST_KINKI = 3
@@ -67,8 +65,6 @@ def official_of(run: Run) -> pd.DataFrame | None:
     A broken run gets its verdict too when all questions were asked: it is a fact about
     the score. Unfinished runs and the lab's exam have none.
     """
-    import pandas as pd
-
     lines, is_sat = LINES.get(str(run.exam)), run.is_whole_exam and run.is_complete
     if lines is None or not is_sat or run.plan is None or run.is_lab:
         return None

@@ -8,18 +8,16 @@ flips are due to such replies stands beside the flips.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from igaku import statistics
 from igaku.study.audits import wrong_runs
 from igaku.study.families import Family, Source, Study, role, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank, is_lost
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SMALL = 0.005  # the difference between the study's first two rows: half a point
 
@@ -97,8 +95,6 @@ def flips(outputs_dir: Source, reference: str, candidate: str) -> pd.DataFrame:
     >>> igaku.flips("outputs", "openai-8bit", "openai-mxfp4").groupby("flip").size()
     ... # doctest: +SKIP
     """
-    import pandas as pd
-
     study = study_in(outputs_dir)
     runs = [study.run(name) for name in (reference, candidate)]
     grid = grid_of(runs)
@@ -122,8 +118,6 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
     questions that all of them were asked. `q df pvalue`: the statistic, its degrees of
     freedom and its chi-squared p.
     """
-    import pandas as pd
-
     study, rows = study_in(outputs_dir), []
     for family in study.families:
         names = _sound(study, family.runs)
@@ -147,8 +141,6 @@ def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     questions for 80 % power at half a point; `power_margin`, the chance to show "not
     worse" were there no difference. Missing where the flips allow no answer.
     """
-    import pandas as pd
-
     net = pairs["only_reference"] - pairs["only_candidate"]
     told = list(zip(pairs["n"], pairs["flips"], net, pairs["margin"], strict=True))
     known = {key: _planned(*key) for key in dict.fromkeys(told)}
@@ -163,8 +155,6 @@ def patterns(outputs_dir: Source = None) -> pd.DataFrame:
     Over the questions that all of them were asked, the most frequent pattern first;
     without the runs that are shown to be wrong.
     """
-    import pandas as pd
-
     study = study_in(outputs_dir)
     finished = [
         run.name
@@ -265,8 +255,6 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
 
 def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     """The counts of the pairs (first[i], second[i]) of rows, and their errors."""
-    import pandas as pd
-
     asked, right, lost = (m.astype("f4") for m in (grid.asked, grid.right, grid.lost))
     ahead, beaten = right @ (asked - right).T, right @ lost.T
     pair, back = (first, second), (second, first)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from igaku.ask.folder import PROBE, read_rows
 from igaku.ask.plan import PROBE_FACTOR
@@ -22,9 +23,6 @@ from igaku.study.families import Source, Study, named, stacked, study_in, unlike
 from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.words import NO_REPLY
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
@@ -52,8 +50,6 @@ def lengths(outputs_dir: Source = None) -> pd.DataFrame:
     that ended by themselves. `median low high`: the Kaplan-Meier median in tokens with
     its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
     """
-    import pandas as pd
-
     study, found = study_in(outputs_dir), []
     for run, rows in _counted(study):
         n, finished = len(rows), int(rows["finished"].sum())
@@ -137,7 +133,6 @@ def kaplan_meier(rows: pd.DataFrame) -> pd.DataFrame:
     >>> curve["x"].tolist(), curve["share"].round(1).tolist()
     ([0.0, 3.0, 5.0, 7.0, 9.0], [1.0, 0.8, 0.6, 0.4, 0.4])
     """
-    import pandas as pd
     from scipy.stats import CensoredData, ecdf
 
     tokens, finished = rows["tokens"].to_numpy(float), rows["finished"].to_numpy(bool)
@@ -196,8 +191,6 @@ def smaller_budgets(
            [4.  , 0.5 , 0.5 ],
            [8.  , 0.75, 0.  ]])
     """
-    import pandas as pd
-
     x, n = _budgets(rows["tokens"], budget, points), len(rows)
     took = np.where(rows["finished"], rows["tokens"], math.inf)
     within = took[:, None] <= x[None, :]
@@ -254,8 +247,6 @@ def rescues(outputs_dir: Source = None) -> pd.DataFrame:
     what the rescue has over it is the budget's doing. `error_asked error_rescued`:
     questions whose request had failed, so that no budget had cut them.
     """
-    import pandas as pd
-
     runs = study_in(outputs_dir).runs
     found = [row for run in runs for row in _rescues(run, runs)]
     return pd.DataFrame(found, columns=list(RESCUES))
@@ -337,8 +328,6 @@ def _is_pair(base: Run, other: Run) -> bool:
 
 def _probe(run: Run) -> list[_Again]:
     """The probe of a broken run: a few lost questions at four times its budget."""
-    import pandas as pd
-
     rows = read_rows(run.folder / PROBE)
     if not rows or run.budget is None:
         return []

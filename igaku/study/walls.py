@@ -6,15 +6,11 @@ the budget is inferred from timing, never counted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from igaku.study.families import Source, study_in
 from igaku.study.scoring import blank
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NEAR = 1.05  # times a wall's own time: replies within this factor stand at it
 FEWEST = 5
@@ -32,8 +28,6 @@ def walls(outputs_dir: Source = None) -> pd.DataFrame:
 
     >>> igaku.walls("outputs")  # doctest: +SKIP
     """
-    import pandas as pd
-
     rows = []
     for run in study_in(outputs_dir).runs:
         silent = blank(run.rows)

@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from igaku.pages import html
 from igaku.sweep.file import Sweep
 from igaku.sweep.status import standings, totals
 from igaku.words import MISSING, is_missing, plain, say, word
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def status_text(sweep: Sweep) -> str:

@@ -11,7 +11,9 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows, replace
 from igaku.errors import IgakuError
@@ -19,9 +21,6 @@ from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep
 from igaku.sweep.locks import JOB_LOCK, holder, lane_lock
 from igaku.words import CAUSES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STATES = ("done", "running", "broken", "failed", "waiting")
 PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes now
@@ -44,8 +43,6 @@ def standings(
     ten minutes before the moment, which is now unless told. `troubles` are what stopped
     it, in order; `failed` holds the reasons of runs whose folders may not tell them.
     """
-    import pandas as pd
-
     moment, why = moment or datetime.now(UTC), failed or {}
     found = pd.DataFrame(
         [_standing(sweep, job, moment, why.get(job.run)) for job in sweep.jobs]
@@ -95,8 +92,6 @@ def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> 
 
 def _progress(rows: list[Row], width: int, moment: datetime) -> Record:
     """What the answers alone tell, of a run that asks so many questions at once."""
-    import pandas as pd
-
     replies = pd.DataFrame(rows, columns=["outcome", "asked_at", "seconds"])
     recent = pd.to_datetime(replies.asked_at, **MOMENT)
     recent = recent[recent.between(moment - PACE, moment)]
