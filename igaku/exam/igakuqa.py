@@ -126,7 +126,8 @@ def read_examples(folder: Path, language: str = "ja") -> list[Row]:
 
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def known_hashes(year: int) -> dict[str, str]:

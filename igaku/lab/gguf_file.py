@@ -16,26 +16,10 @@ import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab import mxfp4
-from igaku.lab.checkpoint import EXPERT_PARTS, Checkpoint
+from igaku.lab.checkpoint import Checkpoint
 from igaku.lab.tensorfile import as_float32
 
 FILE_NAME = "model.gguf"
-# Of a layer: the checkpoint's name, GGUF's, and the type.
-LAYER = (
-    ("input_layernorm.weight", "attn_norm.weight", "F32"),
-    ("post_attention_layernorm.weight", "post_attention_norm.weight", "F32"),
-    ("self_attn.sinks", "attn_sinks.weight", "F32"),
-    ("self_attn.q_proj.weight", "attn_q.weight", "Q8_0"),
-    ("self_attn.q_proj.bias", "attn_q.bias", "F32"),
-    ("self_attn.k_proj.weight", "attn_k.weight", "Q8_0"),
-    ("self_attn.k_proj.bias", "attn_k.bias", "F32"),
-    ("self_attn.v_proj.weight", "attn_v.weight", "Q8_0"),
-    ("self_attn.v_proj.bias", "attn_v.bias", "F32"),
-    ("self_attn.o_proj.weight", "attn_output.weight", "Q8_0"),
-    ("self_attn.o_proj.bias", "attn_output.bias", "F32"),
-    ("mlp.router.weight", "ffn_gate_inp.weight", "F32"),
-    ("mlp.router.bias", "ffn_gate_inp.bias", "F32"),
-)
 # llama.cpp splits text by name, not by pattern: these are the names it knows for the
 # patterns of the embedded model and of the release.
 QWEN2 = (
@@ -81,18 +65,27 @@ def write_gguf(checkpoint: Checkpoint, path: Path, name: str) -> int:
 
 
 def _plan(checkpoint: Checkpoint) -> Iterator[Planned]:
-    yield _matrix(checkpoint, "model.embed_tokens.weight", "token_embd.weight", "Q8_0")
-    for layer in range(checkpoint.config["num_hidden_layers"]):
-        for name, target, kind in LAYER:
-            source = f"model.layers.{layer}.{name}"
-            yield _matrix(checkpoint, source, f"blk.{layer}.{target}", kind)
-        for part in EXPERT_PARTS:
-            yield from _experts(checkpoint, layer, part)
-    yield _matrix(checkpoint, "model.norm.weight", "output_norm.weight", "F32")
-    yield _matrix(checkpoint, "lm_head.weight", "output.weight", "Q8_0")
+    for path, component in checkpoint.parts():
+        if component == "experts":
+            yield from _experts(checkpoint, path)
+        else:
+            kind = "F32" if component == "router" else "Q8_0"
+            yield _matrix(checkpoint, f"{path}.weight", kind)
+    for name in checkpoint.plain_tensors():
+        yield _matrix(checkpoint, name, "F32")
 
 
-def _matrix(checkpoint: Checkpoint, source: str, target: str, kind: str) -> Planned:
+def _target(checkpoint: Checkpoint, source: str) -> str:
+    """llama.cpp's name for a tensor of the checkpoint."""
+    import gguf
+
+    layers = checkpoint.config["num_hidden_layers"]
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GPT_OSS, layers)
+    name = names.get_name(source, (".weight", ".bias"))
+    return f"{name}.weight" if source.endswith("sinks") else str(name)
+
+
+def _matrix(checkpoint: Checkpoint, source: str, kind: str) -> Planned:
     import gguf
 
     def data() -> np.ndarray:
@@ -100,14 +93,13 @@ def _matrix(checkpoint: Checkpoint, source: str, target: str, kind: str) -> Plan
         coded: np.ndarray = gguf.quantize(values, gguf.GGMLQuantizationType[kind])
         return coded
 
-    return Planned(target, kind, checkpoint.tensors[source].data.shape, data)
+    shape = checkpoint.tensors[source].data.shape
+    return Planned(_target(checkpoint, source), kind, shape, data)
 
 
-def _experts(checkpoint: Checkpoint, layer: int, part: str) -> Iterator[Planned]:
-    path = f"model.layers.{layer}.mlp.experts.{part}_proj"
-    bias = checkpoint.expert(path, "_bias")
-    inner = "intermediate_size" if part == "down" else "hidden_size"
-    target = f"blk.{layer}.ffn_{part}_exps"
+def _experts(checkpoint: Checkpoint, path: str) -> Iterator[Planned]:
+    bias, target = checkpoint.expert(path, "_bias"), _target(checkpoint, path)
+    inner = "intermediate_size" if path.endswith("down_proj") else "hidden_size"
 
     def data() -> np.ndarray:
         """The same codes as ggml has them: scale, then value j beside value j + 16."""
@@ -158,37 +150,30 @@ def _describe(writer: Any, checkpoint: Checkpoint, name: str) -> None:
 
 def _add_tokenizer(writer: Any, checkpoint: Checkpoint) -> None:
     """The vocabulary, merges and chat template, under the names llama.cpp knows."""
+    import gguf
+
     folder = checkpoint.folder
     try:
-        tokenizer, about = (
-            json.loads((folder / name).read_text(encoding="utf-8"))
-            for name in ("tokenizer.json", "tokenizer_config.json")
-        )
+        tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        (folder / "tokenizer_config.json").stat()  # gguf would do without it
+        special = gguf.SpecialVocab(folder, load_merges=True)
     except (OSError, ValueError) as broken:
         raise IgakuError(
             f"{folder} has no readable tokenizer.json with its tokenizer_config.json: "
             f"fetch the folder again."
         ) from broken
     tokens, types = _vocabulary(tokenizer, checkpoint.config["vocab_size"])
-    merges = tokenizer["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(_splitter(tokenizer, folder))
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
-    writer.add_add_bos_token(False)
     # <|call|> beside <|return|> is how llama.cpp knows that <|end|> ends no reply.
     for token in ("<|return|>", "<|call|>", "<|end|>", "<|channel|>", "<|message|>"):
         if token not in tokens:
             raise IgakuError(f"{folder}'s tokenizer lacks {token}: it is no gpt-oss's.")
-    for end, add in (
-        ("bos_token", writer.add_bos_token_id),
-        ("pad_token", writer.add_pad_token_id),
-    ):
-        if isinstance(about.get(end), str):
-            add(tokens.index(about[end]))
-    writer.add_eos_token_id(tokens.index("<|return|>"))
-    writer.add_chat_template(chat_template(folder))
+    special.add_special_token["bos"] = False
+    special.chat_template = chat_template(folder)
+    special.add_to_gguf(writer, quiet=True)
 
 
 def chat_template(folder: Path) -> str:

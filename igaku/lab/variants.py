@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from igaku.errors import IgakuError
+from igaku.exam.igakuqa import file_sha256
 from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint
 from igaku.lab.engines import missing_writer
 from igaku.lab.gguf_file import FILE_NAME, write_gguf
@@ -20,7 +21,7 @@ from igaku.paths import cache_dir
 
 EMBEDDED = Path(__file__).parent / "weights"
 CARD = "recipe.json"
-FORMAT = 1  # raised when a writer changes, so that no cached variant outlives it
+FORMAT = 2  # raised when a writer changes, so that no cached variant outlives it
 
 
 def quantize(
@@ -80,7 +81,7 @@ def _key(recipe: Recipe, source: Checkpoint) -> str:
     digest = hashlib.sha256(repr((FORMAT, recipe, _made_with(recipe))).encode())
     for name in sorted({"config.json", *source.shards, *TOKENIZER_FILES}):
         if (path := source.folder / name).exists():
-            digest.update(name.encode() + _sha256(path).encode())
+            digest.update(name.encode() + file_sha256(path).encode())
     return digest.hexdigest()
 
 
@@ -88,11 +89,6 @@ def _made_with(recipe: Recipe) -> dict[str, str]:
     """The version of the package that the engine's bytes depend on."""
     tool = "mlx" if recipe.engine == MLX else "gguf"
     return {tool: version(tool)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_whole(folder: Path, key: str) -> bool:
@@ -150,7 +146,7 @@ def _fill(recipe: Recipe, source: Checkpoint, folder: Path, key: str) -> None:
         "bits_per_weight": round(8 * size / source.parameters, 3),
         "size_bytes": sum(path.stat().st_size for path in files),
         "files": {
-            p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in files
+            p.name: {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in files
         },
         "made_with": _made_with(recipe),
         "key": key,

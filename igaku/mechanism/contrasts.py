@@ -13,6 +13,7 @@ import pandas as pd
 
 from igaku.errors import IgakuError
 from igaku.mechanism.ablation import REFERENCE, Ablation
+from igaku.params.settings import read_file
 from igaku.paths import PARAMS
 from igaku.statistics import Interval, paired_difference, proportion
 from igaku.words import LEVEL, is_missing, say, word
@@ -171,12 +172,10 @@ def broken_recipes() -> set[str]:
 
     A lab model names in its card the one of the study whose recipe it has.
     """
-    import yaml
-
     recipes = set()
-    for path in sorted((PARAMS / "lab").glob("*.yaml")):
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))["card"]
-        study = yaml.safe_load((PARAMS / f"{card['study']}.yaml").read_text("utf-8"))
+    for path in (PARAMS / "lab").glob("*.yaml"):
+        card = read_file(path).values["card"]
+        study = read_file(PARAMS / f"{card['study']}.yaml").values
         if study["published"]["verdict"] == "BROKEN":
             recipes.add(card["recipe"])
     return recipes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
@@ -213,20 +213,28 @@ def slugs() -> list[str]:
     return [path.stem for path in _files()]
 
 
-def read_file(path: Path) -> ModelFile:
-    """One file of `params/`, with every key of it known."""
+def read_yaml(path: Path, known: Collection[str]) -> dict[str, Any]:
+    """The mapping that a YAML file holds, with every key of it known."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        told = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
         mark = getattr(broken, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
-    if not isinstance(values, dict) or not isinstance(values.get("model"), str):
+    if not isinstance(told, dict):
+        raise IgakuError(f"{path} must be a mapping of {', '.join(known)}.")
+    kinds.reject_unknown(told, known, f"key of {path.name}")
+    return told
+
+
+def read_file(path: Path) -> ModelFile:
+    """One file of `params/`: how a model is asked, and its card."""
+    values = read_yaml(path, FIELDS)
+    if not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
-    kinds.reject_unknown(values, FIELDS, f"key of {path.name}")
     for name in ("card", "published"):
         checked(name, values.get(name) or {}, f"{path.name}: {name}")
     return ModelFile(path.stem, values)

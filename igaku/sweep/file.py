@@ -26,6 +26,7 @@ from igaku.params.settings import (
     Settings,
     checked,
     find_card,
+    read_yaml,
     run_name,
     settings_from,
     slugified,
@@ -131,8 +132,6 @@ def server_of(endpoint: str) -> str:
 
 def _told(name: str) -> tuple[Path, dict[str, Any]]:
     """The file of a sweep, and what it holds."""
-    import yaml
-
     if name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
         if not path.is_file():
@@ -141,14 +140,7 @@ def _told(name: str) -> tuple[Path, dict[str, Any]]:
         own = {p.stem: p for p in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
         reject_unknown([name], own, "sweep")
         path = own[name]
-    try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise IgakuError(f"{path} is not readable as YAML: mend it.") from broken
-    if not isinstance(told, dict):
-        raise IgakuError(f"{path} must be a mapping with the list `models`.")
-    reject_unknown(told, KEYS, f"key of {path.name}")
-    return path, told
+    return path, read_yaml(path, KEYS)
 
 
 # --- from lists to jobs ---------------------------------------------------------------

@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,35 +105,32 @@ def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
 
 
 def _all_lanes(plan: Sweep, lang: str) -> dict[str, str]:
-    """Go through all lanes at once; the runs that failed, in the file's order."""
+    """Go through all lanes at once; the runs that failed, in the file's order.
+
+    The bar is kept at what the folders say until every lane has ended.
+    """
     from tqdm import tqdm
 
     stop = Event()
+    failed: dict[str, str] = {}
     with (
         tqdm(desc=plan.name, mininterval=workbook.PACE, bar_format=BAR) as bar,
         ThreadPoolExecutor(len(plan.lanes)) as pool,
     ):
         sittings = [[Sitting(job, lang, stop) for job in lane] for lane in plan.lanes]
-        lanes = [pool.submit(_one_lane, lane, bar) for lane in sittings]
+        left = {pool.submit(_one_lane, lane, bar) for lane in sittings}
         try:
-            _watch(plan, lanes, bar)
+            while left:
+                ended, left = wait(left, LOOK, FIRST_COMPLETED)
+                for lane in ended:
+                    failed |= lane.result()
+                found = standings(plan)
+                bar.total = int(found.asked.sum() + found.left.sum()) or None
+                bar.set_postfix_str(totals(found), refresh=False)
+                bar.update(int(found.asked.sum()) - bar.n)
         finally:  # a lane that breaks down, or Ctrl-C, ends the others too
             stop.set()
-        failed = {run: why for lane in lanes for run, why in lane.result().items()}
     return {job.run: failed[job.run] for job in plan.jobs if job.run in failed}
-
-
-def _watch(plan: Sweep, lanes: list[Future[dict[str, str]]], bar: Bar) -> None:
-    """Keep the bar at what the folders say until every lane has ended."""
-    left = set(lanes)
-    while left:
-        ended, left = wait(left, LOOK, FIRST_COMPLETED)
-        for lane in ended:
-            lane.result()
-        found = standings(plan)
-        bar.total = int(found.asked.sum() + found.left.sum()) or None
-        bar.set_postfix_str(totals(found), refresh=False)
-        bar.update(int(found.asked.sum()) - bar.n)
 
 
 def _one_lane(lane: list[Sitting], bar: Bar) -> dict[str, str]:

@@ -11,6 +11,7 @@ from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 from igaku.reading.answer import outcome_of
+from igaku.reading.reply import understood
 from igaku.server.client import complete, connect, request_body, served_as, server_facts
 
 ENGINES = {"lab-gguf-mxfp4": "llama.cpp", "lab-mxfp4-q4": "mlx_lm"}
@@ -31,7 +32,7 @@ def engine(request, tmp_path_factory):
 def ask(settings, question, **changed):
     settings = dataclasses.replace(settings, **changed)
     body = request_body(settings, messages(load_prompt(), question))
-    return complete(connect(settings.base_url), body)
+    return understood(complete(connect(settings.base_url), body))
 
 
 def test_a_reply_is_read_alike_from_either_dialect(engine):
