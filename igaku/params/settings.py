@@ -225,7 +225,9 @@ def read_yaml(path: Path, known: Collection[str]) -> dict[str, Any]:
         where = f" (line {mark.line + 1})" if mark else ""
         raise IgakuError(f"{path}{where} is not readable as YAML: mend it.") from broken
     if not isinstance(told, dict):
-        raise IgakuError(f"{path} must be a mapping of {', '.join(known)}.")
+        raise IgakuError(
+            f"{path} must be a mapping with the key `{next(iter(known))}`."
+        )
     kinds.reject_unknown(told, known, f"key of {path.name}")
     return told
 
