@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -89,16 +90,15 @@ class Study:
 
     def run(self, name: str) -> Run:
         """The run of that name."""
-        found = self.once(_by_name).get(name)
-        if found is None:
-            raise IgakuError(f"There is no run {name} in this study: see its runs.")
-        return found
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise IgakuError(f"There is no run {name} in this study: see its runs.")
 
-    @property
+    @cached_property
     def variants(self) -> list[Run]:
         """The runs under study: neither references nor follow-ups."""
-        roles = self.once(_roles)
-        return [run for run in self.runs if roles[run.name] in ("finished", "stopped")]
+        return [run for run in self.runs if role(run) in ("finished", "stopped")]
 
     @property
     def exams(self) -> list[str]:
@@ -137,7 +137,6 @@ def open_study(
     comma-separated; without it those are all finished runs.
     """
     checked(lang)
-    _check_margin(margin)  # before anything is read
     listed = family.split(",") if isinstance(family, str) else family or ()
     declared = [name.strip() for name in listed if name.strip()]
     runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)
@@ -155,7 +154,9 @@ def study_of(
     folder: Path | None = None,
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
-    _check_margin(margin)
+    is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
+    if not is_number or not 0 < margin < 1:
+        raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
     names = [run.name for run in runs]
     for name in (*declared, *([reference] if reference else [])):
         if name not in names:
@@ -278,20 +279,6 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
     return _Sitting(run, run.name, role(run), known(run), asked, planned)
-
-
-def _by_name(study: Study) -> dict[str, Run]:
-    return {run.name: run for run in study.runs}
-
-
-def _roles(study: Study) -> dict[str, str]:
-    return {run.name: role(run) for run in study.runs}
-
-
-def _check_margin(margin: float) -> None:
-    is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if not is_number or not 0 < margin < 1:
-        raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
 
 
 def _place(one: _Sitting, reference: str | None) -> tuple[Any, ...]:
