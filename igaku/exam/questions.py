@@ -13,17 +13,8 @@ from string import ascii_lowercase
 from typing import Any
 
 from igaku.errors import IgakuError
-from igaku.exam.igakuqa import (
-    SECTIONS,
-    exam_folder,
-    exam_year,
-    examples_file,
-    file_sha256,
-    read_examples,
-    read_section,
-    released_file,
-    section_file,
-)
+from igaku.exam import igakuqa
+from igaku.exam.igakuqa import SECTIONS, exam_folder, exam_year, read_section
 
 Row = dict[str, Any]
 
@@ -173,7 +164,7 @@ def load_examples(
     if year == CALIBRATION:
         rows = _calibration(language)[1]
     else:
-        rows = read_examples(exam_folder(exam_year(year), data_dir), language)
+        rows = igakuqa.read_examples(exam_folder(exam_year(year), data_dir), language)
     return [_in_language(row, row, language) for row in rows[:shots]]
 
 
@@ -193,9 +184,10 @@ def exam_hashes(
     number = exam_year(year)
     folder = exam_folder(number, data_dir)
     kinds = ("", "_metadata") + (("_translate",) if language == "en" else ())
-    names = [section_file(number, s, kind) for s in wanted for kind in kinds]
-    names += [examples_file(language)] if shots else []
-    return {name: file_sha256(released_file(folder, name)) for name in names}
+    names = [igakuqa.section_file(number, s, kind) for s in wanted for kind in kinds]
+    names += [igakuqa.examples_file(language)] if shots else []
+    files = {name: igakuqa.released_file(folder, name) for name in names}
+    return {name: igakuqa.file_sha256(path) for name, path in files.items()}
 
 
 def stratified(questions: Sequence[Question], limit: int | None) -> list[Question]:
@@ -248,7 +240,7 @@ def _read_section(
                 left = int(printed[2]) - int(printed[1]) + 1
             stem = number
         question = _in_language(row, english[number], language, about[number])
-        _check_gold(question, section_file(year, section))
+        _check_gold(question, igakuqa.section_file(year, section))
         own = question.stem or (stem if left > 0 else None)
         questions.append(replace(question, stem=own))
         left -= 1

@@ -11,11 +11,11 @@ import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -123,31 +123,18 @@ def ablations(
     cases = [(checked(ablation), effort) for ablation, effort in cases]
     spawn = multiprocessing.get_context("spawn")
     workers = min(workers or os.cpu_count() or 1, len(cases))
-    with _one_thread_each(), ProcessPoolExecutor(workers, spawn) as pool:
+    # Matrices are small: threads that wait for each other cost more than they bring.
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    with (
+        patch.dict(os.environ, dict.fromkeys(names, "1")),  # of the children
+        ProcessPoolExecutor(workers, spawn) as pool,
+    ):
         asked = {
             pool.submit(ablate, case[0], chats, max_tokens, case[1], checkpoint): case
             for case in cases
         }
         for done in as_completed(asked):
             yield asked[done], done.result()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Children started here compute on one thread: matrices are small, and threads
-    that wait for each other on busy cores cost more than they bring.
-    """
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def checked(ablation: Ablation) -> Ablation:

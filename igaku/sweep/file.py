@@ -18,20 +18,9 @@ from urllib.parse import urlsplit
 from igaku import paths
 from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
+from igaku.params import settings as params
 from igaku.params.fields import LAB, reject_unknown
-from igaku.params.settings import (
-    EXAM,
-    FIELDS,
-    ModelFile,
-    Settings,
-    checked,
-    find_card,
-    read_yaml,
-    run_name,
-    settings_from,
-    slugified,
-    slugs,
-)
+from igaku.params.settings import ModelFile, checked, settings_from
 
 # The lists of a sweep, and the parameter of a run that takes one value of each.
 AXES = {
@@ -140,7 +129,7 @@ def _told(name: str) -> tuple[Path, dict[str, Any]]:
         own = {p.stem: p for p in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
         reject_unknown([name], own, "sweep")
         path = own[name]
-    return path, read_yaml(path, KEYS)
+    return path, params.read_yaml(path, KEYS)
 
 
 # --- from lists to jobs ---------------------------------------------------------------
@@ -178,17 +167,17 @@ def _check_settings(settings: Any) -> None:
             axis = {p: axis for axis, p in AXES.items()}.get(parameter)
             fix = f"list its values under `{axis}`" if axis else "leave it out"
             raise IgakuError(f"`settings` holds {parameter}: {fix}.")
-    reject_unknown(settings, FIELDS, "parameter")
+    reject_unknown(settings, params.FIELDS, "parameter")
 
 
 def _name(model: ModelFile, given: Mapping[str, Any]) -> Iterator[str]:
     """The parts of a run's name, which no other model of the sweep has a say in."""
-    own_exam = model.values.get("exam", EXAM)
-    yield run_name(model.slug, given.get("exam", own_exam), own_exam)
+    own_exam = model.values.get("exam", params.EXAM)
+    yield params.run_name(model.slug, given.get("exam", own_exam), own_exam)
     prompt = str(given.get("prompt", "baseline"))
     if prompt != "baseline":
         path, _, key = prompt.partition("#")
-        yield slugified("-".join(filter(None, (Path(path).stem, key))))
+        yield params.slugified("-".join(filter(None, (Path(path).stem, key))))
 
 
 def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
@@ -197,18 +186,20 @@ def _served(told: Mapping[str, Any]) -> Iterator[tuple[ModelFile, str]]:
     A model has one endpoint for all of its runs, as only there it is loaded.
     """
     if not (entries := _listed(told, "models")):
-        raise IgakuError(f"List under `models` one or more of {', '.join(slugs())}.")
+        raise IgakuError(
+            f"List under `models` one or more of {', '.join(params.slugs())}."
+        )
     turns = cycle(_listed(told, "endpoints"))
     for entry in entries:
         told_of = entry if isinstance(entry, dict) else {"model": entry}
         reject_unknown(told_of, ("model", "endpoint"), "key of a model")
         name = told_of.get("model")
-        model = find_card(name) if isinstance(name, str) else None
+        model = params.find_card(name) if isinstance(name, str) else None
         if model is None:
-            reject_unknown([str(name)], slugs(), "model in params/")
+            reject_unknown([str(name)], params.slugs(), "model in params/")
         assert model is not None  # a slug is always found
         if (own := told_of.get("endpoint")) is None:
-            own = next(turns, model.values.get("base_url", Settings.base_url))
+            own = next(turns, model.values.get("base_url", params.Settings.base_url))
         yield model, checked("base_url", own, "endpoint")
 
 

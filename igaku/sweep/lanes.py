@@ -27,13 +27,7 @@ from igaku.server import lmstudio
 from igaku.sweep.file import Job, Sweep
 from igaku.sweep.locks import JOB_LOCK, held, holder, lane_lock
 from igaku.sweep.report import write_report
-from igaku.sweep.status import (
-    Record,
-    read_job,
-    standings,
-    totals,
-    write_job,
-)
+from igaku.sweep.status import Record, read_job, standings, totals, write_job
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
