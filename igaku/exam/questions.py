@@ -25,13 +25,26 @@ HEAD = "次の文を読み"
 PRINTED_RANGE = re.compile(HEAD + r"、?(\d+)\s*[、,〜～~–-]\s*(\d+)の問い")
 CASE_LENGTH = {"B": 2, "C": 3, "E": 2, "F": 3}
 
-OWN_QUESTION = {
-    "ja": re.compile(r"[^。]*(?:か|選べ)。(?:\s*\d+つ選べ。)?\s*$"),
+# The end of a head's own question, with what may stand behind it: how many to choose,
+# and the choices as a table. Japanese questions end in か, 選べ or the like, often
+# without a full stop.
+CHOICES_BELOW = (
+    r"(?P<table>(?:\s*\n\s*[(（]?[a-hａ-ｈA-H①-⑨1-9][)）.．:：、\s|].*)*)\s*\Z"
+)
+ENDINGS = {
+    "ja": re.compile(
+        r"(?:か|選べ|求めよ|答えよ|述べよ)[。．？?]?"
+        r"(?:\s*[(（]?[0-9０-９一二三]つ選べ[)）]?[。．]?)?" + CHOICES_BELOW
+    ),
     "en": re.compile(
-        r"(?:(?<=[.?!:])\s|\n)(?:(?![.?!:]\s|\n).)*\?"
-        r"(?:\s*\(?(?:Select|Choose)\b[^.?!]*[.!]?\)?)?\s*$"
+        r"\?(?:\s*\(?(?:Select|Choose)\b[^.?!\n]*[.!]?\)?)?" + CHOICES_BELOW
     ),
 }
+SENTENCE_ENDS = {"ja": re.compile(r"[。\n]"), "en": re.compile(r"[.?!:](?=\s)|\n")}
+# A line that a sentence does not run on from: of a table, a list or a prescription.
+LISTED = re.compile(r"[:：|\t・●○◯□■※]|^\s*[(（①-⑨]|[0-9０-９]")
+# Characters; the longest of exams 112 and 116 have 61 and 170.
+LONGEST_QUESTION = {"ja": 120, "en": 340}
 
 
 @dataclass(frozen=True)
@@ -275,13 +288,35 @@ def _joined(questions: list[Question], language: str) -> list[Question]:
 
 
 def _vignette(head: str, language: str) -> str:
-    """The case a head tells, without the head's own question at its end.
+    r"""The case a head tells, without the head's own question at its end.
+
+    All that stands before the question stays: tables, prescriptions, lists. Where
+    nothing that looks like a question ends the head, the head stays whole.
 
     >>> _vignette("次の文を読み、以下の問いに答えよ。50歳の女性。病態はどれか。", "ja")
     '次の文を読み、以下の問いに答えよ。50歳の女性。'
     """
-    question = OWN_QUESTION[language].search(head)
-    return head[: question.start()].rstrip() if question else head
+    found = ENDINGS[language].search(head)
+    if not found:
+        return head
+    start = _question_start(head[: found.start()], language)
+    asked = head[start : found.start("table")]
+    is_question = (
+        0 < len(asked.strip()) <= LONGEST_QUESTION[language] and "|" not in asked
+    )
+    return head[:start].rstrip() if is_question else head
+
+
+def _question_start(text: str, language: str) -> int:
+    """Where the sentence begins that a text breaks off in; it may run over lines."""
+    ends = [found.end() for found in SENTENCE_ENDS[language].finditer(text)]
+    start = ends.pop() if ends else 0
+    while ends and text[start - 1] == "\n":
+        line = text[ends[-1] : start - 1]
+        if not line.strip() or LISTED.search(line):
+            break
+        start = ends.pop()
+    return start
 
 
 def _calibration(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:

@@ -17,6 +17,7 @@ from igaku.exam import igakuqa
 from igaku.exam.igakuqa import fetch_exam
 from igaku.exam.questions import (
     Question,
+    _vignette,
     exam_hashes,
     load_exam,
     load_examples,
@@ -245,6 +246,49 @@ def test_joined_puts_the_case_before_its_follow_ups(igakuqa_folder, year):
         assert re.fullmatch(r"[^。]*か。(\dつ選べ。)?", left_out)
         assert len(left_out) < 80 < len(q.context)
         assert q.prompt_text == f"{q.context}\n{q.text}"
+
+
+CASE = "次の文を読み、以下の問いに答えよ。\n72歳の女性。ふらつきを主訴に来院した。"
+PRESCRIBED = "処方：\nフロセミド 20 mg 1日1回\nジゴキシン 0.125 mg 1日1回"
+TABLE = "Na | 128\nK | 5.9"
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [
+        (CASE, "最も疑うのはどれか。"),
+        (CASE, "最も疑うのはどれか"),
+        (CASE, "\n適切なのはどれか。2つ選べ。"),
+        (CASE, "適切なのはどれか。２つ選べ"),
+        (CASE, "\n血清浸透圧を求めよ。"),
+        (f"{CASE}\n{PRESCRIBED}", "\n中止すべき薬剤はどれか"),
+        (f"{CASE}\n{PRESCRIBED}", "\n入院後に最初に確認すべき\n検査値はどれか。"),
+        (f"{CASE}\n検査所見\n{TABLE}", "\nまず行うべき治療はどれか。"),
+        (f"{CASE}\n・夫と2人暮らし\n・要介護1", "\n利用できる制度は何か。"),
+        (CASE, "正しい組合せはどれか。\na Na 高値 | K 低値\nb Na 低値 | K 高値"),
+        (CASE, "正しいのはどれか。\n① 高値\n② 低値"),
+    ],
+)
+def test_a_vignette_keeps_all_but_the_heads_own_question(kept, asked):
+    assert _vignette(kept + asked, "ja") == kept
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"{CASE}\n{TABLE}",  # asks nothing at its end
+        f"{CASE}{'長い経過が句点なしに続き' * 12}病態はどれか。",
+        f"{CASE}\n治療 | 適切か",  # a row of a table
+    ],
+)
+def test_what_does_not_look_like_a_question_stays_in_the_vignette(head):
+    assert _vignette(head, "ja") == head
+
+
+@pytest.mark.parametrize("tail", ["", " (Select two.)", "\na: Na\nb: K"])
+def test_an_english_vignette_keeps_its_table(tail):
+    kept = "Read the case.\nA 72-year-old woman fell.\nNa | 128\nK | 5.9"
+    assert _vignette(f"{kept}\nWhich test comes first?{tail}", "en") == kept
 
 
 def test_joined_changes_only_the_context(igakuqa_folder, exam116):
