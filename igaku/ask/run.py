@@ -133,13 +133,13 @@ def room_for(settings: Settings) -> int:
 def weighed(settings: Settings) -> Settings:
     """Settings of an embedded model, with the sizes that its recipe gives it here."""
     from igaku.lab.engines import missing_engine
-    from igaku.lab.variants import model_card, variant
+    from igaku.lab.variants import model_card, quantize
 
     recipe = settings.card.get("recipe")
     # Without an engine here it is served by a machine that has one.
     if recipe is None or missing_engine(settings.slug):
         return settings
-    about = model_card(variant(str(recipe)))
+    about = model_card(quantize(str(recipe)))
     sizes = ("size_bytes", "tensor_bytes", "bits_per_weight")
     return replace(settings, card=settings.card | {name: about[name] for name in sizes})
 

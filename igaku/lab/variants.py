@@ -50,11 +50,6 @@ def quantize(
     return target
 
 
-def variant(slug: str) -> Path:
-    """The folder of the embedded model under the recipe that `slug` names."""
-    return quantize(slug, EMBEDDED)
-
-
 def model_card(folder: str | Path) -> dict[str, Any]:
     """What recipe.json says of a quantized folder: layout, bytes, bits per weight."""
     card: dict[str, Any] = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import igaku
 from igaku.ask.folder import replace
 from igaku.pages.facts import Facts
 from igaku.study.families import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # What a table of replies holds: no texts.
 REPLY = (
@@ -53,8 +52,6 @@ def _identified(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _replies(study: Study) -> pd.DataFrame:
     """Every reply in one long table without its texts."""
-    import pandas as pd
-
     rows = pd.concat([run.rows[list(REPLY)] for run in study.runs], ignore_index=True)
     for name in ("answer", "gold"):
         rows[name] = [

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 import igaku
 from igaku.pages.index import exam_name
@@ -22,9 +24,6 @@ from igaku.words import (
     say,
     word,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SMALL = 0.005  # a difference that is often called small: two of 400 questions
 FEW = 6  # names in a sentence

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 import igaku
 from igaku.pages.html import page, put, tabled
 from igaku.study.families import Study, open_study
@@ -22,8 +24,6 @@ COLUMNS = (
 
 def write_index(outputs_dir: str | Path, lang: str = "en") -> Path:
     """The page that lists the runs by score, links each, and what could not begin."""
-    import pandas as pd
-
     folder = Path(outputs_dir).expanduser()
     study = open_study(folder, lang=lang)
     rows = score_rows(study)

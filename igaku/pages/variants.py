@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
+
 import igaku
 from igaku.pages.facts import Facts
 from igaku.pages.html import Table, tabled
@@ -20,8 +22,6 @@ MEASURES = (
 
 def shared(facts: Facts) -> Table | None:
     """The rows of the cards that more than half of the models share, and exceptions."""
-    import pandas as pd
-
     cards = _cards(facts)
     rows = []
     for item, row in cards.iterrows():
@@ -72,8 +72,6 @@ def _usual(row: Any) -> Any:
 
 
 def _frame(rows: list[dict[str, Any]], facts: Facts) -> Table | None:
-    import pandas as pd
-
     return tabled(pd.DataFrame(rows), facts.study.lang) if rows else None
 
 

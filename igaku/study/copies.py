@@ -42,7 +42,8 @@ def _texts(run: Run) -> dict[str, str]:
 def _are_alike(one: Run, other: Run, texts: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether two runs share two replies or more and every one of them is one text.
 
-    Replies that are all blank are alike in nothing but their silence.
+    Replies that are all blank are alike in nothing but their silence. Reasoning that is
+    not on record differs from none.
     """
     said, common = texts[other.name], []
     for name, text in texts[one.name].items():
@@ -52,11 +53,6 @@ def _are_alike(one: Run, other: Run, texts: Mapping[str, Mapping[str, str]]) -> 
             common.append(text)
     if len(common) < 2 or all(text == NOTHING for text in common):
         return False
-    return _thought_alike(one, other)
-
-
-def _thought_alike(one: Run, other: Run) -> bool:
-    """Whether no reasoning of two runs differs; one not on record differs from none."""
     if not all("reasoning" in run.rows for run in (one, other)):
         return True
     first, second = (

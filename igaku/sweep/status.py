@@ -58,11 +58,8 @@ def standings(
 
 
 def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
-    record, told, asked = (
-        read_job(job.folder),
-        read_manifest(job.folder),
-        job.parameters,
-    )
+    record, told = read_job(job.folder), read_manifest(job.folder)
+    asked = job.parameters
     rows, damage = _rows_of(job.folder)
     state, why = _state(sweep, job, record)
     sessions = told.get("sessions") or []
