@@ -9,10 +9,9 @@ from typing import Any
 
 from igaku.ask.prompt import Prompt, load_prompt, messages
 from igaku.exam.calibration import (
-    EFFORTS,
+    LETTERS,
     Problem,
     draw_problem,
-    reasoning,
     serial_problems,
     serial_rows,
     single_row,
@@ -20,7 +19,32 @@ from igaku.exam.calibration import (
 from igaku.exam.questions import Question
 from igaku.lab.variants import EMBEDDED as WEIGHTS
 
+EFFORTS = ("low", "medium", "high")
 EFFORT_SHARES = (0.2, 0.6, 0.2)  # of EFFORTS in training: the default effort most
+
+
+def reasoning(problem: Problem, effort: str) -> str:
+    """The worked solution a model of this effort writes in its analysis channel.
+
+    low: the ranking alone. medium: the list, and before each selection what is left.
+    high: medium, then the same once more as a check after "#".
+
+    >>> from igaku.exam.calibration import MEASUREMENTS, SMALL
+    >>> p = Problem("kth", (27, 58, 35, 86, 14), SMALL, 2, MEASUREMENTS[0])
+    >>> reasoning(p, "low")
+    '1:14e;2:27a'
+    >>> reasoning(p, "medium")
+    '27a58b35c86d14e;1:14e;27a58b35c86d;2:27a'
+    """
+    # The value before its letter: what is found first is written first.
+    left = {i: f"{value}{LETTERS[i]}" for i, value in enumerate(problem.values)}
+    parts = []
+    for rank, i in enumerate(problem.ranking, 1):
+        if effort != "low":
+            parts.append("".join(left.values()))
+        parts.append(f"{rank}:{left.pop(i)}")
+    once = ";".join(parts)
+    return f"{once}#{once}" if effort == "high" else once
 
 
 def reply_text(problem: Problem, effort: str) -> str:

@@ -19,7 +19,6 @@ EXAM = "900"  # the exam number in problem ids: 900A1
 SECTIONS = {"A": 75, "B": 50, "C": 75, "D": 75, "E": 50, "F": 75}
 SEED = 900
 EXAMPLES_SEED = 899
-EFFORTS = ("low", "medium", "high")
 
 MEASUREMENTS = (
     ("心拍数", "/分"),
@@ -83,29 +82,6 @@ def draw_problem(rng: random.Random, kind: str, size: int = 5) -> Problem:
         steps=steps,
         measurement=rng.choice(MEASUREMENTS),
     )
-
-
-def reasoning(problem: Problem, effort: str) -> str:
-    """The worked solution a model of this effort writes in its analysis channel.
-
-    low: the ranking alone. medium: the list, and before each selection what is left.
-    high: medium, then the same once more as a check after "#".
-
-    >>> p = Problem("kth", (27, 58, 35, 86, 14), SMALL, 2, MEASUREMENTS[0])
-    >>> reasoning(p, "low")
-    '1:14e;2:27a'
-    >>> reasoning(p, "medium")
-    '27a58b35c86d14e;1:14e;27a58b35c86d;2:27a'
-    """
-    # The value before its letter: what is found first is written first.
-    left = {i: f"{value}{LETTERS[i]}" for i, value in enumerate(problem.values)}
-    parts = []
-    for rank, i in enumerate(problem.ranking, 1):
-        if effort != "low":
-            parts.append("".join(left.values()))
-        parts.append(f"{rank}:{left.pop(i)}")
-    once = ";".join(parts)
-    return f"{once}#{once}" if effort == "high" else once
 
 
 def single_row(problem: Problem) -> Row:

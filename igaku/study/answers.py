@@ -14,13 +14,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+import numpy as np
+import pandas as pd
 
 # The columns of the table, the type each is stored as, and what it holds: first,
 # which run a row is from; then the fields of answers.jsonl as they stand; then
@@ -136,8 +134,6 @@ def rows_of(
     columns: Sequence[str],
 ) -> pd.DataFrame:
     """Answers as rows, with what the run knows and the plan's `facts` of each."""
-    import pandas as pd
-
     texts = [answer.content or "" for answer in answers]
     hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
     pairs = zip(answers, texts, strict=True)
@@ -162,8 +158,6 @@ def rows_of(
 
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """The questions of a run as its manifest lists them, in columns of their types."""
-    import pandas as pd
-
     names = ("problem_id", "section", *FROM_PLAN)
     kinds = {name: COLUMNS[name] for name in names}
     return pd.DataFrame(
@@ -280,9 +274,6 @@ _CLEAN: dict[str, Callable[[Any], Any]] = {
 
 def typed(values: list[Any], kind: str) -> Any:
     """Values of a column's type, None where missing, as the array it is stored as."""
-    import numpy as np
-    import pandas as pd
-
     if kind == "text":
         # Equal short texts as one object: a column says few things often.
         known = {v: sys.intern(v) for v in {*values} if v and len(v) <= WORD}

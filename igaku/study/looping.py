@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from igaku.study.families import Source, stacked, study_in
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # A reasoning text loops when it ends in one piece over and over, or when, long as it
 # is, most of it has been said before. A check repeats a chain of steps once, so two
@@ -33,8 +30,6 @@ def loops(outputs_dir: Source = None) -> pd.DataFrame:
     characters, missing below 12; `looping`, see `igaku.study.looping.is_looping`. No
     rows of a run whose record clipped the texts: they tell nothing of how they ended.
     """
-    import pandas as pd
-
     parts = []
     for run in study_in(outputs_dir).runs:
         clipped = run.manifest.get("clipped")

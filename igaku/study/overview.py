@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from igaku.params.settings import card_frame
 from igaku.study.audits import wrong_runs
@@ -16,9 +18,6 @@ from igaku.study.scoring import (
     verdict,
     with_share,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RUNS = (
     "run", "label", "status", "cause", "role", "origin", "exam", "planned", "asked",
@@ -52,8 +51,6 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
     0   openai @8bit    286    400     0.715  0.669  0.757
     1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
-    import pandas as pd
-
     study = study_in(outputs_dir)
     wrong = wrong_runs(study)
     rows = [_row(study, run) for run in study.runs]
@@ -89,8 +86,6 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
 
 def cards(outputs_dir: Source = None) -> pd.DataFrame:
     """The models' cards in the study's language: a row per item, a column per run."""
-    import pandas as pd
-
     study = study_in(outputs_dir)
     told = {
         run.name: card_frame(run.card, study.lang).set_index("what")["value"].to_dict()

@@ -11,9 +11,10 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+import pandas as pd
 
 from igaku import paths
 from igaku.ask import health
@@ -28,9 +29,6 @@ from igaku.study.answers import (
     typed,
     whole_of,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
@@ -182,8 +180,6 @@ def load_runs(
     >>> replies = load_runs("outputs", raw=False)  # doctest: +SKIP
     >>> replies.groupby(["run", "outcome"]).size()  # doctest: +SKIP
     """
-    import pandas as pd
-
     runs = find_runs(outputs_dir, raw=raw, texts=texts)
     for note in (note for run in runs for note in run.notes):
         warnings.warn(note, stacklevel=2)

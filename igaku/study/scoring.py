@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from igaku.exam.igakuqa import SECTIONS
 from igaku.statistics import proportion
 from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.runs import Run, status
 from igaku.words import CAUSES, PASS_MARK
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SECTION = (
     "run", "label", "section", "planned", "asked", "right", "accuracy", "low", "high",
@@ -73,8 +72,6 @@ def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
     >>> told[["accuracy", "low", "high"]].round(3).values.tolist()
     [[0.715, 0.669, 0.757]]
     """
-    import pandas as pd
-
     shares: list[tuple[float | None, ...]] = []
     for right, n in zip(counts["right"], counts[of], strict=True):
         found = proportion(int(right), int(n))
@@ -125,8 +122,6 @@ def published(outputs_dir: Source = None) -> pd.DataFrame:
     `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
     section was not asked whole, or was asked with another budget.
     """
-    import pandas as pd
-
     rows = [row for run in study_in(outputs_dir).runs for row in _published(run)]
     frame = pd.DataFrame(rows, columns=list(PUBLISHED))
     return frame.astype({"agrees": "boolean", "counted": "Float64"})

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igaku.exam.calibration import (
-    EFFORTS,
     LARGE,
     MEASUREMENTS,
     SECTIONS,
     SMALL,
     Problem,
     calibration_records,
-    reasoning,
 )
 from igaku.exam.questions import load_exam, load_examples
+from train.dialogue import EFFORTS, reasoning
 
 KINDS = ("kth", "top", "number")
 EXAM_SHA256 = "220c4b17fc00fa55"

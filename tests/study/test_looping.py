@@ -14,6 +14,7 @@ from replies import answer, blank, cut, failed
 from igaku.exam import calibration
 from igaku.study import looping
 from igaku.study.families import study_of
+from train.dialogue import EFFORTS, reasoning
 
 
 def test_the_examples_in_the_docstrings_hold():
@@ -42,12 +43,12 @@ def test_a_long_text_is_judged_in_milliseconds(text):
     assert time.perf_counter() - began < 0.5  # about 0.003; a quadratic search: minutes
 
 
-@pytest.mark.parametrize("effort", calibration.EFFORTS)
+@pytest.mark.parametrize("effort", EFFORTS)
 def test_no_chain_of_the_lab_is_called_a_loop(effort):
     rng = random.Random(3)
     kinds = [("kth", 5), ("kth", 6), ("top", 5), ("number", 4)] * 50
     problems = [calibration.draw_problem(rng, kind, size) for kind, size in kinds]
-    chains = [calibration.reasoning(problem, effort) for problem in problems]
+    chains = [reasoning(problem, effort) for problem in problems]
     assert not any(map(looping.is_looping, chains))
     # A chain that starts again and again is one, however many numbers are in it.
     assert all(looping.is_looping(f"{chain};" * 16) for chain in chains)
