@@ -24,7 +24,8 @@ from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
-from igaku.server.client import reach, read_reply
+from igaku.reading.reply import read_reply
+from igaku.server.client import reach
 from igaku.sweep.file import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
