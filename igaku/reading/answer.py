@@ -126,9 +126,15 @@ def _fits(answer: Answer | None, question: Question) -> bool:
     return len(answer) in {len(accepted) for accepted in gold}
 
 
-def reading_of(text: str | None, question: Question) -> Reading:
-    """The reading of a text, with its place in the model's own turn."""
+def reading_of(
+    text: str | None, question: Question, permissive: bool = False
+) -> Reading:
+    """The reading of a text, with its place in the model's own turn.
+
+    A permissive reader also takes what a strict one leaves to a human.
+    """
     said = turn_of(text or "").said
-    read = read_digits if question.kind == "numeric" else read_letters
-    answer, strict = read(said, question)
-    return Reading(answer, is_strict=strict)
+    if question.kind == "numeric":
+        answer, strict = read_digits(said, question)
+        return Reading(answer, is_strict=strict)
+    return read_letters(said, question, permissive)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from igaku.exam.questions import Question
-from igaku.reading.plain import plain_text
+from igaku.reading.plain import DECLARED, Plain, plain_of
+from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 
 # Choices quoted in a reply become one private character each: their letters cannot be
 # taken for labels then, and a label beside its own choice can be recognised.
@@ -60,7 +61,7 @@ NOT_OPEN_ENDED = (
 CUE = (
     r"(?:解答|回答|答え|答案?|正解|正答|結論|訂正|(?<![一-鿿])解(?=\s*:)"
     r"|(?<![a-z])(?:answers?|solution|ans|final(?=\s*:))(?![a-z])"
-    r"|(?<![a-z])correct\s+(?:option|choice|letter)s?(?![a-z]))"
+    rf"|(?<![a-z])correct\s+(?:option|choice|letter)s?(?![a-z])|{DECLARED})"
 )
 LINK = (
     r"(?:[\s:=,、\"'→⇒\-–—】」』)\]〉》]|は|が|是|として|です|の選択肢|の組(?:み)?合(?:わ)?せ"
@@ -142,39 +143,51 @@ INVERSE = re.compile(
 ISOLATED = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 
 
-def _masked(plain: str, choices: tuple[str, ...]) -> str:
+def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
     """The text with every choice it quotes replaced by that choice's own character."""
-    if len(plain) > 3:
-        for choice, mask in _quotable(choices):
-            plain = plain.replace(choice, mask)
-    return plain
+    masks = _quotable(choices)
+    if len(plain.text) <= 3 or not masks:
+        return plain
+    quoted = re.compile("|".join(map(re.escape, masks)))
+    return plain.replaced(quoted, lambda found: masks[found[0]])
 
 
 @lru_cache(maxsize=1024)
-def _quotable(choices: tuple[str, ...]) -> list[tuple[str, str]]:
+def _quotable(choices: tuple[str, ...]) -> dict[str, str]:
     """Choices as a reply would quote them, the longest first, and their masks."""
-    texts = [plain_text(choice).rstrip("。.") for choice in choices]
+    texts = [plain_of(choice).text.rstrip("。.") for choice in choices]
     masks = [(text, chr(MASK + i)) for i, text in enumerate(texts)]
     quotable = [m for m in masks if not re.fullmatch(r"[a-h\W]*|.", m[0])]
-    return sorted(quotable, key=lambda pair: len(pair[0]), reverse=True)
+    return dict(sorted(quotable, key=lambda pair: len(pair[0]), reverse=True))
 
 
-def read_letters(text: str, question: Question) -> tuple[tuple[str, ...] | None, bool]:
-    """The letters a text states, sorted, and whether it states them strictly."""
-    plain = _masked(plain_text(text.replace("．", "、")), question.choices)
-    plain = _judged(plain, inverse=bool(INVERSE.search(question.text.lower())))
+def read_letters(text: str, question: Question, permissive: bool = False) -> Reading:
+    """The letters a text states, sorted, and where it states them.
+
+    A permissive reader also takes what a strict one leaves to a human.
+    """
+    if len(text) > LIMIT:
+        return Reading(rule=TOO_LONG)
+    plain = _masked(plain_of(text.replace("．", "、")), question.choices)
+    plain = plain.replaced(TAKEN_BACK, "")
+    judged = _judged(plain.text, inverse=bool(INVERSE.search(question.text.lower())))
     wanted, is_choice = len(question.answer), set(question.labels).issuperset
-    for reader in (_strict, _approved, _opening, _pointed, _restated, _inline, _listed):
-        stated = [tuple(sorted(set(found))) for found in reader(plain, wanted)]
-        valid = [letters for letters in stated if letters and is_choice(letters)]
-        # A reply that merely goes through the choices names them all.
-        if valid and (reader is _strict or len(valid[-1]) < len(question.labels)):
-            return valid[-1], reader is _strict
-    return None, False
+    found = list[Reading]()
+    for rule, reader in READERS.items():
+        for start, end, letters in reader(judged, wanted):
+            answer = tuple(sorted(set(letters)))
+            # A reply that merely goes through the choices names them all.
+            is_all = rule != "strict" and len(answer) == len(question.labels)
+            if answer and is_choice(answer) and not is_all:
+                place = plain.span(start, end)
+                found.append(Reading(answer, rule, place, is_strict=rule == "strict"))
+        if found:
+            return found[-1]
+    return Reading()
 
 
 def _judged(plain: str, inverse: bool) -> str:
-    """The text without the labels it rejects, and without what it takes back.
+    """The text without the labels it rejects, each character in its place.
 
     When the question asks for what is wrong, a verdict says nothing of the answer:
     labels said to be right go as well. Only 「cが誤り」 singles one out then.
@@ -185,7 +198,7 @@ def _judged(plain: str, inverse: bool) -> str:
             return found[0]
         return re.sub(GLYPH, "※", found["labels"]) + found[0][len(found["labels"]) :]
 
-    plain = REJECTED.sub(struck, TAKEN_BACK.sub("", plain))
+    plain = REJECTED.sub(struck, plain)
     if not inverse:
         return plain
     return APPROVED.sub(
@@ -203,18 +216,22 @@ def _letters_in(found: re.Match[str], wanted: int) -> str:
     return run if in_order or len(run) == len(set(run)) == wanted else ""
 
 
-def _strict(plain: str, wanted: int) -> Iterator[str]:
+Found = tuple[int, int, str]
+
+
+def _strict(plain: str, wanted: int) -> Iterator[Found]:
     """Lists after a cue and lines of nothing but letters, as they come."""
-    cued = [(f.end(), _completed(f, plain, wanted)) for f in CUED.finditer(plain)]
+    cued = [(*f.span(), _completed(f, plain, wanted)) for f in CUED.finditer(plain)]
     stated = [*cued, *_bare_lines(plain, wanted)]
-    yield from (letters for _, letters in sorted(stated, key=lambda pair: pair[0]))
+    yield from sorted(stated, key=lambda found: found[1])
 
 
-def _approved(plain: str, wanted: int) -> Iterator[str]:
+def _approved(plain: str, wanted: int) -> Iterator[Found]:
     """Labels called right, in a walk through the choices, if as many as asked for."""
-    labels = set(APPROVED.findall(plain))
+    found = list(APPROVED.finditer(plain))
+    labels = {f[1] for f in found}
     if len(labels) == wanted:
-        yield "".join(labels)
+        yield found[0].start(), found[-1].end(), "".join(labels)
 
 
 def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
@@ -222,7 +239,7 @@ def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
     letters = _letters_in(found, wanted)
     if len(letters) >= wanted:
         return letters
-    rest = plain[found.end() :].split("\n\n")[0]
+    rest = plain[found.end() : found.end() + 400].split("\n\n")[0]
     more = letters + "".join(MORE_LABELS.findall(rest))
     return more if len(set(more)) == wanted else letters
 
@@ -230,31 +247,32 @@ def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
 Matcher = Callable[[str], "re.Match[str] | None"]
 
 
-def _bare_lines(plain: str, wanted: int) -> Iterator[tuple[int, str]]:
+def _bare_lines(plain: str, wanted: int) -> Iterator[Found]:
     """The letters of lines of nothing but letters, each with the place of its end.
 
     Lines one below the other are one list. Lines with a gap between them are one only
     if that makes the number of letters asked for.
     """
-    for place, block in _blocks(plain, BARE_LINE.fullmatch, wanted):
-        yield place, _union(block)
-    for place, block in _blocks(plain, BARE_LINE.fullmatch, wanted, across_gaps=True):
-        if len(_union(block)) == wanted:
-            yield place, _union(block)
+    yield from _blocks(plain, BARE_LINE.fullmatch, wanted)
+    for start, end, letters in _blocks(plain, BARE_LINE.fullmatch, wanted, True):
+        if len(letters) == wanted:
+            yield start, end, letters
 
 
 def _blocks(
     plain: str, match: Matcher, wanted: int, across_gaps: bool = False
-) -> Iterator[tuple[int, list[str]]]:
-    """Runs of neighbouring lines that match, each with its end and its letters."""
-    place, block = 0, list[str]()
+) -> Iterator[Found]:
+    """Runs of neighbouring lines that match, each with its place and its letters."""
+    place, first, last, block = 0, 0, 0, list[str]()
     for line in [*plain.split("\n"), "end"]:
         found = match(line)
         letters = _letters_in(found, wanted) if found else ""
-        if letters:
+        if found and letters:
+            first = first if block else place + found.start("letters")
+            last = place + found.end("letters")
             block.append(letters)
         elif block and (line or not across_gaps):
-            yield place, block
+            yield first, last, _union(block)
             block = []
         place += len(line) + 1
 
@@ -263,42 +281,56 @@ def _union(block: Iterable[str]) -> str:
     return "".join(dict.fromkeys("".join(block)))
 
 
-def _opening(plain: str, wanted: int) -> Iterator[str]:
+def _opening(plain: str, wanted: int) -> Iterator[Found]:
     """A text that opens with its letter: 「c: …」 on one line, or one line a letter."""
-    blocks = [block for _, block in _blocks(plain, LABEL_LINE.match, wanted)]
+    blocks = list(_blocks(plain, LABEL_LINE.match, wanted))
     if not blocks or not LABEL_LINE.match(plain):
         return
-    if len(blocks) == 1 or len(_union(blocks[0])) == wanted:
-        yield _union(blocks[0])
-    if len(_union(map(_union, blocks))) == wanted:
-        yield _union(map(_union, blocks))
+    if len(blocks) == 1 or len(blocks[0][2]) == wanted:
+        yield blocks[0]
+    every = _union(letters for _, _, letters in blocks)
+    if len(every) == wanted:
+        yield blocks[0][0], blocks[-1][1], every
 
 
-def _pointed(plain: str, wanted: int) -> Iterator[str]:
+def _pointed(plain: str, wanted: int) -> Iterator[Found]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
     found = [*POINTED_AT.finditer(plain), *SINGLED_OUT.finditer(plain)]
     for one in sorted(found, key=lambda match: match.end()):
-        yield _completed(one, plain, wanted)
+        yield *one.span(), _completed(one, plain, wanted)
 
 
-def _restated(plain: str, wanted: int) -> Iterator[str]:
+def _restated(plain: str, wanted: int) -> Iterator[Found]:
     """Labels beside their own choice, when they are as many as were asked for."""
-    pairs = {(label, choice) for label, choice in LABEL_THEN_CHOICE.findall(plain)}
-    pairs |= {(label, choice) for choice, label in CHOICE_THEN_LABEL.findall(plain)}
-    own = {lab for lab, choice in pairs if ord(lab) - ord("a") == ord(choice) - MASK}
-    if len(own) == wanted:
-        yield "".join(own)
+    pairs = [(f.span(), f[1], f[2]) for f in LABEL_THEN_CHOICE.finditer(plain)]
+    pairs += [(f.span(), f[2], f[1]) for f in CHOICE_THEN_LABEL.finditer(plain)]
+    own = [(p, lab) for p, lab, c in pairs if ord(lab) - ord("a") == ord(c) - MASK]
+    if len({lab for _, lab in own}) == wanted:
+        places = [place for place, _ in own]
+        yield min(places)[0], max(places)[1], _union(lab for _, lab in own)
 
 
-def _inline(plain: str, wanted: int) -> Iterator[str]:
+def _inline(plain: str, wanted: int) -> Iterator[Found]:
     """Labels with a colon inside a sentence, when they are as many as asked for."""
-    labels = set(INLINE_LABEL.findall(plain))
+    found = list(INLINE_LABEL.finditer(plain))
+    labels = _union(f[1] for f in found)
     if len(labels) == wanted:
-        yield "".join(labels)
+        yield found[0].start(1), found[-1].end(1), labels
 
 
-def _listed(plain: str, wanted: int) -> Iterator[str]:
+def _listed(plain: str, wanted: int) -> Iterator[Found]:
     """Lines that open with a letter further down, as many as were asked for."""
-    for _, block in _blocks(plain, LABEL_LINE.match, wanted):
-        if len(_union(block)) == wanted:
-            yield _union(block)
+    for block in _blocks(plain, LABEL_LINE.match, wanted):
+        if len(block[2]) == wanted:
+            yield block
+
+
+READERS = {
+    "strict": _strict,
+    "verdicts": _approved,
+    "opening": _opening,
+    "pointed": _pointed,
+    "restated": _restated,
+    "inline": _inline,
+    "listed": _listed,
+}

@@ -1,36 +1,178 @@
-"""Plain text: what a reply says, without the many ways of setting it."""
+"""Plain text: what a reply says, without the many ways of setting it.
+
+Widths, capitals, markdown, mathematics' brackets, tags and all that nobody can see are
+gone, and every character that stays knows its place in the text as it came.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
-LATEX = re.compile(r"\\(?:text|mathrm|mathbf|textbf|rm)\s*\{([^{}]*)\}")
-BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
-ANSWER_TAG = re.compile(r"<answers?>")
+# Where a reply declares its answer, in a box or a tag: what encloses what it declares.
+DECLARED, DECLARED_END = "\ue100", "\ue101"
+
+# Runs that stand for themselves, and characters with the marks that combine with them;
+# Unicode's own Stream-Safe format bounds such a row too.
+CLUSTER = re.compile(
+    r"[\n -~]+(?![\u0300-\u036f])"
+    r"|.[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,8}",
+    re.DOTALL,
+)
+UNSEEN = {"Cf", "Cc", "Mn", "Me"}
+LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
+WIDE_BRACKETS = str.maketrans("＜＞", "〈〉")
+
+STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<]{0,200}</\1>")
+LOOKS = (
+    r"\\(?:text|math|mbox|hbox|bm|bf|rm|sf|it|tt|bold|underline|large|display|left|right"
+    r"|operatorname|ensuremath|q?quad)[a-z]{0,12}"
+)
+LATEX_SIGN = re.compile(
+    r"(?P<box>\\(?:boxed|fbox|framebox)\s{0,3}\{)"
+    r"|(?P<bare>\\boxed\s{1,3}(?=[a-h]\b))"
+    rf"|(?P<wrapper>{LOOKS}\s{{0,3}}\{{)|(?P<word>{LOOKS})"
+    r"|(?P<open>(?<!\\)\{)|(?P<close>(?<!\\)\})"
+)
+LATEX_CLOSES = {"box": DECLARED_END, "wrapper": "", "open": "}"}
+ANSWER_TAG = re.compile(
+    r"<(/?)(?![\w-]{0,40}(?:reason|think|thought|expla|analy))"
+    r"[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案|정답)[\w-]{0,20}\s?>"
+)
 INLINE_TAG = re.compile(r"</?(?:strong|em|i|u|span|code|mark|sub|sup)>")
 # <c> is a letter in brackets; so is <b>, unless something closes it.
-TAG = re.compile(r"</?(?![a-h]>)[a-z]{1,10}\s*/?>")
-WIDE_BRACKETS = str.maketrans("＜＞", "〈〉")
-NOISE = re.compile(r"[*`$\u200b\u2060\ufeff\ue000-\ue0ff]|__|\\[()\[\],;]")
+TAG = re.compile(
+    r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>"
+)
+BOLD_TAG = re.compile(r"</?b>")
+NOISE = re.compile(r"[*`$\ue000-\ue0ff]|__|\\[()\[\],;! ]")
 BLANKS = re.compile(r"[^\S\n]+")
-LINE_ENDS = re.compile(r" ?\n ?")
+AROUND_LINE_END = re.compile(r" (?=\n)|(?<=\n) ")
+EMPTY_LINES = re.compile(r"(?<=\n\n)\n+")
+OUTER_BLANKS = re.compile(r"\A\s+|\s+\Z")
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A text made plain, and where each of its characters came from."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The place, in the text as it came, of a slice of the plain text."""
+        return self.starts[start], self.ends[end - 1]
+
+    def replaced(
+        self, pattern: re.Pattern[str], by: Callable[[re.Match[str]], str] | str
+    ) -> Plain:
+        """The text with other words for each match; they stand where it stood."""
+        pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
+        for found in pattern.finditer(self.text):
+            start, end = found.span()
+            word = by if isinstance(by, str) else by(found)
+            pieces += self.text[at:start], word
+            starts += self.starts[at:start] + [self.starts[start]] * len(word)
+            ends += self.ends[at:start] + [self.ends[end - 1]] * len(word)
+            at = end
+        if not at:
+            return self
+        pieces.append(self.text[at:])
+        return Plain("".join(pieces), starts + self.starts[at:], ends + self.ends[at:])
 
 
 def plain_text(text: str) -> str:
-    """A text without its widths, capitals, markdown and mathematics' brackets."""
-    plain = unicodedata.normalize("NFKC", text.translate(WIDE_BRACKETS)).lower()
-    if "\\" in plain:
-        plain = BOXED.sub(r"\n答え: \1\n", LATEX.sub(r"\1", plain))
-    if "<" in plain:
+    """The plain form alone; what a box or a tag declares follows 「答え」.
+
+    >>> plain_text("**Ｃ**")
+    'c'
+    """
+    plain = plain_of(text).text
+    plain = plain.replace(DECLARED, "\n答え: ").replace(DECLARED_END, "\n")
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", plain)).strip()
+
+
+def plain_of(text: str) -> Plain:
+    """The plain form of a text, each character with its place in the text.
+
+    >>> plain = plain_of("**答え**：Ｃ")
+    >>> plain.text, plain.span(3, 4)
+    ('答え:c', (7, 8))
+    """
+    plain = _spelled(text)
+    if "~~" in plain.text or "</" in plain.text:
+        plain = plain.replaced(STRUCK, "")
+    if "\\" in plain.text:
+        plain = _without_latex(plain)
+    if "<" in plain.text:
         plain = _without_tags(plain)
-    plain = BLANKS.sub(" ", NOISE.sub("", plain))
-    return re.sub(r"\n{3,}", "\n\n", LINE_ENDS.sub("\n", plain)).strip()
+    for pattern, by in (
+        (NOISE, ""),
+        (BLANKS, " "),
+        (AROUND_LINE_END, ""),
+        (EMPTY_LINES, ""),
+        (OUTER_BLANKS, ""),
+    ):
+        plain = plain.replaced(pattern, by)
+    return plain
 
 
-def _without_tags(plain: str) -> str:
+def _spelled(text: str) -> Plain:
+    """The text in compatible small letters, without what cannot be seen."""
+    pieces, starts, ends = list[str](), list[int](), list[int]()
+    for found in CLUSTER.finditer(text):
+        start, end = found.span()
+        if end - start == len(piece := _small(found[0])):
+            starts += range(start, end)
+            ends += range(start + 1, end + 1)
+        else:
+            starts += [start] * len(piece)
+            ends += [end] * len(piece)
+        pieces.append(piece)
+    return Plain("".join(pieces), starts, ends)
+
+
+def _small(cluster: str) -> str:
+    return cluster.lower() if cluster.isascii() else _compatible(cluster)
+
+
+@lru_cache(maxsize=4096)
+def _compatible(cluster: str) -> str:
+    if cluster in LINE_BREAKS:
+        return "\n"
+    small = unicodedata.normalize("NFKC", cluster.translate(WIDE_BRACKETS)).lower()
+    return "".join(c for c in small if not _is_unseen(c))
+
+
+def _is_unseen(character: str) -> bool:
+    """Whether a character shows nothing of its own: a control, a joiner, a filler."""
+    if unicodedata.category(character) in UNSEEN:
+        return character not in LINE_BREAKS and character != "\t"
+    return "FILLER" in unicodedata.name(character, "")
+
+
+def _without_latex(plain: Plain) -> Plain:
+    """A text whose LaTeX wrappers are gone, however deep; its boxes declare."""
+    closing = list[str]()
+
+    def unwrapped(found: re.Match[str]) -> str:
+        kind = found.lastgroup or ""
+        if kind == "close":
+            return closing.pop() if closing else "}"
+        if kind in LATEX_CLOSES:
+            closing.append(LATEX_CLOSES[kind])
+        return {"box": DECLARED, "bare": DECLARED, "open": "{"}.get(kind, "")
+
+    return plain.replaced(LATEX_SIGN, unwrapped)
+
+
+def _without_tags(plain: Plain) -> Plain:
     """A text whose tags are gone: a tag for looks leaves nothing, others end a line."""
-    if "</b>" in plain:
-        plain = plain.replace("<b>", "").replace("</b>", "")
-    plain = INLINE_TAG.sub("", ANSWER_TAG.sub("\n答え: ", plain))
-    return TAG.sub("\n", plain)
+    if "</b>" in plain.text:
+        plain = plain.replaced(BOLD_TAG, "")
+    plain = plain.replaced(ANSWER_TAG, lambda f: DECLARED_END if f[1] else DECLARED)
+    return plain.replaced(INLINE_TAG, "").replaced(TAG, "\n")

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 Answer = tuple[str, ...]
 
+# The version of the reader: raise it whenever the reading of any text may change, so
+# that what was read before is read anew.
+READER = 2
+
+# A reply longer than this, in characters, is looping; it is not read.
+LIMIT = 2**18
+TOO_LONG = "too_long"
+
 
 @dataclass(frozen=True)
 class Reading:
