@@ -35,7 +35,8 @@ def understood(parts: Parts) -> Reply:
     """The reply that a server's parts are."""
     told = {field.name: getattr(parts, field.name) for field in fields(Parts)}
     turn = turn_of(parts.content)
-    reasoning = parts.reasoning if parts.reasoning.strip() else turn.thought
+    thoughts = (parts.reasoning, turn.thought)
+    reasoning = "\n".join(dict.fromkeys(each for each in thoughts if each.strip()))
     told |= {"content": turn.said, "reasoning": reasoning}
     told["reasoning_tokens"] = thought = _counted(parts, turn.said, reasoning)
     guess = None if thought is not None else _guessed(parts, turn.said, reasoning)

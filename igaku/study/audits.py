@@ -7,14 +7,24 @@ block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from igaku.server.client import served_as
-from igaku.study import scoring
+from igaku.study import evidence, scoring
+from igaku.study.alarms import (
+    Alarm,
+    alarm_on,
+    by_exam,
+    dicts,
+    entry,
+    grouped,
+    names_of,
+    parted,
+)
 from igaku.study.copies import common_replies, copies
 from igaku.study.families import (
     Source,
@@ -39,22 +49,16 @@ TELLING_WRONG = 5
 OVERTURNING = (
     "identical_replies", "other_model", "wrong_weights", "other_settings",
     "other_effort", "effort_unshown", "unverified", "unknown_effort",
+    "other_wording", "other_exam", "other_gold", "wrong_grades", "shared_replies",
+    "same_weights",
 )  # fmt: skip
+# Alarms whose runs leave every count, and those of which one run stays.
+WRONG = (
+    "wrong_weights", "other_model", "other_wording", "other_exam", "other_gold",
+    "wrong_grades",
+)  # fmt: skip
+SAME = ("identical_replies", "shared_replies", "same_weights")
 AUDIT = ("kind", "grave", "overturns", "runs", "text", "facts")
-
-
-class Alarm(NamedTuple):
-    """One thing that an audit found: its kind, the runs it speaks of, and the facts.
-
-    The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
-    others say what is not known, or not on record. Where it is the difference between
-    groups of runs that tells, the facts hold the `groups`.
-    """
-
-    kind: str
-    runs: tuple[str, ...]
-    facts: Mapping[str, Any]
-    grave: bool = True
 
 
 def audit(outputs_dir: Source = None) -> pd.DataFrame:
@@ -81,18 +85,19 @@ def audit(outputs_dir: Source = None) -> pd.DataFrame:
 def wrong_runs(study: Study) -> dict[str, str | None]:
     """The runs that leave every count → the run they are the same replies as, or None.
 
-    Shown to be wrong: other weights answered, by name or by the server's own word; or
-    the replies are another run's, character for character, under another model's name.
+    Shown to be wrong: other weights answered, by name or by the server's own word; the
+    wording, the exam, the gold or the grades are not the others'; or the replies or the
+    weights are another run's, under another model's name.
     """
     found: dict[str, str | None] = {}
-    told = study.once(_alarms)
+    told = [alarm for alarm in study.once(_alarms) if alarm.grave]
     for alarm in told:
-        if alarm.kind in ("wrong_weights", "other_model"):
+        if alarm.kind in WRONG:
             found |= dict.fromkeys(alarm.runs)
     for alarm in told:
-        if alarm.kind == "identical_replies" and alarm.grave:
+        if alarm.kind in SAME:
             first, *rest = sorted(alarm.runs, key=lambda name: name in found)
-            found |= dict.fromkeys(rest, first)
+            found |= dict.fromkeys(rest, found.get(first) or first)
     return found
 
 
@@ -103,7 +108,7 @@ def _alarms(study: Study) -> list[Alarm]:
 
 
 def _overturns(alarm: Alarm) -> bool:
-    is_proof = alarm.grave or alarm.kind != "identical_replies"
+    is_proof = alarm.grave or alarm.kind not in SAME
     return alarm.kind in OVERTURNING and is_proof
 
 
@@ -133,7 +138,7 @@ def identical_replies(study: Study) -> Iterator[Alarm]:
         if len(models) == 1 and None not in models:
             finding = "repeated"
         facts = {"n": len(common), "told": len(told), "wrong": wrong}
-        about = tuple(_names(group)), facts | {"finding": finding}
+        about = tuple(names_of(group)), facts | {"finding": finding}
         yield Alarm("identical_replies", *about, finding == "telling")
 
 
@@ -143,25 +148,27 @@ def identical_replies(study: Study) -> Iterator[Alarm]:
 def other_model(study: Study) -> Iterator[Alarm]:
     """Runs whose replies came, by name, from a model that was not asked for."""
     for run in study.runs:
-        if _entry(run, "identity").get("status") == "wrong_model":
+        if entry(run, "identity").get("status") == "wrong_model":
             continue  # said already, and in more than a name: see wrong_weights
         wrong = {name: n for name, n in _served(run).items() if not _fits(run, name)}
         if wrong and run.model:
-            yield _alarm("other_model", run, model=run.model, served=wrong)
+            yield alarm_on("other_model", run, model=run.model, served=wrong)
 
 
 def wrong_weights(study: Study) -> Iterator[Alarm]:
     """Runs whose server said of itself that it serves other weights than the card's."""
     for run in study.runs:
-        told = _entry(run, "identity")
+        told = entry(run, "identity")
         if told.get("status") == "wrong_model":
             checks = [
                 {"what": c.get("what")} | {side: _side(c, side) for side in SIDES}
-                for c in _dicts(told.get("checks"))
+                for c in dicts(told.get("checks"))
                 if c.get("agrees") is False
             ]
             why = str(told.get("why"))
-            yield _alarm("wrong_weights", run, model=run.model, checks=checks, why=why)
+            yield alarm_on(
+                "wrong_weights", run, model=run.model, checks=checks, why=why
+            )
 
 
 def _side(check: Mapping[str, Any], side: str) -> str | None:
@@ -177,11 +184,11 @@ def unverified(study: Study) -> Iterator[Alarm]:
     runs = [run for run in study.runs if run.identity == "unverified"]
     if runs:
         facts = {
-            "here": _names([run for run in runs if run.origin != "recorded"]),
-            "recorded": _names([run for run in runs if run.origin == "recorded"]),
+            "here": names_of([run for run in runs if run.origin != "recorded"]),
+            "recorded": names_of([run for run in runs if run.origin == "recorded"]),
             "unnamed": [told for run in runs for told in _unnamed_variant(run)],
         }
-        yield Alarm("unverified", tuple(_names(runs)), facts, grave=False)
+        yield Alarm("unverified", tuple(names_of(runs)), facts, grave=False)
 
 
 def _unnamed_variant(run: Run) -> Iterator[dict[str, Any]]:
@@ -216,7 +223,7 @@ def published_sums(study: Study) -> Iterator[Alarm]:
         known = [part for part in parts if isinstance(part, int)]
         is_whole = isinstance(total, int) and known and len(known) == len(parts)
         if is_whole and sum(known) != total:
-            yield _alarm("published_sums", run, total=total, parts=known)
+            yield alarm_on("published_sums", run, total=total, parts=known)
 
 
 def published_shares(study: Study) -> Iterator[Alarm]:
@@ -231,7 +238,9 @@ def published_shares(study: Study) -> Iterator[Alarm]:
         right, asked = (sum(column) for column in zip(*counts, strict=True))
         if asked and abs(100 * right / asked - float(told[0])) >= 1:
             share = str(share)
-            yield _alarm("published_shares", run, told=share, right=right, asked=asked)
+            yield alarm_on(
+                "published_shares", run, told=share, right=right, asked=asked
+            )
 
 
 def published_otherwise(study: Study) -> Iterator[Alarm]:
@@ -243,15 +252,15 @@ def published_otherwise(study: Study) -> Iterator[Alarm]:
         rows = table[table["run"] == run.name]
         if run.origin == "recorded" and len(rows):
             told = rows.drop(columns=["run", "agrees"]).astype({"counted": int})
-            yield _alarm("published_otherwise", run, found=told.to_dict("records"))
+            yield alarm_on("published_otherwise", run, found=told.to_dict("records"))
 
 
 def regraded(study: Study) -> Iterator[Alarm]:
     """Grades that were taken over and that a reading of the text does not bear out."""
     for run in study.runs:
-        listed = _dicts(run.manifest.get("regraded"))
+        listed = dicts(run.manifest.get("regraded"))
         if names := [str(each.get("problem_id")) for each in listed]:
-            yield _alarm("regraded", run, False, questions=names)
+            yield alarm_on("regraded", run, False, questions=names)
 
 
 # --- what is compared with what -------------------------------------------------------
@@ -262,14 +271,14 @@ def other_settings(study: Study) -> Iterator[Alarm]:
 
     The reasoning effort has an audit of its own: see `other_effort`.
     """
-    for runs in _by_exam(study):
+    for runs in by_exam(study):
         for place, name in enumerate(HELD_FIXED):
-            told = _grouped((known(run)[place], run) for run in runs)
+            told = grouped((known(run)[place], run) for run in runs)
             if len(told) > 1 and name != "reasoning_effort":
                 values = (condition(each[0])[name] for each in told.values())
                 shown = ("–" if value is None else str(value) for value in values)
                 groups = dict(zip(shown, told.values(), strict=True))
-                yield _parted("other_settings", groups, "value", setting=name)
+                yield parted("other_settings", groups, "value", setting=name)
 
 
 def other_effort(study: Study) -> Iterator[Alarm]:
@@ -277,9 +286,9 @@ def other_effort(study: Study) -> Iterator[Alarm]:
 
     What a recorded run does not tell is not known, and no difference.
     """
-    for runs in _by_exam(study):
+    for runs in by_exam(study):
         efforts = [effort_of(run)[0] for run in runs]
-        told = _grouped(
+        told = grouped(
             (effort or (None if run.origin == "recorded" else "–"), run)
             for effort, run in zip(efforts, runs, strict=True)
         )
@@ -288,7 +297,7 @@ def other_effort(study: Study) -> Iterator[Alarm]:
                 effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
                 for effort, each in told.items()
             }
-            yield _parted("other_effort", told, "effort", known_by=ways)
+            yield parted("other_effort", told, "effort", known_by=ways)
 
 
 def effort_of(run: Run) -> tuple[str | None, str]:
@@ -297,10 +306,10 @@ def effort_of(run: Run) -> tuple[str | None, str]:
     That is the effort asked for ("shown" where trials bore it out, else "asked"), or
     the server's own ("default"); None where no effort is on record.
     """
-    told = _entry(run, "effort")
+    told = entry(run, "effort")
     if asked := told.get("asked") or run.settings.get("reasoning_effort"):
         return str(asked), "shown" if told.get("shown") else "asked"
-    said = _entry(run, "identity").get("fingerprint")
+    said = entry(run, "identity").get("fingerprint")
     of_weights = said.get("effort") if isinstance(said, dict) else None
     default = told.get("default") or of_weights
     return (str(default), "default") if default else (None, "")
@@ -308,19 +317,19 @@ def effort_of(run: Run) -> tuple[str | None, str]:
 
 def told_otherwise(study: Study) -> Iterator[Alarm]:
     """Runs of one exam that were told the same effort in different ways."""
-    for runs in _by_exam(study):
-        told = _grouped((_entry(run, "effort").get("told_by"), run) for run in runs)
+    for runs in by_exam(study):
+        told = grouped((entry(run, "effort").get("told_by"), run) for run in runs)
         if len(told) > 1:
-            yield _parted("told_otherwise", told, "way")
+            yield parted("told_otherwise", told, "way", grave=False)
 
 
 def effort_unshown(study: Study) -> Iterator[Alarm]:
     """Runs that asked for an effort of which the trials saw no effect."""
     names = ("problem_id", "told_by", "asked_tokens", "contrast_tokens")
     for run in study.variants:
-        told = _entry(run, "effort")
+        told = entry(run, "effort")
         if told.get("asked") and told.get("shown") is False:
-            trials = _dicts(told.get("trials"))
+            trials = dicts(told.get("trials"))
             tried = [{name: trial.get(name) for name in names} for trial in trials]
             about = {"asked": told["asked"], "contrast": told.get("contrast")}
             yield Alarm("effort_unshown", (run.name,), about | {"trials": tried})
@@ -350,15 +359,15 @@ def unread(study: Study) -> Iterator[Alarm]:
         imported = run.manifest.get("notes")
         told = imported if isinstance(imported, list) else []
         for note in (*run.notes, *map(str, told)):
-            yield _alarm("unread", run, note=note)
+            yield alarm_on("unread", run, note=note)
 
 
 def one_name_twice(study: Study) -> Iterator[Alarm]:
     """Folders whose manifests claim to be the same run."""
-    claimed = _grouped((run.manifest.get("run"), run) for run in study.runs)
+    claimed = grouped((run.manifest.get("run"), run) for run in study.runs)
     for told, runs in claimed.items():
         if len(runs) > 1:
-            yield Alarm("one_name_twice", tuple(_names(runs)), {"claimed": told})
+            yield Alarm("one_name_twice", tuple(names_of(runs)), {"claimed": told})
 
 
 def clipped(study: Study) -> Iterator[Alarm]:
@@ -377,7 +386,7 @@ def ended_oddly(study: Study) -> Iterator[Alarm]:
     """Complete runs whose manifest says that something was wrong all the same."""
     for run in study.runs:
         if (why := run.manifest.get("why")) and role(run) == "finished":
-            yield _alarm("ended_oddly", run, why=str(why))
+            yield alarm_on("ended_oddly", run, why=str(why))
 
 
 AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
@@ -385,50 +394,9 @@ AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     other_settings, other_effort, told_otherwise, effort_unshown, one_name_twice,
     unread, ended_oddly, published_otherwise, not_measured, unverified, unknown_effort,
     regraded, clipped,
+    *(evidence.shared_replies, evidence.same_weights, evidence.other_wording),
+    *(evidence.other_exam, evidence.other_gold, evidence.wrong_grades),
+    *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
+    *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),
+    *(evidence.other_versions, evidence.other_pace),
 )  # fmt: skip
-
-
-# --- parts ----------------------------------------------------------------------------
-
-
-def _alarm(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
-    """An alarm on one run."""
-    return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
-
-
-def _grouped(told: Iterable[tuple[Any, Run]]) -> dict[str, list[Run]]:
-    """The runs of which the same is told; those of which no text is are left out."""
-    groups: dict[str, list[Run]] = {}
-    for value, run in told:
-        if isinstance(value, str) and value:
-            groups.setdefault(value, []).append(run)
-    return groups
-
-
-def _parted(kind: str, groups: Mapping[str, list[Run]], by: str, **facts: Any) -> Alarm:
-    """An alarm on groups of runs that stand side by side and differ."""
-    told = [{by: value, "runs": _names(each)} for value, each in groups.items()]
-    runs = tuple(name for each in groups.values() for name in _names(each))
-    return Alarm(kind, runs, {"groups": told} | facts, kind != "told_otherwise")
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    return [run.name for run in runs]
-
-
-def _by_exam(study: Study) -> Iterator[list[Run]]:
-    """The runs under study, exam by exam."""
-    for exam in study.exams:
-        yield [run for run in study.variants if str(run.exam) == exam]
-
-
-def _entry(run: Run, name: str) -> dict[str, Any]:
-    """An entry of the manifest that is a mapping, empty where it is none."""
-    told = run.manifest.get(name)
-    return told if isinstance(told, dict) else {}
-
-
-def _dicts(listed: object) -> list[dict[str, Any]]:
-    """The mappings of a list that a file holds; none where it is no list."""
-    told = listed if isinstance(listed, list) else []
-    return [each for each in told if isinstance(each, dict)]

@@ -1,0 +1,95 @@
+"""Harmony: gpt-oss's messages, marked, torn, or decoded to plain words."""
+
+from __future__ import annotations
+
+import re
+
+MESSAGE_END = re.compile(
+    r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
+)
+HARMONY = re.compile(r"<\|(?:channel|message|start|call|return)\|>")
+CHANNEL = re.compile(r"final|analysis|commentary", re.IGNORECASE)
+OWN_HEADER = re.compile(r"\A<\|start\|>(?:assistant)?")
+OTHERS = re.compile(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
+# The same marks decoded to their words, which stand against the text.
+PLAIN_HEADER = re.compile(r"assistant\n{0,2}(analysis|commentary|final)")
+PLAIN_START = re.compile(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
+THOUGHT, THOUGHT_END = "<think>", "</think>"
+
+
+def as_marks(text: str) -> str:
+    """The text with harmony's messages put as thought in tags, and what was said.
+
+    >>> as_marks("analysisb or d?assistantfinald")
+    '<think>b or d?</think>d'
+    """
+    if HARMONY.search(text):
+        return _marked(text)
+    if PLAIN_START.match(text) or PLAIN_HEADER.search(text):
+        return _plain(text)
+    return text
+
+
+def _marked(text: str) -> str:
+    pieces = [_message(chunk) for chunk in MESSAGE_END.split(text)]
+    spoken = _own([piece for piece in pieces if piece[1] or piece[0] == "other"])
+    if not spoken:
+        return ""
+    if all(channel == "loose" for channel, _ in spoken):
+        return "\n".join(said for _, said in spoken)
+    if spoken[0][0] == "loose" and len(spoken) > 1:
+        # The header of the first message was the end of the prompt.
+        spoken[0] = ("analysis", spoken[0][1])
+    last = dict(spoken)
+    final = last.get("final") or last.get("plain") or last.get("loose") or ""
+    thoughts = [said for ch, said in spoken if ch in ("analysis", "commentary")]
+    return _put(thoughts, final)
+
+
+def _own(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The messages up to the first of another role that follows something said."""
+    kept: list[tuple[str, str]] = []
+    for channel, said in pieces:
+        if channel != "other":
+            kept.append((channel, said))
+        elif any(ch in ("final", "plain", "loose") for ch, _ in kept):
+            break
+    return kept
+
+
+def _message(chunk: str) -> tuple[str, str]:
+    """The channel and the text of one message, however torn its header is."""
+    header = chunk.removeprefix("<|start|>") if chunk.startswith("<|start|>") else ""
+    if OTHERS.match(header):
+        return "other", ""
+    head, mark, body = chunk.partition("<|message|>")
+    if mark:
+        named = CHANNEL.search(head)
+        unnamed = "analysis" if "<|channel|>" in head else "plain"
+        channel = named[0].lower() if named else unnamed
+        said = body.replace("<|message|>", "").strip()
+        return channel, said
+    if chunk.startswith("<|channel|>"):
+        # A header that lost its <|message|> runs straight into the text.
+        rest = chunk.removeprefix("<|channel|>").lstrip("> \n")
+        named = CHANNEL.match(rest)
+        said = rest[named.end() :] if named else rest
+        return named[0].lower() if named else "analysis", said.strip()
+    return "loose", OWN_HEADER.sub("", chunk).strip()
+
+
+def _plain(text: str) -> str:
+    """Messages whose marks were decoded: only what `final` heads was said."""
+    start = PLAIN_START.match(text)
+    first, *rest = PLAIN_HEADER.split(text[start.end() :] if start else text)
+    messages = list(zip(rest[::2], rest[1::2], strict=True))
+    finals = [said for name, said in messages if name == "final"]
+    thoughts = [first, *(said for name, said in messages if name != "final")]
+    return _put(thoughts, finals[-1].strip() if finals else "")
+
+
+def _put(thoughts: list[str], final: str) -> str:
+    thought = "\n".join(filter(None, (each.strip() for each in thoughts)))
+    if not final:  # thought that never came to an end
+        return f"{THOUGHT}{thought}" if thought else ""
+    return (f"{THOUGHT}{thought}{THOUGHT_END}" if thought else "") + final

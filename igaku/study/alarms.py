@@ -1,0 +1,73 @@
+"""Alarms: what an audit has to say, and the parts that audits are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from igaku.study.families import Study
+from igaku.study.runs import Run
+
+
+class Alarm(NamedTuple):
+    """One thing that an audit found: its kind, the runs it speaks of, and the facts.
+
+    The kinds are those of `AUDITS`. `grave` alarms can turn a conclusion round; the
+    others say what is not known, or not on record. Where it is the difference between
+    groups of runs that tells, the facts hold the `groups`.
+    """
+
+    kind: str
+    runs: tuple[str, ...]
+    facts: Mapping[str, Any]
+    grave: bool = True
+
+
+def alarm_on(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
+    """An alarm on one run."""
+    return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
+
+
+def grouped(told: Iterable[tuple[Any, Run]]) -> dict[str, list[Run]]:
+    """The runs of which the same is told; those of which no text is are left out."""
+    groups: dict[str, list[Run]] = {}
+    for value, run in told:
+        if isinstance(value, str) and value:
+            groups.setdefault(value, []).append(run)
+    return groups
+
+
+def parted(
+    kind: str,
+    groups: Mapping[str, list[Run]],
+    by: str,
+    grave: bool = True,
+    **facts: Any,
+) -> Alarm:
+    """An alarm on groups of runs that stand side by side and differ."""
+    told = [{by: value, "runs": names_of(each)} for value, each in groups.items()]
+    runs = tuple(name for each in groups.values() for name in names_of(each))
+    return Alarm(kind, runs, {"groups": told} | facts, grave)
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """The names of runs."""
+    return [run.name for run in runs]
+
+
+def by_exam(study: Study) -> Iterator[list[Run]]:
+    """The runs under study, exam by exam."""
+    for exam in study.exams:
+        yield [run for run in study.variants if str(run.exam) == exam]
+
+
+def entry(run: Run, name: str) -> dict[str, Any]:
+    """An entry of the manifest that is a mapping, empty where it is none."""
+    told = run.manifest.get(name)
+    return told if isinstance(told, dict) else {}
+
+
+def dicts(listed: object) -> list[dict[str, Any]]:
+    """The mappings of a list that a file holds; none where it is no list."""
+    told = listed if isinstance(listed, list) else []
+    return [each for each in told if isinstance(each, dict)]

@@ -1,0 +1,331 @@
+"""Evidence: what runs have on record, held against each other and within each run.
+
+Nothing here knows which run is right. What most runs of an exam say counts, and on a
+tie what the first of them in the study's order says; the others are named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from igaku.server.parts import at
+from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
+from igaku.study.copies import copies
+from igaku.study.families import Study
+from igaku.study.runs import Run
+
+# With these the same, two runs send the same words for a question.
+WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
+LONG = 80  # characters; shorter texts are alike by chance
+SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
+REPEATED = 5  # questions with one long text between them
+CONSTANT = 10  # prompts
+LETTERS = 24  # characters of a text that may be nothing but letters
+SLACK = pd.Timedelta(seconds=2)  # between two clocks
+SERVED = ("context_length", "parallel", "runtime", "template")
+
+Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on record of it
+
+
+# --- runs against each other ----------------------------------------------------------
+
+
+def other_wording(study: Study) -> Iterator[Alarm]:
+    """Runs that sent other words for a question than the others, settings alike."""
+    for runs in by_exam(study):
+        alike: dict[tuple[Any, ...], list[Run]] = {}
+        for run in runs:
+            settings = tuple(str(run.settings.get(name)) for name in WORDED)
+            alike.setdefault(settings, []).append(run)
+        for group in alike.values():
+            told = {run.name: _column(run.rows, "prompt_sha256") for run in group}
+            yield from _deviating("other_wording", group, told)
+
+
+def other_exam(study: Study) -> Iterator[Alarm]:
+    """Runs whose exam files are not those of the others."""
+    for runs in by_exam(study):
+        told = {run.name: _mapping(entry(run, "exam").get("files")) for run in runs}
+        yield from _deviating("other_exam", runs, told)
+
+
+def other_gold(study: Study) -> Iterator[Alarm]:
+    """Runs that hold another answer to be right than the others do."""
+    for runs in by_exam(study):
+        plans = ((run.name, run.plan) for run in runs if run.plan is not None)
+        told = {name: _column(plan, "gold") for name, plan in plans}
+        yield from _deviating("other_gold", runs, told)
+
+
+def same_weights(study: Study) -> Iterator[Alarm]:
+    """Models of different names whose servers described the very same weights."""
+    groups: dict[str, list[Run]] = {}
+    for run in study.variants:
+        said = entry(run, "identity").get("fingerprint")
+        if isinstance(said, dict) and (said.get("size_bytes") or said.get("digest")):
+            key = repr(sorted((name, str(said[name])) for name in said))
+            groups.setdefault(f"{run.exam} {key}", []).append(run)
+    for group in groups.values():
+        if len({run.settings.get("slug") or run.model for run in group}) > 1:
+            yield Alarm("same_weights", tuple(run.name for run in group), {})
+
+
+def shared_replies(study: Study) -> Iterator[Alarm]:
+    """Pairs of runs of which many long texts, or times to the digit, are the same."""
+    for runs in by_exam(study):
+        # The embedded model's short chains are rightly alike under several recipes.
+        runs = [run for run in runs if not run.is_lab]
+        whole = [{run.name for run in group} for group in copies(runs)]
+        texts, times = (_codes(runs, mark) for mark in (_texts, _times))
+        for (i, one), (j, two) in combinations(enumerate(runs), 2):
+            if any({one.name, two.name} <= group for group in whole):
+                continue
+            facts = _shared(texts[[i, j]], "text") or _shared(times[[i, j]], "time")
+            if facts:
+                models = {run.settings.get("slug") or run.model for run in (one, two)}
+                facts |= {"again": len(models) == 1}
+                pair = (one.name, two.name)
+                yield Alarm("shared_replies", pair, facts, not facts["again"])
+
+
+def side_by_side(study: Study) -> Iterator[Alarm]:
+    """Runs that asked one server at the same time."""
+    spans = {run.name: _spans(run) for run in study.runs}
+    for one, two in combinations(spans, 2):
+        overlaps = [
+            min(a[1], b[1]) - max(a[0], b[0])
+            for a in spans[one]
+            for b in spans[two]
+            if a[2] and a[2] == b[2]
+        ]
+        longest = max(overlaps, default=pd.Timedelta(0))
+        if longest > SLACK:
+            minutes = longest.total_seconds() / 60
+            yield Alarm("side_by_side", (one, two), {"minutes": minutes})
+
+
+def other_serving(study: Study) -> Iterator[Alarm]:
+    """Runs whose servers loaded or rendered otherwise, by their own word."""
+    for runs in by_exam(study):
+        for name in SERVED:
+            told = grouped((_served_with(run, name), run) for run in runs)
+            if len(told) > 1:
+                yield parted("other_serving", told, "value", grave=False, setting=name)
+
+
+def other_versions(study: Study) -> Iterator[Alarm]:
+    """Runs that were made by different states of igaku."""
+    for runs in by_exam(study):
+        told = grouped((_version(run), run) for run in runs)
+        if len(told) > 1:
+            yield parted("other_versions", told, "value", grave=False)
+
+
+def other_pace(study: Study) -> Iterator[Alarm]:
+    """Runs of which other numbers of questions were under way at once."""
+    for runs in by_exam(study):
+        paces = ((run.settings.get("concurrency"), run) for run in runs)
+        told = grouped((str(pace) if pace else None, run) for pace, run in paces)
+        if len(told) > 1:
+            yield parted("other_pace", told, "value", grave=False)
+
+
+# --- within a run ---------------------------------------------------------------------
+
+
+def wrong_grades(study: Study) -> Iterator[Alarm]:
+    """Runs with rows whose grade is not what their answer and the gold give.
+
+    Nor may the answer be another than that of a text which is nothing but letters. A
+    recorded run keeps the grades it came with, see the audit `regraded`.
+    """
+    for run in study.runs:
+        if run.origin != "recorded" and (wrong := _misgraded(run)):
+            yield alarm_on("wrong_grades", run, questions=wrong)
+
+
+def over_budget(study: Study) -> Iterator[Alarm]:
+    """Runs with replies of more tokens than a reply was allowed."""
+    for run in study.runs:
+        if run.budget is not None:
+            tokens = run.rows["completion_tokens"].dropna().astype(int)
+            if n := int((tokens > run.budget).sum()):
+                most = int(tokens.max())
+                yield alarm_on("over_budget", run, n=n, most=most, budget=run.budget)
+
+
+def outside_sessions(study: Study) -> Iterator[Alarm]:
+    """Runs with replies that were asked for when no session of theirs was under way."""
+    for run in study.runs:
+        asked, spans = run.rows["asked_at"], _spans(run)
+        inside = pd.Series(False, index=asked.index)
+        for start, end, _ in spans:
+            inside |= asked.between(start - SLACK, end)
+        if spans and (n := int((asked.notna() & ~inside).sum())):
+            yield alarm_on("outside_sessions", run, n=n)
+
+
+def repeated_texts(study: Study) -> Iterator[Alarm]:
+    """Runs with one long text as the reply, or the thought, of many questions."""
+    for run in study.runs:
+        for name in ("reasoning", "content"):
+            told = run.rows.loc[run.rows["outcome"] != "refused", name].dropna()
+            counts = told[told.str.len() >= LONG].value_counts()
+            if len(counts) and counts.iloc[0] >= REPEATED:
+                n, text = int(counts.iloc[0]), str(counts.index[0])
+                yield alarm_on("repeated_texts", run, n=n, where=name, sample=text[:60])
+
+
+def constant_tokens(study: Study) -> Iterator[Alarm]:
+    """Runs whose server counted the same tokens for different prompts."""
+    for run in study.runs:
+        rows = run.rows[run.rows["prompt_tokens"].notna()]
+        prompts = rows["prompt_sha256"].nunique()
+        if prompts >= CONSTANT and rows["prompt_tokens"].nunique() == 1:
+            tokens = int(rows["prompt_tokens"].iloc[0])
+            yield alarm_on("constant_tokens", run, prompts=prompts, tokens=tokens)
+
+
+# --- parts ----------------------------------------------------------------------------
+
+
+def _deviating(kind: str, runs: Sequence[Run], told: Told) -> Iterator[Alarm]:
+    """An alarm on each run that has something else on record than most have."""
+    if len({tuple(sorted(own.items())) for own in told.values()}) < 2:
+        return
+    said: dict[Any, Counter[Any]] = {}
+    for own in told.values():
+        for thing, value in own.items():
+            said.setdefault(thing, Counter())[value] += 1
+    usual = {thing: counts.most_common(1)[0][0] for thing, counts in said.items()}
+    for run in runs:
+        own = told.get(run.name, {})
+        others = [str(thing) for thing in own if own[thing] != usual[thing]]
+        if others:
+            yield alarm_on(kind, run, questions=others)
+
+
+def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+    """What a frame holds of each question, where it holds anything."""
+    told = zip(frame["problem_id"].tolist(), frame[name].tolist(), strict=True)
+    return {k: v for k, v in told if isinstance(v, str | tuple)}
+
+
+def _codes(runs: Sequence[Run], mark: Any) -> np.ndarray:
+    """Runs in rows, questions in columns: equal marks, equal numbers; −1 for none."""
+    marks = {run.name: mark(run.rows) for run in runs}
+    places: dict[str, int] = {}
+    for own in marks.values():
+        for name in own:
+            places.setdefault(name, len(places))
+    found = np.full((len(runs), len(places)), -1, dtype=np.int32)
+    known: dict[Any, int] = {}
+    for row, own in enumerate(marks.values()):
+        for name, value in own.items():
+            found[row, places[name]] = known.setdefault(value, len(known))
+    return found
+
+
+def _texts(rows: pd.DataFrame) -> dict[str, Any]:
+    """Question → its long texts, where it has one."""
+    names = rows["problem_id"].tolist()
+    texts = [rows[name].fillna("").tolist() for name in ("reasoning", "content")]
+    pairs = zip(names, *texts, strict=True)
+    long = ((n, [t for t in told if len(t) >= SHARED_LONG]) for n, *told in pairs)
+    return {name: tuple(told) for name, told in long if told}
+
+
+def _times(rows: pd.DataFrame) -> dict[str, Any]:
+    """Question → when it was asked, how long that took and how many tokens came."""
+    known = rows[["problem_id", "asked_at", "seconds", "completion_tokens"]].dropna()
+    return {name: tuple(told) for name, *told in known.itertuples(index=False)}
+
+
+def _shared(codes: np.ndarray, by: str) -> dict[str, Any]:
+    """How many marks of two runs are the same, if they are many; else nothing."""
+    one, two = codes
+    both = (one >= 0) & (two >= 0)
+    n, same = int(both.sum()), int((both & (one == two)).sum())
+    is_many = same >= SHARED_FEWEST and same >= SHARED * n
+    return {"n": n, "same": same, "by": by} if is_many else {}
+
+
+def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
+    """The sessions of a run: start, end and server."""
+    found = []
+    for session in dicts(run.manifest.get("sessions")):
+        start, end = (
+            pd.to_datetime(str(session.get(name)), utc=True, errors="coerce")
+            for name in ("start", "end")
+        )
+        if not pd.isna(start):
+            asked = run.rows["asked_at"].dropna()
+            # One that was killed ended with its last question, as far as is known.
+            last = asked[asked >= start].max() if pd.isna(end) else end
+            last = start if pd.isna(last) else last
+            found.append((start, last + SLACK, session.get("base_url")))
+    return found
+
+
+def _served_with(run: Run, name: str) -> str | None:
+    """What the server said of itself, as text; None where it did not."""
+    if name == "template":
+        told = at(run.manifest.get("server_before"), "/props.chat_template")
+        known = told.encode("utf-8", "replace") if isinstance(told, str) else None
+        return hashlib.sha256(known).hexdigest()[:8] if known else None
+    said = entry(run, "identity").get("fingerprint")
+    value = said.get(name) if isinstance(said, dict) else None
+    return None if value is None else str(value)
+
+
+def _version(run: Run) -> str | None:
+    """The igaku that made a run, and the commit of its checkout."""
+    version = entry(run, "packages").get("igaku")
+    commit = run.manifest.get("git_commit")
+    if not isinstance(version, str):
+        return None
+    told = str(commit)[:7] + "-dirty" * str(commit).endswith("-dirty")
+    return f"{version} ({told})" if commit else version
+
+
+def _misgraded(run: Run) -> list[str]:
+    """The questions of a run that are graded otherwise than answer and gold say."""
+    ways = {
+        str(q.get("problem_id")): [tuple(way) for way in q.get("accepted") or ()]
+        for q in dicts(run.manifest.get("questions"))
+    }
+    columns = ("problem_id", "outcome", "answer", "gold", "correct", "content")
+    wrong = []
+    for name, outcome, answer, gold, correct, content in zip(
+        *(run.rows[each].tolist() for each in columns), strict=True
+    ):
+        said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
+        is_silent = outcome == "answered" and said is None
+        if gold is None or pd.isna(correct) or is_silent:
+            continue
+        is_right = outcome == "answered" and said in (ways.get(name) or [gold])
+        if is_right != bool(correct) or _says_another(content, said):
+            wrong.append(name)
+    return wrong
+
+
+def _says_another(content: Any, answer: tuple[str, ...] | None) -> bool:
+    """Whether a text of nothing but letters states another answer."""
+    if answer is None or not isinstance(content, str) or len(content) > LETTERS:
+        return False
+    is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
+    return bool(is_bare) and tuple(sorted(re.findall("[a-h]", content))) != answer
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A mapping of texts that a file holds; {} where it is none."""
+    told = value if isinstance(value, dict) else {}
+    return {k: v for k, v in told.items() if isinstance(v, str)}
