@@ -80,9 +80,9 @@ LINK = (
     r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"
     r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
     r"|应该|應該|如下|다음과 같습니다"
-    r"|\((?:[^()\n]{0,30}(?:[選择えつ形式format]))\)(?=\s?:)"
+    r"|\((?!\s?[a-h]\s?[),、])[^()\n]{2,30}\)(?=\s?[:はが])"
     r"|(?<![a-z])(?:is|are|was|(?:would|should|will|must|to) be|be|likely|thus"
-    r"|therefore|i (?:believe|think|would say|say|guess|choose|pick|select|am going with)"
+    r"|therefore|i (?:believe|think|would say|say|guess|choose|pick|select)"
     r"|it(?:['’]s)?|that|the|most|best|correct|right|probably|clearly|definitely|here"
     r"|(?:to|for|of) (?:this|the) (?:question|problem|case|patient))(?![a-z]))*+"
 )
