@@ -1,0 +1,364 @@
+"""Statements: every place of a plain text that says which letters are its answer.
+
+A statement has force. What is declared, in a box, a tag, JSON or as final, outranks a
+cue (「答え：」), a cue outranks a line of nothing but letters, that the verdicts of a
+walk through the choices, and those outrank a sentence that points at a choice and a
+label that merely stands beside what it labels.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from igaku.reading.plain import DECLARED, DECLARED_END
+from igaku.reading.walks import Walk
+from igaku.reading.wording import (
+    ALONE,
+    BULLET,
+    CLOSE,
+    CONCLUDING,
+    CONCLUSIONS,
+    CORRECTED,
+    CUE,
+    CUED,
+    DENIED,
+    GLYPH,
+    JSON_KEY,
+    LETTERS,
+    LINKING,
+    MASK,
+    MASKED,
+    NOT_OPEN_ENDED,
+    OPEN,
+    SAID,
+)
+
+
+class Force(IntEnum):
+    """How much a statement counts against others."""
+
+    LOOSE = 0
+    LISTED = 1
+    INLINE = 2
+    RESTATED = 3
+    QUOTED = 4
+    POINTED = 5
+    OPENING = 6
+    VERDICTS = 7
+    BARE = 8
+    CUE = 9
+    CONCLUSION = 10
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Letters that a text states, where, by which rule and with which force."""
+
+    letters: str
+    start: int
+    end: int
+    rule: str
+    force: Force
+    is_strict: bool = False
+
+
+TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
+COPULA = (
+    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?"
+    r"|입니다|이다)?"
+)
+BARE_LINE = re.compile(
+    rf"{BULLET}(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?{LETTERS}"
+    rf"[ \t]?{TOGETHER}{COPULA}[ \t。.,、!✅☑✔○]{{0,6}}"
+)
+LABEL_LINE = re.compile(
+    rf"{BULLET}{LETTERS}(?:[ \t]?[:.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
+    rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|[ \t](?:because|since|due)\b|[ \t]?$)"
+)
+# A letter below one of these is a grade.
+GRADE = re.compile(
+    r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ|grade|level"
+    r"|class|stage|category|type|rank|rating|score|推荐|推薦|等级|证据|등급)[^。\w]{0,8}$"
+)
+POINTED_AT = re.compile(
+    rf"(?:のは|選択肢?は|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
+    rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
+    rf"|it(?:['’]s| is))(?![a-z])|所以|因此|따라서|그러므로"
+    rf"|(?:根据|綜上|综上)[^。\n]{{0,8}})"
+    rf"[\s、,:，]{{0,4}}+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
+    re.MULTILINE,
+)
+SINGLED_OUT = re.compile(
+    r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
+    rf"{LETTERS}\s?(?:[がを]\s?(?:正解|正答|答え|最も|最適|適切|正しい|該当|選"
+    r"|妥当|考えられ|疑われ)|と\s?(?:考え|思|判断)"
+    r"|(?:is|are) (?:the )?(?:most )?(?:correct|right|best|answer)"
+    r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
+    r"|[가이] (?:정답|답|맞|옳|가장))"
+)
+WRONG_SINGLED_OUT = re.compile(
+    rf"{ALONE}{LETTERS}\s?が\s?(?:誤り|誤って|間違|不適切|正しくな|適切でな)"
+)
+# 「答えは、画像所見から c です」
+AFTER_WORDS = re.compile(
+    rf"(?P<cue>{CUE})(?:は|が|:|(?<=[a-z]) is)"
+    rf"(?:(?!not\b|ではな|でな|以外|除)[^。\n{DECLARED}]){{0,40}}?"
+    rf"(?<![a-z0-9(（「]){LETTERS}{NOT_OPEN_ENDED}"
+    r"(?=\s?(?:です|である|だ|入|と考え|입니다|[。.]?\s?$))",
+    re.MULTILINE,
+)
+SENTENCE = re.compile(
+    rf"(?<=[。！!])\s?{LETTERS}(?:です|である|だ)(?=。|$)", re.MULTILINE
+)
+LABEL_THEN_CHOICE = re.compile(
+    rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—-]?\s?{OPEN}({MASKED})"
+)
+CHOICE_THEN_LABEL = re.compile(rf"({MASKED}){CLOSE}\s?[(「『]\s?({GLYPH})\s?[)」』]")
+INLINE_LABEL = re.compile(
+    rf"{ALONE}(?<![\"'“‘’「『\[【<{{〈《.()やか\ue000-\ue0ff])[「『]?({GLYPH})[」』]?\s?:"
+    r"(?!\s?[a-h0-9](?![a-z]))"
+)
+MORE_LABELS = re.compile(
+    rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
+)
+STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
+ISOLATED = re.compile(STATED)
+VERDICT_PLACE = re.compile(
+    r"(?<![a-z0-9])[a-h※][^\w\n]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
+    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?$"
+)
+ANY_CUE = re.compile(CUE)
+ANY_MARK = re.compile(f"[{DECLARED}{DECLARED_END}]")
+
+
+def statements_of(plain: str, wanted: int) -> list[Statement]:
+    """All statements of a text whose walk and whose doubts are struck out of it."""
+    readers = (_cued, _in_json, _corrected, _bare, _opening, _pointed, _restated)
+    found = [one for reader in readers for one in reader(plain, wanted)]
+    found += [*_inline(plain, wanted), *_listed(plain, wanted)]
+    return _declared([one for one in found if one.letters], plain)
+
+
+def _cued(plain: str, wanted: int) -> Iterator[Statement]:
+    """Lists after a cue, on its line or on those below."""
+    lists = {one.start: one for one in _bare(plain, wanted)}
+    for found in CUED.finditer(plain):
+        if not _leads(found, plain):
+            continue
+        cue = found["cue"]
+        before = plain[max(0, found.start() - 12) : found.start()]
+        is_final = cue in CONCLUSIONS or cue.startswith("final")
+        final = is_final or CONCLUDING.search(before)
+        force = Force.CONCLUSION if final else Force.CUE
+        rule = "conclusion" if final else "cue"
+        letters, end = _completed(found, plain, wanted), found.end()
+        if below := lists.get(found.start("letters")):
+            letters, end = below.letters, below.end
+        yield Statement(letters, found.start(), end, rule, force, True)
+
+
+def _leads(found: re.Match[str], plain: str) -> bool:
+    """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
+    start, gap = found.start(), found["gap"]
+    before = plain[max(0, start - 40) : start]
+    if DENIED.search(before):
+        return False
+    if found["cue"] == DECLARED or LINKING.search(gap):
+        return True
+    line = before.rsplit("\n", 1)[-1]
+    if "\n" in gap:
+        return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
+    return VERDICT_PLACE.search(before) is None
+
+
+def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
+    """Values of keys that say answer."""
+    for found in JSON_KEY.finditer(plain):
+        letters = _letters_in(found, wanted)
+        yield Statement(letters, *found.span(), "json", Force.CONCLUSION, True)
+
+
+def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
+    """What a reply says it should have said."""
+    for found in CORRECTED.finditer(plain):
+        letters = _letters_in(found, wanted)
+        yield Statement(letters, *found.span(), "correction", Force.CUE, True)
+
+
+def _declared(found: list[Statement], plain: str) -> list[Statement]:
+    """Statements inside a box or a tag are what it declares."""
+    marks = [(mark.start(), mark[0]) for mark in ANY_MARK.finditer(plain)]
+    if not marks:
+        return found
+    places = [place for place, _ in marks]
+
+    def raised(one: Statement) -> Statement:
+        last = marks[bisect_right(places, one.start) - 1]
+        if last[0] > one.start or last[1] == DECLARED_END:
+            return one
+        return replace(one, force=Force.CONCLUSION, rule="declared", is_strict=True)
+
+    return [raised(one) for one in found]
+
+
+def _letters_in(found: re.Match[str], wanted: int) -> str:
+    """The letters of a matched list; a run such as `ac` must not look like a word."""
+    said = found["letters"]
+    if isolated := ISOLATED.findall(said):
+        return _union(isolated)
+    run = "".join(re.findall(GLYPH, said))
+    in_order = run == "".join(sorted(set(run)))
+    return run if in_order or len(run) == len(set(run)) == wanted else ""
+
+
+def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
+    """The letters of a cued list, with those that come after a choice's text."""
+    letters = _letters_in(found, wanted)
+    if len(letters) >= wanted:
+        return letters
+    rest = plain[found.end() : found.end() + 400].split("\n\n")[0]
+    if cue := ANY_CUE.search(rest):
+        rest = rest[: cue.start()]
+    more = _union([*letters, *MORE_LABELS.findall(rest)])
+    return more if len(more) == wanted else letters
+
+
+def _bare(plain: str, wanted: int) -> Iterator[Statement]:
+    """Lines of nothing but letters.
+
+    Lines one below the other are one list. Lines with a gap between them are one only
+    if that makes the number of letters asked for.
+    """
+    yield from _blocks(plain, BARE_LINE.fullmatch, wanted, "bare")
+    for one in _blocks(plain, BARE_LINE.fullmatch, wanted, "bare", across_gaps=True):
+        if len(one.letters) == wanted:
+            yield one
+
+
+Matcher = Callable[[str], "re.Match[str] | None"]
+OF_LINES = {
+    "bare": Force.BARE,
+    "quoted": Force.QUOTED,
+    "opening": Force.OPENING,
+    "listed": Force.LISTED,
+}
+
+
+def _blocks(
+    plain: str, match: Matcher, wanted: int, rule: str, across_gaps: bool = False
+) -> Iterator[Statement]:
+    """Runs of neighbouring lines that match, each a statement."""
+    place, first, last, before, block = 0, 0, 0, "", list[str]()
+    for line in [*plain.split("\n"), "end"]:
+        found = None if GRADE.search(before) else match(line)
+        letters = _letters_in(found, wanted) if found else ""
+        if found and letters:
+            first = first if block else place + found.start("letters")
+            last = place + found.end("letters")
+            block.append(letters)
+        elif block and (line or not across_gaps):
+            yield _of_lines(_union(block), first, last, plain, rule)
+            block = []
+        place += len(line) + 1
+        before = line[-40:] or before
+
+
+def _of_lines(letters: str, start: int, end: int, plain: str, rule: str) -> Statement:
+    """The statement of a run of lines; a letter beside its choice is not bare."""
+    is_bare = rule == "bare"
+    if is_bare and re.search(MASKED, plain[start:end]):
+        rule = "quoted"
+    return Statement(letters, start, end, rule, OF_LINES[rule], is_bare)
+
+
+def _union(letters: Iterable[str]) -> str:
+    return "".join(dict.fromkeys("".join(letters)))
+
+
+def _opening(plain: str, wanted: int) -> Iterator[Statement]:
+    """A text that opens with its letter: 「c: …」 on one line, or one line a letter."""
+    if not LABEL_LINE.match(plain):
+        return
+    blocks = list(_blocks(plain, LABEL_LINE.match, wanted, "opening"))
+    if blocks and (len(blocks) == 1 or len(blocks[0].letters) == wanted):
+        yield blocks[0]
+    every = _union(block.letters for block in blocks)
+    if len(every) == wanted:
+        yield replace(blocks[0], letters=every, end=blocks[-1].end)
+
+
+def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
+    """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
+    for pattern in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS):
+        for found in pattern.finditer(plain):
+            letters = _completed(found, plain, wanted)
+            yield Statement(letters, *found.span(), "pointed", Force.POINTED)
+
+
+def singled_out_as_wrong(plain: str, wanted: int) -> Iterator[Statement]:
+    """「cが誤り」: it answers a question that asks for what is wrong."""
+    for found in WRONG_SINGLED_OUT.finditer(plain):
+        letters = _letters_in(found, wanted)
+        yield Statement(letters, *found.span(), "pointed", Force.POINTED)
+
+
+def _restated(plain: str, wanted: int) -> Iterator[Statement]:
+    """Labels beside their own choice, when they are as many as were asked for."""
+    pairs = [(f.span(), f[1], f[2]) for f in LABEL_THEN_CHOICE.finditer(plain)]
+    pairs += [(f.span(), f[2], f[1]) for f in CHOICE_THEN_LABEL.finditer(plain)]
+    own = [(p, lab) for p, lab, c in pairs if ord(lab) - ord("a") == ord(c) - MASK]
+    letters = _union(lab for _, lab in own)
+    if len(letters) == wanted:
+        start, end = min(p for p, _ in own)[0], max(p[1] for p, _ in own)
+        yield Statement(letters, start, end, "restated", Force.RESTATED)
+
+
+def _inline(plain: str, wanted: int) -> Iterator[Statement]:
+    """Labels with a colon inside a sentence, when they are as many as asked for."""
+    found = list(INLINE_LABEL.finditer(plain))
+    letters = _union(f[1] for f in found)
+    if len(letters) == wanted:
+        start, end = found[0].start(1), found[-1].end(1)
+        yield Statement(letters, start, end, "inline", Force.INLINE)
+
+
+def _listed(plain: str, wanted: int) -> Iterator[Statement]:
+    """Lines that open with a letter further down, as many as were asked for."""
+    for block in _blocks(plain, LABEL_LINE.match, wanted, "listed"):
+        if len(block.letters) == wanted:
+            yield block
+
+
+def of_verdicts(
+    walk: Walk, labels: str, wanted: int, inverse: bool
+) -> Iterator[Statement]:
+    """What the verdicts of a walk say.
+
+    Where the question asks for what is wrong, 「c: 誤り」 and 「c: ○」 may both be
+    the answer: it is the side that has as many labels as asked for, if every label has
+    its verdict. Called the answer, a label is it.
+    """
+    right, wrong = walk.called(True), walk.called(False)
+    is_whole = right | wrong == set(labels)
+    picked = set[str]()
+    if not inverse and (len(right) == wanted or is_whole):
+        picked = right
+    elif inverse and len(walk.called(True, settled=True)) == wanted:
+        picked = walk.called(True, settled=True)
+    elif inverse and is_whole and len(right) != len(wrong):
+        picked = next((side for side in (right, wrong) if len(side) == wanted), picked)
+    if picked:
+        start = min(verdict.start for verdict in walk.verdicts)
+        end = max(verdict.end for verdict in walk.verdicts)
+        letters = "".join(sorted(picked))
+        yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
+    unjudged = set(walk.steps.values()) - wrong
+    is_told = not inverse and not right and wrong | unjudged == set(labels)
+    if is_told and len(unjudged) == wanted:
+        places = [p for p, label in walk.steps.items() if label in unjudged]
+        letters, start, end = "".join(unjudged), min(places), max(places) + 1
+        yield Statement(letters, start, end, "elimination", Force.LISTED)

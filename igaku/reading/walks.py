@@ -1,0 +1,269 @@
+"""Walks: a reply that goes through the choices, and the verdict it gives on each.
+
+A walk is one, wherever in the reply its steps stand: a label at the head of a line, in
+a row or in JSON, and a verdict beside it, below it or at the end of what is said of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from igaku.reading.wording import (
+    ALONE,
+    BESIDE,
+    BULLET,
+    CLOSE,
+    CUE,
+    GLYPH,
+    LABELS,
+    LINK,
+    LINKING,
+    MASK,
+    MASKED,
+    NAMED,
+    OPEN,
+    SEPARATOR,
+    WHOLE,
+)
+
+STEPS = 3
+
+ENDED = r"(?=\s?(?:$|[,;.、。()\n\"'|}\]」』】!]|[a-h][).:]))"
+# 「正しいかもしれない」 and 「正しいのは」 are no verdicts.
+FIRM = (
+    r"(?!(?:の|である|です|な|い)?(?:かも|可能性|か(?![らっ])|とは限|とも(?:言|い)|と思われがち"
+    r"|ように|ようだ|に見え|だろうか|でしょうか|選択肢|答え|もの[はがを]|とされ(?:が|て))"
+    r"|い?(?:の|もの)[はがを]|い?とは|\s?(?:가능성|수도))"
+)
+# One sign, or one character, is a verdict where nothing else stands with it.
+WRONG_SIGN = r"[×✗✘✕✖❌⨯☓🙅🚫]"
+RIGHT_SIGN = r"[○〇◯⭕✓✔✅☑◎🙆👍]"
+WRONG_MARK = r"(?:誤|偽|否|不適|不可|错|錯|非|ng|x)"
+RIGHT_MARK = r"(?:正|真|適|对|對|是|可|ok|o)"
+WRONG_WORD = (
+    r"(?:誤(?:り|っ|答)|間違|不適(?:切|当|格)|不正[解確确]|正しく(?:な|あり)"
+    r"|(?:適切|妥当|適当)で(?:は)?(?:な|あり)|適切とは(?:言|い)え|妥当性(?:に|を)欠"
+    r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低"
+    r"|错误|錯誤|不(?:对|對|符合|恰当|恰當)|틀[리린렸림]|옳지\s?않|맞지\s?않"
+    r"|적절하지\s?않|부적절|오답)"
+)
+RIGHT_WORD = (
+    r"(?:正しい|正解|正答|(?:最も)?適切(?!で(?:は)?(?:な|あり))|(?:最も)?妥当(?!で|性)"
+    r"|該当する|当てはまる|あてはまる|正[确確]|符合|옳[다은음습]|맞[다는음습]|정답|적절(?!하지))"
+)
+WRONG_ENGLISH = (
+    r"(?:(?:not|never)\s(?:the\s)?(?:correct|right|appropriate|true|indicated|valid"
+    r"|answer)|in(?:correct|appropriate|valid)|wrong|false|no|untrue)"
+)
+RIGHT_ENGLISH = (
+    r"(?:(?:the\s)?(?:most\s)?(?:correct|right|true|yes|appropriate|valid)"
+    r"(?:\s(?:answer|choice|option))?)"
+)
+DENYING = r"(?:(?:では|でも|じゃ)(?:な|あり))"
+
+WRONG = (
+    rf"(?:{WRONG_SIGN}|{WRONG_WORD}{FIRM}|{DENYING}|{WRONG_MARK}{ENDED}"
+    rf"|(?:{WRONG_ENGLISH}){ENDED})"
+)
+RIGHT = (
+    rf"(?:{RIGHT_SIGN}|{RIGHT_WORD}{FIRM}|{RIGHT_MARK}{ENDED}"
+    rf"|(?:{RIGHT_ENGLISH}){ENDED})"
+)
+VERDICT_LINK = (
+    rf"{CLOSE}(?:[ \t]?{MASKED}{CLOSE})?[ \t]?(?:[:.)、(|→⇒=\-–—]|は|が|も|은|는|이|가"
+    rf"|(?:is|are)\b)?[ \t]?(?:[-–—→⇒]>?[ \t]?)?(?:判定:?\s?)?[(「『\"'【\[|]{{0,3}}"
+    rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
+)
+JUDGED = re.compile(
+    rf"(?P<cue>{CUE}{LINK}{OPEN})?{ALONE}(?P<labels>{LABELS})(?P<link>{VERDICT_LINK})"
+    rf"(?:(?P<wrong>{WRONG})|(?P<right>{RIGHT}))",
+    re.MULTILINE,
+)
+AT_LAST = re.compile(
+    rf"(?:^|(?<=[\s:。、,.|(「【→⇒—–=-]))(?:(?P<wrong_sign>{WRONG_SIGN}"
+    rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
+    rf"|(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
+    rf"|(?P<right>{RIGHT_WORD}|(?<![a-z]){RIGHT_ENGLISH}))"
+    r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る|ます)"
+    r"|한?다|습니다|입니다|的){0,3}"
+    r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
+    re.MULTILINE,
+)
+SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
+CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}(?![a-z])|{MASKED}")
+
+HEAD_LINK = rf"{BESIDE}[ \t]?(?:[:.)、。(|→⇒–—-]|は|が|も|은|는|(?:is|are)\b)"
+LINE_HEAD = re.compile(
+    rf"^{BULLET}\|?[ \t]?{OPEN}{NAMED}{OPEN}(?P<label>{GLYPH}){WHOLE}"
+    rf"(?:(?={HEAD_LINK})|{CLOSE}(?:(?={HEAD_LINK})|(?=[ \t]?{MASKED})|(?<=[)\]」』】])"
+    r"|(?=[:.)、]?[ \t]?$)|(?=[ \t][^\sa-z0-9])))",
+    re.MULTILINE,
+)
+INLINE_HEAD = re.compile(
+    rf"(?<=[。、,;.|/)」』】\s{{:\"])[(「『【\"]?{NAMED}(?P<label>{GLYPH})"
+    rf"(?![a-z0-9ァ-ヺー])(?=[)」』】]|{CLOSE}(?:{HEAD_LINK}))(?!。)"
+)
+LED_TO = re.compile(
+    rf"{CUE}(?P<gap>{LINK})(?:{OPEN}{GLYPH}{CLOSE}{SEPARATOR}){{0,7}}{OPEN}{NAMED}{OPEN}$"
+)
+NOTHING = re.compile(rf"(?:[^\w\ue000-\ue0ff]|_|{SEPARATOR})*")
+LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a step of a walk begins: its label, the label's place, how it is set."""
+
+    label: str
+    start: int
+    style: str
+    is_led_to: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reply calls a label; `is_settled` where it says that it is the answer."""
+
+    label: str
+    start: int
+    end: int
+    is_right: bool
+    is_settled: bool
+    is_singled: bool = False
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A walk through the choices: where its labels stand, and its verdicts."""
+
+    steps: dict[int, str]
+    verdicts: tuple[Verdict, ...]
+
+    def called(self, right: bool, settled: bool = False) -> set[str]:
+        """The labels last called right, or wrong; the answer, or not the answer."""
+        last = {v.label: v for v in self.verdicts if v.is_settled or not settled}
+        return {v.label for v in last.values() if v.is_right is right}
+
+
+def walk_of(plain: str, labels: str, wanted: int) -> Walk:
+    """The walk through the choices that a plain text holds, if only in parts."""
+    runs = [run for run in _runs(_heads(plain), plain, labels, wanted) if run]
+    steps = {head.start: head.label for run in runs for head in run}
+    # What stands beside a label counts more than what its explanation ends with.
+    at_last = sorted(_at_last(plain, runs), key=lambda verdict: verdict.start)
+    return Walk(steps, (*at_last, *_beside(plain)))
+
+
+def _heads(plain: str) -> list[Head]:
+    """Labels that may begin a step, in order; those that a cue leads to begin none."""
+    found = {f.start("label"): _head(f, plain, "inline") for f in _inline(plain)}
+    for one in LINE_HEAD.finditer(plain):
+        is_bare = LINE_REST.match(plain, one.end("label")) is not None
+        style = "bare" if is_bare else "line"
+        found[one.start("label")] = _head(one, plain, style)
+    heads = [found[place] for place in sorted(found) if found[place] is not None]
+    return [head for head in heads if head is not None]
+
+
+def _inline(plain: str) -> Iterator[re.Match[str]]:
+    return INLINE_HEAD.finditer(plain)
+
+
+def _head(found: re.Match[str], plain: str, style: str) -> Head | None:
+    place = found.start("label")
+    led = LED_TO.search(plain, max(0, place - 60), place)
+    if led and "\n" not in led["gap"] and LINKING.search(led["gap"]):
+        return None
+    return Head(found["label"], place, style, led is not None)
+
+
+def _runs(
+    heads: list[Head], plain: str, labels: str, wanted: int
+) -> Iterator[list[Head]]:
+    """Rows of steps in the order of their labels, set alike or after one another."""
+    nexts = [*(head.start for head in heads[1:]), len(plain)]
+    full = [
+        head
+        for head, end in zip(heads, nexts, strict=False)
+        if not NOTHING.fullmatch(plain, head.start + 1, end)
+    ]
+    for style in ({"line"}, {"bare"}, {"line", "inline"}):
+        run = list[Head]()
+        for head in [*(head for head in full if head.style in style), None]:
+            if head is not None and (not run or head.label > run[-1].label):
+                run.append(head)
+                continue
+            yield _walked(run, plain, labels, wanted)
+            run = [head] if head else []
+
+
+def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]:
+    """The steps of a row that goes through the choices; none of a list of answers."""
+    run = run[_fronted(run, plain, wanted) :]
+    if not run or len(run) == len(labels):
+        return run
+    # Beside an answer of three letters, a walk through the others has two steps.
+    others = len(labels) - wanted if run[0].start else STEPS
+    is_long = len(run) >= STEPS or 1 < len(run) == others
+    return run if is_long and len(run) != wanted and not run[0].is_led_to else []
+
+
+def _fronted(run: list[Head], plain: str, wanted: int) -> int:
+    """How many labels stand apart in front, as many as asked for: no steps."""
+    gaps = [
+        i
+        for i, (one, other) in enumerate(pairwise(run), 1)
+        if "\n\n" in plain[one.start : other.start]
+    ]
+    leads = [
+        plain[max(0, head.start - 20) : head.start].rsplit("\n", 1)[-1] for head in run
+    ]
+    is_apart = wanted in gaps and len(set(leads[wanted:])) == 1
+    is_unlike = is_apart and leads[wanted] not in leads[:wanted]
+    return wanted if gaps == [wanted] or is_unlike else 0
+
+
+def _beside(plain: str) -> Iterator[Verdict]:
+    """Verdicts right behind their labels, or the choices that these stand for."""
+    for found in JUDGED.finditer(plain):
+        if found["cue"] and LINKING.search(found["cue"]):
+            continue
+        settled = (
+            SETTLED.search(found[0], found.end("link") - found.start()) is not None
+        )
+        singled = bool(re.search("[が이가]", found["link"]))
+        for label in re.finditer(rf"(?<![a-z]){GLYPH}(?![a-z])", found["labels"]):
+            yield Verdict(
+                label[0],
+                found.start("labels") + label.start(),
+                found.end(),
+                found["right"] is not None,
+                settled,
+                singled,
+            )
+
+
+def _at_last(plain: str, runs: Iterable[list[Head]]) -> Iterator[Verdict]:
+    """Verdicts that the explanations of steps end with."""
+    for run in runs:
+        ends = [*(head.start for head in run[1:]), None]
+        for head, end in zip(run, ends, strict=True):
+            said = plain[head.start + 1 : end]
+            if end is None:
+                said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]
+            for found in AT_LAST.finditer(said):
+                if _is_own(head.label, said[: found.start()]):
+                    is_right = (found["right"] or found["right_sign"]) is not None
+                    settled = SETTLED.search(found[0]) is not None
+                    end_ = head.start + 1 + found.end()
+                    yield Verdict(head.label, head.start, end_, is_right, settled)
+
+
+def _is_own(label: str, before: str) -> bool:
+    """Whether a verdict with these words before it is about the step's own choice."""
+    clause = re.split(r"[。\n|]", before[-80:])[-1]
+    own = {label, chr(MASK + ord(label) - ord("a"))}
+    return set(CLAUSE.findall(clause)) <= own

@@ -1,0 +1,134 @@
+"""Wording: how replies write a choice's letter, a list of them, and what leads to it.
+
+Patterns for plain text, in Japanese, English, Chinese and Korean. Every repetition is
+bounded or possessive, so that reading stays linear in whatever a model repeats.
+"""
+
+from __future__ import annotations
+
+import re
+
+from igaku.reading.plain import DECLARED
+
+# Choices quoted in a reply become one private character each: their letters cannot be
+# taken for labels then, and a label beside its own choice can be recognised.
+MASK = 0xE000
+MASKED = r"[\ue000-\ue0ff]"
+# A letter that was looked at and is no statement.
+STRUCK = "※"
+
+GLYPH = "[a-h]"
+OPEN = r"[\s\"'“‘「『(\[【<{〈《〔]{0,8}+"
+CLOSE = r"[\"'”’」』)\]】>}〉》〕]{0,8}+"
+NAMED = (
+    r"(?:(?:選択肢|記号|番号|选项|選項|선택지|보기|options?|choices?|letters?)\s{0,2}:?)?"
+    r"\s{0,2}+"
+)
+# After any other word, `a` is an article and `e` a bacterium's first name.
+FOLLOWING = (
+    r"(?:because|since|as|is|are|was|due|which|for|with|so|based|given|but|and|or|not)"
+)
+SPECIES = (
+    r"(?:coli|difficile|albicans|diphtheriae|botulinum|tetani|perfringens|pertussis"
+    r"|trachomatis|pneumoniae|psittaci|jejuni|fragilis|anthracis|cereus|faecalis"
+    r"|histolytica|granulosus|multilocularis|neoformans|burnetii|elegans)"
+)
+# Han characters that may stand right behind a letter: C項, A和D, C正确.
+HAN_BEHIND = "及和与與跟项項正错錯对對因符是为為最或还還選选"
+WHOLE = (
+    r"(?![a-z0-9_%^\\°\-‐‑–−ァ-ヺー々Α-ω형군]|['’][a-z]"
+    rf"|(?![{HAN_BEHIND}])[一-鿿]|\.[a-z]|\.\s?{SPECIES}"
+    r"|\+(?!\s?[a-h](?![a-z0-9]))"
+    r"|[ \t](?:型|群|反応性|細胞(?!診)|ペプチド|ダイマー|형|군)"
+    rf"|[ \t](?!{FOLLOWING}\b)(?:[a-z]{{2}}|[0-9]))"
+)
+UNGLUED = rf"(?![はも]){WHOLE}"
+ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
+BESIDE = rf"(?:\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
+ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[项項]|番)?"
+SEPARATOR = (
+    r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
+    r"|以及|及|和|与|與|跟|그리고|와|과)\s?"
+    r"|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
+)
+RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
+LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM}){{0,9}}+)|{RUN})"
+LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
+BULLET = r"[ \t]?(?:[-→⇒∴・•●■◎○✅☑✔👉➤▶>#]{1,6}+[ \t]?){0,2}+(?:[0-9]{1,3}[.)][ \t]?)?"
+
+ENGLISH_CUE = (
+    r"(?<![a-z])(?:answers?|solution|ans|final(?=\s?:)|conclusion"
+    r"|correct\s(?:option|choice|letter)s?|(?:my|best|final)\s(?:choice|pick|selection)"
+    r"|(?:choice|selected(?:\s(?:option|choice))?|prediction)(?=\s?[:=]))(?![a-z])"
+)
+CHINESE_CUE = (
+    r"(?:[应應]该?該?|故|我|就|只能)?(?<![不勿别別误誤干])[选選](?:择|擇|取|用)?"
+    r"(?![项項题題择擇択])|[选選][项項](?=[是为為])|正[确確]的?(?:[选選][项項])?(?=[是为為])"
+)
+CUE = (
+    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として|最終的に"
+    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|정답|결론|(?<![가-힣])답(?!변)"
+    rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
+)
+# What makes a cue say: this one. Without it, the letter may belong to what follows.
+LINKING = re.compile(
+    rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be|was)(?![a-z])"
+)
+LINK = (
+    r"(?:[\s:=,、\"'→⇒\-–—>】」』)\]〉》|]|は|が|是|为|為|은|는|이|として|です|の選択肢"
+    r"|の組(?:み)?合(?:わ)?せ|番号|記号|(?:次|以下)の(?:通り|とおり)(?:です)?。?"
+    r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"
+    r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
+    r"|应该|應該|如下|다음과 같습니다"
+    r"|\((?!\s?[a-h]\s?[),、])[^()\n]{2,30}\)(?=\s?[:はが])"
+    r"|(?<![a-z])(?:is|are|was|(?:would|should|will|must|to) be|be|likely|thus"
+    r"|therefore|i (?:believe|think|would say|say|guess|choose|pick|select)"
+    r"|it(?:['’]s)?|that|the|most|best|correct|right|probably|clearly|definitely|here"
+    r"|(?:to|for|of) (?:this|the) (?:question|problem|case|patient))(?![a-z]))*+"
+)
+# What a cue is not when this stands before it: 不正解, "second-best answer", 例：…
+DENIED = re.compile(
+    r"(?:[不非誤误错錯]|错误|錯誤|間違(?:った|いの|い)|誤(?:った|りの)|오|틀린"
+    r"|(?<![a-z])(?:incorrect|wrong|false|not|no|non)[- ]?(?:the|an?|my)?"
+    r"|(?<![a-z])(?:second|next|third|runner)[- ]?(?:best|up)?"
+    r"|(?<![a-z])(?:other|another|alternative|previous|earlier|initial|example|sample"
+    r"|tempting|possible|plausible|common)"
+    r"|次点の?|次善の?|他の|別の|最初の|先ほどの|前の|以前の|よくある|候補の|ありがちな)"
+    r"[\s-]?(?:best|correct|right|most likely)?\s?$"
+    r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
+    r"[.,、:)は]{0,2}\s?[「『\"'(]?$"
+)
+CONCLUDING = re.compile(
+    r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)\s?$"
+)
+CONCLUSIONS = {"結論", "结论", "결론", "conclusion", "最終的に", "final", DECLARED}
+
+# What follows a letter that is not decided on, or is a task restated.
+NOT_OPEN_ENDED = (
+    r"(?!\s?(?:または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이나\s|이 아|가 아"
+    r"|or\b|not\b|is not\b|[~〜]|から|以外|でしょうか|の(?:いずれ|どれ|うち|中|どちら)"
+    r"|で(?:は|も)?な|じゃな|ではあり|とは(?:言|い|限)|か\s?[a-h](?![a-z])|か、)"
+    r"|[^。\n]{0,12}(?:のように(?:答|回|解|書|記|出)|のような形|の?形式|の形で|という形"
+    r"|で(?:お)?(?:答え(?:て|よ|な|る)|(?:回答|解答|記載|記入|出力)(?:し|せ|す))"
+    r"|を(?:お)?(?:選べ|選んで|選択(?:して|せよ)|答え(?:て|よ))"
+    r"|(?<![a-z])(?:format|in the form)(?![a-z])))"
+)
+SAID = (
+    r"(?=\s?(?:$|[。.,、:)」(』]|です|である|だ|が|を|と[考判思な]|に[なよ]|の[^いどう中]"
+    r"|입니다|이다|가 |项|項|"
+    r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b))"
+)
+CUED = re.compile(rf"(?P<cue>{CUE})(?P<gap>{LINK}){LETTERS}{NOT_OPEN_ENDED}")
+JSON_KEY = re.compile(
+    r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
+    r"|second|rejected|誤|不正|解説|解析|all_))"
+    r"[^\"'\n:]{0,24}(?:answer|choice|option|select|letter|label|predict|\bans"
+    rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답|답)[^\"'\n:]{{0,16}}[\"']\s?:\s?"
+    rf"{LETTERS}{NOT_OPEN_ENDED}"
+)
+CORRECTED = re.compile(
+    r"(?:訂正|修正|正しくは|実際に?は|本当は|実は|更正|纠正|糾正|应为|應為|정정"
+    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?)(?![a-z]))"
+    rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
+    re.MULTILINE,
+)
