@@ -70,7 +70,7 @@ class Parts:
     `content` and `reasoning` are the texts as they came, not yet taken apart. Unknown
     is None, never 0 and never a guess. `finish_reason` is `stop`, `length`,
     `tool_calls`, `repetition` (ended by the server's guard against loops), else the
-    server's own word; `tool` names a tool that was called. `raw` is the body, whole.
+    server's own word. `raw` is the body, whole: of a stream, its text.
     """
 
     content: str = ""
@@ -82,10 +82,10 @@ class Parts:
     tokens_per_second: float | None = None
     served_model: str | None = None
     error: str | None = None
-    tool: str | None = None
     raw: object = None
     status: int | None = None
     retry_after: float | None = None  # seconds the server asks to be left alone
+    tool: str | None = None  # called, as a rule instead of an answer
 
 
 def parts_of(body: object, status: int = 200) -> Parts:
@@ -271,7 +271,7 @@ def _complaint(told: object, depth: int = 0) -> str:
         return sound(told)
     if isinstance(told, list) and depth < 4:
         complaints = (_complaint(each, depth + 1) for each in told)
-        return sound("; ".join(filter(None, complaints)))[:500]
+        return sound("; ".join(filter(None, complaints)))[:2000]
     fields = _map(told)
     place = (
         ".".join(map(str, fields["loc"])) if isinstance(fields.get("loc"), list) else ""
