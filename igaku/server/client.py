@@ -247,6 +247,7 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
         # A server that answers everything is not Ollama.
         if model and text_of(at(facts, "/api/version.version")):
             facts["/api/tags"] = _fact(client, f"{root}/api/tags")
+            facts["/api/ps"] = _fact(client, f"{root}/api/ps")
             facts["/api/show"] = _fact(client, f"{root}/api/show", {"model": model})
     # LM Studio refuses unknown paths with status 200.
     answers = {path: said for path, said in facts.items() if isinstance(said, dict)}
@@ -297,6 +298,9 @@ def listed_models(facts: Mapping[str, Any]) -> list[str]:
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     """The tokens that prompt and reply may fill together, None where nobody says."""
     lengths = [at(facts, "/props.default_generation_settings.n_ctx")]
+    for row in _rows(facts.get("/api/ps")):  # Ollama's, of what is in memory
+        if any(_same_model(model, name) for name in names_of(row)):
+            lengths.append(row.get("context_length"))
     for row in listed_rows(facts):
         if any(_same_model(model, name) for name in names_of(row)):
             lengths += [row.get("loaded_context_length"), row.get("max_model_len")]
