@@ -8,6 +8,7 @@ one of these is another, the file counts as none. Adjudications come on top of i
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,15 +25,16 @@ from igaku.exam.questions import Question, load_exam
 from igaku.reading.answer import outcome_of, reading_of
 from igaku.reading.readings import READER, Reading
 from igaku.reading.reply import Reply, read_reply
-from igaku.study.answers import cleaned, columns_of, read_answers
+from igaku.study.answers import cleaned
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
 UNREAD = ("wrong_model", "not_run")
 GRADE = ("outcome", "answer", "correct")
-# A reply of nothing but letters, the choices apart: all readers read it alike.
+# Nothing but letters: one reading serves all questions with as many choices, those
+# apart that have a choice so short that it may be a letter itself.
 TERSE = re.compile(r"(?:答え: ?)?([a-h](?:, ?[a-h])*)")
-SHORT = 3  # characters; a choice of fewer may be a letter itself
+SHORT = 3  # characters
 
 
 @dataclass(frozen=True)
@@ -164,18 +166,20 @@ def _is_terse(
 
     Without the exam's files it stays as it is, which is as it would be read.
     """
-    told = TERSE.fullmatch(answer.content or "")
-    if told is None or answer.outcome != "answered" or not answer.answer:
+    stated = TERSE.fullmatch(answer.content or "")
+    if stated is None or answer.outcome != "answered" or not answer.answer:
         return False
-    letters = tuple(sorted({*told[1]} - {",", " "}))
+    letters = tuple(sorted({*stated[1]} - {",", " "}))
     if letters != answer.answer or _is_at_budget(answer, sat):
         return False
     question = (questions or {}).get(answer.problem_id)
     if question is None:
         return True
-    if min(map(len, question.choices), default=0) < SHORT or not _says_only(answer):
+    if question.kind == "numeric" or not _says_only(answer):
         return False
-    key = (answer.content, len(question.choices), len(question.answer))
+    choices = question.choices
+    shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
+    key = (answer.content, shape, len(question.answer))
     if key not in known:
         known[key] = reading_of(answer.content, question)
     reading = known[key]
@@ -213,27 +217,34 @@ def _found_anew(
     sat: Sat, left: Sequence[Any], exams: Exams
 ) -> dict[str, dict[str, Any]]:
     """What today's reader finds otherwise in these replies, and a file of it."""
-    key, names = _key(sat), {answer.problem_id for answer in left}
-    path, columns = sat.folder / files.ANSWERS, columns_of(raw=True, texts=True)
     found = {}
-    for answer in read_answers(path, sat.planned, columns)[0]:
-        question = exams.question(sat, answer.problem_id)
-        if answer.problem_id in names and question is not None:
-            now = understood_anew(answer, question, sat.budget)
+    for answer in left:
+        if question := exams.question(sat, answer.problem_id):
+            now = understood_anew(_body_of(answer.raw), question, sat.budget)
             found[answer.problem_id] = {
                 name: value for name, value in now.items()
-                if cleaned(name, value) != getattr(answer, name)
+                if cleaned(name, value) != getattr(answer, name, NotImplemented)
             }  # fmt: skip
-    _keep(sat, key, found)
+    _keep(sat, found)
     return found
 
 
+def _body_of(raw: Any) -> Any:
+    """A server's body; one that is on record as JSON only is parsed."""
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
+        return json.loads(bytes(raw))
+
+
 def understood_anew(
-    answer: Any, question: Question, budget: int | None
+    body: Any, question: Question, budget: int | None
 ) -> dict[str, Any]:
-    """The fields of a row as today's reader would write them, from its `raw`."""
-    reply = read_reply(answer.raw)
-    is_body = isinstance(answer.raw, dict | str)
+    """The fields of a row as today's reader would write them; none without a reply."""
+    reply = read_reply(body)
+    is_body = isinstance(body, dict | str)
     if not is_body or (reply.error and not (reply.content or reply.reasoning)):
         return {}  # a failure, or a body that is not on record
     graded = outcome_of(reply, question, budget)
@@ -293,9 +304,9 @@ def _kept(sat: Sat) -> dict[str, dict[str, Any]] | None:
     return None
 
 
-def _keep(sat: Sat, key: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+def _keep(sat: Sat, found: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [{"problem_id": name, **told} for name, told in found.items()]
-    lines = [{"key": key, "rows": len(rows)}, *rows]
+    lines = [{"key": _key(sat), "rows": len(rows)}, *rows]
     # A folder that cannot be written is read again each time.
     with suppress(OSError, msgspec.MsgspecError, UnicodeEncodeError):
         files.replace(sat.folder / KEPT, msgspec.json.Encoder().encode_lines(lines))
