@@ -36,6 +36,8 @@ OUTCOMES = (
 )  # fmt: skip
 # The outcomes that are lost, and the cause each of them speaks for.
 CAUSES = {"truncated": "budget", "api_error": "api", "empty": "output"}
+# The causes of a loss, as the row or, where it does not say, the outcome speaks for it.
+LOSSES = ("budget", "window", "looping", "output", "tool", "api")
 NO_REPLY = ("api_error", "wrong_model", "not_run")
 # What a comparison of two runs must hold fixed, as a run's settings name it.
 HELD_FIXED = (

@@ -8,12 +8,22 @@ from dataclasses import dataclass, field
 from igaku.exam.questions import Question
 from igaku.reading.digits import digits_of, read_digits
 from igaku.reading.letters import read_letters
+from igaku.reading.loops import is_looping
 from igaku.reading.plain import plain_text
-from igaku.reading.readings import Answer, Reading
+from igaku.reading.readings import TOO_LONG, Answer, Reading
 from igaku.reading.reply import Reply, understood
 from igaku.reading.turns import turn_of
 from igaku.server.parts import Parts
 
+REPETITION = "repetition"  # the server's own guard against loops ended the reply
+BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
+GOES_ON = re.compile(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
+DOUBT = re.compile(
+    r"(?<![a-z])(?:wait|however|hmm|actually|but|or maybe|let me (?:re)?check"
+    r"|on second)(?![a-z])|いや|しかし|待って|だが|ただし、?(?:正解|答え)|再考|再検討"
+    r"|迷う|やはり|不对|等等|잠깐",
+    re.IGNORECASE,
+)
 REFUSAL = re.compile(
     r"申し訳|残念ながら|すみません|恐れ入ります"
     r"|(?:答|判断|診断|提供|選択|選ぶこと|特定|決定|表示|確認|参照|解決|提示|見ること)[^。\n]{0,20}"
@@ -34,12 +44,14 @@ REFUSAL = re.compile(
 class Graded:
     """What became of one question: the outcome, the answer read, and its grade.
 
-    `reading` says where in the reply's `content` the answer was read, and by what rule.
+    `cause` says what a lost reply is lost to, one of `igaku.words.LOSSES`; `reading`
+    where in the reply's `content` an answer was read, and by what rule.
     """
 
     outcome: str
     answer: Answer | None = None
     correct: bool = False
+    cause: str | None = field(default=None, compare=False)
     reading: Reading | None = field(default=None, compare=False)
 
 
@@ -74,32 +86,78 @@ def outcome_of(
     question: Question,
     max_tokens: int | None = None,
     is_asked: bool = True,
+    window: int | None = None,
 ) -> Graded:
     """The outcome of one reply, asked for with this budget.
 
-    `is_asked` is false for the reply of a model that was not asked for.
+    `is_asked` is false for the reply of a model that was not asked for; `window` is
+    what prompt and reply may fill together, in tokens, where the server told it.
 
-    A reply that the budget cut counts as answered only when it holds a strict
-    statement with as many letters as were asked for: half a list is no answer.
+    A reply that was cut counts as answered only where it declares its answer on a line
+    of its own, with as many letters as were asked for, and goes on without a doubt;
+    what is said on the way is no answer. A reply that loops is never one.
     """
     if reply.error is not None:
-        return Graded("api_error")
+        return Graded("api_error", cause="api")
     if not is_asked:
         return Graded("wrong_model")
     if not isinstance(reply, Reply):
         reply = understood(reply)
-    cut = is_cut(reply, max_tokens)
+    is_stuck = reply.finish_reason == REPETITION
+    if is_stuck or is_cut(reply, max_tokens):
+        return _cut(reply, question, is_stuck, cut_by(reply, max_tokens, window))
     if not reply.content.strip():
-        return Graded("truncated" if cut else "empty")
+        return Graded("empty", cause=_silent_for(reply))
     reading = reading_of(reply.content, question)
-    answer = reading.answer
-    if cut and not (reading.is_strict and _fits(answer, question)):
-        return Graded("truncated")
-    if answer is None:
-        return Graded("refused" if is_refusal(reply.content) else "unparsable")
-    if question.kind == "choice" and not _fits(answer, question):
-        return Graded("wrong_cardinality", answer, reading=reading)
-    return Graded("answered", answer, is_correct(answer, question), reading)
+    if reading.answer is None:
+        is_declined = reading.rule != TOO_LONG and is_refusal(reply.content)
+        stuck = reading.rule == TOO_LONG or is_looping(reply.content)
+        cause = None if is_declined else "looping" if stuck else "output"
+        return Graded("refused" if is_declined else "unparsable", cause=cause)
+    if question.kind == "choice" and not _fits(reading.answer, question):
+        return Graded("wrong_cardinality", reading.answer, reading=reading)
+    return _graded(reading, question)
+
+
+def _cut(reply: Reply, question: Question, is_stuck: bool, cause: str) -> Graded:
+    """The outcome of a reply that something ended before its own end."""
+    if is_stuck or is_looping(reply.content):
+        return Graded("truncated", cause="looping")
+    reading = reading_of(reply.content, question)
+    if _is_declared(reading, reply.content) and _fits(reading.answer, question):
+        return _graded(reading, question)
+    if not reply.content.strip() and is_looping(reply.reasoning):
+        return Graded("truncated", cause="looping")
+    return Graded("truncated", cause="looping" if reading.rule == TOO_LONG else cause)
+
+
+def _graded(reading: Reading, question: Question) -> Graded:
+    right = is_correct(reading.answer, question)
+    return Graded("answered", reading.answer, right, reading=reading)
+
+
+def _silent_for(reply: Reply) -> str:
+    """What a reply without a text is lost to, when nothing cut it."""
+    if reply.tool is not None:
+        return "tool"
+    return "looping" if is_looping(reply.reasoning) else "output"
+
+
+def _is_declared(reading: Reading, content: str) -> bool:
+    """Whether a cut reply had stated its answer for good before it was cut.
+
+    The statement stands on a line of its own, nothing that would go on with the list
+    is its end, and no doubt follows.
+    """
+    if not reading.is_strict or reading.span is None:
+        return False
+    start, end = reading.span
+    line_start = content.rfind("\n", 0, start) + 1
+    line_end = content.find("\n", end)
+    line = content[line_start : line_end if line_end >= 0 else len(content)]
+    before, after = content[line_start:start], content[end:]
+    is_alone = len(before.strip()) <= BESIDE and len(line) - (end - start) <= AROUND
+    return is_alone and not GOES_ON.fullmatch(after) and not DOUBT.search(after)
 
 
 def is_cut(reply: Parts, max_tokens: int | None) -> bool:
@@ -109,6 +167,20 @@ def is_cut(reply: Parts, max_tokens: int | None) -> bool:
     if max_tokens is None or reply.completion_tokens is None:
         return False
     return reply.completion_tokens >= max_tokens - 1
+
+
+def cut_by(reply: Parts, max_tokens: int | None, window: int | None = None) -> str:
+    """What cut a reply: the token "budget", or the server's "window".
+
+    Prompt and reply together reach the window where it is known. Where it is not, a
+    reply that was cut well before the budget can only have met the window.
+    """
+    if reply.completion_tokens is None:
+        return "budget"
+    filled = (reply.prompt_tokens or 0) + reply.completion_tokens
+    is_full = window is not None and reply.prompt_tokens and filled >= window - 1
+    is_early = max_tokens is not None and reply.completion_tokens < max_tokens - 1
+    return "window" if is_full or is_early else "budget"
 
 
 def is_refusal(text: str) -> bool:
@@ -134,7 +206,5 @@ def reading_of(
     A permissive reader also takes what a strict one leaves to a human.
     """
     said = turn_of(text or "").said
-    if question.kind == "numeric":
-        answer, strict = read_digits(said, question)
-        return Reading(answer, is_strict=strict)
-    return read_letters(said, question, permissive)
+    read = read_digits if question.kind == "numeric" else read_letters
+    return read(said, question, permissive)

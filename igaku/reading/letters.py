@@ -48,7 +48,7 @@ TAKEN_BACK = re.compile(
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아니라\s?(?={OPEN}{ONE})"
 )
 EITHER = (
-    r"(?:,?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|\bor\b)\s?"
+    r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|\bor\b)\s?"
     r"|\s?か[、,]?\s?)"
 )
 UNDECIDED = re.compile(
@@ -70,7 +70,7 @@ ON_ITS_OWN = re.compile(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = re.compile(MASKED)
 STRIKETHROUGH = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = re.compile(
-    r"[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います)[、。,!]"
+    r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います)[、。,!]"
     r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
 )
 CALLED_WRONG = re.compile(
@@ -124,25 +124,25 @@ def _strictly(whole: Plain, question: Question) -> Reading:
 def _permissively(whole: Plain, question: Question) -> Reading | None:
     """What a lenient reader makes of a text that states no answer of the right size.
 
-    In this order: the last statement of that size, whatever stands against it; all
-    labels but those called wrong; the choices quoted; the last letters on their own.
+    In this order: all labels but those called wrong; the last statement of that size,
+    whatever stands against it; the choices quoted; the last letters on their own.
     """
     wanted, labels = len(question.answer), "".join(question.labels)
-    right = [
-        one
-        for one in statements_of(whole.text, wanted)
-        if len(one.letters) == wanted and set(one.letters) <= set(labels)
-    ]
-    if right:
-        return replace(_reading(right, whole, wanted), is_strict=False)
     wrong = walk_of(whole.text, labels, wanted).called(False)
     quoted = [
         (m.start(), chr(ord(m[0]) - MASK + 97)) for m in QUOTE.finditer(whole.text)
     ]
     alone = [(m.start(), m[0]) for m in ON_ITS_OWN.finditer(whole.text)]
     last = list(dict.fromkeys(letter for _, letter in reversed(alone)))[:wanted]
+    stated = [
+        one
+        for one in statements_of(whole.text, wanted)
+        if len(one.letters) == wanted and set(one.letters) <= set(labels)
+    ]
+    if stated and len(set(labels) - wrong) != wanted:
+        return replace(_reading(stated, whole, wanted), is_strict=False)
     for letters, rule, places in (
-        (set(labels) - wrong if wrong else set(), "elimination", alone),
+        (set(labels) - wrong, "elimination", alone),
         ({letter for _, letter in quoted}, "choice", quoted),
         (set(last) & set(labels), "last", alone),
     ):

@@ -137,7 +137,8 @@ def _spelled(text: str) -> Plain:
 
 
 def _small(cluster: str) -> str:
-    return cluster.lower() if cluster.isascii() else _compatible(cluster)
+    is_printed = cluster.isascii() and (cluster.isprintable() or "\n" in cluster)
+    return cluster.lower() if is_printed else _compatible(cluster)
 
 
 @lru_cache(maxsize=4096)

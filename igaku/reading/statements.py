@@ -81,8 +81,10 @@ LABEL_LINE = re.compile(
 )
 # A letter below one of these is a grade.
 GRADE = re.compile(
-    r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ|grade|level"
-    r"|class|stage|category|type|rank|rating|score|推荐|推薦|等级|证据|등급)[^。\w]{0,8}$"
+    r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ|level|score"
+    r"|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
+    r"|^[^。\n]{0,20}(?:推奨|グレード|エビデンス|(?<![a-z])grade|recommend|推荐|推薦)"
+    r"[^。\n]{0,20}$"
 )
 POINTED_AT = re.compile(
     rf"(?:のは|選択肢?は|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
@@ -125,10 +127,11 @@ INLINE_LABEL = re.compile(
 MORE_LABELS = re.compile(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
+MORE_STRINGS = re.compile(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
 ISOLATED = re.compile(STATED)
 VERDICT_PLACE = re.compile(
-    r"(?<![a-z0-9])[a-h※][^\w\n]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
+    r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
     r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?$"
 )
 ANY_CUE = re.compile(CUE)
@@ -165,7 +168,7 @@ def _leads(found: re.Match[str], plain: str) -> bool:
     """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
     start, gap = found.start(), found["gap"]
     before = plain[max(0, start - 40) : start]
-    if DENIED.search(before):
+    if _is_denied(found, plain):
         return False
     if found["cue"] == DECLARED or LINKING.search(gap):
         return True
@@ -175,10 +178,18 @@ def _leads(found: re.Match[str], plain: str) -> bool:
     return VERDICT_PLACE.search(before) is None
 
 
+def _is_denied(found: re.Match[str], plain: str) -> bool:
+    """Whether a cue stands in its own negation: 不正解, "second-best answer"."""
+    return DENIED.search(plain, max(0, found.start() - 40), found.start()) is not None
+
+
 def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
     """Values of keys that say answer."""
     for found in JSON_KEY.finditer(plain):
         letters = _letters_in(found, wanted)
+        if "[" in found["letters"] and len(letters) < wanted:
+            rest = plain[found.end() : found.end() + 400].split("]")[0]
+            letters = _union([letters, *MORE_STRINGS.findall(rest)])
         yield Statement(letters, *found.span(), "json", Force.CONCLUSION, True)
 
 
@@ -254,7 +265,9 @@ def _blocks(
     """Runs of neighbouring lines that match, each a statement."""
     place, first, last, before, block = 0, 0, 0, "", list[str]()
     for line in [*plain.split("\n"), "end"]:
-        found = None if GRADE.search(before) else match(line)
+        found = match(line)
+        if found and GRADE.search(before) and not ANY_CUE.search(before):
+            found = None
         letters = _letters_in(found, wanted) if found else ""
         if found and letters:
             first = first if block else place + found.start("letters")
@@ -264,7 +277,7 @@ def _blocks(
             yield _of_lines(_union(block), first, last, plain, rule)
             block = []
         place += len(line) + 1
-        before = line[-40:] or before
+        before = line or before
 
 
 def _of_lines(letters: str, start: int, end: int, plain: str, rule: str) -> Statement:
@@ -295,6 +308,8 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
     for pattern in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS):
         for found in pattern.finditer(plain):
+            if pattern is AFTER_WORDS and _is_denied(found, plain):
+                continue
             letters = _completed(found, plain, wanted)
             yield Statement(letters, *found.span(), "pointed", Force.POINTED)
 

@@ -7,7 +7,7 @@ a row or in JSON, and a verdict beside it, below it or at the end of what is sai
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -109,7 +109,9 @@ INLINE_HEAD = re.compile(
 LED_TO = re.compile(
     rf"{CUE}(?P<gap>{LINK})(?:{OPEN}{GLYPH}{CLOSE}{SEPARATOR}){{0,7}}{OPEN}{NAMED}{OPEN}$"
 )
-NOTHING = re.compile(rf"(?:[^\w\ue000-\ue0ff]|_|{SEPARATOR})*")
+NOTHING = re.compile(
+    rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
+)
 LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
 
 
@@ -150,10 +152,17 @@ class Walk:
 
 def walk_of(plain: str, labels: str, wanted: int) -> Walk:
     """The walk through the choices that a plain text holds, if only in parts."""
-    runs = [run for run in _runs(_heads(plain), plain, labels, wanted) if run]
-    steps = {head.start: head.label for run in runs for head in run}
+    steps, at_last = dict[int, str](), list[Verdict]()
+    for run, end in _runs(_heads(plain), plain):
+        verdicts = list(_at_last(plain, run, end)) if len(run) > 1 else []
+        is_judged = len(run) > 1 and {v.start for v in verdicts} == {
+            head.start for head in run
+        }
+        walked = run if is_judged else _walked(run, plain, labels, wanted)
+        steps |= {head.start: head.label for head in walked}
+        at_last += [verdict for verdict in verdicts if verdict.start in steps]
     # What stands beside a label counts more than what its explanation ends with.
-    at_last = sorted(_at_last(plain, runs), key=lambda verdict: verdict.start)
+    at_last.sort(key=lambda verdict: verdict.start)
     return Walk(steps, (*at_last, *_beside(plain)))
 
 
@@ -180,24 +189,23 @@ def _head(found: re.Match[str], plain: str, style: str) -> Head | None:
     return Head(found["label"], place, style, led is not None)
 
 
-def _runs(
-    heads: list[Head], plain: str, labels: str, wanted: int
-) -> Iterator[list[Head]]:
-    """Rows of steps in the order of their labels, set alike or after one another."""
+def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
+    """Rows of steps in the order of their labels, set alike, and where each ends."""
     nexts = [*(head.start for head in heads[1:]), len(plain)]
     full = [
         head
         for head, end in zip(heads, nexts, strict=False)
         if not NOTHING.fullmatch(plain, head.start + 1, end)
     ]
-    for style in ({"line"}, {"bare"}, {"line", "inline"}):
+    for styles in ({"line"}, {"bare"}, {"line", "inline"}):
         run = list[Head]()
-        for head in [*(head for head in full if head.style in style), None]:
-            if head is not None and (not run or head.label > run[-1].label):
-                run.append(head)
-                continue
-            yield _walked(run, plain, labels, wanted)
-            run = [head] if head else []
+        for head in (head for head in full if head.style in styles):
+            if run and head.label <= run[-1].label:
+                yield run, head.start
+                run = []
+            run.append(head)
+        if run:
+            yield run, len(plain)
 
 
 def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]:
@@ -246,20 +254,19 @@ def _beside(plain: str) -> Iterator[Verdict]:
             )
 
 
-def _at_last(plain: str, runs: Iterable[list[Head]]) -> Iterator[Verdict]:
+def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
     """Verdicts that the explanations of steps end with."""
-    for run in runs:
-        ends = [*(head.start for head in run[1:]), None]
-        for head, end in zip(run, ends, strict=True):
-            said = plain[head.start + 1 : end]
-            if end is None:
-                said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]
-            for found in AT_LAST.finditer(said):
-                if _is_own(head.label, said[: found.start()]):
-                    is_right = (found["right"] or found["right_sign"]) is not None
-                    settled = SETTLED.search(found[0]) is not None
-                    end_ = head.start + 1 + found.end()
-                    yield Verdict(head.label, head.start, end_, is_right, settled)
+    ends = [*(head.start for head in run[1:]), end_of_run]
+    for head, end in zip(run, ends, strict=True):
+        said = plain[head.start + 1 : end]
+        if head is run[-1]:
+            said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]
+        for found in AT_LAST.finditer(said):
+            if _is_own(head.label, said[: found.start()]):
+                is_right = (found["right"] or found["right_sign"]) is not None
+                settled = SETTLED.search(found[0]) is not None
+                end_ = head.start + 1 + found.end()
+                yield Verdict(head.label, head.start, end_, is_right, settled)
 
 
 def _is_own(label: str, before: str) -> bool:

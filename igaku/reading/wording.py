@@ -44,7 +44,16 @@ WHOLE = (
 )
 UNGLUED = rf"(?![はも]){WHOLE}"
 ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
-BESIDE = rf"(?:\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
+GLOSS = (
+    r"\s?\((?!\s?(?:誤|正|不|適|間違|in?correct|wrong|right|true|false|not|x\)|o\)))"
+    r"[^()\n○×✗✓❌✅]{2,60}\)"
+)
+BESIDE = rf"(?:\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE}|{GLOSS})?"
+# Arrows, bullets and pictures, without those that cross out.
+SIGNS = (
+    "\u2190-\u21ff\u25a0-\u25ff\u2600-\u2714\u2719-\u274b\u274d-\u27bf\u2b00-\u2bff"
+    "\U0001f300-\U0001f644\U0001f646-\U0001f6aa\U0001f6ac-\U0001faff"
+)
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[项項]|番)?"
 SEPARATOR = (
     r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
@@ -54,7 +63,7 @@ SEPARATOR = (
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
 LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
-BULLET = r"[ \t]?(?:[-→⇒∴・•●■◎○✅☑✔👉➤▶>#]{1,6}+[ \t]?){0,2}+(?:[0-9]{1,3}[.)][ \t]?)?"
+BULLET = rf"[ \t]?(?:[-∴・•>#{SIGNS}]{{1,6}}+[ \t]?){{0,2}}+(?:[0-9]{{1,3}}[.)][ \t]?)?"
 
 ENGLISH_CUE = (
     r"(?<![a-z])(?:answers?|solution|ans|final(?=\s?:)|conclusion"
@@ -75,7 +84,7 @@ LINKING = re.compile(
     rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be|was)(?![a-z])"
 )
 LINK = (
-    r"(?:[\s:=,、\"'→⇒\-–—>】」』)\]〉》|]|は|が|是|为|為|은|는|이|として|です|の選択肢"
+    rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》|{SIGNS}]|は|が|是|为|為|은|는|이|として|です|の選択肢"
     r"|の組(?:み)?合(?:わ)?せ|番号|記号|(?:次|以下)の(?:通り|とおり)(?:です)?。?"
     r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"
     r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
@@ -127,8 +136,8 @@ JSON_KEY = re.compile(
     rf"{LETTERS}{NOT_OPEN_ENDED}"
 )
 CORRECTED = re.compile(
-    r"(?:訂正|修正|正しくは|実際に?は|本当は|実は|更正|纠正|糾正|应为|應為|정정"
-    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?)(?![a-z]))"
+    r"(?:いや(?=[、,])|いえ(?=[、,])|訂正|修正|正しくは|実際に?は|本当は|実は|更正|纠正|糾正|应为|應為|정정"
+    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?|(?:no|wait)(?=,))(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from replies import answer, blank, cut, failed
 
 from igaku.exam import calibration
-from igaku.study import looping
+from igaku.reading import loops as looping
 from igaku.study.families import study_of
+from igaku.study.looping import loops
 from train.dialogue import EFFORTS, reasoning
 
 
@@ -81,7 +82,7 @@ def test_a_short_repetition_at_the_end_is_no_loop(end):
 
 def test_loops_are_one_row_per_reply_with_reasoning(run_of):
     rows = [answer(1), cut(2, reasoning="so c. Wait, " * 30), blank(3), failed(4)]
-    found = looping.loops(study_of([run_of(rows)])).set_index("problem_id")
+    found = loops(study_of([run_of(rows)])).set_index("problem_id")
     assert found.index.tolist() == ["900A1", "900A2"]
     assert found["looping"].tolist() == [False, True]
     assert found["characters"].tolist() == [4, 360]
@@ -93,16 +94,16 @@ def test_loops_are_one_row_per_reply_with_reasoning(run_of):
 def test_clipped_or_unrecorded_reasoning_tells_nothing_of_loops(run_of):
     rows = [answer(1, reasoning="so c. Wait, " * 30)]
     whole = {"clipped": {"response": 1, "reasoning": 0}}
-    kept = looping.loops(study_of([run_of(rows, "whole", about=whole)]))
+    kept = loops(study_of([run_of(rows, "whole", about=whole)]))
     assert kept["looping"].tolist() == [True]
     short = {"clipped": {"response": 0, "reasoning": 1}}
-    assert looping.loops(study_of([run_of(rows, "clipped", about=short)])).empty
-    assert looping.loops(study_of([run_of([blank(1)], "none")])).empty
+    assert loops(study_of([run_of(rows, "clipped", about=short)])).empty
+    assert loops(study_of([run_of([blank(1)], "none")])).empty
 
 
 def test_loops_of_many_runs_are_one_frame(run_of):
     runs = [run_of([answer(1)], "one"), run_of([blank(1)], "two")]
     runs.append(run_of([cut(1, reasoning="so c. Wait, " * 30)], "three"))
-    found = looping.loops(study_of(runs)).set_index("run")["looping"]
+    found = loops(study_of(runs)).set_index("run")["looping"]
     assert found.to_dict() == {"one": False, "three": True}
-    assert looping.loops(study_of(runs[1:2])).empty
+    assert loops(study_of(runs[1:2])).empty

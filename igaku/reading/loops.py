@@ -1,0 +1,74 @@
+"""Loops: a text that says the same over and over until something ends it.
+
+Only the last `LOOKED_AT` characters of a text are looked at: a loop that matters is
+under way at its end.
+"""
+
+from __future__ import annotations
+
+# A reasoning text loops when it ends in one piece over and over, or when, long as it
+# is, most of it has been said before. A check repeats a chain of steps once, so two
+# copies are no loop, and neither is a ruled line of a table, which is short. The lab's
+# chains repeat numbers, and few of their 12-grams; prose repeats hardly any.
+COPIES = 3
+LOOP_LENGTH = 60  # characters that the copies fill at least
+LITTLE_NEW = 0.35  # share of distinct 12-grams; a chain written twice has about 0.5
+LONG = 500  # characters from which on that share is judged
+GRAM = 12
+LOOKED_AT = 2**14  # characters
+
+
+def is_looping(text: str) -> bool:
+    """Whether a text ends in one piece over and over, or says little that is new.
+
+    >>> is_looping("Let me check. " + "So the answer is c. Wait, " * 5)
+    True
+    >>> is_looping("27a58b35c86d14e;1:14e;27a58b35c86d;2:27a#" * 2)
+    False
+    """
+    text = text[-LOOKED_AT:]
+    return is_repeating(text, repeated_suffix(text), distinct_share(text))
+
+
+def is_repeating(text: str, length: int, share: float | None) -> bool:
+    """Whether a text loops, by its repeated end and its share of distinct 12-grams."""
+    if len(text) >= LONG and (share or 0) < LITTLE_NEW:
+        return True
+    if length == 0:
+        return False
+    end = len(text) - length
+    period = end - text.rfind(text[end:], 0, len(text) - 1)
+    # Beside its repetition the first copy stands, so `period` more belong to the loop.
+    copied = length + period
+    return copied >= COPIES * period and copied >= LOOP_LENGTH
+
+
+def repeated_suffix(text: str) -> int:
+    """The length of the longest end of a text that also occurs earlier in it.
+
+    The two may overlap: three copies of a piece give twice its length. Whatever is
+    repeated at one length is so at any smaller one, so the search halves.
+
+    >>> repeated_suffix("abc" * 3), repeated_suffix("no loop here?")
+    (6, 0)
+    """
+    shortest, longest = 0, len(text) - 1
+    while shortest < longest:
+        length = (shortest + longest + 1) // 2
+        if text.find(text[-length:]) < len(text) - length:
+            shortest = length
+        else:
+            longest = length - 1
+    return max(shortest, 0)
+
+
+def distinct_share(text: str) -> float | None:
+    """The share of a text's 12-grams of characters that are different ones.
+
+    >>> distinct_share("a" * 21), distinct_share("too short")
+    (0.1, None)
+    """
+    count = len(text) - GRAM + 1
+    if count < 1:
+        return None
+    return len({text[i : i + GRAM] for i in range(count)}) / count
