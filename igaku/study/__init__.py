@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.study.doubtful import write_doubtful
     from igaku.study.families import open_study
     from igaku.study.levels import strata
     from igaku.study.lines import official
@@ -20,6 +21,7 @@ if _TYPE_CHECKING:
 
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
+    "write_doubtful": "igaku.study.doubtful",
     "open_study": "igaku.study.families",
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",

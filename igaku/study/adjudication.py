@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ def adjudicate(
     and a sentence for each decision that cannot be used.
     """
     if not (sat.folder / ADJUDICATED).is_file():
-        return {}, []
+        return {}, []  # as most runs: nothing is to be looked for
     known = {answer.problem_id: answer for answer in answers}
     decided, faults = decisions(sat, known, exams)
     strict = {name: (known[name].answer, known[name].correct) for name in decided}
@@ -74,13 +74,15 @@ def _decide(
 
 
 def decisions(
-    sat: Sat, known: Mapping[str, Any], exams: Exams
+    sat: Sat, known: Container[str], exams: Exams
 ) -> tuple[dict[str, Decision], list[str]]:
     """What a run's file decides, by problem_id, and a sentence per line left out."""
     path = sat.folder / ADJUDICATED
     named = f"{sat.folder.name}/{ADJUDICATED}"
     try:
-        lines = list(_lines(path))
+        lines = list(lines_of(path))
+    except FileNotFoundError:
+        return {}, []
     except (OSError, ValueError, csv.Error) as fault:
         return {}, [f"{named} decides nothing: {fault}."]
     decided: dict[str, Decision] = {}
@@ -100,7 +102,7 @@ def decisions(
 
 
 def _decision(
-    cells: Mapping[str, str], sat: Sat, known: Mapping[str, Any], exams: Exams
+    cells: Mapping[str, str], sat: Sat, known: Container[str], exams: Exams
 ) -> Decision | str:
     """A line's decision, or what is wrong with it."""
     name, outcome = cells["problem_id"], cells["outcome"].lower()
@@ -138,7 +140,7 @@ def _answer(text: str, name: str, sat: Sat, exams: Exams) -> tuple[str, ...] | s
     return tuple(sorted({*letters}))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def lines_of(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The lines of a table as spreadsheets save it, by number, every cell a text."""
     text = _text(path.read_bytes())
     head = text.partition("\n")[0]

@@ -21,6 +21,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from igaku.words import CAUSES
+
 # The columns of the table, the type each is stored as, and what it holds: first,
 # which run a row is from; then the fields of answers.jsonl as they stand; then
 # what the manifest knows of the question and of the run.
@@ -171,7 +173,7 @@ def rows_of(
         elif name in FROM_PLAN or name in FROM_RUN:
             known = _CLEAN[kind](run.get(name))
             found[name] = typed([known], kind).repeat(len(answers))
-        elif name in DERIVED:
+        elif name in derived:
             found[name] = typed(derived[name], kind)
         else:
             found[name] = typed(list(map(attrgetter(name), answers)), kind)
@@ -182,13 +184,15 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
     """What the rows say that no field of an answer does."""
     texts = [answer.content or "" for answer in answers]
     hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
-    told, names = readings.strict, [answer.problem_id for answer in answers]
+    ways, told = readings.ways, readings.strict
+    names = [answer.problem_id for answer in answers]
     found: dict[str, list[Any]] = {
         "reply_sha256": [hashes[text] for text in texts],
         "blank": [
             a.outcome != "api_error" and not text.strip()
             for a, text in zip(answers, texts, strict=True)
         ],
+        "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
         "strict": [answer.answer for answer in answers],
         "strict_correct": [answer.correct for answer in answers],
         "adjudicated": [name in told for name in names],
@@ -203,10 +207,10 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         for a, strict, _ in both
     ]
     found["permissive_correct"] = [
-        correct
-        if a.permissive == strict or a.reader is None
-        else a.permissive in readings.ways.get(a.problem_id, ())
-        for a, strict, correct in both
+        (correct if a.permissive == strict else a.permissive in ways.get(name, ()))
+        if a.reader is not None
+        else None
+        for name, (a, strict, correct) in zip(names, both, strict=True)
     ]
     return found
 

@@ -308,7 +308,8 @@ def _misgraded(run: Run) -> list[str]:
         for q in dicts(run.manifest.get("questions"))
     }
     columns = ["problem_id", "outcome", "answer", "gold", "correct", "content"]
-    rows, wrong = run.rows.reindex(columns=columns), []
+    read = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
+    rows, wrong = read.reindex(columns=columns), []
     for name, outcome, answer, gold, correct, content in zip(
         *(rows[each].tolist() for each in columns), strict=True
     ):

@@ -259,10 +259,9 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         if places != list(range(len(planned))):
             facts = planned.take(places)
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
-    sat = Sat(folder, run.exam, run.settings, plan.told, run.budget,
-              run.origin == "recorded")  # fmt: skip
-    reread, lacking = read_again(answers, sat, known.exams)
-    strict, faults = adjudicate(answers, sat, plan.ways, known.exams)
+    at = sat(run, plan.told)
+    reread, lacking = read_again(answers, at, known.exams)
+    strict, faults = adjudicate(answers, at, plan.ways, known.exams)
     label = run.card.get("label") or run.settings.get("slug") or run.model or run.name
     about = {
         "run": run.name, "model": run.model, "label": label, "origin": run.origin,
@@ -272,6 +271,13 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     rows = rows_of(answers, about, facts, columns, readings)
     told = (*notes, *complaints, *lacking, *faults)
     return replace(run, label=label, rows=rows, notes=told)
+
+
+def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
+    """How a run was asked, as far as its replies are read by it."""
+    questions = _told(run.manifest.get("questions")) if told is None else told
+    is_recorded = run.origin == "recorded"
+    return Sat(run.folder, run.exam, run.settings, questions, run.budget, is_recorded)
 
 
 def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
@@ -328,13 +334,17 @@ def _parsed(data: Any) -> Any:
 
 def _plan(listed: Any) -> Plan:
     """What a manifest says of each question to ask, by problem_id."""
-    entries = listed if isinstance(listed, list) else []
-    known = [q for q in entries if isinstance(q, dict) and "problem_id" in q]
-    questions = {str(q["problem_id"]): q for q in known}
+    questions = _told(listed)
     places = {name: place for place, name in enumerate(questions)}
     ways = {name: ways_of(told) for name, told in questions.items()}
     frame = plan_frame(questions) if questions else None
     return Plan(listed, questions, places, ways, frame)
+
+
+def _told(listed: Any) -> dict[str, dict[str, Any]]:
+    entries = listed if isinstance(listed, list) else []
+    known = [q for q in entries if isinstance(q, dict) and "problem_id" in q]
+    return {str(q["problem_id"]): q for q in known}
 
 
 def ways_of(question: Mapping[str, Any]) -> list[tuple[str, ...]]:
