@@ -83,16 +83,11 @@ def _doubts(run: Run, exams: Exams) -> Iterator[dict[str, Any]]:
     for row in rows.to_dict("records"):
         question = exams.question(at, row["problem_id"])
         decision = told.get(row["problem_id"])
-        yield (
-            row
-            | _asked(question)
-            | {
-                "answer": row["strict"],
-                "decided": decision and (decision.answer or decision.outcome),
-                "by": decision and decision.by,
-                "note": decision and decision.note,
-            }
-        )
+        about: dict[str, Any] = {str(name): value for name, value in row.items()}
+        about |= _asked(question) | {"answer": row["strict"]}
+        for name in ("by", "note"):
+            about[name] = decision and getattr(decision, name)
+        yield about | {"decided": decision and (decision.answer or decision.outcome)}
 
 
 def _asked(question: Question | None) -> dict[str, str | None]:

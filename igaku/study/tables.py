@@ -23,8 +23,8 @@ def put_table(folder: Path, name: str, frame: pd.DataFrame) -> Path:
 def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts no spreadsheet takes for a formula."""
     texts = frame.select_dtypes(include=["object", "str"]).columns
-    guarded = {name: frame[name].map(guarded) for name in texts}
-    return frame.assign(**guarded) if len(texts) else frame
+    safe = {name: frame[name].map(guarded) for name in texts}
+    return frame.assign(**safe) if len(texts) else frame
 
 
 def guarded(value: Any) -> Any:
