@@ -21,7 +21,6 @@ from igaku.reading.statements import (
     Force,
     Statement,
     of_verdicts,
-    singled_out_as_wrong,
     statements_of,
 )
 from igaku.reading.walks import Walk, walk_of
@@ -30,6 +29,7 @@ from igaku.reading.wording import (
     BESIDE,
     CLOSE,
     GLYPH,
+    LABELS,
     MASK,
     MASKED,
     NAMED,
@@ -56,10 +56,10 @@ UNDECIDED = re.compile(
     rf"{EITHER}{OPEN}{NAMED}{OPEN}{ONE}(?![はが]?\s?(?:正しい|正解))"
 )
 BELIEVED = re.compile(
-    rf"{ALONE}{ONE}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が)?\s?"
+    rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
     r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
-    r"|考え(?:たが|ましたが|るかもし)|(?:の?よう)?に(?:見え|思え))"
+    r"|考え(?:たが|ましたが|るかもし)|も?(?:考えられるが|考えられますが)|(?:の?よう)?に(?:見え|思え))"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
     r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
@@ -116,7 +116,6 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     found = [
         *statements_of(_without(plain.text, walk, inverse), wanted),
         *of_verdicts(walk, labels, wanted, inverse),
-        *(singled_out_as_wrong(plain.text, wanted) if inverse else ()),
     ]
     return _reading(_standing(found, plain.text, labels, inverse), plain, wanted)
 
@@ -173,8 +172,8 @@ def _quotable(choices: tuple[str, ...]) -> dict[str, str]:
 
 def _is_inverse(text: str) -> bool:
     """Whether the sentence that asks asks for what is wrong."""
-    asking = ASKING.findall(text) or [text]
-    return INVERSE.search(asking[-1].lower()) is not None
+    asking = ASKING.findall(text)[-2:] or [text]
+    return INVERSE.search(" ".join(asking).lower()) is not None
 
 
 def _struck(found: re.Match[str]) -> str:

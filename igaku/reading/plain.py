@@ -34,6 +34,7 @@ LOOKS = (
 LATEX_SIGN = re.compile(
     r"(?P<box>\\(?:boxed|fbox|framebox)\s{0,3}\{)"
     r"|(?P<bare>\\boxed\s{1,3}(?=[a-h]\b))"
+    r"|(?P<colour>\\(?:text)?color\s?\{[a-z]{1,20}\})"
     rf"|(?P<wrapper>{LOOKS}\s{{0,3}}\{{)|(?P<word>{LOOKS})"
     r"|(?P<open>(?<!\\)\{)|(?P<close>(?<!\\)\})"
 )
@@ -48,7 +49,7 @@ TAG = re.compile(
     r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>"
 )
 BOLD_TAG = re.compile(r"</?b>")
-NOISE = re.compile(r"[*`$\ue000-\ue0ff]|__|\\[()\[\],;! ]")
+NOISE = re.compile(r"[*`$\ue000-\ue0ff]|__|\\[()\[\]{},;! ]|(?<!\w)_|_(?!\w)")
 BLANKS = re.compile(r"[^\S\n]+")
 AROUND_LINE_END = re.compile(r" (?=\n)|(?<=\n) ")
 EMPTY_LINES = re.compile(r"(?<=\n\n)\n+")

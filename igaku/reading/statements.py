@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import chain
 
 from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.walks import Walk
@@ -28,6 +29,7 @@ from igaku.reading.wording import (
     DENIED,
     GLYPH,
     JSON_KEY,
+    JSON_WHOLE,
     LETTERS,
     LINKING,
     MASK,
@@ -73,7 +75,7 @@ COPULA = (
 )
 BARE_LINE = re.compile(
     rf"{BULLET}(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?{LETTERS}"
-    rf"[ \t]?{TOGETHER}{COPULA}[ \t。.,、!✅☑✔○]{{0,6}}"
+    rf"[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
 )
 LABEL_LINE = re.compile(
     rf"{BULLET}{LETTERS}(?:[ \t]?[:.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
@@ -96,25 +98,23 @@ POINTED_AT = re.compile(
 )
 SINGLED_OUT = re.compile(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
-    rf"{LETTERS}\s?(?:[がを]\s?(?:正解|正答|答え|最も|最適|適切|正しい|該当|選"
+    rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|と\s?(?:考え|思|判断)"
+    r"|[とに]\s?(?:する|します|しました|決め)"
     r"|(?:is|are) (?:the )?(?:most )?(?:correct|right|best|answer)"
     r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
     r"|[가이] (?:정답|답|맞|옳|가장))"
 )
-WRONG_SINGLED_OUT = re.compile(
-    rf"{ALONE}{LETTERS}\s?が\s?(?:誤り|誤って|間違|不適切|正しくな|適切でな)"
-)
 # 「答えは、画像所見から c です」
 AFTER_WORDS = re.compile(
     rf"(?P<cue>{CUE})(?:は|が|:|(?<=[a-z]) is)"
-    rf"(?:(?!not\b|ではな|でな|以外|除)[^。\n{DECLARED}]){{0,40}}?"
+    rf"(?:(?!not\b|ではな|でな|以外)[^。\n{DECLARED}]){{0,40}}?"
     rf"(?<![a-z0-9(（「]){LETTERS}{NOT_OPEN_ENDED}"
     r"(?=\s?(?:です|である|だ|入|と考え|입니다|[。.]?\s?$))",
     re.MULTILINE,
 )
 SENTENCE = re.compile(
-    rf"(?<=[。！!])\s?{LETTERS}(?:です|である|だ)(?=。|$)", re.MULTILINE
+    rf"(?<=[。！!])\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)", re.MULTILINE
 )
 LABEL_THEN_CHOICE = re.compile(
     rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—-]?\s?{OPEN}({MASKED})"
@@ -127,12 +127,16 @@ INLINE_LABEL = re.compile(
 MORE_LABELS = re.compile(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
+COUNTED = re.compile(
+    r"(?:[1-3一二三](?:つ|個)目|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
+    rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
+)
 MORE_STRINGS = re.compile(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
 ISOLATED = re.compile(STATED)
 VERDICT_PLACE = re.compile(
     r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
-    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?$"
+    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?\Z"
 )
 ANY_CUE = re.compile(CUE)
 ANY_MARK = re.compile(f"[{DECLARED}{DECLARED_END}]")
@@ -140,9 +144,10 @@ ANY_MARK = re.compile(f"[{DECLARED}{DECLARED_END}]")
 
 def statements_of(plain: str, wanted: int) -> list[Statement]:
     """All statements of a text whose walk and whose doubts are struck out of it."""
-    readers = (_cued, _in_json, _corrected, _bare, _opening, _pointed, _restated)
+    readers = (_cued, _in_json, _corrected, _counted, _bare, _opening, _pointed)
     found = [one for reader in readers for one in reader(plain, wanted)]
-    found += [*_inline(plain, wanted), *_listed(plain, wanted)]
+    for reader in (_restated, _inline, _listed):
+        found += reader(plain, wanted)
     return _declared([one for one in found if one.letters], plain)
 
 
@@ -185,7 +190,7 @@ def _is_denied(found: re.Match[str], plain: str) -> bool:
 
 def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
     """Values of keys that say answer."""
-    for found in JSON_KEY.finditer(plain):
+    for found in chain(JSON_KEY.finditer(plain), JSON_WHOLE.finditer(plain)):
         letters = _letters_in(found, wanted)
         if "[" in found["letters"] and len(letters) < wanted:
             rest = plain[found.end() : found.end() + 400].split("]")[0]
@@ -248,6 +253,15 @@ def _bare(plain: str, wanted: int) -> Iterator[Statement]:
     for one in _blocks(plain, BARE_LINE.fullmatch, wanted, "bare", across_gaps=True):
         if len(one.letters) == wanted:
             yield one
+
+
+def _counted(plain: str, wanted: int) -> Iterator[Statement]:
+    """Letters told one by one: 「1つ目はa、2つ目はd」."""
+    found = list(COUNTED.finditer(plain))
+    letters = _union(_letters_in(one, wanted) for one in found)
+    if len(found) > 1 and len(letters) == wanted:
+        start, end = found[0].start(), found[-1].end()
+        yield Statement(letters, start, end, "counted", Force.CUE, True)
 
 
 Matcher = Callable[[str], "re.Match[str] | None"]
@@ -314,13 +328,6 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
             yield Statement(letters, *found.span(), "pointed", Force.POINTED)
 
 
-def singled_out_as_wrong(plain: str, wanted: int) -> Iterator[Statement]:
-    """「cが誤り」: it answers a question that asks for what is wrong."""
-    for found in WRONG_SINGLED_OUT.finditer(plain):
-        letters = _letters_in(found, wanted)
-        yield Statement(letters, *found.span(), "pointed", Force.POINTED)
-
-
 def _restated(plain: str, wanted: int) -> Iterator[Statement]:
     """Labels beside their own choice, when they are as many as were asked for."""
     pairs = [(f.span(), f[1], f[2]) for f in LABEL_THEN_CHOICE.finditer(plain)]
@@ -355,7 +362,8 @@ def of_verdicts(
 
     Where the question asks for what is wrong, 「c: 誤り」 and 「c: ○」 may both be
     the answer: it is the side that has as many labels as asked for, if every label has
-    its verdict. Called the answer, a label is it.
+    its verdict. Called the answer, a label is it, and so is the one singled out:
+    「cが誤り」, not 「cは誤り」.
     """
     right, wrong = walk.called(True), walk.called(False)
     is_whole = right | wrong == set(labels)
@@ -371,6 +379,12 @@ def of_verdicts(
         end = max(verdict.end for verdict in walk.verdicts)
         letters = "".join(sorted(picked))
         yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
+    singled = {v.label for v in walk.verdicts if v.is_singled and not v.is_right}
+    if inverse and not picked and wrong == singled and len(wrong) == wanted:
+        places = [v for v in walk.verdicts if v.label in wrong]
+        start, end = min(v.start for v in places), max(v.end for v in places)
+        letters = "".join(sorted(wrong))
+        yield Statement(letters, start, end, "pointed", Force.POINTED)
     unjudged = set(walk.steps.values()) - wrong
     is_told = not inverse and not right and wrong | unjudged == set(labels)
     if is_told and len(unjudged) == wanted:

@@ -24,8 +24,10 @@ from igaku.reading.wording import (
     MASK,
     MASKED,
     NAMED,
+    NOT_OPEN_ENDED,
     OPEN,
     SEPARATOR,
+    UNGLUED,
     WHOLE,
 )
 
@@ -46,7 +48,7 @@ RIGHT_MARK = r"(?:正|真|適|对|對|是|可|ok|o)"
 WRONG_WORD = (
     r"(?:誤(?:り|っ|答)|間違|不適(?:切|当|格)|不正[解確确]|正しく(?:な|あり)"
     r"|(?:適切|妥当|適当)で(?:は)?(?:な|あり)|適切とは(?:言|い)え|妥当性(?:に|を)欠"
-    r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低"
+    r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低|除外|消去さ"
     r"|错误|錯誤|不(?:对|對|符合|恰当|恰當)|틀[리린렸림]|옳지\s?않|맞지\s?않"
     r"|적절하지\s?않|부적절|오답)"
 )
@@ -56,7 +58,8 @@ RIGHT_WORD = (
 )
 WRONG_ENGLISH = (
     r"(?:(?:not|never)\s(?:the\s)?(?:correct|right|appropriate|true|indicated|valid"
-    r"|answer)|in(?:correct|appropriate|valid)|wrong|false|no|untrue)"
+    r"|answer)|(?:the\s)?in(?:correct|appropriate|valid)"
+    r"(?:\s(?:one|answer|choice|option|statement))?|wrong|false|no|untrue)"
 )
 RIGHT_ENGLISH = (
     r"(?:(?:the\s)?(?:most\s)?(?:correct|right|true|yes|appropriate|valid)"
@@ -75,6 +78,7 @@ RIGHT = (
 VERDICT_LINK = (
     rf"{CLOSE}(?:[ \t]?{MASKED}{CLOSE})?[ \t]?(?:[:.)、(|→⇒=\-–—]|は|が|も|은|는|이|가"
     rf"|(?:is|are)\b)?[ \t]?(?:[-–—→⇒]>?[ \t]?)?(?:判定:?\s?)?[(「『\"'【\[|]{{0,3}}"
+    r"(?:(?:\{\s?\"|,\s?\")[^\"\n:]{1,16}\"\s?:\s?\"?)?"
     rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
 )
 JUDGED = re.compile(
@@ -92,8 +96,20 @@ AT_LAST = re.compile(
     r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
     re.MULTILINE,
 )
+# 「正しい選択肢：c」, "Incorrect: A, B", and a sign at the head of a line of labels.
+BEFORE = re.compile(
+    rf"(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
+    r"|(?P<most>最も|most )?(?P<right>正しい|適切|妥当|該当する|当てはまる|正[确確]"
+    r"|(?<![a-z])(?:correct|right|true|appropriate)))"
+    r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|\s?(?:ones?|statements?)){0,4}"
+    rf"\s?(?:は|:|is\b|are\b){OPEN}{NAMED}(?P<labels>{LABELS}){UNGLUED}{NOT_OPEN_ENDED}"
+    rf"|^[ \t]?(?:(?P<wrong_sign>{WRONG_SIGN})|(?P<right_sign>{RIGHT_SIGN}))[ \t:]"
+    rf"{{1,2}}(?P<signed>{LABELS})(?=[ \t]?(?:$|{WRONG_SIGN}|{RIGHT_SIGN}))",
+    re.MULTILINE,
+)
 SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
-CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}(?![a-z])|{MASKED}")
+LABEL = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
+CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
 HEAD_LINK = rf"{BESIDE}[ \t]?(?:[:.)、。(|→⇒–—-]|は|が|も|은|는|(?:is|are)\b)"
 LINE_HEAD = re.compile(
@@ -163,7 +179,7 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
     # What stands beside a label counts more than what its explanation ends with.
     at_last.sort(key=lambda verdict: verdict.start)
-    return Walk(steps, (*at_last, *_beside(plain)))
+    return Walk(steps, (*at_last, *_before(plain), *_beside(plain)))
 
 
 def _heads(plain: str) -> list[Head]:
@@ -242,8 +258,8 @@ def _beside(plain: str) -> Iterator[Verdict]:
         settled = (
             SETTLED.search(found[0], found.end("link") - found.start()) is not None
         )
-        singled = bool(re.search("[が이가]", found["link"]))
-        for label in re.finditer(rf"(?<![a-z]){GLYPH}(?![a-z])", found["labels"]):
+        singled = bool(re.search(r"[が이가]|\b(?:is|are)\b", found["link"]))
+        for label in LABEL.finditer(found["labels"]):
             yield Verdict(
                 label[0],
                 found.start("labels") + label.start(),
@@ -252,6 +268,17 @@ def _beside(plain: str) -> Iterator[Verdict]:
                 settled,
                 singled,
             )
+
+
+def _before(plain: str) -> Iterator[Verdict]:
+    """Verdicts in front of the labels that they are on."""
+    for found in BEFORE.finditer(plain):
+        is_right = (found["right"] or found["right_sign"]) is not None
+        group = "labels" if found["labels"] else "signed"
+        for label in LABEL.finditer(found[group]):
+            start = found.start(group) + label.start()
+            settled = found["most"] is not None
+            yield Verdict(label[0], start, found.end(), is_right, settled, True)
 
 
 def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:

@@ -45,10 +45,10 @@ WHOLE = (
 UNGLUED = rf"(?![はも]){WHOLE}"
 ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
 GLOSS = (
-    r"\s?\((?!\s?(?:誤|正|不|適|間違|in?correct|wrong|right|true|false|not|x\)|o\)))"
+    r"\s?\((?:正しい|正解|○|correct|right)\)|\s?\((?!\s?(?:誤|正|不|適|間違|in?correct|wrong|right|true|false|not|x\)|o\)))"
     r"[^()\n○×✗✓❌✅]{2,60}\)"
 )
-BESIDE = rf"(?:\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE}|{GLOSS})?"
+BESIDE = rf"(?:{GLOSS}|\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
 # Arrows, bullets and pictures, without those that cross out.
 SIGNS = (
     "\u2190-\u21ff\u25a0-\u25ff\u2600-\u2714\u2719-\u274b\u274d-\u27bf\u2b00-\u2bff"
@@ -57,17 +57,20 @@ SIGNS = (
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[项項]|番)?"
 SEPARATOR = (
     r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
-    r"|以及|及|和|与|與|跟|그리고|와|과)\s?"
+    r"|以及|및|及|和|与|與|跟|그리고|와|과)\s?"
     r"|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
 LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
-BULLET = rf"[ \t]?(?:[-∴・•>#{SIGNS}]{{1,6}}+[ \t]?){{0,2}}+(?:[0-9]{{1,3}}[.)][ \t]?)?"
+BULLET = (
+    rf"[ \t]?(?:[-=∴・•>#{SIGNS}]{{1,6}}+[ \t]?){{0,2}}+\|?[ \t]?"
+    r"(?:[0-9]{1,3}[.)][ \t]?)?"
+)
 
 ENGLISH_CUE = (
-    r"(?<![a-z])(?:answers?|solution|ans|final(?=\s?:)|conclusion"
-    r"|correct\s(?:option|choice|letter)s?|(?:my|best|final)\s(?:choice|pick|selection)"
+    r"(?<![a-z])(?:answers?|solution|ans\.?|final(?=\s?:)|conclusion"
+    r"|(?:correct|right|best)\s(?:option|choice|letter|one|response)s?|(?:my|best|final)\s(?:choice|pick|selection)"
     r"|(?:choice|selected(?:\s(?:option|choice))?|prediction)(?=\s?[:=]))(?![a-z])"
 )
 CHINESE_CUE = (
@@ -77,6 +80,8 @@ CHINESE_CUE = (
 CUE = (
     r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として|最終的に"
     r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|정답|결론|(?<![가-힣])답(?!변)"
+    r"|(?m:^)a\s?[:.](?=\s?[(「\[]?[a-h](?:[,、と ]{1,2}[a-h]){0,3}[)」\]]?"
+    r"[。.]?(?m:$))"
     rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
 )
 # What makes a cue say: this one. Without it, the letter may belong to what follows.
@@ -103,19 +108,20 @@ DENIED = re.compile(
     r"|(?<![a-z])(?:other|another|alternative|previous|earlier|initial|example|sample"
     r"|tempting|possible|plausible|common)"
     r"|次点の?|次善の?|他の|別の|最初の|先ほどの|前の|以前の|よくある|候補の|ありがちな)"
-    r"[\s-]?(?:best|correct|right|most likely)?\s?$"
+    r"[ -]?(?:best|correct|right|most likely)?[ \t]?\Z"
     r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
-    r"[.,、:)は]{0,2}\s?[「『\"'(]?$"
+    r"[.,、:)は]{0,2}[ \t]?[「『\"'(]?\Z"
 )
 CONCLUDING = re.compile(
-    r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)\s?$"
+    r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)[ \t]?\Z"
 )
 CONCLUSIONS = {"結論", "结论", "결론", "conclusion", "最終的に", "final", DECLARED}
 
 # What follows a letter that is not decided on, or is a task restated.
 NOT_OPEN_ENDED = (
     r"(?!\s?(?:または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이나\s|이 아|가 아"
-    r"|or\b|not\b|is not\b|[~〜]|から|以外|でしょうか|の(?:いずれ|どれ|うち|中|どちら)"
+    r"|or\b|not\b|is not\b|[~〜]|から|以外|を除|でしょうか"
+    r"|の(?:いずれ|どれ|うち|中|どちら)"
     r"|で(?:は|も)?な|じゃな|ではあり|とは(?:言|い|限)|か\s?[a-h](?![a-z])|か、)"
     r"|[^。\n]{0,12}(?:のように(?:答|回|解|書|記|出)|のような形|の?形式|の形で|という形"
     r"|で(?:お)?(?:答え(?:て|よ|な|る)|(?:回答|解答|記載|記入|出力)(?:し|せ|す))"
@@ -135,9 +141,15 @@ JSON_KEY = re.compile(
     rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답|답)[^\"'\n:]{{0,16}}[\"']\s?:\s?"
     rf"{LETTERS}{NOT_OPEN_ENDED}"
 )
+JSON_WHOLE = re.compile(
+    r"[\"'](?:output|response|result|final|value)[\"']\s?:\s?"
+    rf"{LETTERS}(?=\s?(?:[,\n]|$))"
+)
 CORRECTED = re.compile(
-    r"(?:いや(?=[、,])|いえ(?=[、,])|訂正|修正|正しくは|実際に?は|本当は|実は|更正|纠正|糾正|应为|應為|정정"
-    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?|(?:no|wait)(?=,))(?![a-z]))"
+    r"(?:いや(?=[、,])|いえ(?=[、,])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
+    r"|再考すると|更正|纠正|糾正|应为|應為|정정"
+    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?|edit(?=:)"
+    r"|on (?:second thought|reflection)|(?:no|wait)(?=,))(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )

@@ -398,7 +398,7 @@ def test_the_task_restated_and_a_grade_are_no_answers(text, letters):
 
 @cases(
     (
-        "c\n\na. 膵臓の萎縮\nb. 胆石の移動\nc. 腹部超音波検査\nd. 心電図検査\ne. 血液培養",
+        "c\n\na. 膵臓の萎縮\nb. 胆石の移動\nc. 腹部超音波検査\nd. 心電図検査",
         "c",
     ),
     ("c\n\na: 古い所見。\nb: 稀である。\nc: 簡便。\nd: 循環器。\ne: 感染症。", "c"),
