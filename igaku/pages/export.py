@@ -8,8 +8,11 @@ import pandas as pd
 
 import igaku
 from igaku.pages.facts import Facts
+from igaku.study.doubtful import write_doubtful
 from igaku.study.families import Study
 from igaku.study.tables import put_table
+
+__all__ = ["put_table", "write_doubtful", "write_tables"]
 
 # What a table of replies holds: no texts.
 REPLY = (

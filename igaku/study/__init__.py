@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
-    from igaku.study.doubtful import write_doubtful
     from igaku.study.families import open_study
     from igaku.study.levels import strata
     from igaku.study.lines import official
@@ -21,7 +20,6 @@ if _TYPE_CHECKING:
 
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
-    "write_doubtful": "igaku.study.doubtful",
     "open_study": "igaku.study.families",
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",

@@ -11,7 +11,7 @@ import igaku
 from igaku.ask.manifest import planned
 from igaku.exam.questions import load_exam
 from igaku.reading.readings import READER
-from igaku.study import write_doubtful
+from igaku.study.doubtful import write_doubtful
 from igaku.study.evidence import wrong_grades
 from igaku.study.families import open_study
 from igaku.study.overview import runs
