@@ -388,6 +388,6 @@ def of_verdicts(
     unjudged = set(walk.steps.values()) - wrong
     is_told = not inverse and not right and wrong | unjudged == set(labels)
     if is_told and len(unjudged) == wanted:
-        places = [p for p, label in walk.steps.items() if label in unjudged]
-        letters, start, end = "".join(unjudged), min(places), max(places) + 1
+        steps = [p for p, label in walk.steps.items() if label in unjudged]
+        letters, start, end = "".join(unjudged), min(steps), max(steps) + 1
         yield Statement(letters, start, end, "elimination", Force.LISTED)
