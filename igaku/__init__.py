@@ -15,6 +15,7 @@ if _TYPE_CHECKING:
     from igaku.reading.answer import extract_answer, is_correct, outcome_of
     from igaku.reading.reply import read_reply
     from igaku.study.audits import audit
+    from igaku.study.doubtful import doubtful
     from igaku.study.overview import runs
     from igaku.study.pairs import flips, pairs
     from igaku.study.recorded import import_recorded
@@ -30,6 +31,7 @@ _HOMES = {
     "IgakuError": "igaku.errors",
     "Question": "igaku.exam.questions",
     "audit": "igaku.study.audits",
+    "doubtful": "igaku.study.doubtful",
     "extract_answer": "igaku.reading.answer",
     "flips": "igaku.study.pairs",
     "import_recorded": "igaku.study.recorded",

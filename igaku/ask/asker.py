@@ -14,11 +14,13 @@ from igaku.ask.folder import Row, now
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
 from igaku.params.settings import Settings
-from igaku.reading.answer import Graded, outcome_of
+from igaku.reading.answer import Graded, outcome_of, reading_of
+from igaku.reading.readings import READER, Reading
 from igaku.reading.reply import Reply, understood
 from igaku.server.client import (
     chat_path,
     complete,
+    context_length,
     is_crash,
     is_retryable,
     request_body,
@@ -70,8 +72,12 @@ class Asker:
         if last.again and self.stop.is_set():
             return None
         other = contradiction(self.settings, last.reply, self.facts)
-        graded = outcome_of(last.reply, item.question, self.budget, other is None)
+        window = context_length(self.facts, self.settings.model)
+        asked = (item.question, self.budget, other is None, window)
+        graded = outcome_of(last.reply, *asked)
         why = other if graded.outcome == "wrong_model" else last.reply.error
+        if graded.cause == "tool":
+            why = f"the model called the tool {last.reply.tool} instead of answering"
         return _row(item, last, graded, len(attempts), asked_at) | {"error": why}
 
     def attempts(self, item: Item) -> list[Attempt]:
@@ -183,4 +189,20 @@ def _row(
         "error": reply.error,
         "raw": reply.raw,
         "asked_at": asked_at,
+        **_as_read(item, reply, graded, unread),
+    }
+
+
+def _as_read(item: Item, reply: Reply, graded: Graded, unread: bool) -> Row:
+    """How a reply was read: the cause of a lost one, the rule, the place, and more."""
+    reading = graded.reading or Reading()
+    lenient = None if unread else reading_of(reply.content, item.question, True).answer
+    return {
+        "cause": graded.cause,
+        "rule": reading.rule,
+        "span": list(reading.span) if reading.span else None,
+        "second": list(reading.second) if reading.second else None,
+        "permissive": list(lenient) if lenient else None,
+        "marks": list(reply.marks),
+        "reader": READER,
     }

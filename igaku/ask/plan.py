@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -65,15 +64,16 @@ def is_reply(row: Row) -> bool:
     return row["outcome"] not in ("api_error", "wrong_model")
 
 
-def is_over(plan: Plan, outcomes: Mapping[str, int]) -> bool:
-    """Whether a run is broken, and to be stopped for it."""
-    return plan.settings.stop_when_broken and health.is_broken(outcomes)
+def is_over(plan: Plan, rows: Sequence[Row]) -> bool:
+    """Whether a run is broken, and was to be stopped for it at any of its rows."""
+    outcomes = (row["outcome"] for row in rows)
+    return plan.settings.stop_when_broken and health.stops(outcomes)
 
 
 def left_to_ask(plan: Plan, rows: Sequence[Row]) -> list[Item]:
     """The items without a reply; none when the run is over."""
     replies = [row for row in rows if is_reply(row)]
-    if is_over(plan, Counter(row["outcome"] for row in replies)):
+    if is_over(plan, replies):
         return []
     done = {row["problem_id"] for row in replies}
     return [item for item in plan.items if item.question.problem_id not in done]
@@ -84,7 +84,7 @@ def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> lis
 
     None after a probe that failed: a server that fails is not asked on.
     """
-    if not is_over(plan, Counter(row["outcome"] for row in rows)):
+    if not is_over(plan, rows):
         return []
     by_outcome: dict[str, list[str]] = {outcome: [] for outcome in CAUSES}
     for row in rows:

@@ -236,7 +236,7 @@ class Session:
                 f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
                 f"{self.folder}; see to the server and run again."
             )
-        if is_over(self.plan, self.outcomes):
+        if self.settings.stop_when_broken and health.is_broken(self.outcomes):
             asker.stop.set()
 
     def _recognize(self, row: Row) -> None:
@@ -273,7 +273,7 @@ class Session:
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
         end, left = now(), len(self.manifest["questions"]) - len(self.rows)
-        is_broken = health.is_broken(self.outcomes)
+        is_broken = is_over(self.plan, self.rows) or health.is_broken(self.outcomes)
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
@@ -310,11 +310,12 @@ class Session:
         empty = {r["problem_id"] for r in self.rows if r["outcome"] == "empty"}
         again = [row for row in self.probed if row["problem_id"] in empty]
         saved = sum(row["outcome"] not in CAUSES for row in again)
-        return health.cause(self.outcomes, rescued=2 * saved > len(again))
+        found = Counter(row.get("cause") or row["outcome"] for row in self.rows)
+        return health.cause(found, rescued=2 * saved > len(again))
 
     def _early_stop(self) -> dict[str, Any] | None:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
-        if not is_over(self.plan, self.outcomes):
+        if not is_over(self.plan, self.rows):
             return None
         lost, asked = health.lost(self.outcomes), len(self.rows)
         probe = {
@@ -327,7 +328,8 @@ class Session:
             "lost": lost,
             "asked": asked,
             "lower_limit": round(health.lower_limit(lost, asked), 4),
-            "confidence": health.CONFIDENCE,
+            "confidence": 0.99,
             "threshold": health.BROKEN_SHARE,
+            "evidence": round(health.evidence(lost, asked), 1),
             "probe": probe if self.probed else None,
         }

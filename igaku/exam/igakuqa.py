@@ -80,6 +80,13 @@ def exam_folder(year: int, data_dir: str | Path | None = None) -> Path:
     return folder
 
 
+def kept_folder(data_dir: str | Path | None = None) -> Path:
+    """The folder of exam files that are here already: nothing is fetched into it."""
+    given = [data_dir, os.environ.get("IGAKU_DATA")]
+    folders = [Path(place).expanduser() for place in given if place]
+    return next((place for place in folders if place.is_dir()), _cache())
+
+
 def released_file(folder: Path, name: str) -> Path:
     """A file of IgakuQA in `folder`, which is a clone of it or keeps its sections.
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 import igaku
-from igaku.ask.folder import replace
 from igaku.pages.facts import Facts
+from igaku.study.doubtful import write_doubtful
 from igaku.study.families import Study
+from igaku.study.tables import put_table
+
+__all__ = ["put_table", "write_doubtful", "write_tables"]
 
 # What a table of replies holds: no texts.
 REPLY = (
@@ -58,27 +60,3 @@ def _replies(study: Study) -> pd.DataFrame:
             "".join(value) if isinstance(value, tuple) else None for value in rows[name]
         ]
     return rows
-
-
-def put_table(folder: Path, name: str, frame: pd.DataFrame) -> Path:
-    """Write one table as CSV into a folder."""
-    path = folder / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # With its mark, a spreadsheet takes the file for UTF-8 and shows Japanese.
-    text = "\ufeff" + _harmless(frame).to_csv(index=False, lineterminator="\n")
-    replace(path, text.encode("utf-8", "replace"))
-    return path
-
-
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts no spreadsheet takes for a formula."""
-    texts = frame.select_dtypes(include=["object", "str"]).columns
-    guarded = {name: frame[name].map(_guarded) for name in texts}
-    return frame.assign(**guarded) if len(texts) else frame
-
-
-def _guarded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        value = ", ".join(map(str, value))
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if risky else value

@@ -18,6 +18,7 @@ from igaku.server.parts import Parts
 REPETITION = "repetition"  # the server's own guard against loops ended the reply
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
 GOES_ON = re.compile(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
+UNCLOSED = re.compile(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
 DOUBT = re.compile(
     r"(?<![a-z])(?:wait|however|hmm|actually|but|or maybe|let me (?:re)?check"
     r"|on second)(?![a-z])|いや|しかし|待って|だが|ただし、?(?:正解|答え)|再考|再検討"
@@ -157,7 +158,8 @@ def _is_declared(reading: Reading, content: str) -> bool:
     line = content[line_start : line_end if line_end >= 0 else len(content)]
     before, after = content[line_start:start], content[end:]
     is_alone = len(before.strip()) <= BESIDE and len(line) - (end - start) <= AROUND
-    return is_alone and not GOES_ON.fullmatch(after) and not DOUBT.search(after)
+    is_open = GOES_ON.fullmatch(after) or UNCLOSED.search(content)
+    return is_alone and not is_open and not DOUBT.search(after)
 
 
 def is_cut(reply: Parts, max_tokens: int | None) -> bool:

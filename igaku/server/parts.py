@@ -118,7 +118,8 @@ def _spoken(body: dict[str, Any]) -> tuple[str, str, list[Any], str | None]:
 def choice_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The choice of a body that counts: that of index 0, else the first; {} if none."""
     listed = body.get("choices")
-    choices = [c for c in listed if isinstance(c, dict)] if listed else []
+    told = listed if isinstance(listed, list) else []
+    choices = [choice for choice in told if isinstance(choice, dict)]
     first = next((choice for choice in choices if choice.get("index") == 0), None)
     return first or next(iter(choices), {})
 

@@ -12,13 +12,16 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pandas as pd
+
+from igaku.words import CAUSES
 
 # The columns of the table, the type each is stored as, and what it holds: first,
 # which run a row is from; then the fields of answers.jsonl as they stand; then
@@ -51,6 +54,19 @@ COLUMNS = {
     "error": "text",  # what went wrong, in words
     "raw": "any",  # the server's body, whole
     "asked_at": "moment",  # when the question was asked, in UTC
+    "cause": "text",  # of a lost reply, why: budget, window, looping, output, api …
+    "rule": "text",  # what kind of statement the answer was read from
+    "span": "place",  # where it stands in the content, as Python slices it
+    "second": "letters",  # the next best statement's, where it says something else
+    "permissive": "letters",  # the answer as the permissive reader has it
+    "marks": "texts",  # what stayed unknown in the text
+    "reader": "whole",  # version of the reader that read the reply
+    "strict": "letters",  # the answer as the strict reader has it
+    "strict_correct": "truth",  # whether that is right
+    "permissive_correct": "truth",  # whether the permissive reader's is
+    "doubtful": "truth",  # the readers differ, or unknown marks remain
+    "adjudicated": "truth",  # a human decided; outcome, answer and correct follow
+    "reread": "truth",  # today's reader grades it otherwise than it was when asked
     "gold": "letters",  # the answer that counts as right
     "points": "whole",  # points of the question; 0 is struck from scoring
     "kind": "text",  # choice | numeric
@@ -62,7 +78,10 @@ COLUMNS = {
     "max_tokens": "whole",  # token budget of a reply, where it is known
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
-DERIVED = ("blank", "reply_sha256")
+DERIVED = (
+    "blank", "reply_sha256", "strict", "strict_correct", "permissive_correct",
+    "doubtful", "adjudicated", "reread",
+)  # fmt: skip
 FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
     "human_accuracy",
@@ -79,6 +98,8 @@ _STRICT: dict[str, Any] = {
     "text": str | None,
     "moment": str | None,
     "letters": tuple[str, ...] | None,
+    "texts": tuple[str, ...] | None,
+    "place": tuple[int, int] | None,
     "truth": bool | None,
     "whole": Annotated[int, _EXACT] | None,
     "number": Annotated[float, _EXACT] | None,
@@ -127,20 +148,23 @@ def read_answers(
     return list(answers.values()), complaints
 
 
+class Readings(NamedTuple):
+    """What a table says of how its answers were read, beside the answers themselves."""
+
+    ways: Mapping[str, Sequence[tuple[str, ...]]]  # what counts as right
+    strict: Mapping[str, tuple[Any, Any]]  # of the adjudicated: answer and grade
+    reread: AbstractSet[str]  # graded otherwise than when they were asked
+
+
 def rows_of(
     answers: Sequence[Any],
     run: Mapping[str, Any],
     facts: pd.DataFrame | None,
     columns: Sequence[str],
+    readings: Readings | None = None,
 ) -> pd.DataFrame:
     """Answers as rows, with what the run knows and the plan's `facts` of each."""
-    texts = [answer.content or "" for answer in answers]
-    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
-    pairs = zip(answers, texts, strict=True)
-    derived: dict[str, list[Any]] = {
-        "reply_sha256": [hashes[text] for text in texts],
-        "blank": [a.outcome != "api_error" and not text.strip() for a, text in pairs],
-    }
+    derived = _derived(answers, readings or Readings({}, {}, frozenset()))
     found = {}
     for name in columns:
         kind = COLUMNS[name]
@@ -149,11 +173,46 @@ def rows_of(
         elif name in FROM_PLAN or name in FROM_RUN:
             known = _CLEAN[kind](run.get(name))
             found[name] = typed([known], kind).repeat(len(answers))
-        elif name in DERIVED:
+        elif name in derived:
             found[name] = typed(derived[name], kind)
         else:
             found[name] = typed(list(map(attrgetter(name), answers)), kind)
     return pd.DataFrame(found)
+
+
+def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]:
+    """What the rows say that no field of an answer does."""
+    texts = [answer.content or "" for answer in answers]
+    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
+    ways, told = readings.ways, readings.strict
+    names = [answer.problem_id for answer in answers]
+    found: dict[str, list[Any]] = {
+        "reply_sha256": [hashes[text] for text in texts],
+        "blank": [
+            a.outcome != "api_error" and not text.strip()
+            for a, text in zip(answers, texts, strict=True)
+        ],
+        "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
+        "strict": [answer.answer for answer in answers],
+        "strict_correct": [answer.correct for answer in answers],
+        "adjudicated": [name in told for name in names],
+        "reread": [name in readings.reread for name in names],
+    }
+    for place, name in enumerate(names if told else ()):
+        if name in told:
+            found["strict"][place], found["strict_correct"][place] = told[name]
+    both = list(zip(answers, found["strict"], found["strict_correct"], strict=True))
+    found["doubtful"] = [
+        a.reader is not None and (a.permissive != strict or bool(a.marks))
+        for a, strict, _ in both
+    ]
+    found["permissive_correct"] = [
+        (correct if a.permissive == strict else a.permissive in ways.get(name, ()))
+        if a.reader is not None
+        else None
+        for name, (a, strict, correct) in zip(names, both, strict=True)
+    ]
+    return found
 
 
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -195,8 +254,11 @@ def _check_text(data: bytes) -> None:
 def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
     """What a strict line is decoded into: the fields among the columns, typed."""
     told = {*FROM_RUN, *FROM_PLAN, *DERIVED, "problem_id", "outcome"}
-    names = dict.fromkeys([*columns, "content"])
-    fields = [(name, _STRICT[COLUMNS[name]], None) for name in names]
+    names = dict.fromkeys([*columns, "content", "raw"])
+    kinds = {name: _STRICT[COLUMNS[name]] for name in names}
+    # What is not asked for is kept as it stands, to be read again from it.
+    kinds |= {} if "raw" in columns else {"raw": msgspec.Raw}
+    fields = [(name, kind, None) for name, kind in kinds.items()]
     optional = [field for field in fields if field[0] not in told]
     needed = [("problem_id", str), ("outcome", str)]
     return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
@@ -254,22 +316,44 @@ def number_of(value: Any) -> float | None:
 def _letters_of(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, str):
         return (value,)
-    return tuple(map(str, value)) if isinstance(value, list) and value else None
+    is_told = isinstance(value, list | tuple) and value
+    return tuple(map(str, value)) if is_told else None
 
 
 def _truth_of(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _texts_of(value: Any) -> tuple[str, ...] | None:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else None
+
+
+def _place_of(value: Any) -> tuple[int, int] | None:
+    ends = value if isinstance(value, list | tuple) else ()
+    whole = [end for end in ends if type(end) is int]
+    return (whole[0], whole[1]) if len(whole) == len(ends) == 2 else None
+
+
 _CLEAN: dict[str, Callable[[Any], Any]] = {
     "text": text_of,
     "moment": text_of,
     "letters": _letters_of,
+    "texts": _texts_of,
+    "place": _place_of,
     "truth": _truth_of,
     "whole": whole_of,
     "number": number_of,
     "any": lambda value: value,
 }
+
+
+def cleaned(column: str, value: Any) -> Any:
+    """A value as a column holds it, whatever a file has for it.
+
+    >>> cleaned("answer", ["a", "c"]), cleaned("completion_tokens", "many")
+    (('a', 'c'), None)
+    """
+    return _CLEAN[COLUMNS[column]](value)
 
 
 def typed(values: list[Any], kind: str) -> Any:
@@ -281,10 +365,12 @@ def typed(values: list[Any], kind: str) -> Any:
     if kind == "moment":
         texts = pd.Series(values, dtype="str")
         return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").array
-    if kind in ("letters", "any"):
-        if kind == "letters":
+    if kind in ("letters", "texts", "place", "any"):
+        if kind != "any":
             same: dict[Any, Any] = {}
-            values = [same.setdefault(v, v) if v else None for v in values]
+            empty = () if kind == "texts" else None  # no marks is not unknown
+            told = (v or (v if v is None else empty) for v in values)
+            values = [same.setdefault(v, v) for v in told]  # one copy serves all
         return pd.Series(values, dtype="object").array
     missing = np.array([value is None for value in values], dtype=bool)
     if kind == "truth":

@@ -176,7 +176,7 @@ def outside_sessions(study: Study) -> Iterator[Alarm]:
 def repeated_texts(study: Study) -> Iterator[Alarm]:
     """Runs with one long text as the reply, or the thought, of many questions."""
     for run in study.runs:
-        for name in ("reasoning", "content"):
+        for name in _texts_of(run.rows):
             told = run.rows.loc[run.rows["outcome"] != "refused", name].dropna()
             counts = told[told.str.len() >= LONG].value_counts()
             if len(counts) and counts.iloc[0] >= REPEATED:
@@ -237,10 +237,15 @@ def _codes(runs: Sequence[Run], mark: Any) -> np.ndarray:
 def _texts(rows: pd.DataFrame) -> dict[str, Any]:
     """Question → its long texts, where it has one."""
     names = rows["problem_id"].tolist()
-    texts = [rows[name].fillna("").tolist() for name in ("reasoning", "content")]
+    texts = [rows[name].fillna("").tolist() for name in _texts_of(rows)]
     pairs = zip(names, *texts, strict=True)
     long = ((n, [t for t in told if len(t) >= SHARED_LONG]) for n, *told in pairs)
     return {name: tuple(told) for name, told in long if told}
+
+
+def _texts_of(rows: pd.DataFrame) -> list[str]:
+    """The columns of texts that a table has: they may be left out at loading."""
+    return [name for name in ("reasoning", "content") if name in rows]
 
 
 def _times(rows: pd.DataFrame) -> dict[str, Any]:
@@ -302,10 +307,11 @@ def _misgraded(run: Run) -> list[str]:
         str(q.get("problem_id")): [tuple(way) for way in q.get("accepted") or ()]
         for q in dicts(run.manifest.get("questions"))
     }
-    columns = ("problem_id", "outcome", "answer", "gold", "correct", "content")
-    wrong = []
+    columns = ["problem_id", "outcome", "answer", "gold", "correct", "content"]
+    read = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
+    rows, wrong = read.reindex(columns=columns), []
     for name, outcome, answer, gold, correct, content in zip(
-        *(run.rows[each].tolist() for each in columns), strict=True
+        *(rows[each].tolist() for each in columns), strict=True
     ):
         said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
         is_silent = outcome == "answered" and said is None

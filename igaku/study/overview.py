@@ -24,9 +24,10 @@ RUNS = (
     "right", "accuracy", "low", "high", "blank", "lost", "api_error", "verdict",
     "short", "identity", "counted", "same_as", "format", "quantization", "size_gb",
     "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
-    "started", "color", "marker",
+    "started", "color", "marker", "doubtful", "adjudicated", "right_strict",
+    "right_permissive", "reread",
 )  # fmt: skip
-WHOLE = ("planned", "short", "max_tokens", "hf_downloads")
+WHOLE = ("planned", "short", "max_tokens", "hf_downloads", "right_permissive")
 NUMBERS = ("size_gb", "seconds", "completion_tokens")
 
 
@@ -43,7 +44,11 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
     wrong or is the same replies as the run `same_as`. `format quantization size_gb
     hf_downloads`: its card. `max_tokens reasoning_effort`: as asked. `seconds
     completion_tokens`: medians of its replies. `started`: the first request. `color
-    marker`: the run's in every figure, as its card has them.
+    marker`: the run's in every figure, as its card has them. `doubtful adjudicated
+    reread`: replies on which the readers differ or unknown marks remain; those that a
+    human decided; those read otherwise today than when they were asked. `right_strict
+    right_permissive`: right answers as each reader alone has them; `right` is the
+    strict reader's with what a human decided.
 
     >>> shown = ["label", "right", "asked", "accuracy", "low", "high"]
     >>> igaku.runs("outputs")[shown].head(2).round(3)  # doctest: +SKIP
@@ -80,8 +85,18 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
         "identity": run.identity, "size_gb": size_gb(run), "max_tokens": run.budget,
         "reasoning_effort": run.settings.get("reasoning_effort"),
         "hf_downloads": told if isinstance(told, int) else None,
-        "started": rows["asked_at"].min(),
+        "started": rows["asked_at"].min(), "right_permissive": _permissive(rows),
+        "right_strict": int(rows["strict_correct"].sum()),
+        **{name: int(rows[name].sum()) for name in ("doubtful", "adjudicated",
+                                                    "reread")},
     }  # fmt: skip
+
+
+def _permissive(rows: pd.DataFrame) -> int | None:
+    """Right answers as the permissive reader has them; None where none is on record."""
+    if rows["reader"].isna().all():
+        return None
+    return int(rows["permissive_correct"].fillna(rows["strict_correct"]).sum())
 
 
 def cards(outputs_dir: Source = None) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,10 @@ from igaku.ask import health
 from igaku.ask.folder import ANSWERS, MANIFEST
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
+from igaku.study.adjudication import adjudicate
+from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
+    Readings,
     columns_of,
     plan_frame,
     read_answers,
@@ -200,9 +204,9 @@ def find_runs(
     folder = outputs_folder(outputs_dir)
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
-    plans: dict[bytes, Plan] = {}
+    known = Known({}, Exams())
     found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
-    return _told_apart([_run(each, raw, texts, plans) for each in found])
+    return _told_apart([_run(each, raw, texts, known) for each in found])
 
 
 def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
@@ -223,36 +227,57 @@ def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
 
 def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     """One run, read from its folder."""
-    return _run(Path(folder), raw, texts, {})
+    return _run(Path(folder), raw, texts, Known({}, Exams()))
 
 
 class Plan(NamedTuple):
-    """The questions that a manifest lists: where each of them is, and as a table."""
+    """The questions that a manifest lists: where each is, as told, and as a table."""
 
     listed: Any
+    told: dict[str, dict[str, Any]]
     places: dict[str, int]
+    ways: dict[str, list[tuple[str, ...]]]  # the answers that count as right
     frame: pd.DataFrame | None
 
 
-def _run(folder: Path, raw: bool, texts: bool, plans: dict[bytes, Plan]) -> Run:
-    manifest, plan, notes = _read_manifest(folder / MANIFEST, plans)
+class Known(NamedTuple):
+    """What runs that are loaded together share: plans by their text, and the exams."""
+
+    plans: dict[bytes, Plan]
+    exams: Exams
+
+
+def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
+    manifest, plan, notes = _read_manifest(folder / MANIFEST, known.plans)
     columns = columns_of(raw, texts)
     answers, complaints = read_answers(folder / ANSWERS, plan.places, columns)
     planned = facts = None
     if plan.frame is not None:
         # Of many runs of one exam each has its own table over the same questions.
         planned = facts = plan.frame.copy(deep=False)
-        known = [plan.places[answer.problem_id] for answer in answers]
-        if known != list(range(len(planned))):
-            facts = planned.take(known)
-    told = (*notes, *complaints)
-    run = Run(folder.name, folder, manifest, plan_frame({}), planned, "", told)
+        places = [plan.places[answer.problem_id] for answer in answers]
+        if places != list(range(len(planned))):
+            facts = planned.take(places)
+    run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
+    at = sat(run, plan.told)
+    reread, lacking = read_again(answers, at, known.exams)
+    strict, faults = adjudicate(answers, at, plan.ways, known.exams)
     label = run.card.get("label") or run.settings.get("slug") or run.model or run.name
     about = {
         "run": run.name, "model": run.model, "label": label, "origin": run.origin,
         "exam": run.exam, "max_tokens": run.budget,
     }  # fmt: skip
-    return replace(run, label=label, rows=rows_of(answers, about, facts, columns))
+    readings = Readings(plan.ways, strict, reread)
+    rows = rows_of(answers, about, facts, columns, readings)
+    told = (*notes, *complaints, *lacking, *faults)
+    return replace(run, label=label, rows=rows, notes=told)
+
+
+def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
+    """How a run was asked, as far as its replies are read by it."""
+    questions = _told(run.manifest.get("questions")) if told is None else told
+    is_recorded = run.origin == "recorded"
+    return Sat(run.folder, run.exam, run.settings, questions, run.budget, is_recorded)
 
 
 def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
@@ -309,11 +334,27 @@ def _parsed(data: Any) -> Any:
 
 def _plan(listed: Any) -> Plan:
     """What a manifest says of each question to ask, by problem_id."""
+    questions = _told(listed)
+    places = {name: place for place, name in enumerate(questions)}
+    ways = {name: ways_of(told) for name, told in questions.items()}
+    frame = plan_frame(questions) if questions else None
+    return Plan(listed, questions, places, ways, frame)
+
+
+def _told(listed: Any) -> dict[str, dict[str, Any]]:
     entries = listed if isinstance(listed, list) else []
     known = [q for q in entries if isinstance(q, dict) and "problem_id" in q]
-    questions = {str(q["problem_id"]): q for q in known}
-    places = {name: place for place, name in enumerate(questions)}
-    return Plan(listed, places, plan_frame(questions) if questions else None)
+    return {str(q["problem_id"]): q for q in known}
+
+
+def ways_of(question: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The answers that count as right, as a manifest lists them of a question.
+
+    >>> ways_of({"gold": ["a"], "accepted": [["a"], ["d"]]}), ways_of({"gold": []})
+    ([('a',), ('d',)], [])
+    """
+    listed = question.get("accepted") or [question.get("gold")]
+    return [tuple(map(str, way)) for way in listed if isinstance(way, list) and way]
 
 
 def _told_apart(runs: list[Run]) -> list[Run]:

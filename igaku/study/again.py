@@ -1,0 +1,312 @@
+"""Replies that an earlier reader read, understood anew from the servers' own bodies.
+
+`answers.jsonl` is never touched. What today's reader finds is kept beside it in one
+small file, whose key is a hash of the answers, of the manifest and of the reader: when
+one of these is another, the file counts as none. Adjudications come on top of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from igaku.ask import folder as files
+from igaku.errors import IgakuError
+from igaku.exam.igakuqa import kept_folder
+from igaku.exam.questions import Question, load_exam
+from igaku.reading.answer import outcome_of, reading_of
+from igaku.reading.readings import READER, Reading
+from igaku.reading.reply import Reply, read_reply
+from igaku.study.answers import cleaned
+
+KEPT = ".reading.jsonl"
+# Rows that no reading changes: nothing was asked, or not of this model.
+UNREAD = ("wrong_model", "not_run")
+GRADE = ("outcome", "answer", "correct")
+# Nothing but letters: one reading serves all questions with as many choices, those
+# apart that have a choice so short that it may be a letter itself.
+TERSE = re.compile(r"(?:答え: ?)?([a-h](?:, ?[a-h])*)")
+SHORT = 3  # characters
+
+
+@dataclass(frozen=True)
+class Sat:
+    """How a run was asked, as far as its replies are read by it."""
+
+    folder: Path
+    exam: str | None
+    settings: Mapping[str, Any]
+    planned: Mapping[str, Mapping[str, Any]]  # the manifest's questions, by problem_id
+    budget: int | None
+    is_recorded: bool
+
+
+@dataclass
+class Exams:
+    """The exams that the runs of one load sat, each read once, and never fetched."""
+
+    known: dict[Any, dict[str, Question] | None] = field(default_factory=dict)
+    terse: dict[Any, Reading] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)  # exams a note was written of
+
+    def of(self, sat: Sat) -> dict[str, Question] | None:
+        """The questions of a run by problem_id; None where their files are not here."""
+        told = sat.settings
+        names = ("language", "serial_context", "data_dir")
+        key = (sat.exam, *(str(told.get(name)) for name in names))
+        if key not in self.known:
+            self.known[key] = _questions(sat)
+        return self.known[key]
+
+    def lacking_note(self, sat: Sat) -> list[str]:
+        """The sentence on an exam whose files are not here, once for each exam."""
+        if str(sat.exam) in self.lacking:
+            return []
+        self.lacking.add(str(sat.exam))
+        return [
+            f"{sat.folder.name}/{files.ANSWERS} was read by an earlier reader, and "
+            f"exam {sat.exam} is not on this machine to read it again: it is shown as "
+            "it was read. Call igaku.load_exam once, or set IGAKU_DATA, then load "
+            "again."
+        ]
+
+    def question(self, sat: Sat, name: str) -> Question | None:
+        """One question of a run, with the gold that the run's own manifest has."""
+        found = (self.of(sat) or {}).get(name)
+        told = sat.planned.get(name) or {}
+        if found is None or not told.get("gold"):
+            return found
+        gold = tuple(told["gold"])
+        ways = tuple(map(tuple, told.get("accepted") or [gold]))
+        is_same = gold == found.answer and ways == (found.accepted or (gold,))
+        return found if is_same else replace(found, answer=gold, accepted=ways)
+
+
+def _questions(sat: Sat) -> dict[str, Question] | None:
+    told = sat.settings
+    try:
+        place = kept_folder(told.get("data_dir"))  # which is never fetched into
+        language = told.get("language") or "ja"
+        context = told.get("serial_context") or "as_released"
+        listed = load_exam(
+            sat.exam or "", data_dir=place, serial_context=context, language=language
+        )
+    except (IgakuError, OSError, TypeError):
+        return None
+    return {question.problem_id: question for question in listed}
+
+
+def read_again(
+    answers: Sequence[Any], sat: Sat, exams: Exams
+) -> tuple[set[str], list[str]]:
+    """Put today's reading into answers that an earlier reader read.
+
+    The questions are returned whose outcome, answer or grade is another than it was,
+    and a sentence where the exam's files are not here to read by.
+    """
+    old = [a for a in answers if (a.reader or 0) < READER and a.outcome not in UNREAD]
+    if sat.is_recorded or not old:
+        return set(), []
+    questions = exams.of(sat)
+    left = [each for each in old if not _is_terse(each, sat, questions, exams.terse)]
+    if left and questions is None:
+        return set(), exams.lacking_note(sat)
+    found = (_kept(sat) or _found_anew(sat, left, exams)) if left else {}
+    for answer in left:
+        for name, value in found.get(answer.problem_id, {}).items():
+            if hasattr(answer, name):
+                setattr(answer, name, cleaned(name, value))
+    return {name for name, told in found.items() if told.keys() & set(GRADE)}, []
+
+
+# --- replies of nothing but letters ---------------------------------------------------
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    """A message with the fields that hold no second text."""
+
+    content: str
+    role: str | None = None
+    reasoning: msgspec.Raw = msgspec.Raw(b"null")
+    reasoning_content: msgspec.Raw = msgspec.Raw(b"null")
+    refusal: None = None
+    annotations: Any = None
+    audio: None = None
+    function_call: None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str
+
+
+class _Body(msgspec.Struct):
+    choices: list[_Choice]
+    error: None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def _is_terse(
+    answer: Any,
+    sat: Sat,
+    questions: Mapping[str, Question] | None,
+    known: dict[Any, Reading],
+) -> bool:
+    """Whether a reply is its letters and was read as these; if so, by which rule.
+
+    Without the exam's files it stays as it is, which is as it would be read.
+    """
+    stated = TERSE.fullmatch(answer.content or "")
+    if stated is None or answer.outcome != "answered" or not answer.answer:
+        return False
+    letters = tuple(sorted({*stated[1]} - {",", " "}))
+    if letters != answer.answer or _is_at_budget(answer, sat):
+        return False
+    question = (questions or {}).get(answer.problem_id)
+    if question is None:
+        return True
+    if question.kind == "numeric" or not _says_only(answer):
+        return False
+    choices = question.choices
+    shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
+    key = (answer.content, shape, len(question.answer))
+    if key not in known:
+        known[key] = reading_of(answer.content, question)
+    reading = known[key]
+    if reading.answer != letters:
+        return False
+    answer.rule, answer.span, answer.second = reading.rule, reading.span, reading.second
+    answer.permissive, answer.marks, answer.reader = letters, (), READER
+    return True
+
+
+def _is_at_budget(answer: Any, sat: Sat) -> bool:
+    used = answer.completion_tokens
+    near = used is not None and sat.budget is not None and used >= sat.budget - 1
+    return near or answer.finish_reason not in ("stop", None)
+
+
+def _says_only(answer: Any) -> bool:
+    """Whether the server's body holds this text, whole, and no other."""
+    raw = answer.raw
+    is_packed = isinstance(raw, msgspec.Raw)
+    if raw is None or (is_packed and bytes(raw) == b"null"):
+        return True
+    try:
+        body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    said = [c.message.content for c in body.choices if c.finish_reason == "stop"]
+    return said == [answer.content]
+
+
+# --- replies that are read --------------------------------------------------------
+
+
+def _found_anew(
+    sat: Sat, left: Sequence[Any], exams: Exams
+) -> dict[str, dict[str, Any]]:
+    """What today's reader finds otherwise in these replies, and a file of it."""
+    found = {}
+    for answer in left:
+        if question := exams.question(sat, answer.problem_id):
+            now = understood_anew(_body_of(answer.raw), question, sat.budget)
+            found[answer.problem_id] = {
+                name: value for name, value in now.items()
+                if cleaned(name, value) != getattr(answer, name, NotImplemented)
+            }  # fmt: skip
+    _keep(sat, found)
+    return found
+
+
+def _body_of(raw: Any) -> Any:
+    """A server's body; one that is on record as JSON only is parsed."""
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
+        return json.loads(bytes(raw))
+
+
+def understood_anew(
+    body: Any, question: Question, budget: int | None
+) -> dict[str, Any]:
+    """The fields of a row as today's reader would write them; none without a reply."""
+    reply = read_reply(body)
+    is_body = isinstance(body, dict | str)
+    if not is_body or (reply.error and not (reply.content or reply.reasoning)):
+        return {}  # a failure, or a body that is not on record
+    graded = outcome_of(reply, question, budget)
+    failed = graded.outcome == "api_error"
+    return _as_sent(reply) | {
+        "outcome": graded.outcome,
+        "answer": graded.answer,
+        "correct": None if failed else graded.correct,
+        "error": reply.error,
+        "reader": READER,
+        **_read_from(graded, reply, question),
+    }
+
+
+def _as_sent(reply: Reply) -> dict[str, Any]:
+    names = (
+        "content", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens",
+        "reasoning_tokens", "reasoning_tokens_estimated",
+    )  # fmt: skip
+    return {name: getattr(reply, name) for name in names}
+
+
+def _read_from(graded: Any, reply: Reply, question: Question) -> dict[str, Any]:
+    reading = graded.reading or Reading()
+    permissive = reading_of(reply.content, question, permissive=True).answer
+    return {
+        "cause": getattr(graded, "cause", None),
+        "rule": reading.rule,
+        "span": reading.span,
+        "second": reading.second,
+        "permissive": permissive,
+        "marks": reply.marks,
+    }
+
+
+# --- kept beside the answers ----------------------------------------------------------
+
+
+def _key(sat: Sat) -> str:
+    """A hash of all that a reading depends on."""
+    told = hashlib.sha256(str(READER).encode())
+    for name in (files.ANSWERS, files.MANIFEST):
+        with suppress(OSError):
+            told.update(hashlib.sha256((sat.folder / name).read_bytes()).digest())
+    return told.hexdigest()
+
+
+def _kept(sat: Sat) -> dict[str, dict[str, Any]] | None:
+    """What is kept of this very reading; None where nothing whole is."""
+    try:
+        data = (sat.folder / KEPT).read_bytes()
+        head, *rows = msgspec.json.Decoder(dict[str, Any]).decode_lines(data)
+        if head == {"key": _key(sat), "rows": len(rows)}:
+            return {row.pop("problem_id"): row for row in rows}
+    except (OSError, ValueError, KeyError, RecursionError):
+        pass
+    return None
+
+
+def _keep(sat: Sat, found: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = [{"problem_id": name, **told} for name, told in found.items()]
+    lines = [{"key": _key(sat), "rows": len(rows)}, *rows]
+    # A folder that cannot be written is read again each time.
+    with suppress(OSError, msgspec.MsgspecError, UnicodeEncodeError):
+        files.replace(sat.folder / KEPT, msgspec.json.Encoder().encode_lines(lines))

@@ -1,0 +1,158 @@
+"""What became of a reply: cut, full, looping, a tool call, and what was declared."""
+
+import time
+
+import pytest
+
+from igaku.exam.questions import Question
+from igaku.reading.answer import outcome_of
+from igaku.reading.loops import is_looping
+from igaku.reading.readings import LIMIT
+from igaku.reading.reply import Reply, read_reply
+
+ROW = {
+    "problem_id": "998A1",
+    "problem_text": "まず行うべき検査はどれか。",
+    "choices": ["頭部CT", "血液培養", "胸部X線", "心エコー", "尿沈渣"],
+}
+ONE = Question.from_record(ROW | {"answer": ["c"]})
+TWO = Question.from_record(ROW | {"answer": ["a", "c"]})
+CUT = {"finish_reason": "length", "prompt_tokens": 700, "completion_tokens": 1024}
+PROSE = "胸部X線で右下肺野に浸潤影を認め、発熱と咳嗽が続いている。"
+
+
+def cut(content, **told):
+    return Reply(content=content, **(CUT | told))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Okay, let me see. The answer is b since a is out. But wait, the question says",
+        f"{PROSE}答え: b かもしれないが、",
+        f"{PROSE}よって b が疑わしい。次に",
+        "答え: b\n\nいや、待って。もう一度考えると",
+        "Answer: B\n\nWait, however, the culture",
+        "b が考えやすい。しかし",
+        "\\boxed{b",
+        "まず a を検討する。",
+    ],
+)
+def test_what_a_cut_reply_said_on_the_way_is_not_its_answer(content):
+    graded = outcome_of(cut(content), ONE, 1024)
+    assert (graded.outcome, graded.answer) == ("truncated", None)
+    assert graded.cause == "budget"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"答え: c\n\n理由: {PROSE}",
+        f"c\n\n{PROSE}",
+        f"**正解: c**\n{PROSE}",
+        f"{PROSE}\n\n答え: c\n\n補足: {PROSE}",
+        f"Answer: C\n\nExplanation: {PROSE}",
+    ],
+)
+def test_an_answer_declared_before_the_cut_counts(content):
+    graded = outcome_of(cut(content), ONE, 1024)
+    assert (graded.outcome, graded.answer, graded.cause) == ("answered", ("c",), None)
+    start, end = graded.reading.span
+    assert "c" in content[start:end].lower()
+
+
+@pytest.mark.parametrize("content", ["答え: a,", "答え: a、", "a と", "Answer: A and"])
+def test_half_a_list_is_no_answer(content):
+    assert outcome_of(cut(content), TWO, 1024).outcome == "truncated"
+
+
+LOOPS = [
+    "正解は c です。" * 40,
+    "答え: c\n" * 60,
+    "Let me check again. So the answer is c. " * 20,
+    "".join(f"Step {i}: the correct answer is c: chest film.\n\n" for i in range(40)),
+    PROSE + "c" * 400,
+]
+
+
+@pytest.mark.parametrize("text", LOOPS)
+def test_a_loop_that_was_cut_is_never_answered(text):
+    graded = outcome_of(cut(text), ONE, 1024)
+    assert (graded.outcome, graded.answer) == ("truncated", None)
+    assert graded.cause == "looping"
+    silent = outcome_of(cut("", reasoning=text), ONE, 1024)
+    assert (silent.outcome, silent.cause) == ("truncated", "looping")
+
+
+def test_a_servers_own_guard_against_loops_is_told():
+    graded = outcome_of(Reply(content="答え: c", finish_reason="repetition"), ONE, 1024)
+    assert (graded.outcome, graded.cause) == ("truncated", "looping")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 誤り\nb: 誤り\nc: 正しい\nd: 誤り\ne: 誤り",
+        "".join(f"{label}: {PROSE}\n" for label in "abcde"),
+        "答え: c\n答え: c",
+        "| a | × |\n| b | × |\n| c | ○ |\n| d | × |\n| e | × |",
+    ],
+)
+def test_a_walk_through_the_choices_is_no_loop(text):
+    assert not is_looping(text) or len(text) >= 60 * 3
+
+
+def test_what_is_too_long_to_be_a_reply_is_looping_and_not_read():
+    graded = outcome_of(Reply(content="答え: c。" + "あ" * LIMIT), ONE)
+    assert (graded.outcome, graded.cause) == ("unparsable", "looping")
+
+
+@pytest.mark.parametrize(
+    ("told", "budget", "window", "cause"),
+    [
+        ({}, 1024, None, "budget"),
+        ({"completion_tokens": 1023}, 1024, None, "budget"),
+        ({"completion_tokens": 3296}, 8192, None, "window"),
+        ({"completion_tokens": 324}, 1024, 1024, "window"),
+        ({"completion_tokens": None}, 1024, 4096, "budget"),
+        ({}, 1024, 131072, "budget"),
+        ({}, 1024, 1724, "window"),
+    ],
+)
+def test_the_window_is_told_from_the_budget(told, budget, window, cause):
+    graded = outcome_of(cut("", **told), ONE, budget, window=window)
+    assert (graded.outcome, graded.cause) == ("truncated", cause)
+
+
+def test_a_tool_call_is_no_answer_and_named():
+    call = {"type": "function", "function": {"name": "python", "arguments": "{}"}}
+    message = {"content": None, "tool_calls": [call]}
+    graded = outcome_of(read_reply({"choices": [{"message": message}]}), ONE, 1024)
+    assert (graded.outcome, graded.cause) == ("empty", "tool")
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (Reply(content=""), "output"),
+        (Reply(content="症例の話である。"), "output"),
+        (Reply(content="申し訳ありませんが、画像を確認できません。"), None),
+        (Reply(error="boom"), "api"),
+        (Reply(content="c"), None),
+    ],
+)
+def test_every_loss_names_its_cause(reply, cause):
+    assert outcome_of(reply, ONE, 1024).cause == cause
+
+
+@pytest.mark.parametrize("piece", ["a", "ab c ", "答え: c\n", "no loop", "1;2:"])
+def test_loops_are_found_in_linear_time(piece):
+    def seconds(size):
+        text, spent = (piece * size)[:size], []
+        for _ in range(3):
+            began = time.process_time()
+            is_looping(text)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    assert seconds(64_000) <= 10 * max(seconds(8_000), 0.005)
