@@ -255,7 +255,10 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
     looks = [_look(head, plain) for head in run]
     is_apart = wanted in gaps and len(set(looks[wanted:])) == 1
     is_unlike = is_apart and looks[wanted] not in looks[:wanted]
-    return wanted if [wanted] in (gaps, headed) or is_unlike else 0
+    first = run[0] if run else None
+    close = first and "\n\n" not in plain[max(0, first.start - 6) : first.start]
+    is_below = first and first.is_led_to and close and wanted in gaps
+    return wanted if [wanted] in (gaps, headed) or is_unlike or is_below else 0
 
 
 def _beside(plain: str) -> Iterator[Verdict]:
