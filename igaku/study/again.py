@@ -22,14 +22,16 @@ from igaku.ask import folder as files
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
-from igaku.reading.answer import outcome_of, reading_of
 from igaku.reading.readings import READER, Reading
-from igaku.reading.reply import Reply, read_reply
 from igaku.study.answers import cleaned
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
 UNREAD = ("wrong_model", "not_run")
+AS_SENT = (
+    "content", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens",
+    "reasoning_tokens", "reasoning_tokens_estimated",
+)  # fmt: skip
 GRADE = ("outcome", "answer", "correct")
 # Nothing but letters: one reading serves all questions with as many choices, those
 # apart that have a choice so short that it may be a letter itself.
@@ -46,6 +48,7 @@ class Sat:
     settings: Mapping[str, Any]
     planned: Mapping[str, Mapping[str, Any]]  # the manifest's questions, by problem_id
     budget: int | None
+    window: int | None  # tokens that prompt and reply may fill together
     is_recorded: bool
 
 
@@ -181,6 +184,9 @@ def _is_terse(
     shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
     key = (answer.content, shape, len(question.answer))
     if key not in known:
+        # Its patterns take a while to compile, and few studies need them.
+        from igaku.reading.answer import reading_of
+
         known[key] = reading_of(answer.content, question)
     reading = known[key]
     if reading.answer != letters:
@@ -220,7 +226,7 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            now = understood_anew(_body_of(answer.raw), question, sat.budget)
+            now = understood_anew(_body_of(answer.raw), question, sat)
             found[answer.problem_id] = {
                 name: value for name, value in now.items()
                 if cleaned(name, value) != getattr(answer, name, NotImplemented)
@@ -239,44 +245,24 @@ def _body_of(raw: Any) -> Any:
         return json.loads(bytes(raw))
 
 
-def understood_anew(
-    body: Any, question: Question, budget: int | None
-) -> dict[str, Any]:
+def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:
     """The fields of a row as today's reader would write them; none without a reply."""
+    from igaku.ask.asker import as_read, error_of
+    from igaku.reading.answer import outcome_of
+    from igaku.reading.reply import read_reply
+
     reply = read_reply(body)
     is_body = isinstance(body, dict | str)
     if not is_body or (reply.error and not (reply.content or reply.reasoning)):
         return {}  # a failure, or a body that is not on record
-    graded = outcome_of(reply, question, budget)
+    graded = outcome_of(reply, question, sat.budget, window=sat.window)
     failed = graded.outcome == "api_error"
-    return _as_sent(reply) | {
+    return {name: getattr(reply, name) for name in AS_SENT} | {
         "outcome": graded.outcome,
         "answer": graded.answer,
         "correct": None if failed else graded.correct,
-        "error": reply.error,
-        "reader": READER,
-        **_read_from(graded, reply, question),
-    }
-
-
-def _as_sent(reply: Reply) -> dict[str, Any]:
-    names = (
-        "content", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens",
-        "reasoning_tokens", "reasoning_tokens_estimated",
-    )  # fmt: skip
-    return {name: getattr(reply, name) for name in names}
-
-
-def _read_from(graded: Any, reply: Reply, question: Question) -> dict[str, Any]:
-    reading = graded.reading or Reading()
-    permissive = reading_of(reply.content, question, permissive=True).answer
-    return {
-        "cause": getattr(graded, "cause", None),
-        "rule": reading.rule,
-        "span": reading.span,
-        "second": reading.second,
-        "permissive": permissive,
-        "marks": reply.marks,
+        "error": error_of(reply, graded),
+        **as_read(question, reply, graded),
     }
 
 
