@@ -24,7 +24,7 @@ from igaku.server.client import (
     server_facts,
 )
 from igaku.server.identity import contradiction, identify
-from igaku.server.parts import shortened, unknown_fields
+from igaku.server.parts import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,12 +109,6 @@ def _check_reply(
     settings: Settings, item: Item, reply: Reply, facts: Mapping[str, Any]
 ) -> None:
     asked = f"{settings.base_url}, asked {item.question.problem_id},"
-    if names := unknown_fields(reply):
-        left_out = ", ".join(f"{name}: null" for name in names)
-        raise IgakuError(
-            f"{asked} does not know {', '.join(names)} ({str(reply.error).rstrip('.')})"
-            f": leave it out with extra_body {{{left_out}}}, then run again."
-        )
     if reply.error:
         raise IgakuError(
             f"{asked} failed with: {reply.error.rstrip('.')}. Mend that at the server "

@@ -26,7 +26,7 @@ ODD_MARK = rf"(?P<left>{SIGN})%s(?P<name>{NAME})(?P<right>{SIGN})"
 ODD_CLOSE = re.compile(ODD_MARK % "/")
 ODD_START = re.compile(r"\A\s*" + ODD_MARK % "")
 # A mark that the end of the text cuts in half.
-TORN = re.compile(r"<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*)\Z|◁/?\w*\Z|\[/[A-Z_]*\Z")
+TORN = re.compile(r"(?:<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*)|◁/?\w*|\[/[A-Z_]*){1,8}\Z")
 FENCE = re.compile(r"```(?:think|thought|reason)\w*\n([^`]*(?:`{1,2}[^`]+)*)(```)?")
 
 # What a mark's name speaks of.
@@ -89,7 +89,8 @@ POSED = re.compile(
     re.IGNORECASE,
 )
 ODD = ("left", "name", "right")
-MOST_MARKS, LONGEST_MARK = 8, 40
+MOST_MARKS, LONGEST_MARK, ROUNDS = 8, 40, 8
+LAST = 200  # characters in which a torn mark may stand
 POSED_WITHIN = 2000  # characters
 
 
@@ -152,25 +153,36 @@ def turn_of(text: str) -> Turn:
     >>> turn_of("[MUSE]b?[/MUSE] d<|fin|>")
     Turn(said='d', thought='b?', marks=(), is_closed=True)
     """
-    text = FENCE.sub(_fenced, as_marks(text))
-    marks = _marks(text)
+    turn = _split(text)
+    for _ in range(ROUNDS):  # what is left may begin like a turn of its own
+        again = _split(turn.said)
+        if again.said == turn.said:
+            break
+        thought = "\n".join(filter(None, (turn.thought, again.thought)))
+        is_closed = turn.is_closed and again.is_closed
+        turn = Turn(again.said, thought, again.marks, is_closed)
+    return turn
+
+
+def _split(text: str) -> Turn:
+    """A text split once, as it is where nothing in it is a mark."""
+    shown = FENCE.sub(_fenced, as_marks(text))
     told, at = Told(), 0
-    for mark in marks:
+    for mark in _marks(shown):
         if mark.start < at:
             continue
-        told.hear(text[at : mark.start])
-        at = _taken(told, mark, text)
+        told.hear(shown[at : mark.start])
+        at = _taken(told, mark, shown)
         if told.is_over:
             break
     else:
-        told.hear(TORN.sub("", text[at:]))
+        rest = shown[at:]
+        told.hear(rest[:-LAST] + TORN.sub("", rest[-LAST:]))
+    said = _own_lines("".join(told.said))
     thought = "\n".join(filter(None, (piece.strip() for piece in told.thought)))
-    kept = tuple(dict.fromkeys(told.marks))[:MOST_MARKS]
-    turn = Turn("".join(told.said), thought, kept, is_closed=not told.thinking)
-    own = _own_lines(turn.said)
-    if own != turn.said:
-        turn = replace(turn_of(own), thought=thought)
-    return turn if turn.said == text else replace(turn, said=turn.said.strip())
+    marks = tuple(dict.fromkeys(told.marks))[:MOST_MARKS]
+    said = said if said == text else said.strip()
+    return Turn(said, thought, marks, is_closed=not told.thinking)
 
 
 def _fenced(found: re.Match[str]) -> str:

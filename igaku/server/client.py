@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from igaku.errors import ServerUnreachable
 from igaku.server.parts import Parts, at, parts_of, text_of
+from igaku.server.refusals import with_way_out
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -163,22 +164,22 @@ def chat_path(facts: Mapping[str, Any], base_url: str, told_by: str = "field") -
 def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts:
     """The parts of one reply, whatever the server's status and shape of error.
 
-    The client parses the JSON but builds no model of it, so the body stays whole.
+    The client is asked for the bytes alone, so that the body stays whole and its form
+    counts, not the content type.
     """
     import openai
 
     try:
-        return parts_of(client.post(path, cast_to=object, body=dict(body)))
+        return parts_of(client.post(path, cast_to=bytes, body=dict(body)))
     except openai.APIStatusError as refused:
-        reply = parts_of(refused.response.text, refused.status_code)
+        reply = parts_of(refused.response.content, refused.status_code)
+        reply = with_way_out(reply, body)
         # A date is not read.
         told = refused.response.headers.get("retry-after", "").strip()
         is_told = re.fullmatch(r"\d{1,6}(\.\d+)?", told)
         return replace(reply, retry_after=float(told) if is_told else None)
     except openai.APIConnectionError as broken:
         raise unreachable(client, broken) from broken
-    except ValueError as unreadable:
-        return parts_of(getattr(unreadable, "doc", None))
 
 
 def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:

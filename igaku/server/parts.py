@@ -9,39 +9,58 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
+
+from igaku.server.bodies import said_in
 
 T = TypeVar("T")
 
-# Why a reply ended, in any server's word and case.
-FINISHES = {
-    "stop": ("eos", "eosfound", "stopstringfound", "stop_sequence", "end_turn", "word",
-             "completed", "stop_token"),
-    "length": ("limit", "max_tokens", "max_output_tokens", "maxpredictedtokensreached",
-               "contextlengthreached", "model_context_window_exceeded", "model_length",
-               "incomplete", "token_limit", "max_length", "context_length"),
-    "tool_calls": ("toolcalls", "tool_use", "function_call", "tool_call"),
-    "repetition": ("repetition_detected", "repetitive", "loop", "looping"),
-}  # fmt: skip
-NAMED = {word: name for name, words in FINISHES.items() for word in (name, *words)}
-# What came is a piece of a reply.
-ABORTED = (
-    "failed", "modelunloaded", "userstopped", "error", "cancelled", "canceled", "abort",
-    "aborted", "interrupted", "timeout",
-)  # fmt: skip
-FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content")
-THOUGHT = re.compile(r"think|thought|reason|\banalysis\b", re.IGNORECASE)
-THOUGHT_FIELDS = ("reasoning", "reasoning_content", "thinking", "reasoning_details")
-# A field that a strict server does not know, in the words of several.
-UNKNOWN_FIELD = re.compile(
-    r"(?:unrecognized|unknown|unexpected|unsupported|extra|additional|invalid)\W"
-    r"[^.\n]{0,60}?(?:argument|parameter|field|key|name|propert(?:y|ies)|input)s?\b"
-    r"[^\"'`:\n]{0,40}[\"'`: ]+(?P<names>[a-z]\w*(?:[\"'`]?, ?[\"'`]?[a-z]\w*)*)",
-    re.IGNORECASE,
+# Why a reply ended, by what is in a server's word for it: the first that fits. What is
+# ended from outside is a piece of a reply, which nobody may grade.
+LOOPED = "repetition"
+ABORTED, WITHHELD = "stopped", "withheld the reply"
+ENDS = {
+    LOOPED: r"repeti|repeat|loop|degenerat",
+    ABORTED: r"error|abort|cancel|fail|unload|^user|by_?user|time|deadline|interrupt"
+    r"|insufficient|crash|disconnect|kill|evict|preempt|shutdown|exception|in_progress"
+    r"|queued|rate_?limit",
+    WITHHELD: r"filter|safety|sensitive|recitation|blocklist|prohibited|spii|guardrail"
+    r"|toxic|moderat",
+    "tool_calls": r"tool|function",
+    "stop": r"^(?:finish(?:ed)?_?)?(?:stop|eos|end|complete|done|word|$)",
+    "length": r"length|limit|tokens|context|incomplete",
+}
+FINISHES = {end: re.compile(pattern) for end, pattern in ENDS.items()}
+
+# A field, or a type of part, that holds thought, whoever named it.
+THOUGHT = re.compile(r"think|thought|reasoning|analysis|scratchpad|rationale", re.I)
+NO_THOUGHT = re.compile(
+    r"token|effort|signature|encrypt|time|duration|budget|count|config|format|level"
+    r"|mode|enable|_id$",
+    re.I,
 )
-EVENT = re.compile(r"^\s*data:\s?(.*)$", re.MULTILINE)
+ASIDE = ("analysis", "commentary")  # channels, and phases, beside the final one
+CALL = re.compile(r"(?:tool|function)_?(?:call|use)$|_call$")
+# Where a text stands in a message or a part, and in a thought: the first that is there.
+SAID = ("content", "text", "refusal")
+MUSED = ("text", "content", "thinking", "reasoning", "summary", "refusal")
+MUSINGS = ("reasoning", "reasoning_content", "thinking", "reasoning_details")
+ALONE = ("content", "response", "generated_text")  # the text, without any choices
+USUAL = {
+    *SAID,
+    "role",
+    "type",
+    "id",
+    "index",
+    "name",
+    "annotations",
+    "channel",
+    "phase",
+}
+DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,9 @@ class Parts:
     """What came back for one request, under the same names whatever the server.
 
     `content` and `reasoning` are the texts as they came, not yet taken apart. Unknown
-    is None, never 0 and never a guess. `raw` is the body, whole.
+    is None, never 0 and never a guess. `finish_reason` is `stop`, `length`,
+    `tool_calls`, `repetition` (ended by the server's guard against loops), else the
+    server's own word. `raw` is the body, whole: of a stream, its text.
     """
 
     content: str = ""
@@ -64,174 +85,201 @@ class Parts:
     raw: object = None
     status: int | None = None
     retry_after: float | None = None  # seconds the server asks to be left alone
-    tool: str | None = None  # called instead of an answer
+    tool: str | None = None  # called, as a rule instead of an answer
 
 
 def parts_of(body: object, status: int = 200) -> Parts:
-    """The parts of a server's body, whichever dialect the server speaks.
-
-    An event stream or lines of JSON that nobody asked for are put together; `raw` is
-    then the text as it came.
-    """
-    parsed, raw = _parsed(body)
-    if not isinstance(parsed, dict):
-        said = sound(parsed).strip()[:500] if isinstance(parsed, str) else ""
+    """The parts of a server's body, whichever dialect the server speaks."""
+    kept, told = said_in(body)
+    if told is None:
+        said = sound(kept).strip()[:500] if isinstance(kept, str) else ""
         what = f": {said}" if said else " without a readable body"
-        return Parts(error=f"HTTP {status}{what}", raw=raw, status=status)
-    text, reasoning, stops, tool = _spoken(parsed)
-    # A server that names the budget anywhere is believed.
-    told = [NAMED.get(stop.lower(), stop) for stop in filter(text_of, stops)]
-    finish = "length" if "length" in told else next(iter(told), None)
+        return Parts(error=f"HTTP {status}{what}", raw=kept, status=status)
+    message, ends = _message(told), _ends(told)
+    said, thought = heard(message)
     return Parts(
-        content=sound(text),
-        reasoning=sound(reasoning),
-        finish_reason=finish,
-        **_counts(parsed, bool(text or reasoning)),
-        tokens_per_second=_speed(parsed),
-        served_model=_first(parsed, text_of, "model", "model_instance_id"),
-        error=_error(parsed, status, finish),
-        raw=raw,
+        content=sound(said),
+        reasoning=sound(thought),
+        finish_reason=_finish(ends),
+        **_counts(told, bool(said or thought)),
+        tokens_per_second=_speed(told),
+        served_model=_first(told, text_of, "model", "model_instance_id"),
+        error=_error(told, status) or _broken(told, message, ends),
+        tool=next(_tools(told), None),
+        raw=kept,
         status=status,
-        tool=tool,
     )
 
 
-def _spoken(body: dict[str, Any]) -> tuple[str, str, list[Any], str | None]:
-    """Text, reasoning, every word on why the reply ended, and the tool it called."""
-    stop = at(body, "stats.stop_reason")
-    if choice := choice_of(body):
+def _choice(body: dict[str, Any]) -> dict[str, Any]:
+    """The choice that counts: that of index 0, else the first."""
+    choices = _maps(body.get("choices"))
+    return next((c for c in choices if c.get("index") == 0), next(iter(choices), {}))
+
+
+def _message(body: dict[str, Any]) -> object:
+    """What of a body is the model's, by the body's shape; None where nothing is."""
+    if choice := _choice(body):
         message = choice.get("message") or choice
-        told = [choice.get("finish_reason"), stop]
-        return *_message(message), told, _tool(_map(message))
+        thought = {name: choice[name] for name in choice if _is_musing(name)}
+        return thought | message if isinstance(message, dict) else message
     if isinstance(output := body.get("output"), list):
-        thoughts = [_prose(item) for item in output if _is_thought(item)]
-        texts = [_prose(i) for i in output if _map(i).get("type") in (None, "message")]
-        why = at(body, "incomplete_details.reason") or body.get("status")
-        calls = [item for item in output if "call" in str(_map(item).get("type"))]
-        thought = "\n".join(filter(None, thoughts))
-        return "".join(texts), thought, [why, stop], _tool({"tool_calls": calls})
-    message = _map(body.get("message")) or {"content": body.get("content")}
-    told = [body.get("done_reason"), body.get("stop_type"), stop]
-    return *_message(message), told, _tool(message)
+        thoughts = [mused(item) for item in output if _is_thought(item)]
+        texts = [i for i in output if _map(i).get("type") in (None, "message")]
+        texts = [{"type": "message"} | _map(i) for i in texts if not _is_thought(i)]
+        return {"reasoning": "\n".join(filter(None, thoughts)), "content": texts}
+    if isinstance(body.get("message"), dict):
+        return body["message"]
+    told = {name: body[name] for name in body if _is_musing(name)}
+    texts = [body[name] for name in ALONE if isinstance(body.get(name), str | list)]
+    return told | {"content": texts[0]} if texts else None
 
 
-def choice_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The choice of a body that counts: that of index 0, else the first; {} if none."""
-    listed = body.get("choices")
-    told = listed if isinstance(listed, list) else []
-    choices = [choice for choice in told if isinstance(choice, dict)]
-    first = next((choice for choice in choices if choice.get("index") == 0), None)
-    return first or next(iter(choices), {})
+def heard(value: object, depth: int = 0) -> tuple[str, str]:
+    """What a message, a part or a list of parts says, and what it thinks.
+
+    >>> heard([{"type": "think", "think": "b?"}, {"type": "text", "text": "d"}])
+    ('d', 'b?')
+    """
+    if depth > DEEPEST or value is None or isinstance(value, bool):
+        return "", ""
+    if isinstance(value, list):
+        pairs = [pair for part in value if any(pair := heard(part, depth + 1))]
+        # Texts with a thought between them are not one word.
+        runs = groupby(pairs, key=lambda pair: bool(pair[0]))
+        texts = ["".join(said for said, _ in run) for is_said, run in runs if is_said]
+        return "\n".join(texts), "".join(thought for _, thought in pairs)
+    if not isinstance(value, dict):
+        return (value, "") if isinstance(value, str) else (str(value) * bool(depth), "")
+    if _is_thought(value):
+        return "", mused(value, depth)
+    if depth and "type" not in value and not USUAL.issuperset(_spoken(value)):
+        said, inner = json.dumps(_spoken(value), ensure_ascii=False), ""
+    else:
+        pairs = [heard(value[name], depth + 1) for name in SAID if name in value]
+        said = next((said for said, _ in pairs if said), "")
+        inner = "".join(thought for _, thought in pairs)
+    return said, _both(_musing(value, depth), inner)
 
 
-def _message(message: object) -> tuple[str, str]:
-    """Text and reasoning of one message; the reasoning has a name per server."""
-    if isinstance(message, str):
-        return message, ""
-    fields, thought = _map(message), ""
-    content = fields.get("content")
-    if isinstance(content, list):
-        thought = _prose([part for part in content if _is_thought(part)])
-        content = _apart(content)
-    text = _prose(content)
-    if not text and isinstance(content, dict) and content:
-        text = json.dumps(content, ensure_ascii=False)
-    text = text or _prose(fields.get("text")) or _prose(fields.get("refusal"))
-    others = [name for name in fields if THOUGHT.search(name)]
-    for name in (*THOUGHT_FIELDS, *others):
-        found = _prose(fields.get(name))
-        if found.strip():
-            return text, found
-    return text, thought
+def _spoken(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in fields if not _is_musing(name)}
 
 
-def _apart(parts: list[Any]) -> list[Any]:
-    """The parts of a text that are no thought, on lines of their own beside one."""
-    kept = list[Any]()
-    for before, part in zip([None, *parts], parts, strict=False):
-        if not _is_thought(part):
-            kept += ["\n"] * bool(kept and _is_thought(before)) + [part]
-    return kept
+def _musing(fields: dict[str, Any], depth: int) -> str:
+    """The thought in a message's own fields, which often repeat each other."""
+    names = dict.fromkeys((*MUSINGS, *filter(_is_musing, fields)))
+    told = (mused(fields[name], depth + 1) for name in names if name in fields)
+    return next((thought for thought in told if thought.strip()), "")
 
 
-def _tool(message: Mapping[str, Any]) -> str | None:
-    """The name of the tool that a message calls, if it calls one."""
-    calls = message.get("tool_calls")
-    listed = calls if isinstance(calls, list) else [message.get("function_call")]
-    for call in map(_map, listed):
-        name = at(call, "function.name") or call.get("name") or call.get("type")
-        if name:
-            return sound(str(name))[:80]
-    return None
+def _both(thought: str, other: str) -> str:
+    """Two thoughts as one, unless one holds the other."""
+    if other.strip() in thought:
+        return thought
+    return other if thought.strip() in other else f"{thought}\n{other}"
+
+
+def mused(value: object, depth: int = 0) -> str:
+    """The text inside a thought, which may be a string, a part, or a list of parts."""
+    if isinstance(value, str):
+        return value
+    if depth > DEEPEST:
+        return ""
+    if isinstance(value, list):
+        return "".join(mused(part, depth + 1) for part in value)
+    fields = _map(value)
+    names = dict.fromkeys((*MUSED, *filter(_is_musing, fields)))
+    told = (mused(fields[name], depth + 1) for name in names if name in fields)
+    return next(filter(None, told), "")
+
+
+def _is_musing(name: str) -> bool:
+    """Whether a field of this name holds thought."""
+    return bool(THOUGHT.search(str(name))) and not NO_THOUGHT.search(str(name))
 
 
 def _is_thought(part: object) -> bool:
-    return bool(THOUGHT.search(str(_map(part).get("type"))))
+    """Whether a part of a message, or an item of an output, is thought."""
+    fields = _map(part)
+    is_aside = fields.get("channel") in ASIDE or fields.get("phase") in ASIDE
+    is_typed = THOUGHT.search(str(fields.get("type"))) is not None
+    return is_typed or is_aside or fields.get("thought") is True
 
 
-def _prose(value: object, depth: int = 0) -> str:
-    """The text inside a value that may be a string, a part, or a list of parts."""
-    if isinstance(value, str):
-        return value
-    if depth > 4:
-        return ""
-    if isinstance(value, list):
-        return "".join(_prose(part, depth + 1) for part in value)
-    fields = _map(value)
-    names = ["text", "content", "thinking", "reasoning", "summary", "refusal"]
-    names += [name for name in fields if THOUGHT.search(name)]
-    return next((t for n in names if (t := _prose(fields.get(n), depth + 1))), "")
+def _tools(body: dict[str, Any]) -> Iterator[str]:
+    """The names of the tools that a reply calls."""
+    message = _map(_choice(body).get("message")) or _map(body.get("message"))
+    parts = [*_maps(message.get("content")), *_maps(body.get("output"))]
+    calls = [part for part in parts if CALL.search(str(part.get("type")))]
+    calls += [*_maps(message.get("tool_calls")), _map(message.get("function_call"))]
+    for call in filter(None, calls):
+        name = _first(call, text_of, "function.name", "name")
+        yield sound(name or "a tool without a name")
 
 
-def _error(body: dict[str, Any], status: int, finish: str | None) -> str | None:
-    """What went wrong, whether the server said so by status, by field or by silence."""
-    first = choice_of(body)
-    told = body.get("error") or first.get("error")
-    if told or status >= 400 or body.get("object") == "error":
-        silent = "an error without a message" if told else f"HTTP {status}"
-        return _complaint(told or body) or silent
-    # Without `choices` it may be a reply in another interface's shape.
-    shapes = {"output": list, "message": dict, "content": str}
-    is_spoken = any(isinstance(body.get(name), shapes[name]) for name in shapes)
-    if not first and not is_spoken:
-        said = _complaint({key: body.get(key) for key in ("message", "detail")})
-        return said or "the reply has no choices"
-    if (finish or "").lower() in ABORTED:
-        return f"the server stopped: {finish}"
-    if (finish or "").lower() in FILTERED:
-        return f"a filter of the server ended the reply: {finish}"
+def _ends(body: dict[str, Any]) -> list[str]:
+    """Every word of a body on why the reply ended."""
+    told = [_choice(body).get("finish_reason"), body.get("finish_reason")]
+    if isinstance(body.get("output"), list):
+        told += [at(body, "incomplete_details.reason") or body.get("status")]
+    told += [body.get(name) for name in ("done_reason", "stop_type", "stop_reason")]
+    told += [at(body, "stats.stop_reason")]
+    words = (text_of(_map(word).get("type", word)) for word in told)
+    return [word for word in words if word and word.casefold() not in ("null", "none")]
+
+
+def _kind(end: str) -> str | None:
+    """The kind of end that a server's word names, None for an unknown one."""
+    word = end.rpartition(".")[2].casefold()
+    return next((kind for kind, shape in FINISHES.items() if shape.search(word)), None)
+
+
+def _finish(ends: list[str]) -> str | None:
+    """The word on why the reply ended: one that names a loop or the budget counts."""
+    kinds = [_kind(end) for end in ends]
+    told = [
+        end if kind in (None, ABORTED, WITHHELD) else kind
+        for end, kind in zip(ends, kinds, strict=True)
+    ]
+    worst = [kind for kind in (LOOPED, "length") if kind in kinds]
+    return next(iter([*worst, *told]), None)
+
+
+def _error(body: dict[str, Any], status: int) -> str | None:
+    """What went wrong, by the server's own word or by its status."""
+    if told := body.get("error") or _choice(body).get("error"):
+        return _complaint(told) or "an error without a message"
+    if status >= 400 or body.get("object") == "error":
+        return _complaint(body) or f"HTTP {status}"
     return None
 
 
-def unknown_fields(parts: Parts) -> list[str]:
-    """The fields of a request that a strict server says it does not know.
-
-    >>> refused = {"detail": [{"type": "extra_forbidden", "loc": ["body", "top_k"]}]}
-    >>> unknown_fields(parts_of(refused, 422))
-    ['top_k']
-    """
-    if parts.status not in (400, 422):
-        return []
-    found = UNKNOWN_FIELD.search(parts.error or "")
-    names = re.findall(r"[a-zA-Z]\w*", found["names"]) if found else []
-    details = _map(parts.raw).get("detail")
-    for each in map(_map, details if isinstance(details, list) else []):
-        place = each.get("loc")
-        if isinstance(place, list) and "extra" in str(each.get("type")).lower():
-            names.append(str(place[-1]))
-    return list(dict.fromkeys(names))
+def _broken(body: dict[str, Any], message: object, ends: list[str]) -> str | None:
+    """What went wrong with a reply of which no error was told."""
+    if message is None:
+        said = _complaint({key: body.get(key) for key in ("message", "detail")})
+        return said or "the reply has no choices"
+    kinds = ((end, _kind(end)) for end in ends)
+    broken = (f"the server {k}: {end}" for end, k in kinds if k in (ABORTED, WITHHELD))
+    return next(broken, None)
 
 
 def _complaint(told: object, depth: int = 0) -> str:
     """The sentence in an error that may be a string or any shape of object."""
     if isinstance(told, str):
         return sound(told)
-    if isinstance(told, list) and told:
-        return "; ".join(filter(None, (_complaint(one, depth + 1) for one in told[:4])))
+    if isinstance(told, list) and depth < 4:
+        complaints = (_complaint(each, depth + 1) for each in told)
+        return sound("; ".join(filter(None, complaints)))[:2000]
     fields = _map(told)
+    place = (
+        ".".join(map(str, fields["loc"])) if isinstance(fields.get("loc"), list) else ""
+    )
     for name in ("message", "error", "detail", "msg", "type", "code"):
         if fields.get(name) and depth < 4:
-            return _complaint(fields[name], depth + 1)
+            said = _complaint(fields[name], depth + 1)
+            return f"{place}: {said}" if place else said
     if not told or (fields and not any(fields.values())):
         return ""
     return sound(str(told))[:500]
@@ -239,6 +287,10 @@ def _complaint(told: object, depth: int = 0) -> str:
 
 def _map(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _maps(value: object) -> list[dict[str, Any]]:
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
 def sound(text: str) -> str:
@@ -289,63 +341,6 @@ def _speed(body: dict[str, Any]) -> float | None:
     tokens = positive(body.get("eval_count"))
     nanoseconds = positive(body.get("eval_duration"))
     return tokens / nanoseconds * 1e9 if tokens and nanoseconds else None
-
-
-# --- a body as it came ----------------------------------------------------------------
-
-
-def _parsed(body: object) -> tuple[object, object]:
-    """The body as JSON, whatever a server labelled it, and as it is to be kept."""
-    if isinstance(body, (bytes, bytearray)):
-        body = bytes(body).decode("utf-8", "replace")
-    if not isinstance(body, str):
-        return body, body
-    text = body.lstrip("\ufeff \r\n\t")
-    whole, rest = _decoded(text)
-    if whole is not None and not rest.strip():
-        return whole, whole
-    chunks = [] if whole is None else [whole]
-    lines = EVENT.findall(rest) or (rest.splitlines() if chunks else [])
-    chunks += [chunk for line in lines if (chunk := _decoded(line)[0]) is not None]
-    return (_assembled(chunks), body) if chunks else (body, body)
-
-
-def _decoded(text: str) -> tuple[dict[str, Any] | None, str]:
-    """The JSON object that a text begins with, and what follows it."""
-    if not text.lstrip().startswith("{"):
-        return None, text
-    try:
-        value, end = json.JSONDecoder().raw_decode(text.lstrip())
-    except (ValueError, RecursionError):
-        return None, text
-    return value, text.lstrip()[end:]
-
-
-def _assembled(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """One body out of the events or lines of a stream; an error in it counts."""
-    failed = next((chunk for chunk in chunks if chunk.get("error")), None)
-    whole = next((chunk for chunk in chunks if "message" in choice_of(chunk)), None)
-    if failed or whole:
-        return failed or whole or {}
-    body: dict[str, Any] = {}
-    message: dict[str, str] = {}
-    finish = None
-    for chunk in chunks:
-        body |= {key: value for key, value in chunk.items() if value is not None}
-        choice = choice_of(chunk)
-        finish = choice.get("finish_reason") or finish
-        said = (
-            choice.get("delta")
-            or chunk.get("message")
-            or {"content": choice.get("text")}
-        )
-        for name, piece in _map(said).items():
-            if isinstance(piece, str) and name != "role":
-                message[name] = message.get(name, "") + piece
-    if "choices" in body:
-        choice = {"index": 0, "message": message, "finish_reason": finish}
-        return body | {"choices": [choice]}
-    return body | {"message": message}
 
 
 # --- what stands at a place of a body -------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 
 from igaku.reading.reply import read_reply
 from igaku.server.client import complete, connect, context_length
-from igaku.server.parts import parts_of, unknown_fields
+from igaku.server.parts import parts_of
+from igaku.server.refusals import unknown_fields
 
 USAGE = {"prompt_tokens": 700, "completion_tokens": 9}
 
@@ -51,7 +52,7 @@ def asked():
     """The reply of a stand-in that sends these bytes, whatever it is asked."""
     servers = []
 
-    def ask(text, kind="application/json", status=200):
+    def ask(text, kind="application/json", status=200, sent=None):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
@@ -70,7 +71,7 @@ def asked():
         serve = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         serve.start()
         with connect(f"http://127.0.0.1:{server.server_port}/v1") as client:
-            return complete(client, {"model": "m", "messages": []})
+            return complete(client, sent or {"model": "m", "messages": []})
 
     yield ask
     for server in servers:
@@ -226,7 +227,10 @@ def test_a_tool_call_instead_of_an_answer_is_named(message):
     ],
 )
 def test_a_strict_servers_refusal_names_the_fields(asked, status, body, names):
-    assert unknown_fields(asked(json.dumps(body), status=status)) == names
+    sent = {"model": "m", "messages": [], "top_k": 0, "min_p": 0.0, "seed": 1}
+    parts = asked(json.dumps(body), status=status, sent=sent)
+    assert unknown_fields(parts, sent) == names
+    assert all(f"{name}: null" in parts.error for name in names)
 
 
 def test_ollama_tells_its_window_of_what_is_in_memory():
