@@ -256,9 +256,9 @@ def test_a_reply_that_filled_the_servers_window_is_told_from_one_cut_by_its_budg
     sat, questions
 ):
     cut = {"outcome": "truncated", "correct": False, "finish_reason": "length"}
-    raw = body("まず a と b を", "length", 34)
+    raw = body("まず a と b を", "length", BUDGET)
     old = old_row(questions[0], "まず a と b を", raw=raw, **cut) | {"answer": None}
-    window = {"/props": {"default_generation_settings": {"n_ctx": 64}}}
+    window = {"/props": {"default_generation_settings": {"n_ctx": 30 + BUDGET}}}
     place = sat([old], server_before=window)
     assert load_run(place).rows.loc[0, "cause"] == "window"
     assert load_run(sat([old], server_before=None)).rows.loc[0, "cause"] == "budget"
