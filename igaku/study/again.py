@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,10 @@ def read_again(
     if sat.is_recorded or not old:
         return set(), []
     questions = exams.of(sat)
+    if questions is None:
+        said = {(each.content, each.outcome, each.answer) for each in old}
+        return set(), [] if all(starmap(_is_bare, said)) else exams.lacking_note(sat)
     left = [each for each in old if not _is_terse(each, sat, questions, exams.terse)]
-    if left and questions is None:
-        return set(), exams.lacking_note(sat)
     found = (_kept(sat) or _found_anew(sat, left, exams)) if left else {}
     for answer in left:
         for name, value in found.get(answer.problem_id, {}).items():
@@ -159,25 +161,25 @@ class _Body(msgspec.Struct):
 _BODY = msgspec.json.Decoder(_Body)
 
 
+def _is_bare(content: str | None, outcome: str, answer: Any) -> bool:
+    """Whether a text is nothing but letters, and was read as these."""
+    stated = TERSE.fullmatch(content or "")
+    if stated is None or outcome != "answered":
+        return False
+    return tuple(sorted({*stated[1]} - {",", " "})) == answer
+
+
 def _is_terse(
     answer: Any,
     sat: Sat,
-    questions: Mapping[str, Question] | None,
+    questions: Mapping[str, Question],
     known: dict[Any, Reading],
 ) -> bool:
-    """Whether a reply is its letters and was read as these; if so, by which rule.
-
-    Without the exam's files it stays as it is, which is as it would be read.
-    """
-    stated = TERSE.fullmatch(answer.content or "")
-    if stated is None or answer.outcome != "answered" or not answer.answer:
-        return False
-    letters = tuple(sorted({*stated[1]} - {",", " "}))
-    if letters != answer.answer or _is_at_budget(answer, sat):
-        return False
-    question = (questions or {}).get(answer.problem_id)
-    if question is None:
-        return True
+    """Whether a reply is its letters and was read as these; if so, by which rule."""
+    is_bare = _is_bare(answer.content, answer.outcome, answer.answer)
+    question = questions.get(answer.problem_id)
+    if not is_bare or question is None or _is_at_budget(answer, sat):
+        return is_bare and question is None
     if question.kind == "numeric" or not _says_only(answer):
         return False
     choices = question.choices
@@ -189,10 +191,10 @@ def _is_terse(
 
         known[key] = reading_of(answer.content, question)
     reading = known[key]
-    if reading.answer != letters:
+    if reading.answer != answer.answer:
         return False
     answer.rule, answer.span, answer.second = reading.rule, reading.span, reading.second
-    answer.permissive, answer.marks, answer.reader = letters, (), READER
+    answer.permissive, answer.marks, answer.reader = reading.answer, (), READER
     return True
 
 

@@ -258,7 +258,7 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         planned = facts = plan.frame.copy(deep=False)
         places = [plan.places[answer.problem_id] for answer in answers]
         if places != list(range(len(planned))):
-            facts = planned.take(places)
+            facts = planned.take(places).reset_index(drop=True)
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
     at = sat(run, plan.told)
     reread, lacking = read_again(answers, at, known.exams)
