@@ -168,6 +168,9 @@ def recorded(
     year: Annotated[
         int, typer.Option(help="Year of the exam, where no file's name tells it.")
     ] = 2022,
+    prompt: Annotated[
+        str | None, typer.Option(help="One prompt; else each found is a run.")
+    ] = None,
     outputs: Outputs = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of IgakuQA's files; else the cache.")
@@ -176,7 +179,7 @@ def recorded(
     """Take in results recorded elsewhere, each model's files as one run."""
     from igaku.study.recorded import import_folder
 
-    imported = import_folder(paths, outputs, slug, year, data)
+    imported = import_folder(paths, outputs, slug, year, data, prompt)
     for run in imported:
         typer.echo(run, err=run.folder is None)
     if failed := [run.run for run in imported if run.folder is None]:

@@ -43,9 +43,13 @@ ONE = rf"{GLYPH}(?![a-z0-9])"
 # 「cではなくb」 states b alone, and so it does after a cue.
 TAKEN_BACK = re.compile(
     rf"{ALONE}{GLYPH}{CLOSE}\s?(?:では|で|でも|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
-    rf"|(?<![a-z])not {OPEN}{GLYPH}{CLOSE},? but (?:rather )?(?={OPEN}{ONE})"
+    rf"|(?<![a-z])(?:not {OPEN}{GLYPH}{CLOSE},? (?:and |or )?){{1,6}}but (?:rather )?"
+    rf"(?={OPEN}{ONE})"
+    rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:[→を]\s?(?={OPEN}{ONE}{CLOSE}\s?[にへ]\s?(?:訂正|変更|修正))"
+    rf"|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
+    rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
     rf"|不是\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
-    rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아니라\s?(?={OPEN}{ONE})"
+    rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|\bor\b)\s?"
@@ -59,7 +63,7 @@ BELIEVED = re.compile(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
     r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
-    r"|考え(?:たが|ましたが|るかもし)|も?(?:考えられるが|考えられますが)|(?:の?よう)?に(?:見え|思え))"
+    r"|考え(?:たが|ましたが|るかもし)|も?(?:考えられるが|考えられますが)|が?候補|(?:の?よう)?に(?:見え|思え))"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
     r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
@@ -70,7 +74,7 @@ ON_ITS_OWN = re.compile(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = re.compile(MASKED)
 STRIKETHROUGH = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = re.compile(
-    r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います)[、。,!]"
+    r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います|いいえ)[、。,!]"
     r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
 )
 CALLED_WRONG = re.compile(
@@ -237,20 +241,16 @@ def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
 
     Two boxes for two letters are one statement, and so are two cues side by side.
     """
-    best = alike[-1]
+    best, start = alike[-1], alike[-1].start
     letters = set(best.letters)
     if best.force < Force.CUE or len(letters) >= wanted:
         return best
-    start = best.start
     for one in reversed(alike[:-1]):
         between = plain.text[min(one.end, start) : start]
         if best.force == Force.CUE and not BETWEEN.fullmatch(between):
             break
         letters |= set(one.letters)
         start = min(start, one.start)
-        if len(letters) >= wanted:
-            break
     if len(letters) != wanted:
         return best
-    joined = "".join(sorted(letters))
-    return Statement(joined, start, best.end, best.rule, best.force, best.is_strict)
+    return replace(best, letters="".join(sorted(letters)), start=start)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,7 +50,7 @@ TAG = re.compile(
     r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>"
 )
 BOLD_TAG = re.compile(r"</?b>")
-NOISE = re.compile(r"[*`$\ue000-\ue0ff]|__|\\[()\[\]{},;! ]|(?<!\w)_|_(?!\w)")
+NOISE = re.compile(r"[*`$\ue000-\ue0ff]+|__|\\[()\[\]{},;! ]|(?<!\w)_|_(?!\w)")
 BLANKS = re.compile(r"[^\S\n]+")
 AROUND_LINE_END = re.compile(r" (?=\n)|(?<=\n) ")
 EMPTY_LINES = re.compile(r"(?<=\n\n)\n+")
@@ -61,8 +62,8 @@ class Plain:
     """A text made plain, and where each of its characters came from."""
 
     text: str
-    starts: list[int]
-    ends: list[int]
+    starts: array[int]
+    ends: array[int]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The place, in the text as it came, of a slice of the plain text."""
@@ -72,13 +73,18 @@ class Plain:
         self, pattern: re.Pattern[str], by: Callable[[re.Match[str]], str] | str
     ) -> Plain:
         """The text with other words for each match; they stand where it stood."""
-        pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
+        pieces, starts, ends, at = list[str](), array("i"), array("i"), 0
         for found in pattern.finditer(self.text):
             start, end = found.span()
             word = by if isinstance(by, str) else by(found)
-            pieces += self.text[at:start], word
-            starts += self.starts[at:start] + [self.starts[start]] * len(word)
-            ends += self.ends[at:start] + [self.ends[end - 1]] * len(word)
+            if at < start:
+                pieces.append(self.text[at:start])
+                starts.extend(self.starts[at:start])
+                ends.extend(self.ends[at:start])
+            if word:
+                pieces.append(word)
+                starts.extend([self.starts[start]] * len(word))
+                ends.extend([self.ends[end - 1]] * len(word))
             at = end
         if not at:
             return self
@@ -124,15 +130,15 @@ def plain_of(text: str) -> Plain:
 
 def _spelled(text: str) -> Plain:
     """The text in compatible small letters, without what cannot be seen."""
-    pieces, starts, ends = list[str](), list[int](), list[int]()
+    pieces, starts, ends = list[str](), array("i"), array("i")
     for found in CLUSTER.finditer(text):
         start, end = found.span()
         if end - start == len(piece := _small(found[0])):
-            starts += range(start, end)
-            ends += range(start + 1, end + 1)
+            starts.extend(range(start, end))
+            ends.extend(range(start + 1, end + 1))
         else:
-            starts += [start] * len(piece)
-            ends += [end] * len(piece)
+            starts.extend([start] * len(piece))
+            ends.extend([end] * len(piece))
         pieces.append(piece)
     return Plain("".join(pieces), starts, ends)
 

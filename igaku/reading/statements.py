@@ -34,6 +34,7 @@ from igaku.reading.wording import (
     LINKING,
     MASK,
     MASKED,
+    NAMED,
     NOT_OPEN_ENDED,
     OPEN,
     SAID,
@@ -68,6 +69,16 @@ class Statement:
     is_strict: bool = False
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line: the letters it is read as, if any, and where they stand."""
+
+    letters: str
+    start: int
+    end: int
+    is_empty: bool
+
+
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
     r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?"
@@ -79,7 +90,7 @@ BARE_LINE = re.compile(
 )
 LABEL_LINE = re.compile(
     rf"{BULLET}{LETTERS}(?:[ \t]?[:.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
-    rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|[ \t](?:because|since|due)\b|[ \t]?$)"
+    rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|,?[ \t](?:because|since|due|rather)\b|[ \t]?$)"
 )
 # A letter below one of these is a grade.
 GRADE = re.compile(
@@ -89,9 +100,11 @@ GRADE = re.compile(
     r"[^。\n]{0,20}$"
 )
 POINTED_AT = re.compile(
-    rf"(?:のは|選択肢?は|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
+    rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
     rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
-    rf"|it(?:['’]s| is))(?![a-z])|所以|因此|따라서|그러므로"
+    r"|it(?:['’]s| is)|so|that leaves|i(?:['’]d| would) say|i (?:think|believe|guess)"
+    r"|definitely|probably|must be|(?:most|best)\s[a-z ]{3,40} is)(?![a-z])|것은"
+    r"|所以|因此|따라서|그러므로"
     rf"|(?:根据|綜上|综上)[^。\n]{{0,8}})"
     rf"[\s、,:，]{{0,4}}+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
@@ -101,9 +114,10 @@ SINGLED_OUT = re.compile(
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|と\s?(?:考え|思|判断)"
     r"|[とに]\s?(?:する|します|しました|決め)"
-    r"|(?:is|are) (?:the )?(?:most )?(?:correct|right|best|answer)"
+    r"|(?:is|are|would be|must be) (?:the )?(?:most|correct|right|best|answer)"
+    r"|remains?\b"
     r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
-    r"|[가이] (?:정답|답|맞|옳|가장))"
+    r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고르|골))"
 )
 # 「答えは、画像所見から c です」
 AFTER_WORDS = re.compile(
@@ -117,9 +131,12 @@ SENTENCE = re.compile(
     rf"(?<=[。！!])\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)", re.MULTILINE
 )
 LABEL_THEN_CHOICE = re.compile(
-    rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—-]?\s?{OPEN}({MASKED})"
+    rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—の-]?\s?{OPEN}({MASKED})"
 )
-CHOICE_THEN_LABEL = re.compile(rf"({MASKED}){CLOSE}\s?[(「『]\s?({GLYPH})\s?[)」』]")
+CHOICE_THEN_LABEL = re.compile(
+    rf"({MASKED}){CLOSE}\s?(?:[(「『]\s?{NAMED}(?=[a-h]\s?[)」』])|[:、,]\s?"
+    rf"(?=[a-h](?:[\s。.]|$)))({GLYPH})"
+)
 INLINE_LABEL = re.compile(
     rf"{ALONE}(?<![\"'“‘’「『\[【<{{〈《.()やか\ue000-\ue0ff])[「『]?({GLYPH})[」』]?\s?:"
     r"(?!\s?[a-h0-9](?![a-z]))"
@@ -128,7 +145,7 @@ MORE_LABELS = re.compile(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
 COUNTED = re.compile(
-    r"(?:[1-3一二三](?:つ|個)目|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
+    r"(?:[1-3一二三](?:つ|個)目|[1一]つは|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
 MORE_STRINGS = re.compile(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
@@ -138,22 +155,24 @@ VERDICT_PLACE = re.compile(
     r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
     r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?\Z"
 )
+SUPPOSED = re.compile(r"もし|仮に|(?<![a-z])(?:if|had|were)(?![a-z])[^.]*\Z")
+GLOSSED = re.compile(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
 ANY_CUE = re.compile(CUE)
 ANY_MARK = re.compile(f"[{DECLARED}{DECLARED_END}]")
 
 
 def statements_of(plain: str, wanted: int) -> list[Statement]:
     """All statements of a text whose walk and whose doubts are struck out of it."""
-    readers = (_cued, _in_json, _corrected, _counted, _bare, _opening, _pointed)
-    found = [one for reader in readers for one in reader(plain, wanted)]
-    for reader in (_restated, _inline, _listed):
+    bare = _bare(plain, wanted)
+    found = [*_cued(plain, wanted, {one.start: one for one in bare}), *bare]
+    for reader in (_in_json, _corrected, _counted, _labelled, _pointed):
         found += reader(plain, wanted)
+    found += [*_restated(plain, wanted), *_inline(plain, wanted)]
     return _declared([one for one in found if one.letters], plain)
 
 
-def _cued(plain: str, wanted: int) -> Iterator[Statement]:
+def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
-    lists = {one.start: one for one in _bare(plain, wanted)}
     for found in CUED.finditer(plain):
         if not _leads(found, plain):
             continue
@@ -162,6 +181,7 @@ def _cued(plain: str, wanted: int) -> Iterator[Statement]:
         is_final = cue in CONCLUSIONS or cue.startswith("final")
         final = is_final or CONCLUDING.search(before)
         force = Force.CONCLUSION if final else Force.CUE
+        force = Force.POINTED if _is_supposed(found, plain) else force
         rule = "conclusion" if final else "cue"
         letters, end = _completed(found, plain, wanted), found.end()
         if below := lists.get(found.start("letters")):
@@ -181,6 +201,12 @@ def _leads(found: re.Match[str], plain: str) -> bool:
     if "\n" in gap:
         return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
     return VERDICT_PLACE.search(before) is None
+
+
+def _is_supposed(found: re.Match[str], plain: str) -> bool:
+    """Whether a cue tells what would be: 「もし発熱がなければ正解は d」."""
+    before = plain[max(0, found.start() - 80) : found.start()]
+    return SUPPOSED.search(re.split(r"[。.\n]", before)[-1]) is not None
 
 
 def _is_denied(found: re.Match[str], plain: str) -> bool:
@@ -223,7 +249,7 @@ def _declared(found: list[Statement], plain: str) -> list[Statement]:
 
 def _letters_in(found: re.Match[str], wanted: int) -> str:
     """The letters of a matched list; a run such as `ac` must not look like a word."""
-    said = found["letters"]
+    said = GLOSSED.sub("", found["letters"])
     if isolated := ISOLATED.findall(said):
         return _union(isolated)
     run = "".join(re.findall(GLYPH, said))
@@ -243,16 +269,16 @@ def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
     return more if len(more) == wanted else letters
 
 
-def _bare(plain: str, wanted: int) -> Iterator[Statement]:
+def _bare(plain: str, wanted: int) -> list[Statement]:
     """Lines of nothing but letters.
 
     Lines one below the other are one list. Lines with a gap between them are one only
     if that makes the number of letters asked for.
     """
-    yield from _blocks(plain, BARE_LINE.fullmatch, wanted, "bare")
-    for one in _blocks(plain, BARE_LINE.fullmatch, wanted, "bare", across_gaps=True):
-        if len(one.letters) == wanted:
-            yield one
+    lines = list(_lines(plain, BARE_LINE.fullmatch, wanted))
+    apart = _blocks(lines, plain, "bare", across_gaps=True)
+    whole = [one for one in apart if len(one.letters) == wanted]
+    return [*_blocks(lines, plain, "bare"), *whole]
 
 
 def _counted(plain: str, wanted: int) -> Iterator[Statement]:
@@ -268,30 +294,37 @@ Matcher = Callable[[str], "re.Match[str] | None"]
 OF_LINES = {
     "bare": Force.BARE,
     "quoted": Force.QUOTED,
-    "opening": Force.OPENING,
     "listed": Force.LISTED,
 }
 
 
-def _blocks(
-    plain: str, match: Matcher, wanted: int, rule: str, across_gaps: bool = False
-) -> Iterator[Statement]:
-    """Runs of neighbouring lines that match, each a statement."""
-    place, first, last, before, block = 0, 0, 0, "", list[str]()
-    for line in [*plain.split("\n"), "end"]:
+def _lines(plain: str, match: Matcher, wanted: int) -> Iterator[Line]:
+    """Every line that is not empty or ends a block, with the letters it matches."""
+    place, before = 0, ""
+    for line in plain.split("\n"):
         found = match(line)
         if found and GRADE.search(before) and not ANY_CUE.search(before):
             found = None
         letters = _letters_in(found, wanted) if found else ""
-        if found and letters:
-            first = first if block else place + found.start("letters")
-            last = place + found.end("letters")
-            block.append(letters)
-        elif block and (line or not across_gaps):
-            yield _of_lines(_union(block), first, last, plain, rule)
-            block = []
+        start, end = found.span("letters") if found else (0, 0)
+        yield Line(letters, place + start, place + end, not line)
         place += len(line) + 1
         before = line or before
+    yield Line("", place, place, False)
+
+
+def _blocks(
+    lines: Iterable[Line], plain: str, rule: str, across_gaps: bool = False
+) -> Iterator[Statement]:
+    """Runs of neighbouring lines that match, each a statement."""
+    block = list[Line]()
+    for line in lines:
+        if line.letters:
+            block.append(line)
+        elif block and not (line.is_empty and across_gaps):
+            letters = _union(one.letters for one in block)
+            yield _of_lines(letters, block[0].start, block[-1].end, plain, rule)
+            block = []
 
 
 def _of_lines(letters: str, start: int, end: int, plain: str, rule: str) -> Statement:
@@ -306,16 +339,23 @@ def _union(letters: Iterable[str]) -> str:
     return "".join(dict.fromkeys("".join(letters)))
 
 
-def _opening(plain: str, wanted: int) -> Iterator[Statement]:
-    """A text that opens with its letter: 「c: …」 on one line, or one line a letter."""
-    if not LABEL_LINE.match(plain):
+def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
+    """Lines that open with their letter: at the head of the text, or further down.
+
+    「c: …」 on one line is read, and one line a letter. Further down they have to be as
+    many as were asked for.
+    """
+    lines = list(_lines(plain, LABEL_LINE.match, wanted))
+    blocks = list(_blocks(lines, plain, "listed"))
+    yield from (block for block in blocks if len(block.letters) == wanted)
+    if not lines[0].letters:
         return
-    blocks = list(_blocks(plain, LABEL_LINE.match, wanted, "opening"))
-    if blocks and (len(blocks) == 1 or len(blocks[0].letters) == wanted):
-        yield blocks[0]
+    opening = replace(blocks[0], rule="opening", force=Force.OPENING)
+    if len(blocks) == 1 or len(opening.letters) == wanted:
+        yield opening
     every = _union(block.letters for block in blocks)
     if len(every) == wanted:
-        yield replace(blocks[0], letters=every, end=blocks[-1].end)
+        yield replace(opening, letters=every, end=blocks[-1].end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
@@ -348,13 +388,6 @@ def _inline(plain: str, wanted: int) -> Iterator[Statement]:
         yield Statement(letters, start, end, "inline", Force.INLINE)
 
 
-def _listed(plain: str, wanted: int) -> Iterator[Statement]:
-    """Lines that open with a letter further down, as many as were asked for."""
-    for block in _blocks(plain, LABEL_LINE.match, wanted, "listed"):
-        if len(block.letters) == wanted:
-            yield block
-
-
 def of_verdicts(
     walk: Walk, labels: str, wanted: int, inverse: bool
 ) -> Iterator[Statement]:
@@ -374,20 +407,30 @@ def of_verdicts(
         picked = walk.called(True, settled=True)
     elif inverse and is_whole and len(right) != len(wrong):
         picked = next((side for side in (right, wrong) if len(side) == wanted), picked)
-    if picked:
+    if picked and (len(picked) < len(labels) or wanted == len(labels)):
         start = min(verdict.start for verdict in walk.verdicts)
         end = max(verdict.end for verdict in walk.verdicts)
         letters = "".join(sorted(picked))
         yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
-    singled = {v.label for v in walk.verdicts if v.is_singled and not v.is_right}
-    if inverse and not picked and wrong == singled and len(wrong) == wanted:
-        places = [v for v in walk.verdicts if v.label in wrong]
-        start, end = min(v.start for v in places), max(v.end for v in places)
+    if inverse and not picked and len(wrong) == wanted:
+        yield from _singled_out(walk, wrong)
+    if not inverse and not right:
+        yield from _left_over(walk, labels, wanted)
+
+
+def _singled_out(walk: Walk, wrong: set[str]) -> Iterator[Statement]:
+    """「cが誤り」: it answers a question that asks for what is wrong."""
+    against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
+    if all(verdict.is_singled for verdict in against):
+        start, end = min(v.start for v in against), max(v.end for v in against)
         letters = "".join(sorted(wrong))
         yield Statement(letters, start, end, "pointed", Force.POINTED)
-    unjudged = set(walk.steps.values()) - wrong
-    is_told = not inverse and not right and wrong | unjudged == set(labels)
-    if is_told and len(unjudged) == wanted:
-        steps = [p for p, label in walk.steps.items() if label in unjudged]
-        letters, start, end = "".join(unjudged), min(steps), max(steps) + 1
+
+
+def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:
+    """The steps of a walk that calls every other label wrong."""
+    wrong = walk.called(False)
+    left = {place: step for place, step in walk.steps.items() if step not in wrong}
+    if wrong | set(left.values()) == set(labels) and len(set(left.values())) == wanted:
+        letters, start, end = _union(left.values()), min(left), max(left) + 1
         yield Statement(letters, start, end, "elimination", Force.LISTED)

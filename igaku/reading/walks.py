@@ -33,11 +33,12 @@ from igaku.reading.wording import (
 
 STEPS = 3
 
-ENDED = r"(?=\s?(?:$|[,;.、。()\n\"'|}\]」』】!]|[a-h][).:]))"
+ENDED = r"(?=\s?(?:$|[,;.、。()\n\"'|}\]」』】!]|[a-h][).:]|(?:because|since|due)\b))"
 # 「正しいかもしれない」 and 「正しいのは」 are no verdicts.
 FIRM = (
     r"(?!(?:の|である|です|な|い)?(?:かも|可能性|か(?![らっ])|とは限|とも(?:言|い)|と思われがち"
     r"|ように|ようだ|に見え|だろうか|でしょうか|選択肢|答え|もの[はがを]|とされ(?:が|て))"
+    r"|\s?[】:]\s?[a-h](?![a-z])"
     r"|い?(?:の|もの)[はがを]|い?とは|\s?(?:가능성|수도))"
 )
 # One sign, or one character, is a verdict where nothing else stands with it.
@@ -76,7 +77,8 @@ RIGHT = (
     rf"|(?:{RIGHT_ENGLISH}){ENDED})"
 )
 VERDICT_LINK = (
-    rf"{CLOSE}(?:[ \t]?{MASKED}{CLOSE})?[ \t]?(?:[:.)、(|→⇒=\-–—]|は|が|も|은|는|이|가"
+    rf"{CLOSE}(?:[选選]?[项項])?(?:[ \t]?{MASKED}{CLOSE})?"
+    r"[ \t]?(?:[:.)、(|→⇒=\-–—]|は|が|も|은|는|이|가"
     rf"|(?:is|are)\b)?[ \t]?(?:[-–—→⇒]>?[ \t]?)?(?:判定:?\s?)?[(「『\"'【\[|]{{0,3}}"
     r"(?:(?:\{\s?\"|,\s?\")[^\"\n:]{1,16}\"\s?:\s?\"?)?"
     rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
@@ -104,7 +106,7 @@ BEFORE = re.compile(
     r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|\s?(?:ones?|statements?)){0,4}"
     rf"\s?(?:は|:|is\b|are\b){OPEN}{NAMED}(?P<labels>{LABELS}){UNGLUED}{NOT_OPEN_ENDED}"
     rf"|^[ \t]?(?:(?P<wrong_sign>{WRONG_SIGN})|(?P<right_sign>{RIGHT_SIGN}))[ \t:]"
-    rf"{{1,2}}(?P<signed>{LABELS})(?=[ \t]?(?:$|{WRONG_SIGN}|{RIGHT_SIGN}))",
+    rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
     re.MULTILINE,
 )
 SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
@@ -122,11 +124,15 @@ INLINE_HEAD = re.compile(
     rf"(?<=[。、,;.|/)」』】\s{{:\"])[(「『【\"]?{NAMED}(?P<label>{GLYPH})"
     rf"(?![a-z0-9ァ-ヺー])(?=[)」』】]|{CLOSE}(?:{HEAD_LINK}))(?!。)"
 )
-LED_TO = re.compile(
-    rf"{CUE}(?P<gap>{LINK})(?:{OPEN}{GLYPH}{CLOSE}{SEPARATOR}){{0,7}}{OPEN}{NAMED}{OPEN}$"
-)
+LED_TO = re.compile(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
+LISTED = re.compile(rf"{GLYPH}{CLOSE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
 NOTHING = re.compile(
     rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
+)
+SECTION = re.compile(
+    r"^(?:#{1,6} |【|\[|[■◆●▼]|[^\n]{0,12}(?:解説|検討|理由|説明|考察|選択肢|解析|分析"
+    r"|해설|explanation|analysis|rationale|options))[^。\n]{0,24}$",
+    re.MULTILINE,
 )
 LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
 
@@ -184,25 +190,31 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
 
 def _heads(plain: str) -> list[Head]:
     """Labels that may begin a step, in order; those that a cue leads to begin none."""
-    found = {f.start("label"): _head(f, plain, "inline") for f in _inline(plain)}
-    for one in LINE_HEAD.finditer(plain):
-        is_bare = LINE_REST.match(plain, one.end("label")) is not None
-        style = "bare" if is_bare else "line"
-        found[one.start("label")] = _head(one, plain, style)
-    heads = [found[place] for place in sorted(found) if found[place] is not None]
-    return [head for head in heads if head is not None]
+    styles = {f.start("label"): "inline" for f in INLINE_HEAD.finditer(plain)}
+    for found in LINE_HEAD.finditer(plain):
+        is_bare = LINE_REST.match(plain, found.end("label")) is not None
+        styles[found.start("label")] = "bare" if is_bare else "line"
+    led = _led_to(plain)
+    return [
+        Head(plain[place], place, styles[place], place in led)
+        for place in sorted(styles)
+        if not led.get(place)
+    ]
 
 
-def _inline(plain: str) -> Iterator[re.Match[str]]:
-    return INLINE_HEAD.finditer(plain)
-
-
-def _head(found: re.Match[str], plain: str, style: str) -> Head | None:
-    place = found.start("label")
-    led = LED_TO.search(plain, max(0, place - 60), place)
-    if led and "\n" not in led["gap"] and LINKING.search(led["gap"]):
-        return None
-    return Head(found["label"], place, style, led is not None)
+def _led_to(plain: str) -> dict[int, bool]:
+    """Places of the letters that a cue leads to: whether it does on its own line."""
+    led = dict[int, bool]()
+    for found in LED_TO.finditer(plain):
+        gap, place = found["gap"], found.end()
+        is_said = "\n" not in gap and LINKING.search(gap) is not None
+        led[place] = is_said
+        for _ in range(8):
+            if not (more := LISTED.match(plain, place)):
+                break
+            place = more.end()
+            led[place] = is_said
+    return led
 
 
 def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
@@ -237,17 +249,16 @@ def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]
 
 def _fronted(run: list[Head], plain: str, wanted: int) -> int:
     """How many labels stand apart in front, as many as asked for: no steps."""
-    gaps = [
-        i
-        for i, (one, other) in enumerate(pairwise(run), 1)
-        if "\n\n" in plain[one.start : other.start]
-    ]
-    leads = [
-        plain[max(0, head.start - 20) : head.start].rsplit("\n", 1)[-1] for head in run
-    ]
-    is_apart = wanted in gaps and len(set(leads[wanted:])) == 1
-    is_unlike = is_apart and leads[wanted] not in leads[:wanted]
-    return wanted if gaps == [wanted] or is_unlike else 0
+    between = [plain[one.start : other.start] for one, other in pairwise(run)]
+    gaps = [i for i, text in enumerate(between, 1) if "\n\n" in text]
+    headed = [i for i, text in enumerate(between, 1) if SECTION.search(text)]
+    looks = [_look(head, plain) for head in run]
+    is_apart = wanted in gaps and len(set(looks[wanted:])) == 1
+    is_unlike = is_apart and looks[wanted] not in looks[:wanted]
+    first = run[0] if run else None
+    close = first and "\n\n" not in plain[max(0, first.start - 6) : first.start]
+    is_below = first and first.is_led_to and close and wanted in gaps
+    return wanted if [wanted] in (gaps, headed) or is_unlike or is_below else 0
 
 
 def _beside(plain: str) -> Iterator[Verdict]:
@@ -255,19 +266,22 @@ def _beside(plain: str) -> Iterator[Verdict]:
     for found in JUDGED.finditer(plain):
         if found["cue"] and LINKING.search(found["cue"]):
             continue
-        settled = (
-            SETTLED.search(found[0], found.end("link") - found.start()) is not None
-        )
-        singled = bool(re.search(r"[が이가]|\b(?:is|are)\b", found["link"]))
+        said = found.end("link") - found.start()
+        settled = SETTLED.search(found[0], said) is not None
+        singled = re.search(r"[が이가]|\b(?:is|are)\b", found["link"]) is not None
+        is_right = found["right"] is not None
         for label in LABEL.finditer(found["labels"]):
-            yield Verdict(
-                label[0],
-                found.start("labels") + label.start(),
-                found.end(),
-                found["right"] is not None,
-                settled,
-                singled,
-            )
+            start = found.start("labels") + label.start()
+            end = found.end()
+            yield Verdict(label[0], start, end, is_right, settled, singled)
+
+
+def _look(head: Head, plain: str) -> tuple[str, bool]:
+    """How a label is set: what stands before it, and whether it stands apart."""
+    before = plain[max(0, head.start - 20) : head.start].rsplit("\n", 1)[-1]
+    return before, plain[head.start + 1 : head.start + 9].lstrip(")].:」*")[
+        :2
+    ] == "\n\n"
 
 
 def _before(plain: str) -> Iterator[Verdict]:
@@ -285,6 +299,10 @@ def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
     """Verdicts that the explanations of steps end with."""
     ends = [*(head.start for head in run[1:]), end_of_run]
     for head, end in zip(run, ends, strict=True):
+        if head.style != "inline" and end < len(
+            plain
+        ):  # a sign may stand before the next line's label
+            end = max(plain.rfind("\n", head.start, end), head.start + 1)
         said = plain[head.start + 1 : end]
         if head is run[-1]:
             said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]

@@ -1,16 +1,18 @@
 """Results recorded elsewhere, taken in as runs: JSON of one section, or JSON Lines.
 
-What the record says stands: its grades are never replaced by ours, and what it does not
-tell is null. Where our reading of a recorded text would grade otherwise, the manifest
-lists the question under `regraded`.
+What the record says stands: its letters and its grades are never replaced by ours, and
+what it does not tell is null. One rule judges right and wrong alike: the recorded
+letters, and only where there are none the text, if it was kept whole. Where our reading
+of a whole text would grade otherwise, the manifest lists the question under `regraded`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,11 +41,13 @@ from igaku.params.settings import (
     slugified,
     slugs,
 )
-from igaku.reading.answer import outcome_of
+from igaku.reading.answer import Graded, outcome_of
+from igaku.reading.digits import digits_of
 from igaku.reading.reply import Reply
 from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, number_of
 from igaku.study.lines import CREDITED
 from igaku.study.recordings import (
+    BASELINE,
     Recording,
     by_problem,
     clipped,
@@ -51,6 +55,7 @@ from igaku.study.recordings import (
     error_of,
     found_in,
     named_after,
+    prompts_in,
     recordings_of,
 )
 from igaku.study.runs import outputs_folder
@@ -94,24 +99,38 @@ def import_recorded(
     slug: str,
     year: int | str = 2022,
     data_dir: str | Path | None = None,
-    prompt: str = "baseline",
+    prompt: str | None = None,
 ) -> Path:
     """One run out of recorded results: `outputs_dir/slug/`, the folder returned.
 
     A file is one JSON object whose `details` hold the records of each prompt, or JSON
-    Lines of records as IgakuQA publishes them. The files of several sections are one
-    run; its plan is the whole exam, so that a record which stopped early is unfinished.
+    Lines of records as IgakuQA publishes them. `prompt` names one of several; without
+    it that is the only one, or "baseline". The files of several sections are one run;
+    its plan is the whole exam, so that a record which stopped early is unfinished.
     The grade is the recorded one, else IgakuQA's scorer's, which gives 116A71 to all.
 
     Unreadable lines of JSON Lines are left out, and named in the manifest and in a
     warning. The same import again leaves the same bytes; a folder with anything else in
     it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
+    return _imported(files, outputs_dir, slug, year, data_dir, prompt)
+
+
+def _imported(
+    files: Iterable[str | Path],
+    outputs_dir: str | Path,
+    slug: str,
+    year: int | str,
+    data_dir: str | Path | None,
+    prompt: str | None,
+    is_named_after_file: bool = False,
+) -> Path:
+    """The folder of an imported run; a model's name is its label, not a file's."""
     exam, run = checked("exam", year, "year"), checked("run", slug, "slug")
     if not run:
         raise IgakuError("slug is empty: give the run's folder a name.")
     recordings = recordings_of(files, prompt)
-    asked = _asked(run, exam, recordings)
+    asked = _asked(run, exam, recordings, is_named_after_file)
     language = asked["settings"]["language"]
     questions = load_exam(exam, data_dir=data_dir, language=language)
     found = by_problem(recordings, questions, exam)
@@ -126,7 +145,7 @@ def import_recorded(
     folder = outputs_folder(outputs_dir) / run
     _put(folder, manifest, b"".join(encoded(reading.row) for reading in readings))
     for note in manifest["notes"]:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     return folder
 
 
@@ -136,27 +155,35 @@ def import_folder(
     slug: str | None = None,
     year: int | str = 2022,
     data_dir: str | Path | None = None,
+    prompt: str | None = None,
 ) -> list[Imported]:
     """Every run that files and folders hold, grouped and named by the files' names.
 
     `<stem>_<year>_<section>.json` of a stem that a file of `params/` claims becomes
     `<slug>-recorded`, IgakuQA's `<exam>-<section>_gpt4.jsonl` becomes `gpt4-<year>`.
-    `year` counts where a name has none. A group that fails does not stop the others.
+    `year` counts where a name has none. Each prompt that the files hold answers to is a
+    run of its own, unless `prompt` names one: `<run>-<prompt>`, but for "baseline" and
+    for an only one. A group that fails does not stop the others.
     """
-    groups: dict[tuple[str, int | str], list[Path]] = defaultdict(list)
+    groups: dict[tuple[str, int | str], dict[str | None, list[Path]]] = {}
     for path in found_in(sources):
         stem, named = named_after(path)
         exam = named or year
-        groups[slug or _run_of(stem or path.stem, exam), exam].append(path)
+        run = slug or _run_of(stem or path.stem, exam)
+        asked: list[str | None] = [prompt] if prompt else [*prompts_in(path)]
+        for each in asked or [None]:
+            groups.setdefault((run, exam), {}).setdefault(each, []).append(path)
     imported = []
-    for (run, exam), files in groups.items():
-        try:
-            folder = import_recorded(
-                files, outputs_dir or paths.OUTPUTS, run, exam, data_dir
-            )
-            imported.append(Imported(run, folder))
-        except IgakuError as problem:
-            imported.append(Imported(run, None, str(problem)))
+    for (run, exam), prompts in groups.items():
+        for each, files in prompts.items():
+            is_plain = len(prompts) == 1 or each in (None, BASELINE)
+            name = run if is_plain else f"{run}-{slugified(str(each))}"
+            place = outputs_dir or paths.OUTPUTS
+            try:
+                folder = _imported(files, place, name, exam, data_dir, each, not slug)
+                imported.append(Imported(name, folder))
+            except IgakuError as problem:
+                imported.append(Imported(name, None, str(problem)))
     return imported
 
 
@@ -180,7 +207,9 @@ def _run_of(stem: str, year: int | str) -> str:
 # --- who was asked --------------------------------------------------------------------
 
 
-def _asked(run: str, exam: int | str, recordings: Sequence[Recording]) -> Manifest:
+def _asked(
+    run: str, exam: int | str, recordings: Sequence[Recording], by_model: bool
+) -> Manifest:
     """The settings as far as they are known, the card and the published figures.
 
     They are those of the model of `params/` that the run or the files are named after.
@@ -190,7 +219,7 @@ def _asked(run: str, exam: int | str, recordings: Sequence[Recording]) -> Manife
         next((told for t in recordings if (told := getattr(t, name))), None)
         for name in ("stem", "model", "prompt")
     )
-    slug, card, language = run, {"label": run}, "ja"
+    slug, card, language = run, {"label": (by_model and model) or run}, "ja"
     figures: Row = {}
     asked: Row = {}
     if claim := find_card(run) if run in slugs() else _claim(stem):
@@ -202,6 +231,13 @@ def _asked(run: str, exam: int | str, recordings: Sequence[Recording]) -> Manife
         slug, model = stem, model or stem
         card = {"label": label, "label_en": english, "origin": "reference"}
         language = "en" if stem in IN_ENGLISH else "ja"
+    if prompt not in (None, BASELINE):
+        told = {
+            name: card[name]
+            for name in ("label", "label_en", "label_ja")
+            if name in card
+        }
+        card = card | {name: f"{label} ({prompt})" for name, label in told.items()}
     settings = {
         "model": model, "slug": slug, "run": run, "exam": exam,
         "max_tokens": asked.get("max_tokens"), "shots": asked.get("shots"),
@@ -226,26 +262,28 @@ def _recorded_as(model: ModelFile, stem: str | None) -> dict[str, Any]:
 
 
 class Reading(NamedTuple):
-    """One record as a row, and how our reading of its text would grade otherwise."""
+    """One record as a row, and how a reading of its whole text grades otherwise."""
 
     record: Row
     row: Row
     regraded: Row | None
+    is_whole: bool = True
 
 
 def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     """The row of a record; its keys and their order are those of a measured one."""
     error, seconds = error_of(record), number_of(record.get("time"))
     content = None if error else content_of(record)
+    letters = None if error else _letters(record, question)
+    is_whole = error is not None or taken.is_whole(record)
     reread = outcome_of(Reply(content=content or "", error=error), question)
-    answer = None if error else _letters(record, question) or reread.answer
     correct = None if error else _is_correct(record, question)
-    is_right = correct and (answer or _is_graded(record))
-    is_told = is_right and reread.outcome not in ("api_error", "empty")
+    read = reread if is_whole else Graded("unparsable")
+    outcome, answer = _judged(letters, content, read, question)
     row = dict.fromkeys(FIELDS) | {
         "problem_id": question.problem_id,
         "section": question.section,
-        "outcome": "answered" if is_told else reread.outcome,
+        "outcome": outcome,
         "answer": list(answer) if answer else None,
         "correct": correct,
         "content": content,
@@ -255,21 +293,42 @@ def _reading(record: Row, taken: Recording, question: Question) -> Reading:
         "error": error,
         "raw": record,
     }
-    if correct is None or correct == reread.correct:
-        return Reading(record, row, None)
+    if correct is None or not is_whole or correct == reread.correct:
+        return Reading(record, row, None, is_whole and error is None)
     own = list(reread.answer) if reread.answer else None
     told = {"problem_id": question.problem_id, "recorded": correct}
     return Reading(record, row, told | {"reread": reread.correct, "answer": own})
 
 
+def _judged(
+    letters: tuple[str, ...] | None,
+    content: str | None,
+    read: Graded,
+    question: Question,
+) -> tuple[str, tuple[str, ...] | None]:
+    """The outcome and the answer of a record: its letters', else its text's."""
+    if read.outcome == "api_error" or not (content or "").strip():
+        return ("api_error" if read.outcome == "api_error" else "empty"), letters
+    if letters is None:
+        return read.outcome, read.answer
+    sizes = {len(accepted) for accepted in question.accepted}
+    fits = len(letters) in sizes or question.problem_id in CREDITED
+    is_number = question.kind == "numeric"
+    return ("answered" if fits or is_number else "wrong_cardinality"), letters
+
+
 def _letters(record: Row, question: Question) -> tuple[str, ...] | None:
-    """The recorded prediction where it is a list of the question's letters, else None.
+    """The recorded prediction where it is letters or a number, else None.
 
     >>> row = {"problem_id": "116A1", "problem_text": "?", "answer": ["c"]}
     >>> question = Question.from_record(row | {"choices": list("vwxyz")})
     >>> _letters({"prediction": "c, a"}, question)
     ('a', 'c')
     """
+    if question.kind == "numeric":
+        digits = digits_of(record["prediction"])
+        is_number = re.fullmatch(r"\s*[0-9]*[.]?[0-9]+\s*", record["prediction"])
+        return (digits,) if is_number else None
     letters = [letter.strip() for letter in record["prediction"].split(",")]
     is_list = len(set(letters)) == len(letters) and set(letters) <= {*question.labels}
     return tuple(sorted(letters)) if is_list else None
@@ -308,6 +367,7 @@ def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
         "correct": sum(row["correct"] is True for row in rows),
         "graded_here": sum(not _is_graded(reading.record) for reading in readings),
         "regraded": [told for reading in readings if (told := reading.regraded)],
+        "read_again": sum(reading.is_whole for reading in readings),
         "clipped": clipped([reading.record for reading in readings]),
     }
 

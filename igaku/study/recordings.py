@@ -21,6 +21,7 @@ NAMES = (
 )
 ALIKE = (("model", "model"), ("file name", "stem"), ("system prompt", "system"))
 FAILED = "ERROR"  # a recorder's word for a request without a reply
+BASELINE = "baseline"  # the prompt meant where none is named
 CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 
 
@@ -40,6 +41,14 @@ class Recording(NamedTuple):
     def stem(self) -> str | None:
         """Whose results they are, as the file's name says; None where it does not."""
         return named_after(self.path)[0]
+
+    def is_whole(self, record: Row) -> bool:
+        """Whether a record holds the text of its reply, and holds it to its end."""
+        text = record.get("response") or record.get("explanation")
+        if not text:
+            return False
+        is_long = len(text) == CLIPPED_AT["response"]
+        return not (is_long and clipped(self.records)["response"])
 
 
 def found_in(sources: Iterable[str | Path]) -> list[Path]:
@@ -73,7 +82,16 @@ def named_after(path: Path) -> tuple[str | None, int | None]:
     return None, None
 
 
-def recordings_of(files: Iterable[str | Path], prompt: str) -> list[Recording]:
+def prompts_in(path: Path) -> list[str]:
+    """The prompts that a JSON object holds answers to; none of any other file."""
+    told = None if path.suffix == ".jsonl" else _parsed(path.read_bytes())
+    details = told.get("details") if isinstance(told, dict) else None
+    return [str(name) for name in details] if isinstance(details, dict) else []
+
+
+def recordings_of(
+    files: Iterable[str | Path], prompt: str | None = None
+) -> list[Recording]:
     """The files, read, in the order of their names; all of one model and one prompt."""
     given = [files] if isinstance(files, str | Path) else list(files)
     if not given:
@@ -94,7 +112,7 @@ def recordings_of(files: Iterable[str | Path], prompt: str) -> list[Recording]:
     return recordings
 
 
-def _read(path: Path, prompt: str) -> Recording:
+def _read(path: Path, prompt: str | None) -> Recording:
     try:
         data = path.read_bytes()
     except OSError as refused:
@@ -130,13 +148,15 @@ _FOREIGN = (
 )
 
 
-def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
+def _object(path: Path, digest: str, data: bytes, prompt: str | None) -> Recording:
     """The results of one prompt out of a JSON object that holds those of several."""
     told = _parsed(data)
     details = told.get("details") if isinstance(told, dict) else None
     if not isinstance(details, dict):
         trouble = "is torn, or not JSON: give the whole file."
         raise IgakuError(f"{path} {trouble if told is None else _FOREIGN}")
+    if prompt is None:
+        prompt = next(iter(details)) if len(details) == 1 else BASELINE
     if prompt not in details:
         raise IgakuError(
             f"{path} has no answers to the prompt {prompt!r}: give one of "

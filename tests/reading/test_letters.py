@@ -437,7 +437,7 @@ def test_the_task_restated_and_a_grade_are_no_answers(text, letters):
     ("A is not correct. B is not correct. C is correct.", "c"),
     ("**A.** Old finding – incorrect.\n**C.** Simple – correct.", "c"),
     ("aは正しいかもしれない。", ""),
-    ("a: 正しい\nb: 正しい\nc: 正しい\nd: 正しい\ne: 正しい", "abcde"),
+    ("a: 正しい\nb: 正しい\nc: 正しい\nd: 正しい\ne: 正しい", ""),
     ("❌ a\n❌ b\n✅ c\n❌ d\n❌ e", "c"),
 )
 def test_a_walk_through_the_choices(text, letters):

@@ -623,3 +623,82 @@ def test_a_path_that_is_not_there_or_holds_nothing_is_a_sentence(tmp_path):
     for path, words in [(tmp_path / "x", "no file or folder"), (tmp_path, "no recor")]:
         with pytest.raises(IgakuError, match=words):
             recorded.import_folder([path], tmp_path / "out")
+
+
+# --- several prompts, one rule --------------------------------------------------------
+
+
+def of_prompts(**records):
+    return of_model() | {"details": {name: list(r) for name, r in records.items()}}
+
+
+@pytest.fixture
+def brought(tmp_path, exam_dir):
+    """What becomes of a folder with a file of these prompts' records."""
+
+    def _brought(told, name="mine_2022_A.json", **options):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text(json.dumps(told))
+        out = tmp_path / "out"
+        options = {"data_dir": exam_dir} | options
+        made = recorded.import_folder([tmp_path / "in"], out, **options)
+        return {run.run: run for run in made}, out
+
+    return _brought
+
+
+def test_each_prompt_is_a_run_of_its_own(brought):
+    told = of_prompts(
+        baseline=[record()], strict=[record(prediction="b", correct=False)]
+    )
+    made, out = brought(told)
+    assert list(made) == ["mine-recorded", "mine-recorded-strict"]
+    frame = igaku.runs(out).set_index("run")
+    assert frame["right"].to_dict() == {"mine-recorded": 1, "mine-recorded-strict": 0}
+    assert list(frame["label"]) == ["some/model", "some/model (strict)"]
+    pairs = igaku.pairs(out)
+    assert set(pairs["family"]) <= {"settings"}  # two prompts are no repeat
+    alarms = igaku.audit(out).set_index("kind")
+    assert alarms.loc["other_settings", "facts"]["setting"] == "prompt"
+
+
+def test_one_prompt_is_taken_by_its_name(brought):
+    told = of_prompts(
+        baseline=[record()], strict=[record(prediction="b", correct=False)]
+    )
+    made, out = brought(told, prompt="strict")
+    assert list(made) == ["mine-recorded"]
+    assert load_run(out / "mine-recorded").settings["prompt"] == "strict"
+    made, _ = brought(told, prompt="loud")
+    assert "'baseline', 'strict'" in made["mine-recorded"].trouble
+
+
+def test_an_only_prompt_needs_no_name(brought, take):
+    told = of_prompts(strict=[record()])
+    made, _ = brought(told)
+    assert list(made) == ["mine-recorded"] and made["mine-recorded"].folder
+    assert take({"a.json": told}).settings["prompt"] == "strict"
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_right_and_wrong_are_judged_by_one_rule(take, correct):
+    text = "この情報だけでは何とも言い難い症例である。"
+    lines = [
+        record("116A1", "c", response=text, correct=correct),
+        record("116A2", "?", response=text, correct=correct),
+    ]
+    run = take({"a.jsonl": lines}, f"run{correct}")
+    assert run.rows["outcome"].tolist() == ["answered", "unparsable"]
+    assert run.rows["correct"].tolist() == [correct, correct]
+
+
+def test_only_whole_texts_are_read_again(take):
+    clipped = "答え: b。" + "あ" * 200
+    lines = [
+        record("116A1", "c", response=clipped[:200]),
+        record("116A2", "c", response="答え: b", correct=True),
+        {"problem_id": "116A3", "prediction": "c", "correct": True},
+    ]
+    run = take({"a.jsonl": lines})
+    assert [told["problem_id"] for told in run.manifest["regraded"]] == ["116A2"]
+    assert run.manifest["read_again"] == 1
