@@ -57,7 +57,7 @@ class Force(IntEnum):
     CONCLUSION = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """Letters that a text states, where, by which rule and with which force."""
 
@@ -69,7 +69,7 @@ class Statement:
     is_strict: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     """Neighbouring lines that are read as letters, and what stands before them.
 
@@ -356,19 +356,21 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    blocks = [
-        Statement(block.letters, block.start, block.end, "listed", Force.LISTED)
-        for block in _blocks(plain, LABEL_LINE.match, wanted)
-    ]
-    yield from (block for block in blocks if len(block.letters) == wanted)
-    if not blocks or not LABEL_LINE.match(plain):
+    opening, n_blocks, every, end = None, 0, "", 0
+    for block in _blocks(plain, LABEL_LINE.match, wanted):
+        listed = Statement(
+            block.letters, block.start, block.end, "listed", Force.LISTED
+        )
+        if len(listed.letters) == wanted:
+            yield listed
+        opening = opening or replace(listed, rule="opening", force=Force.OPENING)
+        n_blocks, every, end = n_blocks + 1, _union([every, listed.letters]), listed.end
+    if opening is None or not LABEL_LINE.match(plain):
         return
-    opening = replace(blocks[0], rule="opening", force=Force.OPENING)
-    if len(blocks) == 1 or len(opening.letters) == wanted:
+    if n_blocks == 1 or len(opening.letters) == wanted:
         yield opening
-    every = _union(block.letters for block in blocks)
     if len(every) == wanted:
-        yield replace(opening, letters=every, end=blocks[-1].end)
+        yield replace(opening, letters=every, end=end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:

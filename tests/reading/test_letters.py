@@ -625,7 +625,7 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("case", map(json.loads, REPLIES.splitlines()))
+@pytest.mark.parametrize("case", [json.loads(line) for line in REPLIES.splitlines()])
 def test_a_reply_is_read_as_a_careful_human_reads_it(case):
     answer = extract_answer(case["text"], ASKED[case["asked"]])
     assert "".join(answer or ()) == case["letters"], case["text"]
