@@ -65,7 +65,7 @@ BELIEVED = re.compile(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
     r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
-    r"|考え(?:たが|ましたが|るかもし)|も?(?:考えられるが|考えられますが)|が?候補|思いきや|(?:の?よう)?に(?:見え|思え))"
+    r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補|思いきや|(?:の?よう)?に(?:見え|思え))"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
     r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
