@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,10 +22,11 @@ from igaku.ask import folder as files
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
-from igaku.reading.answer import outcome_of, reading_of
 from igaku.reading.readings import READER, Reading
-from igaku.reading.reply import Reply, read_reply
 from igaku.study.answers import cleaned
+
+if TYPE_CHECKING:
+    from igaku.reading.reply import Reply
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -166,6 +167,8 @@ def _is_terse(
 
     Without the exam's files it stays as it is, which is as it would be read.
     """
+    from igaku.reading.answer import reading_of
+
     stated = TERSE.fullmatch(answer.content or "")
     if stated is None or answer.outcome != "answered" or not answer.answer:
         return False
@@ -243,6 +246,9 @@ def understood_anew(
     body: Any, question: Question, budget: int | None
 ) -> dict[str, Any]:
     """The fields of a row as today's reader would write them; none without a reply."""
+    from igaku.reading.answer import outcome_of
+    from igaku.reading.reply import read_reply
+
     reply = read_reply(body)
     is_body = isinstance(body, dict | str)
     if not is_body or (reply.error and not (reply.content or reply.reasoning)):
@@ -268,6 +274,8 @@ def _as_sent(reply: Reply) -> dict[str, Any]:
 
 
 def _read_from(graded: Any, reply: Reply, question: Question) -> dict[str, Any]:
+    from igaku.reading.answer import reading_of
+
     reading = graded.reading or Reading()
     permissive = reading_of(reply.content, question, permissive=True).answer
     return {
