@@ -16,10 +16,8 @@ from igaku.reading.reply import Reply
 from igaku.server.client import (
     connect,
     context_length,
-    instances_of,
-    is_lm_studio,
+    is_idle,
     listed_models,
-    listed_rows,
     served_as,
     server_facts,
 )
@@ -62,8 +60,7 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
         budget = min(settings.max_tokens, CHECK_TOKENS)
         last = Asker(client, patient, facts, budget).trial(item)
     reply = last.reply
-    if is_lm_studio(facts) and not any(map(instances_of, listed_rows(facts))):
-        # Nothing was in memory: the trial may have loaded it.
+    if is_idle(facts, settings.model):  # the trial may have loaded it
         facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()

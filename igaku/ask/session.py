@@ -49,7 +49,13 @@ from igaku.ask.preflight import is_missing
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
-from igaku.server.client import CRASHED, connect, listed_models, server_facts
+from igaku.server.client import (
+    CRASHED,
+    connect,
+    is_idle,
+    listed_models,
+    server_facts,
+)
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
@@ -216,6 +222,10 @@ class Session:
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
         self._recognize(row)
+        is_first = self.replies == 1 and row["error"] is None
+        if is_first and is_idle(self.facts, self.settings.model):
+            where = self.settings.base_url, self.settings.model
+            self.facts = asker.facts = server_facts(*where)
         if self.settings.load and CRASHED.search(row["error"] or ""):
             raise EngineCrashed(
                 f"The engine of {self.settings.model} crashed at {row['problem_id']} "

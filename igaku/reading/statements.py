@@ -70,15 +70,16 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line: the letters it is read as, if any, and where they stand."""
+class Block:
+    """Neighbouring lines that are read as letters; `is_next`: after a gap alone."""
 
     letters: str
     start: int
     end: int
-    is_empty: bool
+    is_next: bool
 
 
+LINE = re.compile("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
     r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?"
@@ -275,10 +276,24 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
     Lines one below the other are one list. Lines with a gap between them are one only
     if that makes the number of letters asked for.
     """
-    lines = list(_lines(plain, BARE_LINE.fullmatch, wanted))
-    apart = _blocks(lines, plain, "bare", across_gaps=True)
-    whole = [one for one in apart if len(one.letters) == wanted]
-    return [*_blocks(lines, plain, "bare"), *whole]
+    blocks = list(_blocks(plain, BARE_LINE.fullmatch, wanted))
+    found = [_of_lines(block, plain) for block in blocks]
+    apart = list[Block]()
+    for block in blocks:
+        if apart and block.is_next:
+            last = apart[-1]
+            letters = _union([last.letters, block.letters])
+            apart[-1] = replace(last, letters=letters, end=block.end)
+        else:
+            apart.append(block)
+    return found + [_of_lines(b, plain) for b in apart if len(b.letters) == wanted]
+
+
+def _of_lines(block: Block, plain: str) -> Statement:
+    """The statement of lines of letters; a letter beside its choice is not bare."""
+    is_quoted = re.search(MASKED, plain[block.start : block.end]) is not None
+    rule, force = ("quoted", Force.QUOTED) if is_quoted else ("bare", Force.BARE)
+    return Statement(block.letters, block.start, block.end, rule, force, True)
 
 
 def _counted(plain: str, wanted: int) -> Iterator[Statement]:
@@ -291,48 +306,29 @@ def _counted(plain: str, wanted: int) -> Iterator[Statement]:
 
 
 Matcher = Callable[[str], "re.Match[str] | None"]
-OF_LINES = {
-    "bare": Force.BARE,
-    "quoted": Force.QUOTED,
-    "listed": Force.LISTED,
-}
 
 
-def _lines(plain: str, match: Matcher, wanted: int) -> Iterator[Line]:
-    """Every line that is not empty or ends a block, with the letters it matches."""
-    place, before = 0, ""
-    for line in plain.split("\n"):
-        found = match(line)
+def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
+    """Runs of neighbouring lines that match, each with the letters of its lines."""
+    block, is_next, before = None, False, ""
+    for line in LINE.finditer(plain):
+        found = match(line[0])
         if found and GRADE.search(before) and not ANY_CUE.search(before):
             found = None
-        letters = _letters_in(found, wanted) if found else ""
-        start, end = found.span("letters") if found else (0, 0)
-        yield Line(letters, place + start, place + end, not line)
-        place += len(line) + 1
-        before = line or before
-    yield Line("", place, place, False)
-
-
-def _blocks(
-    lines: Iterable[Line], plain: str, rule: str, across_gaps: bool = False
-) -> Iterator[Statement]:
-    """Runs of neighbouring lines that match, each a statement."""
-    block = list[Line]()
-    for line in lines:
-        if line.letters:
-            block.append(line)
-        elif block and not (line.is_empty and across_gaps):
-            letters = _union(one.letters for one in block)
-            yield _of_lines(letters, block[0].start, block[-1].end, plain, rule)
-            block = []
-
-
-def _of_lines(letters: str, start: int, end: int, plain: str, rule: str) -> Statement:
-    """The statement of a run of lines; a letter beside its choice is not bare."""
-    is_bare = rule == "bare"
-    if is_bare and re.search(MASKED, plain[start:end]):
-        rule = "quoted"
-    return Statement(letters, start, end, rule, OF_LINES[rule], is_bare)
+        if found and (letters := _letters_in(found, wanted)):
+            start = line.start() + found.start("letters")
+            end = line.start() + found.end("letters")
+            if block:
+                letters, start = _union([block.letters, letters]), block.start
+            block = Block(letters, start, end, is_next)
+        elif block:
+            yield block
+            block, is_next = None, not line[0]
+        else:
+            is_next = is_next and not line[0]
+        before = line[0] or before
+    if block:
+        yield block
 
 
 def _union(letters: Iterable[str]) -> str:
@@ -345,10 +341,12 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    lines = list(_lines(plain, LABEL_LINE.match, wanted))
-    blocks = list(_blocks(lines, plain, "listed"))
+    blocks = [
+        Statement(block.letters, block.start, block.end, "listed", Force.LISTED)
+        for block in _blocks(plain, LABEL_LINE.match, wanted)
+    ]
     yield from (block for block in blocks if len(block.letters) == wanted)
-    if not lines[0].letters:
+    if not blocks or not LABEL_LINE.match(plain):
         return
     opening = replace(blocks[0], rule="opening", force=Force.OPENING)
     if len(blocks) == 1 or len(opening.letters) == wanted:

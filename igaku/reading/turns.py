@@ -37,6 +37,7 @@ THOUGHT = re.compile(
 )
 ANSWER = re.compile(
     r"answer|final|solution|\bbox\b|response|result|conclusion|output|reply"
+    r"|choice|option|select|\bans\b|letter|label|verdict"
     r"|回答|解答|答え|答案|結論|结论|정답|답변"
 )
 ROLE = re.compile(

@@ -189,16 +189,17 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
 
 
 def _heads(plain: str) -> list[Head]:
-    """Labels that may begin a step, in order; those that a cue leads to begin none."""
+    """Labels that begin a step, in order: not led to by a cue, something follows."""
     styles = {f.start("label"): "inline" for f in INLINE_HEAD.finditer(plain)}
     for found in LINE_HEAD.finditer(plain):
         is_bare = LINE_REST.match(plain, found.end("label")) is not None
         styles[found.start("label")] = "bare" if is_bare else "line"
     led = _led_to(plain)
+    places = sorted(place for place in styles if not led.get(place))
     return [
         Head(plain[place], place, styles[place], place in led)
-        for place in sorted(styles)
-        if not led.get(place)
+        for place, end in zip(places, [*places[1:], len(plain)], strict=False)
+        if not NOTHING.fullmatch(plain, place + 1, end)
     ]
 
 
@@ -219,15 +220,9 @@ def _led_to(plain: str) -> dict[int, bool]:
 
 def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
     """Rows of steps in the order of their labels, set alike, and where each ends."""
-    nexts = [*(head.start for head in heads[1:]), len(plain)]
-    full = [
-        head
-        for head, end in zip(heads, nexts, strict=False)
-        if not NOTHING.fullmatch(plain, head.start + 1, end)
-    ]
     for styles in ({"line"}, {"bare"}, {"line", "inline"}):
         run = list[Head]()
-        for head in (head for head in full if head.style in styles):
+        for head in (head for head in heads if head.style in styles):
             if run and head.label <= run[-1].label:
                 yield run, head.start
                 run = []

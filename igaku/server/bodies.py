@@ -32,14 +32,14 @@ Event = dict[str, Any]
 def said_in(body: object) -> tuple[object, Event | None]:
     r"""A body as it is kept, and the one object that it says, None for no object.
 
-    What is kept says the same again. A body that is JSON and nothing else is kept as
-    that, any other as its text.
+    What is kept says the same again: a body that is one object is kept as that, any
+    other as its text.
 
     >>> said_in(b': wait\n\ndata: {"model": "m"}\n\ndata: [DONE]\n\n')[1]
     {'model': 'm'}
     """
     if isinstance(body, (bytes, bytearray)):
-        body = bytes(body).decode("utf-8", "replace")
+        body = bytes(body).decode(json.detect_encoding(body), "replace")
     if not isinstance(body, str):
         return body, _whole(_objects([body]))
     try:
@@ -47,8 +47,7 @@ def said_in(body: object) -> tuple[object, Event | None]:
     except (ValueError, RecursionError):
         values, is_ended = _values(body)
         return body, _whole(_objects(values), is_ended)
-    kept = value if isinstance(value, (dict, list)) else body
-    return kept, _whole(_objects([value]))
+    return value if isinstance(value, dict) else body, _whole(_objects([value]))
 
 
 def _values(text: str) -> tuple[list[object], bool]:

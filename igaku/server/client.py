@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import ServerUnreachable
+from igaku.server.bodies import said_in
 from igaku.server.parts import Parts, at, parts_of, text_of
 from igaku.server.refusals import with_way_out
 
@@ -32,7 +33,7 @@ CRASHED = re.compile(r"channel error|has crashed|crashed without", re.IGNORECASE
 PASSING = re.compile(
     r"channel error|crash|loading|failed to load|no models? loaded|unloaded|overloaded"
     r"|operation cancell?ed|rate.?limit|temporarily|try again|has no choices"
-    r"|command buffer|server stopped",
+    r"|command buffer|server stopped|broke off",
     re.IGNORECASE,
 )
 # What an omitted field would be filled in with differs between servers, and a repeat
@@ -55,11 +56,14 @@ LM_STUDIO_DEFAULTS = {
     "min_p": 0.05,
     "repeat_penalty": 1.1,
 }
+BUDGETS = ("max_tokens", "max_completion_tokens")
 CHAT, RESPONSES = "/chat/completions", "/responses"
 # LM Studio numbers a second instance, Ollama and OpenRouter tag, OpenAI dates.
 INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 ANY_MODEL = ("", "default", "default_model")
+# LM Studio's v0, vLLM's; Ollama's of what is in memory, a router's of the model.
+LENGTHS = ("loaded_context_length", "max_model_len", "context_length")
 DOWN = "no answer at all"
 FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 
@@ -98,8 +102,9 @@ def request_body(
     """
     url = settings.base_url
     # Hosted reasoning models refuse the budget's older name, and any name they do not
-    # know.
-    budget = "max_completion_tokens" if _is_host(url, OPENAI) else "max_tokens"
+    # know: of the two names, the one that is not removed.
+    older, newer = BUDGETS if not _is_host(url, OPENAI) else BUDGETS[::-1]
+    budget = newer if settings.extra_body.get(older, ...) is None else older
     body: dict[str, Any] = {
         "model": settings.identifier or settings.model,
         "messages": list(messages),
@@ -125,7 +130,7 @@ def _told(body: dict[str, Any], effort: str | None, told_by: str) -> dict[str, A
             system, chat = f"{chat[0]['content']}\n\n{system}", chat[1:]
         return body | {"messages": [{"role": "system", "content": system}, *chat]}
     if told_by == "responses":
-        renamed = {"messages": "input", "max_tokens": "max_output_tokens"}
+        renamed = {"messages": "input", **dict.fromkeys(BUDGETS, "max_output_tokens")}
         body = {renamed.get(key, key): value for key, value in body.items()}
         return body | {"reasoning": {"effort": effort}, "store": False}
     return body
@@ -261,11 +266,11 @@ def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
 
     try:
         if body is None:
-            return client.get(url, cast_to=object)
-        return client.post(url, cast_to=object, body=body)
+            return said_in(client.get(url, cast_to=bytes))[1]
+        return said_in(client.post(url, cast_to=bytes, body=body))[1]
     except openai.APIConnectionError:
         return DOWN
-    except (openai.OpenAIError, ValueError):
+    except openai.OpenAIError:
         return None
 
 
@@ -299,15 +304,21 @@ def listed_models(facts: Mapping[str, Any]) -> list[str]:
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     """The tokens that prompt and reply may fill together, None where nobody says."""
     lengths = [at(facts, "/props.default_generation_settings.n_ctx")]
-    for row in _rows(facts.get("/api/ps")):  # Ollama's, of what is in memory
-        if any(_same_model(model, name) for name in names_of(row)):
-            lengths.append(row.get("context_length"))
     for row in listed_rows(facts):
         if any(_same_model(model, name) for name in names_of(row)):
-            lengths += [row.get("loaded_context_length"), row.get("max_model_len")]
+            lengths += [row.get(name) for name in LENGTHS]
             lengths += [at(i, "config.context_length") for i in instances_of(row)]
     known = [length for length in lengths if isinstance(length, int) and length > 0]
     return min(known, default=None)
+
+
+def is_idle(facts: Mapping[str, Any], model: str) -> bool:
+    """Whether the server, which tells of what is in memory, may tell more when asked.
+
+    LM Studio and Ollama load a model with its first question.
+    """
+    is_such = "/api/ps" in facts or is_lm_studio(facts)
+    return is_such and context_length(facts, model) is None
 
 
 def names_of(row: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any
 
+from igaku.server.bodies import said_in
 from igaku.server.client import instances_of, listed_rows, names_of, served_as
 from igaku.server.parts import at, positive, text_of
 
@@ -74,6 +75,7 @@ SAYS = {
         "quantization": "details.quantization_level",
     },
     "/api/tags": {"name": "name", "size_bytes": "size", "digest": "digest"},  # Ollama
+    "/api/ps": {"name": "name", "context_length": "context_length"},  # Ollama
     "/v1/models": {  # any: llama.cpp adds the bytes of its tensors, vLLM a length
         "name": "id",
         "quantization": "meta.ftype",
@@ -106,7 +108,7 @@ def fingerprints(
     found = []
     for path in SAYS:
         said = facts.get(path)
-        is_list = path.endswith(("/models", "/tags"))
+        is_list = path.endswith(("/models", "/tags", "/ps"))
         row = _row(said, model, identifier) if is_list else said
         if isinstance(row, dict) and (told := _told(path, row, model, identifier)):
             found.append(told)
@@ -115,10 +117,11 @@ def fingerprints(
 
 def of_reply(raw: object) -> Fingerprint:
     """What one reply says of the model that gave it, as LM Studio's v0 path does."""
-    if not isinstance(raw, dict) or not isinstance(raw.get("model_info"), dict):
+    told = said_in(raw)[1]
+    if told is None or not isinstance(told.get("model_info"), dict):
         return Fingerprint()
-    named = (text_of(at(raw, f"runtime.{key}")) for key in ("name", "version"))
-    return replace(_read(V0_CHAT, raw), runtime=" ".join(filter(None, named)) or None)
+    named = (text_of(at(told, f"runtime.{key}")) for key in ("name", "version"))
+    return replace(_read(V0_CHAT, told), runtime=" ".join(filter(None, named)) or None)
 
 
 def merged(sources: list[Fingerprint]) -> Fingerprint:

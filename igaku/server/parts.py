@@ -30,8 +30,8 @@ ENDS = {
     WITHHELD: r"filter|safety|sensitive|recitation|blocklist|prohibited|spii|guardrail"
     r"|toxic|moderat",
     "tool_calls": r"tool|function",
+    "length": r"length|limit|max\w*tokens|context|incomplete",
     "stop": r"^(?:finish(?:ed)?_?)?(?:stop|eos|end|complete|done|word|$)",
-    "length": r"length|limit|tokens|context|incomplete",
 }
 FINISHES = {end: re.compile(pattern) for end, pattern in ENDS.items()}
 
@@ -44,6 +44,7 @@ NO_THOUGHT = re.compile(
 )
 ASIDE = ("analysis", "commentary")  # channels, and phases, beside the final one
 CALL = re.compile(r"(?:tool|function)_?(?:call|use)$|_call$")
+NAMES = ("function.name", "name", "tool", "tool_name", "metadata.tool_name")
 # Where a text stands in a message or a part, and in a thought: the first that is there.
 SAID = ("content", "text", "refusal")
 MUSED = ("text", "content", "thinking", "reasoning", "summary", "refusal")
@@ -214,8 +215,8 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
     calls = [part for part in parts if CALL.search(str(part.get("type")))]
     calls += [*_maps(message.get("tool_calls")), _map(message.get("function_call"))]
     for call in filter(None, calls):
-        name = _first(call, text_of, "function.name", "name")
-        yield sound(name or "a tool without a name")
+        name = _first(call, text_of, *NAMES)
+        yield shortened(sound(name or "without a name"))
 
 
 def _ends(body: dict[str, Any]) -> list[str]:

@@ -21,7 +21,6 @@ REFUSED = re.compile(
 TAKEN = re.compile(
     r"expected one of|did you mean|(?:allowed|supported|valid) \w+ ?(?:are|:)"
 )
-INSTEAD = re.compile(r"use [\"'`]?(\w+)[\"'`]? instead", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[.!?;])\s|\n|\},\s*\{")
 
 
@@ -45,12 +44,9 @@ def with_way_out(refused: Parts, sent: Mapping[str, Any]) -> Parts:
     names = unknown_fields(refused, sent)
     if not names:
         return refused
-    instead = INSTEAD.search(str(refused.error))
-    shown = [f"{name}: null" for name in names]
-    if instead and len(names) == 1:
-        shown.append(f"{instead[1]}: {sent[names[0]]}")
-    return replace(
-        refused,
-        error=f"the server does not take {', '.join(names)} "
-        f"({str(refused.error).rstrip('.')}): set `extra_body: {{{', '.join(shown)}}}`",
+    nulls = ", ".join(f"{name}: null" for name in names)
+    told = (
+        f"the server does not take {', '.join(names)} "
+        f"({str(refused.error).rstrip('.')}): `extra_body: {{{nulls}}}` leaves it out"
     )
+    return replace(refused, error=told)

@@ -13,6 +13,7 @@ from igaku.params.settings import settings_from
 from igaku.reading.answer import outcome_of
 from igaku.reading.reply import understood
 from igaku.server.client import complete, connect, request_body, served_as, server_facts
+from igaku.server.parts import parts_of
 
 ENGINES = {"lab-gguf-mxfp4": "llama.cpp", "lab-mxfp4-q4": "mlx_lm"}
 
@@ -50,6 +51,17 @@ def test_a_reply_is_read_alike_from_either_dialect(engine):
     assert served_as(engine.model, reply.served_model, facts)
     graded = outcome_of(reply, question, engine.max_tokens)
     assert (graded.outcome, graded.correct) == ("answered", True)
+
+
+def test_a_stream_is_read_like_one_body(engine):
+    question = run.questions_of(engine)[0]
+    body = request_body(engine, messages(load_prompt(), question))
+    stream = {"stream": True, "stream_options": {"include_usage": True}}
+    with connect(engine.base_url) as client:
+        one, many = complete(client, body), complete(client, body | stream)
+    assert isinstance(many.raw, str) and parts_of(many.raw) == many
+    for name in ("content", "reasoning", "finish_reason", "completion_tokens"):
+        assert getattr(many, name) == getattr(one, name), name
 
 
 def test_a_small_budget_cuts_the_reasoning_and_is_named_so(engine):

@@ -25,6 +25,7 @@ from igaku.server.client import (
     served_as,
     server_facts,
 )
+from igaku.server.fingerprint import fingerprint
 
 BODIES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
@@ -407,7 +408,11 @@ def test_ollama_says_what_it_serves(told):
         "/api/version": (200, {"version": "0.12.0"}),
         "/api/show": (200, shown),
     }
+    running = {"models": [{"name": "gpt-oss:20b", "context_length": 4096}]}
+    told.answers["/api/ps"] = (200, json.dumps(running))  # sent as plain text
     facts = server_facts(told.url, "gpt-oss:20b")
+    assert facts["/api/ps"] == running
+    assert fingerprint(facts, "gpt-oss:20b").context_length == 4096
     assert facts["/api/show"] == shown
     assert ("/api/show", {"model": "gpt-oss:20b"}) in [
         (path, asked) for path, _, asked in told.asked
