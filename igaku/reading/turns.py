@@ -67,7 +67,11 @@ LOOKS = re.compile(
     r"[a-z]|br|hr|em|strong|del|ins|sub|sup|code|pre|mark|span|div|font|center|small"
     r"|big|table|thead|tbody|tr|td|th|ul|ol|li|dl|dt|dd|h[1-6]|blockquote|details"
     r"|summary|ruby|rt|rp|img|figure|caption|section|article|html|body|head|title|tt"
-    r"|strike|button|label|input|https?:.*|mailto.*"
+    r"|strike|button|label|input|https?:.*|mailto.*|script|style|noscript|iframe|svg|path"
+    r"|math|form|select|option|textarea|fieldset|legend|nav|main|aside|header|footer"
+    r"|address|audio|video|source|track|link|meta|object|embed|canvas|template|picture"
+    r"|abbr|cite|dfn|kbd|samp|var|time|data|wbr|bdi|bdo|col|colgroup|map|area|base"
+    r"|figcaption|dialog|menu|search|slot|progress|meter|xml|mark|u|s|q|i|b"
 )
 # What a model that goes on by itself writes next: another's line, or a new question.
 ANOTHERS_LINE = re.compile(
