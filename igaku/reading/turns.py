@@ -94,6 +94,10 @@ POSED = re.compile(
     re.IGNORECASE,
 )
 ODD = ("left", "name", "right")
+# What a text has that holds a mark, a header or a line of another.
+NO_PLAIN_TEXT = re.compile(
+    r"[^\w\s,.、。・()（）「」]|assistant|analysis|commentary|\n"
+)
 MOST_MARKS, LONGEST_MARK, ROUNDS = 8, 40, 8
 LAST = 200  # characters in which a torn mark may stand
 POSED_WITHIN = 2000  # characters
@@ -158,6 +162,8 @@ def turn_of(text: str) -> Turn:
     >>> turn_of("[MUSE]b?[/MUSE] d<|fin|>")
     Turn(said='d', thought='b?', marks=(), is_closed=True)
     """
+    if not NO_PLAIN_TEXT.search(text):
+        return Turn(text)
     turn = _split(text)
     for _ in range(ROUNDS):  # what is left may begin like a turn of its own
         again = _split(turn.said)
