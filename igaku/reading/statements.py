@@ -57,7 +57,7 @@ class Force(IntEnum):
     CONCLUSION = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """Letters that a text states, where, by which rule and with which force."""
 
@@ -69,28 +69,40 @@ class Statement:
     is_strict: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
-    """Neighbouring lines that are read as letters; `is_next`: after a gap alone."""
+    """Neighbouring lines that are read as letters, and what stands before them.
+
+    `is_next` follows another block after a gap alone; `is_headed` stands below a
+    heading that speaks of something else.
+    """
 
     letters: str
     start: int
     end: int
     is_next: bool
+    is_headed: bool
 
 
+# A heading that leads to no answer: a few words, no sentence, no conclusion.
+HEADING = re.compile(
+    rf"(?!.*(?:{CUE}|再|最終|最後|修正|訂正|変更|結果|結局|まとめ|判断|選|final|revis"
+    r"|correct|conclu|result|choice|option))[#*■◆●\s]{0,6}[^。、,:!?.\s][^。、,:!?]{0,12}"
+    r"[^ぁ-ん。、,:!?.\s※\ue000-\ue0ff]"
+)
 LINE = re.compile("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
-    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?"
-    r"|입니다|이다)?"
+    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다|이다)?"
+    r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
 BARE_LINE = re.compile(
-    rf"{BULLET}(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?{LETTERS}"
-    rf"[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
+    rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
+    r"(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?"
+    rf"{LETTERS}[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
 )
 LABEL_LINE = re.compile(
-    rf"{BULLET}{LETTERS}(?:[ \t]?[:.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
+    rf"{BULLET}{LETTERS}(?:[ \t]?[:;.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
     rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|,?[ \t](?:because|since|due|rather)\b|[ \t]?$)"
 )
 # A letter below one of these is a grade.
@@ -113,7 +125,7 @@ POINTED_AT = re.compile(
 SINGLED_OUT = re.compile(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
-    r"|妥当|考えられ|疑われ)|と\s?(?:考え|思|判断)"
+    r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
     r"|[とに]\s?(?:する|します|しました|決め)"
     r"|(?:is|are|would be|must be) (?:the )?(?:most|correct|right|best|answer)"
     r"|remains?\b"
@@ -292,6 +304,7 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
 def _of_lines(block: Block, plain: str) -> Statement:
     """The statement of lines of letters; a letter beside its choice is not bare."""
     is_quoted = re.search(MASKED, plain[block.start : block.end]) is not None
+    is_quoted = is_quoted or block.is_headed
     rule, force = ("quoted", Force.QUOTED) if is_quoted else ("bare", Force.BARE)
     return Statement(block.letters, block.start, block.end, rule, force, True)
 
@@ -318,9 +331,11 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
         if found and (letters := _letters_in(found, wanted)):
             start = line.start() + found.start("letters")
             end = line.start() + found.end("letters")
+            is_headed = HEADING.fullmatch(before[:24]) is not None
             if block:
                 letters, start = _union([block.letters, letters]), block.start
-            block = Block(letters, start, end, is_next)
+                is_headed = block.is_headed
+            block = Block(letters, start, end, is_next, is_headed)
         elif block:
             yield block
             block, is_next = None, not line[0]
@@ -341,19 +356,21 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    blocks = [
-        Statement(block.letters, block.start, block.end, "listed", Force.LISTED)
-        for block in _blocks(plain, LABEL_LINE.match, wanted)
-    ]
-    yield from (block for block in blocks if len(block.letters) == wanted)
-    if not blocks or not LABEL_LINE.match(plain):
+    opening, n_blocks, every, end = None, 0, "", 0
+    for block in _blocks(plain, LABEL_LINE.match, wanted):
+        listed = Statement(
+            block.letters, block.start, block.end, "listed", Force.LISTED
+        )
+        if len(listed.letters) == wanted:
+            yield listed
+        opening = opening or replace(listed, rule="opening", force=Force.OPENING)
+        n_blocks, every, end = n_blocks + 1, _union([every, listed.letters]), listed.end
+    if opening is None or not LABEL_LINE.match(plain):
         return
-    opening = replace(blocks[0], rule="opening", force=Force.OPENING)
-    if len(blocks) == 1 or len(opening.letters) == wanted:
+    if n_blocks == 1 or len(opening.letters) == wanted:
         yield opening
-    every = _union(block.letters for block in blocks)
     if len(every) == wanted:
-        yield replace(opening, letters=every, end=blocks[-1].end)
+        yield replace(opening, letters=every, end=end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:

@@ -290,7 +290,7 @@ def _kind(mark: Mark, is_paired: bool, is_first: bool) -> str:
         return "thought" if is_mark else "text"
     if core == "channel" or core == "" or name.startswith("unused"):
         return "channel"
-    if ANSWER.search(core) and (is_paired or is_special):
+    if ANSWER.search(core) and (is_paired or is_special or shape == "tag"):
         return "end" if mark.is_close and not is_paired else "answer"
     if ROLE.fullmatch(name) and (shape != "square" or core == "inst"):
         return "role"

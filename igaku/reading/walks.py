@@ -137,7 +137,7 @@ SECTION = re.compile(
 LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where a step of a walk begins: its label, the label's place, how it is set."""
 
@@ -147,7 +147,7 @@ class Head:
     is_led_to: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a reply calls a label; `is_settled` where it says that it is the answer."""
 
@@ -159,7 +159,7 @@ class Verdict:
     is_singled: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Walk:
     """A walk through the choices: where its labels stand, and its verdicts."""
 

@@ -147,10 +147,11 @@ JSON_WHOLE = re.compile(
     rf"{LETTERS}(?=\s?(?:[,\n]|$))"
 )
 CORRECTED = re.compile(
-    r"(?:(?:いや|いえ|いいえ|違う|違います)(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
+    r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
+    r"|申し訳(?:ありません|ございません))(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
     r"|再考すると|更正|纠正|糾正|应为|應為|정정"
     r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?|edit(?=:)"
-    r"|on (?:second thought|reflection)|(?:no|wait)(?=,))(?![a-z]))"
+    r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,))(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
