@@ -381,17 +381,15 @@ def typed(values: list[Any], kind: str) -> Any:
         texts = pd.Series(values, dtype="str")
         return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").array
     if kind in ("letters", "texts", "place", "any"):
-        if kind != "any":
-            same: dict[Any, Any] = {}
-            empty = () if kind == "texts" else None  # no marks is not unknown
-            told = (v or (v if v is None else empty) for v in values)
-            values = [same.setdefault(v, v) for v in told]  # one copy serves all
+        if kind != "any":  # one copy serves all; no letters are none, no marks are
+            same: dict[Any, Any] = {} if kind == "texts" else {(): None}
+            values = [same.setdefault(value, value) for value in values]
         return pd.Series(values, dtype="object").array
-    missing = np.array([value is None for value in values], dtype=bool)
+    figures = np.array(values, dtype=float)  # None becomes a nan, and no value is one
+    missing = np.isnan(figures)
+    figures[missing] = 0
     if kind == "truth":
-        truths = np.array([value is True for value in values], dtype=bool)
-        return pd.arrays.BooleanArray(truths, missing)
-    figures = np.where(missing, 0, np.array(values, dtype=float))
+        return pd.arrays.BooleanArray(figures.astype(bool), missing)
     if kind == "whole":
         return pd.arrays.IntegerArray(figures.astype("int64"), missing)
     return pd.arrays.FloatingArray(figures, missing)

@@ -247,9 +247,8 @@ def _alike(codes: np.ndarray) -> Iterator[tuple[tuple[int, int], dict[str, Any]]
 
 def _texts(rows: pd.DataFrame) -> dict[str, int]:
     """Question → a number for its long texts, where it has one."""
-    names = rows["problem_id"].tolist()
     texts = [rows[name].fillna("").tolist() for name in _texts_of(rows)]
-    pairs = zip(names, *texts, strict=True)
+    pairs = zip(rows["problem_id"].tolist(), *texts, strict=True) if texts else ()
     long = ((n, [t for t in told if len(t) >= SHARED_LONG]) for n, *told in pairs)
     return {name: hash(tuple(told)) for name, told in long if told}
 
