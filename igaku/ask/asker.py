@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.ask.folder import Row, now
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
+from igaku.exam.questions import Question
 from igaku.params.settings import Settings
 from igaku.reading.answer import Graded, outcome_of, reading_of
 from igaku.reading.readings import READER, Reading
@@ -75,9 +76,8 @@ class Asker:
         window = context_length(self.facts, self.settings.model)
         asked = (item.question, self.budget, other is None, window)
         graded = outcome_of(last.reply, *asked)
-        why = other if graded.outcome == "wrong_model" else last.reply.error
-        if graded.cause == "tool":
-            why = f"the model called the tool {last.reply.tool} instead of answering"
+        is_other = graded.outcome == "wrong_model"
+        why = other if is_other else error_of(last.reply, graded)
         return _row(item, last, graded, len(attempts), asked_at) | {"error": why}
 
     def attempts(self, item: Item) -> list[Attempt]:
@@ -189,14 +189,22 @@ def _row(
         "error": reply.error,
         "raw": reply.raw,
         "asked_at": asked_at,
-        **_as_read(item, reply, graded, unread),
+        **as_read(item.question, reply, graded),
     }
 
 
-def _as_read(item: Item, reply: Reply, graded: Graded, unread: bool) -> Row:
+def error_of(reply: Reply, graded: Graded) -> str | None:
+    """What went wrong with a reply, in words."""
+    if graded.cause == "tool":
+        return f"the model called the tool {reply.tool} instead of answering"
+    return reply.error
+
+
+def as_read(question: Question, reply: Reply, graded: Graded) -> Row:
     """How a reply was read: the cause of a lost one, the rule, the place, and more."""
     reading = graded.reading or Reading()
-    lenient = None if unread else reading_of(reply.content, item.question, True).answer
+    unread = graded.outcome in ("api_error", "wrong_model")
+    lenient = None if unread else reading_of(reply.content, question, True).answer
     return {
         "cause": graded.cause,
         "rule": reading.rule,

@@ -89,6 +89,7 @@ def contents(facts: Facts) -> dict[str, Any]:
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
         "limits": list(_limits(facts)), "methods": _methods(facts),
+        "readings": facts.say("read_readings", runs=facts.runs.to_dict("records")),
         "sized": (len(_sized(facts)), len(facts.done)),
         "pictures": {each.name: each for each in pictures(facts)},
     }  # fmt: skip

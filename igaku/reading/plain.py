@@ -42,7 +42,7 @@ LATEX_SIGN = re.compile(
 LATEX_CLOSES = {"box": DECLARED_END, "wrapper": "", "open": "}"}
 ANSWER_TAG = re.compile(
     r"<(/?)(?![\w-]{0,40}(?:reason|think|thought|expla|analy))"
-    r"[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案|정답)[\w-]{0,20}\s?>"
+    r"(?:ans|final|conclusion|solution|[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案|정답|selected)[\w-]{0,20})\s?>"
 )
 INLINE_TAG = re.compile(r"</?(?:strong|em|i|u|span|code|mark|sub|sup)>")
 # <c> is a letter in brackets; so is <b>, unless something closes it.

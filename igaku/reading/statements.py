@@ -57,7 +57,7 @@ class Force(IntEnum):
     CONCLUSION = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """Letters that a text states, where, by which rule and with which force."""
 
@@ -69,27 +69,40 @@ class Statement:
     is_strict: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line: the letters it is read as, if any, and where they stand."""
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Neighbouring lines that are read as letters, and what stands before them.
+
+    `is_next` follows another block after a gap alone; `is_headed` stands below a
+    heading that speaks of something else.
+    """
 
     letters: str
     start: int
     end: int
-    is_empty: bool
+    is_next: bool
+    is_headed: bool
 
 
+# A heading that leads to no answer: a few words, no sentence, no conclusion.
+HEADING = re.compile(
+    rf"(?!.*(?:{CUE}|再|最終|最後|修正|訂正|変更|結果|結局|まとめ|判断|選|final|revis"
+    r"|correct|conclu|result|choice|option))[#*■◆●\s]{0,6}[^。、,:!?.\s][^。、,:!?]{0,12}"
+    r"[^ぁ-ん。、,:!?.\s※\ue000-\ue0ff]"
+)
+LINE = re.compile("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
-    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?"
-    r"|입니다|이다)?"
+    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다|이다)?"
+    r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
 BARE_LINE = re.compile(
-    rf"{BULLET}(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?{LETTERS}"
-    rf"[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
+    rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
+    r"(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?"
+    rf"{LETTERS}[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
 )
 LABEL_LINE = re.compile(
-    rf"{BULLET}{LETTERS}(?:[ \t]?[:.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
+    rf"{BULLET}{LETTERS}(?:[ \t]?[:;.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
     rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|,?[ \t](?:because|since|due|rather)\b|[ \t]?$)"
 )
 # A letter below one of these is a grade.
@@ -112,7 +125,7 @@ POINTED_AT = re.compile(
 SINGLED_OUT = re.compile(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
-    r"|妥当|考えられ|疑われ)|と\s?(?:考え|思|判断)"
+    r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
     r"|[とに]\s?(?:する|します|しました|決め)"
     r"|(?:is|are|would be|must be) (?:the )?(?:most|correct|right|best|answer)"
     r"|remains?\b"
@@ -275,10 +288,25 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
     Lines one below the other are one list. Lines with a gap between them are one only
     if that makes the number of letters asked for.
     """
-    lines = list(_lines(plain, BARE_LINE.fullmatch, wanted))
-    apart = _blocks(lines, plain, "bare", across_gaps=True)
-    whole = [one for one in apart if len(one.letters) == wanted]
-    return [*_blocks(lines, plain, "bare"), *whole]
+    blocks = list(_blocks(plain, BARE_LINE.fullmatch, wanted))
+    found = [_of_lines(block, plain) for block in blocks]
+    apart = list[Block]()
+    for block in blocks:
+        if apart and block.is_next:
+            last = apart[-1]
+            letters = _union([last.letters, block.letters])
+            apart[-1] = replace(last, letters=letters, end=block.end)
+        else:
+            apart.append(block)
+    return found + [_of_lines(b, plain) for b in apart if len(b.letters) == wanted]
+
+
+def _of_lines(block: Block, plain: str) -> Statement:
+    """The statement of lines of letters; a letter beside its choice is not bare."""
+    is_quoted = re.search(MASKED, plain[block.start : block.end]) is not None
+    is_quoted = is_quoted or block.is_headed
+    rule, force = ("quoted", Force.QUOTED) if is_quoted else ("bare", Force.BARE)
+    return Statement(block.letters, block.start, block.end, rule, force, True)
 
 
 def _counted(plain: str, wanted: int) -> Iterator[Statement]:
@@ -291,48 +319,31 @@ def _counted(plain: str, wanted: int) -> Iterator[Statement]:
 
 
 Matcher = Callable[[str], "re.Match[str] | None"]
-OF_LINES = {
-    "bare": Force.BARE,
-    "quoted": Force.QUOTED,
-    "listed": Force.LISTED,
-}
 
 
-def _lines(plain: str, match: Matcher, wanted: int) -> Iterator[Line]:
-    """Every line that is not empty or ends a block, with the letters it matches."""
-    place, before = 0, ""
-    for line in plain.split("\n"):
-        found = match(line)
+def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
+    """Runs of neighbouring lines that match, each with the letters of its lines."""
+    block, is_next, before = None, False, ""
+    for line in LINE.finditer(plain):
+        found = match(line[0])
         if found and GRADE.search(before) and not ANY_CUE.search(before):
             found = None
-        letters = _letters_in(found, wanted) if found else ""
-        start, end = found.span("letters") if found else (0, 0)
-        yield Line(letters, place + start, place + end, not line)
-        place += len(line) + 1
-        before = line or before
-    yield Line("", place, place, False)
-
-
-def _blocks(
-    lines: Iterable[Line], plain: str, rule: str, across_gaps: bool = False
-) -> Iterator[Statement]:
-    """Runs of neighbouring lines that match, each a statement."""
-    block = list[Line]()
-    for line in lines:
-        if line.letters:
-            block.append(line)
-        elif block and not (line.is_empty and across_gaps):
-            letters = _union(one.letters for one in block)
-            yield _of_lines(letters, block[0].start, block[-1].end, plain, rule)
-            block = []
-
-
-def _of_lines(letters: str, start: int, end: int, plain: str, rule: str) -> Statement:
-    """The statement of a run of lines; a letter beside its choice is not bare."""
-    is_bare = rule == "bare"
-    if is_bare and re.search(MASKED, plain[start:end]):
-        rule = "quoted"
-    return Statement(letters, start, end, rule, OF_LINES[rule], is_bare)
+        if found and (letters := _letters_in(found, wanted)):
+            start = line.start() + found.start("letters")
+            end = line.start() + found.end("letters")
+            is_headed = HEADING.fullmatch(before[:24]) is not None
+            if block:
+                letters, start = _union([block.letters, letters]), block.start
+                is_headed = block.is_headed
+            block = Block(letters, start, end, is_next, is_headed)
+        elif block:
+            yield block
+            block, is_next = None, not line[0]
+        else:
+            is_next = is_next and not line[0]
+        before = line[0] or before
+    if block:
+        yield block
 
 
 def _union(letters: Iterable[str]) -> str:
@@ -345,17 +356,21 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    lines = list(_lines(plain, LABEL_LINE.match, wanted))
-    blocks = list(_blocks(lines, plain, "listed"))
-    yield from (block for block in blocks if len(block.letters) == wanted)
-    if not lines[0].letters:
+    opening, n_blocks, every, end = None, 0, "", 0
+    for block in _blocks(plain, LABEL_LINE.match, wanted):
+        listed = Statement(
+            block.letters, block.start, block.end, "listed", Force.LISTED
+        )
+        if len(listed.letters) == wanted:
+            yield listed
+        opening = opening or replace(listed, rule="opening", force=Force.OPENING)
+        n_blocks, every, end = n_blocks + 1, _union([every, listed.letters]), listed.end
+    if opening is None or not LABEL_LINE.match(plain):
         return
-    opening = replace(blocks[0], rule="opening", force=Force.OPENING)
-    if len(blocks) == 1 or len(opening.letters) == wanted:
+    if n_blocks == 1 or len(opening.letters) == wanted:
         yield opening
-    every = _union(block.letters for block in blocks)
     if len(every) == wanted:
-        yield replace(opening, letters=every, end=blocks[-1].end)
+        yield replace(opening, letters=every, end=end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:

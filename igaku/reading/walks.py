@@ -88,11 +88,16 @@ JUDGED = re.compile(
     rf"(?:(?P<wrong>{WRONG})|(?P<right>{RIGHT}))",
     re.MULTILINE,
 )
+# "It is correct", not "pick one correct answer".
+PREDICATE = (
+    r"(?:^|[:(–—→,;.|-]\s?|(?<![a-z])(?:is|are|be|so|thus|hence|therefore|it['’]s)\s"
+    r"(?:clearly\s|also\s|therefore\s|thus\s)?)"
+)
 AT_LAST = re.compile(
     rf"(?:^|(?<=[\s:。、,.|(「【→⇒—–=-]))(?:(?P<wrong_sign>{WRONG_SIGN}"
     rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
-    rf"|(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
-    rf"|(?P<right>{RIGHT_WORD}|(?<![a-z]){RIGHT_ENGLISH}))"
+    rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
+    rf"|(?P<right>{RIGHT_WORD}|{PREDICATE}{RIGHT_ENGLISH}))"
     r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る|ます)"
     r"|한?다|습니다|입니다|的){0,3}"
     r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
@@ -109,6 +114,8 @@ BEFORE = re.compile(
     rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
     re.MULTILINE,
 )
+# "To give a correct answer" says nothing of the choice a.
+ARTICLE = re.compile(r"(?<![a-z])a [a-z ]+$")
 SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
 LABEL = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
@@ -137,7 +144,7 @@ SECTION = re.compile(
 LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """Where a step of a walk begins: its label, the label's place, how it is set."""
 
@@ -147,7 +154,7 @@ class Head:
     is_led_to: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a reply calls a label; `is_settled` where it says that it is the answer."""
 
@@ -159,7 +166,7 @@ class Verdict:
     is_singled: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Walk:
     """A walk through the choices: where its labels stand, and its verdicts."""
 
@@ -189,16 +196,17 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
 
 
 def _heads(plain: str) -> list[Head]:
-    """Labels that may begin a step, in order; those that a cue leads to begin none."""
+    """Labels that begin a step, in order: not led to by a cue, something follows."""
     styles = {f.start("label"): "inline" for f in INLINE_HEAD.finditer(plain)}
     for found in LINE_HEAD.finditer(plain):
         is_bare = LINE_REST.match(plain, found.end("label")) is not None
         styles[found.start("label")] = "bare" if is_bare else "line"
     led = _led_to(plain)
+    places = sorted(place for place in styles if not led.get(place))
     return [
         Head(plain[place], place, styles[place], place in led)
-        for place in sorted(styles)
-        if not led.get(place)
+        for place, end in zip(places, [*places[1:], len(plain)], strict=False)
+        if not NOTHING.fullmatch(plain, place + 1, end)
     ]
 
 
@@ -219,15 +227,9 @@ def _led_to(plain: str) -> dict[int, bool]:
 
 def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
     """Rows of steps in the order of their labels, set alike, and where each ends."""
-    nexts = [*(head.start for head in heads[1:]), len(plain)]
-    full = [
-        head
-        for head, end in zip(heads, nexts, strict=False)
-        if not NOTHING.fullmatch(plain, head.start + 1, end)
-    ]
     for styles in ({"line"}, {"bare"}, {"line", "inline"}):
         run = list[Head]()
-        for head in (head for head in full if head.style in styles):
+        for head in (head for head in heads if head.style in styles):
             if run and head.label <= run[-1].label:
                 yield run, head.start
                 run = []
@@ -264,7 +266,8 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
 def _beside(plain: str) -> Iterator[Verdict]:
     """Verdicts right behind their labels, or the choices that these stand for."""
     for found in JUDGED.finditer(plain):
-        if found["cue"] and LINKING.search(found["cue"]):
+        is_article = ARTICLE.search(found[0]) is not None
+        if is_article or (found["cue"] and LINKING.search(found["cue"])):
             continue
         said = found.end("link") - found.start()
         settled = SETTLED.search(found[0], said) is not None
@@ -305,7 +308,7 @@ def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
             end = max(plain.rfind("\n", head.start, end), head.start + 1)
         said = plain[head.start + 1 : end]
         if head is run[-1]:
-            said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]
+            said = re.split(r"(?<=[^\s:)\]」])\n\n", said, maxsplit=1)[0]
         for found in AT_LAST.finditer(said):
             if _is_own(head.label, said[: found.start()]):
                 is_right = (found["right"] or found["right_sign"]) is not None

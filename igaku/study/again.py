@@ -13,8 +13,9 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,14 +23,19 @@ from igaku.ask import folder as files
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
-from igaku.reading.answer import outcome_of, reading_of
 from igaku.reading.readings import READER, Reading
-from igaku.reading.reply import Reply, read_reply
 from igaku.study.answers import cleaned
+
+if TYPE_CHECKING:
+    pass
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
 UNREAD = ("wrong_model", "not_run")
+AS_SENT = (
+    "content", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens",
+    "reasoning_tokens", "reasoning_tokens_estimated",
+)  # fmt: skip
 GRADE = ("outcome", "answer", "correct")
 # Nothing but letters: one reading serves all questions with as many choices, those
 # apart that have a choice so short that it may be a letter itself.
@@ -46,6 +52,7 @@ class Sat:
     settings: Mapping[str, Any]
     planned: Mapping[str, Mapping[str, Any]]  # the manifest's questions, by problem_id
     budget: int | None
+    window: int | None  # tokens that prompt and reply may fill together
     is_recorded: bool
 
 
@@ -116,9 +123,10 @@ def read_again(
     if sat.is_recorded or not old:
         return set(), []
     questions = exams.of(sat)
+    if questions is None:
+        said = {(each.content, each.outcome, each.answer) for each in old}
+        return set(), [] if all(starmap(_is_bare, said)) else exams.lacking_note(sat)
     left = [each for each in old if not _is_terse(each, sat, questions, exams.terse)]
-    if left and questions is None:
-        return set(), exams.lacking_note(sat)
     found = (_kept(sat) or _found_anew(sat, left, exams)) if left else {}
     for answer in left:
         for name, value in found.get(answer.problem_id, {}).items():
@@ -156,37 +164,41 @@ class _Body(msgspec.Struct):
 _BODY = msgspec.json.Decoder(_Body)
 
 
+def _is_bare(content: str | None, outcome: str, answer: Any) -> bool:
+    """Whether a text is nothing but letters, and was read as these."""
+    stated = TERSE.fullmatch(content or "")
+    if stated is None or outcome != "answered":
+        return False
+    return tuple(sorted({*stated[1]} - {",", " "})) == answer
+
+
 def _is_terse(
     answer: Any,
     sat: Sat,
-    questions: Mapping[str, Question] | None,
+    questions: Mapping[str, Question],
     known: dict[Any, Reading],
 ) -> bool:
-    """Whether a reply is its letters and was read as these; if so, by which rule.
+    """Whether a reply is its letters and was read as these; if so, by which rule."""
+    from igaku.reading.answer import reading_of
 
-    Without the exam's files it stays as it is, which is as it would be read.
-    """
-    stated = TERSE.fullmatch(answer.content or "")
-    if stated is None or answer.outcome != "answered" or not answer.answer:
-        return False
-    letters = tuple(sorted({*stated[1]} - {",", " "}))
-    if letters != answer.answer or _is_at_budget(answer, sat):
-        return False
-    question = (questions or {}).get(answer.problem_id)
-    if question is None:
-        return True
+    is_bare = _is_bare(answer.content, answer.outcome, answer.answer)
+    question = questions.get(answer.problem_id)
+    if not is_bare or question is None or _is_at_budget(answer, sat):
+        return is_bare and question is None
     if question.kind == "numeric" or not _says_only(answer):
         return False
     choices = question.choices
     shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
     key = (answer.content, shape, len(question.answer))
     if key not in known:
+        # Its patterns take a while to compile, and few studies need them.
+
         known[key] = reading_of(answer.content, question)
     reading = known[key]
-    if reading.answer != letters:
+    if reading.answer != answer.answer:
         return False
     answer.rule, answer.span, answer.second = reading.rule, reading.span, reading.second
-    answer.permissive, answer.marks, answer.reader = letters, (), READER
+    answer.permissive, answer.marks, answer.reader = reading.answer, (), READER
     return True
 
 
@@ -220,7 +232,7 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            now = understood_anew(_body_of(answer.raw), question, sat.budget)
+            now = understood_anew(_body_of(answer.raw), question, sat)
             found[answer.problem_id] = {
                 name: value for name, value in now.items()
                 if cleaned(name, value) != getattr(answer, name, NotImplemented)
@@ -239,44 +251,24 @@ def _body_of(raw: Any) -> Any:
         return json.loads(bytes(raw))
 
 
-def understood_anew(
-    body: Any, question: Question, budget: int | None
-) -> dict[str, Any]:
+def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:
     """The fields of a row as today's reader would write them; none without a reply."""
+    from igaku.ask.asker import as_read, error_of
+    from igaku.reading.answer import outcome_of
+    from igaku.reading.reply import read_reply
+
     reply = read_reply(body)
     is_body = isinstance(body, dict | str)
     if not is_body or (reply.error and not (reply.content or reply.reasoning)):
         return {}  # a failure, or a body that is not on record
-    graded = outcome_of(reply, question, budget)
+    graded = outcome_of(reply, question, sat.budget, window=sat.window)
     failed = graded.outcome == "api_error"
-    return _as_sent(reply) | {
+    return {name: getattr(reply, name) for name in AS_SENT} | {
         "outcome": graded.outcome,
         "answer": graded.answer,
         "correct": None if failed else graded.correct,
-        "error": reply.error,
-        "reader": READER,
-        **_read_from(graded, reply, question),
-    }
-
-
-def _as_sent(reply: Reply) -> dict[str, Any]:
-    names = (
-        "content", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens",
-        "reasoning_tokens", "reasoning_tokens_estimated",
-    )  # fmt: skip
-    return {name: getattr(reply, name) for name in names}
-
-
-def _read_from(graded: Any, reply: Reply, question: Question) -> dict[str, Any]:
-    reading = graded.reading or Reading()
-    permissive = reading_of(reply.content, question, permissive=True).answer
-    return {
-        "cause": getattr(graded, "cause", None),
-        "rule": reading.rule,
-        "span": reading.span,
-        "second": reading.second,
-        "permissive": permissive,
-        "marks": reply.marks,
+        "error": error_of(reply, graded),
+        **as_read(question, reply, graded),
     }
 
 

@@ -11,7 +11,7 @@ import codecs
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from pathlib import Path
@@ -169,7 +169,7 @@ def rows_of(
     for name in columns:
         kind = COLUMNS[name]
         if name in FROM_PLAN and facts is not None:
-            found[name] = facts[name].array
+            found[name] = facts[name]  # one copy for many runs, until one is changed
         elif name in FROM_PLAN or name in FROM_RUN:
             known = _CLEAN[kind](run.get(name))
             found[name] = typed([known], kind).repeat(len(answers))
@@ -177,42 +177,55 @@ def rows_of(
             found[name] = typed(derived[name], kind)
         else:
             found[name] = typed(list(map(attrgetter(name), answers)), kind)
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, index=range(len(answers)), copy=False)
 
 
 def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]:
     """What the rows say that no field of an answer does."""
     texts = [answer.content or "" for answer in answers]
     hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
-    ways, told = readings.ways, readings.strict
-    names = [answer.problem_id for answer in answers]
-    found: dict[str, list[Any]] = {
+    told, names = readings.strict, [answer.problem_id for answer in answers]
+    strict = [answer.answer for answer in answers]
+    correct = [answer.correct for answer in answers]
+    for place, name in enumerate(names if told else ()):
+        if name in told:
+            strict[place], correct[place] = told[name]
+    doubtful, permissive = _doubts(answers, strict, correct, readings.ways)
+    return {
         "reply_sha256": [hashes[text] for text in texts],
         "blank": [
             a.outcome != "api_error" and not text.strip()
             for a, text in zip(answers, texts, strict=True)
         ],
         "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
-        "strict": [answer.answer for answer in answers],
-        "strict_correct": [answer.correct for answer in answers],
-        "adjudicated": [name in told for name in names],
-        "reread": [name in readings.reread for name in names],
+        "strict": strict,
+        "strict_correct": correct,
+        "permissive_correct": permissive,
+        "doubtful": doubtful,
+        "adjudicated": _among(names, told),
+        "reread": _among(names, readings.reread),
     }
-    for place, name in enumerate(names if told else ()):
-        if name in told:
-            found["strict"][place], found["strict_correct"][place] = told[name]
-    both = list(zip(answers, found["strict"], found["strict_correct"], strict=True))
-    found["doubtful"] = [
-        a.reader is not None and (a.permissive != strict or bool(a.marks))
-        for a, strict, _ in both
-    ]
-    found["permissive_correct"] = [
-        (correct if a.permissive == strict else a.permissive in ways.get(name, ()))
-        if a.reader is not None
-        else None
-        for name, (a, strict, correct) in zip(names, both, strict=True)
-    ]
-    return found
+
+
+def _among(names: list[str], some: Container[str]) -> list[bool]:
+    return [name in some for name in names] if some else [False] * len(names)
+
+
+def _doubts(
+    answers: Sequence[Any],
+    strict: list[Any],
+    correct: list[bool | None],
+    ways: Mapping[str, Sequence[tuple[str, ...]]],
+) -> tuple[list[bool], list[bool | None]]:
+    """Whether each reply is doubtful, and whether the permissive reader is right."""
+    doubtful, right = [False] * len(answers), list[bool | None]([None] * len(answers))
+    for place, a in enumerate(answers):
+        if a.reader is not None:
+            is_other = a.permissive != strict[place]
+            doubtful[place] = is_other or bool(a.marks)
+            accepted = ways.get(a.problem_id, ()) if is_other else ()
+            right[place] = a.permissive in accepted if is_other else correct[place]
+    return doubtful, right
 
 
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -358,6 +371,8 @@ def cleaned(column: str, value: Any) -> Any:
 
 def typed(values: list[Any], kind: str) -> Any:
     """Values of a column's type, None where missing, as the array it is stored as."""
+    if len(values) > 1 and values.count(None) == len(values):
+        return typed([None], kind).repeat(len(values))
     if kind == "text":
         # Equal short texts as one object: a column says few things often.
         known = {v: sys.intern(v) for v in {*values} if v and len(v) <= WORD}
@@ -366,17 +381,15 @@ def typed(values: list[Any], kind: str) -> Any:
         texts = pd.Series(values, dtype="str")
         return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").array
     if kind in ("letters", "texts", "place", "any"):
-        if kind != "any":
-            same: dict[Any, Any] = {}
-            empty = () if kind == "texts" else None  # no marks is not unknown
-            told = (v or (v if v is None else empty) for v in values)
-            values = [same.setdefault(v, v) for v in told]  # one copy serves all
+        if kind != "any":  # one copy serves all; no letters are none, no marks are
+            same: dict[Any, Any] = {} if kind == "texts" else {(): None}
+            values = [same.setdefault(value, value) for value in values]
         return pd.Series(values, dtype="object").array
-    missing = np.array([value is None for value in values], dtype=bool)
+    figures = np.array(values, dtype=float)  # None becomes a nan, and no value is one
+    missing = np.isnan(figures)
+    figures[missing] = 0
     if kind == "truth":
-        truths = np.array([value is True for value in values], dtype=bool)
-        return pd.arrays.BooleanArray(truths, missing)
-    figures = np.where(missing, 0, np.array(values, dtype=float))
+        return pd.arrays.BooleanArray(figures.astype(bool), missing)
     if kind == "whole":
         return pd.arrays.IntegerArray(figures.astype("int64"), missing)
     return pd.arrays.FloatingArray(figures, missing)

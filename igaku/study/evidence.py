@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -84,16 +84,18 @@ def shared_replies(study: Study) -> Iterator[Alarm]:
         # The embedded model's short chains are rightly alike under several recipes.
         runs = [run for run in runs if not run.is_lab]
         whole = [{run.name for run in group} for group in copies(runs)]
-        texts, times = (_codes(runs, mark) for mark in (_texts, _times))
-        for (i, one), (j, two) in combinations(enumerate(runs), 2):
-            if any({one.name, two.name} <= group for group in whole):
+        alike: dict[tuple[int, int], dict[str, Any]] = {}
+        for by, mark in (("time", _times), ("text", _texts)):
+            alike |= {p: told | {"by": by} for p, told in _alike(_codes(runs, mark))}
+        for (i, j), facts in sorted(alike.items()):
+            pair = (runs[i].name, runs[j].name)
+            if any({*pair} <= group for group in whole):
                 continue
-            facts = _shared(texts[[i, j]], "text") or _shared(times[[i, j]], "time")
-            if facts:
-                models = {run.settings.get("slug") or run.model for run in (one, two)}
-                facts |= {"again": len(models) == 1}
-                pair = (one.name, two.name)
-                yield Alarm("shared_replies", pair, facts, not facts["again"])
+            models = {
+                run.settings.get("slug") or run.model for run in (runs[i], runs[j])
+            }
+            again = len(models) == 1
+            yield Alarm("shared_replies", pair, facts | {"again": again}, not again)
 
 
 def side_by_side(study: Study) -> Iterator[Alarm]:
@@ -147,8 +149,9 @@ def wrong_grades(study: Study) -> Iterator[Alarm]:
     Nor may the answer be another than that of a text which is nothing but letters. A
     recorded run keeps the grades it came with, see the audit `regraded`.
     """
+    known: dict[tuple[Any, ...], bool] = {}
     for run in study.runs:
-        if run.origin != "recorded" and (wrong := _misgraded(run)):
+        if run.origin != "recorded" and (wrong := _misgraded(run, known)):
             yield alarm_on("wrong_grades", run, questions=wrong)
 
 
@@ -199,12 +202,13 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
 
 def _deviating(kind: str, runs: Sequence[Run], told: Told) -> Iterator[Alarm]:
     """An alarm on each run that has something else on record than most have."""
-    if len({tuple(sorted(own.items())) for own in told.values()}) < 2:
+    first = next(iter(told.values()), None)
+    if all(own == first for own in told.values()):
         return
-    said: dict[Any, Counter[Any]] = {}
+    said: defaultdict[Any, Counter[Any]] = defaultdict(Counter)
     for own in told.values():
         for thing, value in own.items():
-            said.setdefault(thing, Counter())[value] += 1
+            said[thing][value] += 1
     usual = {thing: counts.most_common(1)[0][0] for thing, counts in said.items()}
     for run in runs:
         own = told.get(run.name, {})
@@ -220,27 +224,33 @@ def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def _codes(runs: Sequence[Run], mark: Any) -> np.ndarray:
-    """Runs in rows, questions in columns: equal marks, equal numbers; −1 for none."""
-    marks = {run.name: mark(run.rows) for run in runs}
-    places: dict[str, int] = {}
-    for own in marks.values():
-        for name in own:
-            places.setdefault(name, len(places))
-    found = np.full((len(runs), len(places)), -1, dtype=np.int32)
-    known: dict[Any, int] = {}
-    for row, own in enumerate(marks.values()):
-        for name, value in own.items():
-            found[row, places[name]] = known.setdefault(value, len(known))
+    """Runs in rows, questions in columns: equal marks, equal numbers; 0 for none."""
+    names = dict.fromkeys(n for run in runs for n in run.rows["problem_id"].tolist())
+    places = {name: place for place, name in enumerate(names)}
+    found = np.zeros((len(runs), len(places)), dtype=np.int64)
+    for row, run in zip(found, runs, strict=True):
+        told = mark(run.rows)
+        row[[places[name] for name in told]] = list(told.values())
     return found
 
 
-def _texts(rows: pd.DataFrame) -> dict[str, Any]:
-    """Question → its long texts, where it has one."""
-    names = rows["problem_id"].tolist()
+def _alike(codes: np.ndarray) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """Pairs of runs of which many marks are the same, and how many of how many."""
+    is_told = codes != 0
+    for i in range(len(codes) if is_told.any() else 0):
+        both = is_told[i + 1 :] & is_told[i]
+        n = both.sum(axis=1)
+        same = (both & (codes[i + 1 :] == codes[i])).sum(axis=1)
+        for j in np.flatnonzero((same >= SHARED_FEWEST) & (same >= SHARED * n)):
+            yield (i, i + 1 + int(j)), {"n": int(n[j]), "same": int(same[j])}
+
+
+def _texts(rows: pd.DataFrame) -> dict[str, int]:
+    """Question → a number for its long texts, where it has one."""
     texts = [rows[name].fillna("").tolist() for name in _texts_of(rows)]
-    pairs = zip(names, *texts, strict=True)
+    pairs = zip(rows["problem_id"].tolist(), *texts, strict=True) if texts else ()
     long = ((n, [t for t in told if len(t) >= SHARED_LONG]) for n, *told in pairs)
-    return {name: tuple(told) for name, told in long if told}
+    return {name: hash(tuple(told)) for name, told in long if told}
 
 
 def _texts_of(rows: pd.DataFrame) -> list[str]:
@@ -248,19 +258,15 @@ def _texts_of(rows: pd.DataFrame) -> list[str]:
     return [name for name in ("reasoning", "content") if name in rows]
 
 
-def _times(rows: pd.DataFrame) -> dict[str, Any]:
-    """Question → when it was asked, how long that took and how many tokens came."""
+def _times(rows: pd.DataFrame) -> dict[str, int]:
+    """Question → a number for when it was asked, how long that took, and how many
+    tokens came.
+    """
     known = rows[["problem_id", "asked_at", "seconds", "completion_tokens"]].dropna()
-    return {name: tuple(told) for name, *told in known.itertuples(index=False)}
-
-
-def _shared(codes: np.ndarray, by: str) -> dict[str, Any]:
-    """How many marks of two runs are the same, if they are many; else nothing."""
-    one, two = codes
-    both = (one >= 0) & (two >= 0)
-    n, same = int(both.sum()), int((both & (one == two)).sum())
-    is_many = same >= SHARED_FEWEST and same >= SHARED * n
-    return {"n": n, "same": same, "by": by} if is_many else {}
+    told = known[["seconds", "completion_tokens"]].astype(float)
+    told["asked_at"] = known["asked_at"].astype("int64")
+    codes = pd.util.hash_pandas_object(told, index=False).astype("int64")
+    return dict(zip(known["problem_id"].tolist(), codes.tolist(), strict=True))
 
 
 def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
@@ -301,11 +307,15 @@ def _version(run: Run) -> str | None:
     return f"{version} ({told})" if commit else version
 
 
-def _misgraded(run: Run) -> list[str]:
-    """The questions of a run that are graded otherwise than answer and gold say."""
+def _misgraded(run: Run, known: dict[tuple[Any, ...], bool]) -> list[str]:
+    """The questions of a run that are graded otherwise than answer and gold say.
+
+    What is `known` of one row is so of every other that says the same.
+    """
     ways = {
-        str(q.get("problem_id")): [tuple(way) for way in q.get("accepted") or ()]
+        q.get("problem_id"): tuple(map(tuple, q["accepted"]))
         for q in dicts(run.manifest.get("questions"))
+        if q.get("accepted")
     }
     columns = ["problem_id", "outcome", "answer", "gold", "correct", "content"]
     read = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
@@ -313,19 +323,30 @@ def _misgraded(run: Run) -> list[str]:
     for name, outcome, answer, gold, correct, content in zip(
         *(rows[each].tolist() for each in columns), strict=True
     ):
-        said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
-        is_silent = outcome == "answered" and said is None
-        if gold is None or pd.isna(correct) or is_silent:
-            continue
-        is_right = outcome == "answered" and said in (ways.get(name) or [gold])
-        if is_right != bool(correct) or _says_another(content, said):
+        is_short = isinstance(content, str) and len(content) <= LETTERS
+        short = content if is_short else None
+        row = (outcome, answer, ways.get(name, (gold,)), str(correct), short)
+        if row not in known:
+            known[row] = gold is not None and _is_misgraded(*row)
+        if known[row]:
             wrong.append(name)
     return wrong
 
 
+def _is_misgraded(
+    outcome: str, answer: Any, ways: Sequence[Any], correct: str, content: Any
+) -> bool:
+    said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
+    is_silent = outcome == "answered" and said is None
+    if is_silent or correct not in ("True", "False"):
+        return False
+    is_right = outcome == "answered" and said in ways
+    return str(is_right) != correct or _says_another(content, said)
+
+
 def _says_another(content: Any, answer: tuple[str, ...] | None) -> bool:
     """Whether a text of nothing but letters states another answer."""
-    if answer is None or not isinstance(content, str) or len(content) > LETTERS:
+    if answer is None or content is None:
         return False
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     return bool(is_bare) and tuple(sorted(re.findall("[a-h]", content))) != answer

@@ -22,6 +22,7 @@ from igaku.ask import health
 from igaku.ask.folder import ANSWERS, MANIFEST
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
+from igaku.server.client import context_length
 from igaku.study.adjudication import adjudicate
 from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
@@ -257,7 +258,7 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         planned = facts = plan.frame.copy(deep=False)
         places = [plan.places[answer.problem_id] for answer in answers]
         if places != list(range(len(planned))):
-            facts = planned.take(places)
+            facts = planned.take(places).reset_index(drop=True)
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
     at = sat(run, plan.told)
     reread, lacking = read_again(answers, at, known.exams)
@@ -277,7 +278,9 @@ def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
     """How a run was asked, as far as its replies are read by it."""
     questions = _told(run.manifest.get("questions")) if told is None else told
     is_recorded = run.origin == "recorded"
-    return Sat(run.folder, run.exam, run.settings, questions, run.budget, is_recorded)
+    window = context_length(_mapping(run.manifest.get("server_before")), str(run.model))
+    asked = (run.folder, run.exam, run.settings, questions)
+    return Sat(*asked, run.budget, window, is_recorded)
 
 
 def outputs_folder(outputs_dir: str | Path | None = None) -> Path:

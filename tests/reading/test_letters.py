@@ -1,5 +1,8 @@
 """Letters: which of a reply's statements counts, in the ways that people write them."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from igaku.exam.questions import Question
@@ -598,3 +601,31 @@ def test_the_permissive_reader_takes_what_the_strict_one_leaves(text, letters):
 def test_both_readers_agree_where_the_strict_one_is_content(text):
     strict, permissive = (read_letters(text, ONE, permissive=p) for p in (False, True))
     assert strict == permissive
+
+
+# Whole replies and turns of phrase, each with the letters a careful human reads in it.
+REPLIES = Path(__file__).with_name("letters.jsonl").read_text(encoding="utf-8")
+ASKED = {
+    "one": ONE,
+    "two": TWO,
+    "three": THREE,
+    "wrong": WRONG,
+    "two wrong": question("ad", "誤っているのはどれか。2つ選べ。"),
+    "english": question(
+        "c",
+        "Which is the best treatment?",
+        [
+            "Aspirin",
+            "Heparin infusion",
+            "Vitamin C",
+            "Hepatitis B vaccine",
+            "No treatment",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [json.loads(line) for line in REPLIES.splitlines()])
+def test_a_reply_is_read_as_a_careful_human_reads_it(case):
+    answer = extract_answer(case["text"], ASKED[case["asked"]])
+    assert "".join(answer or ()) == case["letters"], case["text"]

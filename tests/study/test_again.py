@@ -7,6 +7,7 @@ import pytest
 
 from igaku.ask.manifest import planned
 from igaku.exam.questions import load_exam
+from igaku.reading import answer
 from igaku.reading.readings import READER
 from igaku.study import again
 from igaku.study.runs import find_runs, load_run, load_runs
@@ -27,14 +28,14 @@ def body(text, finish="stop", tokens=10, **message):
     return {"choices": [choice], "usage": counts}
 
 
-def old_row(question, text, content=None, answer="d", **changes):
+def old_row(question, text, content=None, letter="d", **changes):
     """A line as version fe0f26e wrote it: no cause, no rule, no reader."""
     return {
         "problem_id": question.problem_id,
         "section": question.section,
         "outcome": "answered",
-        "answer": [answer],
-        "correct": answer in question.answer,
+        "answer": [letter],
+        "correct": letter in question.answer,
         "content": text if content is None else content,
         "reasoning": "",
         "finish_reason": "stop",
@@ -73,7 +74,7 @@ THOUGHT = "<seed:think>\nb looks right.\n</seed:think>\n答え: d"
 
 
 def test_thought_that_was_read_as_the_answer_is_thought(sat, questions):
-    place = sat([old_row(questions[0], THOUGHT, answer="b")])
+    place = sat([old_row(questions[0], THOUGHT, letter="b")])
     before = (place / "answers.jsonl").read_bytes()
     row = load_runs(place.parent).iloc[0]
     assert (row["outcome"], row["answer"], row["correct"]) == ("answered", ("d",), True)
@@ -86,7 +87,7 @@ def test_thought_that_was_read_as_the_answer_is_thought(sat, questions):
 
 
 def test_without_texts_the_same_is_read(sat, questions):
-    place = sat([old_row(questions[0], THOUGHT, answer="b")])
+    place = sat([old_row(questions[0], THOUGHT, letter="b")])
     lean = load_runs(place.parent, raw=False, texts=False)
     whole = load_runs(place.parent, raw=False)  # from what the first load kept
     assert whole.loc[0, "reasoning"].strip() == "b looks right."
@@ -94,9 +95,9 @@ def test_without_texts_the_same_is_read(sat, questions):
 
 
 def test_what_todays_reader_has_read_is_not_read_again(sat, questions, monkeypatch):
-    monkeypatch.setattr(again, "outcome_of", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(answer, "outcome_of", lambda *_: pytest.fail("was read"))
     told = {"reader": READER, "rule": "cue", "permissive": ["b"], "marks": []}
-    place = sat([old_row(questions[0], THOUGHT, answer="b", **told)])
+    place = sat([old_row(questions[0], THOUGHT, letter="b", **told)])
     row = load_runs(place.parent).iloc[0]
     assert (row["answer"], row["rule"], row["reread"]) == (("b",), "cue", False)
     assert not (place / again.KEPT).exists()
@@ -106,7 +107,7 @@ def test_what_todays_reader_has_read_is_not_read_again(sat, questions, monkeypat
 def test_a_reply_of_nothing_but_its_letter_stays_and_gets_its_rule(
     sat, questions, monkeypatch, text
 ):
-    monkeypatch.setattr(again, "outcome_of", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(answer, "outcome_of", lambda *_: pytest.fail("was read"))
     place = sat([old_row(q, text) for q in questions])
     rows = load_runs(place.parent, raw=False)
     assert rows["answer"].tolist() == [("d",)] * 4
@@ -151,20 +152,20 @@ def test_another_models_reply_stays_out(sat, questions):
 
 
 def test_recorded_answers_are_not_read_here(sat, questions):
-    place = sat([old_row(questions[0], THOUGHT, answer="b")], origin="recorded")
+    place = sat([old_row(questions[0], THOUGHT, letter="b")], origin="recorded")
     row = load_runs(place.parent).iloc[0]
     assert row["answer"] == ("b",) and not row["doubtful"]
 
 
 def test_a_row_without_a_body_stays(sat, questions):
-    place = sat([old_row(questions[0], THOUGHT, answer="b", raw=None)])
+    place = sat([old_row(questions[0], THOUGHT, letter="b", raw=None)])
     row = load_runs(place.parent).iloc[0]
     assert row["answer"] == ("b",) and row["permissive"] is None
 
 
 def test_the_gold_is_the_runs_own(sat, questions):
     about = [planned(q) | {"gold": ["b"], "accepted": [["b"]]} for q in questions]
-    place = sat([old_row(questions[0], THOUGHT, answer="b")], questions=about)
+    place = sat([old_row(questions[0], THOUGHT, letter="b")], questions=about)
     row = load_runs(place.parent).iloc[0]
     assert row["answer"] == ("d",) and not row["correct"]
 
@@ -173,7 +174,7 @@ def test_without_the_exams_files_one_sentence_says_so(sat, questions, monkeypatc
     monkeypatch.setenv("IGAKU_CACHE", "/nowhere")
     monkeypatch.delenv("IGAKU_DATA", raising=False)
     monkeypatch.setattr("igaku.exam.igakuqa.fetch_exam", lambda *_: pytest.fail("net"))
-    row = old_row(questions[0], THOUGHT, answer="b")
+    row = old_row(questions[0], THOUGHT, letter="b")
     place = sat([row], "one", exam=2022)
     sat([row], "two", exam=2022)
     with pytest.warns(UserWarning, match="exam 2022 is not on this machine") as told:
@@ -186,9 +187,9 @@ def test_without_the_exams_files_one_sentence_says_so(sat, questions, monkeypatc
 
 
 def test_the_second_load_reads_nothing_anew(sat, questions, monkeypatch):
-    place = sat([old_row(q, THOUGHT, answer="b") for q in questions])
+    place = sat([old_row(q, THOUGHT, letter="b") for q in questions])
     first = load_runs(place.parent)
-    monkeypatch.setattr(again, "outcome_of", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(answer, "outcome_of", lambda *_: pytest.fail("was read"))
     second = load_runs(place.parent)
     assert first.astype(str).equals(second.astype(str))
 
@@ -197,7 +198,7 @@ def test_the_second_load_reads_nothing_anew(sat, questions, monkeypatch):
 def test_what_is_kept_of_anything_else_counts_as_none(
     sat, questions, monkeypatch, changed
 ):
-    place = sat([old_row(questions[0], THOUGHT, answer="b")])
+    place = sat([old_row(questions[0], THOUGHT, letter="b")])
     load_run(place)
     kept = (place / again.KEPT).read_bytes()
     if changed == "reader":
@@ -211,14 +212,14 @@ def test_what_is_kept_of_anything_else_counts_as_none(
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]\n", b'{"key": 1}\n{"a": 1}\n'])
 def test_a_damaged_file_is_read_over(sat, questions, damage):
-    place = sat([old_row(questions[0], THOUGHT, answer="b")])
+    place = sat([old_row(questions[0], THOUGHT, letter="b")])
     load_run(place)
     (place / again.KEPT).write_bytes(damage)
     assert load_run(place).rows.loc[0, "answer"] == ("d",)
 
 
 def test_a_cut_file_is_read_over(sat, questions):
-    place = sat([old_row(q, THOUGHT, answer="b") for q in questions])
+    place = sat([old_row(q, THOUGHT, letter="b") for q in questions])
     load_run(place)
     kept = (place / again.KEPT).read_bytes()
     for end in (len(kept) // 2, kept[:-1].rfind(b"\n") + 1):
@@ -234,7 +235,7 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(
         raise PermissionError(13, "no")
 
     monkeypatch.setattr(again.files, "replace", refuse)
-    place = sat([old_row(questions[0], THOUGHT, answer="b")])
+    place = sat([old_row(questions[0], THOUGHT, letter="b")])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_run(place).rows.loc[0, "answer"] == ("d",)
@@ -244,8 +245,20 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(
 def test_the_runs_count_what_is_read_otherwise(sat, questions):
     from igaku.study.overview import runs
 
-    place = sat([old_row(q, THOUGHT, answer="b") for q in questions[:2]])
+    place = sat([old_row(q, THOUGHT, letter="b") for q in questions[:2]])
     (run,) = runs(place.parent).to_dict("records")
     counts = ["asked", "right", "right_strict", "right_permissive", "reread"]
     assert [run[name] for name in counts] == [2] * 5
     assert find_runs(place.parent)[0].notes == ()
+
+
+def test_a_reply_that_filled_the_servers_window_is_told_from_one_cut_by_its_budget(
+    sat, questions
+):
+    cut = {"outcome": "truncated", "correct": False, "finish_reason": "length"}
+    raw = body("まず a と b を", "length", BUDGET)
+    old = old_row(questions[0], "まず a と b を", raw=raw, **cut) | {"answer": None}
+    window = {"/props": {"default_generation_settings": {"n_ctx": 30 + BUDGET}}}
+    place = sat([old], server_before=window)
+    assert load_run(place).rows.loc[0, "cause"] == "window"
+    assert load_run(sat([old], server_before=None)).rows.loc[0, "cause"] == "budget"
