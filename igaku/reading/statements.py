@@ -43,6 +43,7 @@ from igaku.reading.wording import (
 class Force(IntEnum):
     """How much a statement counts against others."""
 
+    LOOSE = 0
     LISTED = 1
     INLINE = 2
     RESTATED = 3
