@@ -50,6 +50,13 @@ def rescue(
             f"{larger:,} tokens would rescue nothing that {base.name} lost at "
             f"{base.budget:,}: give a larger --max-tokens."
         )
+    causes = {row.get("cause") for row in base.rows if row["problem_id"] in base.lost}
+    if causes == {"window"}:
+        raise IgakuError(
+            f"{base.name} lost its {len(base.lost)} questions to the context window of "
+            "the server, not to its budget: load the model with a longer context and "
+            "ask again in a run of another name."
+        )
     place = {"outputs_dir": str(outputs_dir)}
     place |= {"base_url": base_url} if base_url else {}
     sittings = [parameters(base, budget) | place for budget in (larger, base.budget)]

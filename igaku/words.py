@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku.errors import IgakuError
+from igaku.paths import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -284,6 +285,18 @@ def _words() -> dict[str, Any]:
     return found
 
 
+def compiled() -> Any:
+    """Where templates stay compiled between two processes; None where nothing can."""
+    import jinja2
+
+    folder = cache_dir() / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return jinja2.FileSystemBytecodeCache(str(folder))
+
+
 @cache
 def _sentences(lang: str) -> Any:
     import jinja2
@@ -293,6 +306,7 @@ def _sentences(lang: str) -> Any:
         blocks |= _read(path)
     made = jinja2.Environment(
         loader=jinja2.DictLoader(blocks),
+        bytecode_cache=compiled(),
         cache_size=-1,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: plain(value) if isinstance(value, str) else value,

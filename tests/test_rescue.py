@@ -231,6 +231,16 @@ def test_the_cut_and_the_blank_are_asked_and_no_other(tmp_path_factory, outcomes
     assert [q.problem_id for q in chosen] == wanted
 
 
+def test_what_the_window_lost_no_budget_rescues(tmp_path):
+    settings = written(tmp_path, ["truncated", "answered", "truncated"])
+    path = settings.folder / "answers.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    text = "".join(json.dumps(row | {"cause": "window"}) + "\n" for row in rows)
+    path.write_text(text)
+    with pytest.raises(IgakuError, match="its 2 questions to the context window"):
+        next(rescue("base", outputs_dir=tmp_path))
+
+
 def test_limit_and_sections_choose_among_the_lost(tmp_path):
     settings = written(tmp_path, ["truncated"] * 100)
     lost = replace(settings, lost_of="base", run="again")

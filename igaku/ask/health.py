@@ -75,10 +75,10 @@ def evidence(k: int, n: int, share: float = BROKEN_SHARE) -> float:
     """
     import math
 
-    from scipy.special import betaln
-    from scipy.stats import beta
+    from scipy.special import betaincc, betaln
 
-    log = betaln(k + 1, n - k + 1) + beta.logsf(share, k + 1, n - k + 1)
+    tail = max(float(betaincc(k + 1, n - k + 1, share)), 1e-300)
+    log = betaln(k + 1, n - k + 1) + math.log(tail)
     log -= math.log(1 - share) + k * math.log(share) + (n - k) * math.log(1 - share)
     return math.exp(min(float(log), 700))
 

@@ -95,7 +95,7 @@ def axes_for(
     if 0.9 * width < NARROW:
         row, least = row + 0.2, least + 0.18 * keys
     tall = max(1.1 + row * max(rows, 1), least)
-    return plt.subplots(figsize=(width, tall), layout="constrained")[1]
+    return plt.subplots(figsize=(width, tall), layout="tight")[1]
 
 
 def is_narrow(ax: Axes) -> bool:

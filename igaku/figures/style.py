@@ -42,7 +42,7 @@ def use(lang: str = "en") -> None:
     from IPython.core.getipython import get_ipython
 
     mpl.rcParams.update(_theme(lang, is_dark=False, width=WIDE))
-    mpl.rcParams["figure.constrained_layout.use"] = True  # so nothing lies outside
+    mpl.rcParams["figure.autolayout"] = True  # so nothing lies outside
     if kernel := get_ipython():
         _print_once(kernel)
 
@@ -74,7 +74,7 @@ def arrange(figure: Figure) -> None:
 
     if engine := figure.get_layout_engine():
         engine.execute(figure)
-        with mpl.rc_context({"figure.constrained_layout.use": False}):
+        with mpl.rc_context({"figure.autolayout": False}):
             figure.set_layout_engine(None)
 
 

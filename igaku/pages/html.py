@@ -19,6 +19,7 @@ from igaku.ask.folder import replace
 from igaku.words import (
     cell,
     checked,
+    compiled,
     formatted,
     heading,
     holds_words,
@@ -92,6 +93,7 @@ def environment(lang: str) -> jinja2.Environment:
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
+        bytecode_cache=compiled(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: value if hasattr(value, "__html__") else plain(value),

@@ -65,7 +65,7 @@ BELIEVED = re.compile(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
     r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
-    r"|考え(?:たが|ましたが|るかもし)|も?(?:考えられるが|考えられますが)|が?候補|思いきや|(?:の?よう)?に(?:見え|思え))"
+    r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補|思いきや|(?:の?よう)?に(?:見え|思え))"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
     r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
@@ -90,6 +90,7 @@ INVERSE = re.compile(
     r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
     r"|\b(?:not|except|incorrect|false|contraindicated)\b"
 )
+NOTHING_ELSE = re.compile(r"\s*([a-hA-H](?:, ?[a-hA-H]){0,7})\s*")
 ASKING = re.compile(r"[^。\n]*(?:どれ|選べ|何か|\?)[^。\n]*")
 BETWEEN = re.compile(
     r"(?:[\s,、。;.&+・/|\"'\]\[{}()\ue100\ue101]|と|および|及び|和|与|與|및|와|과|and"
@@ -107,11 +108,22 @@ def read_letters(text: str, question: Question, permissive: bool = False) -> Rea
     """
     if len(text) > LIMIT:
         return Reading(rule=TOO_LONG)
+    if (found := NOTHING_ELSE.fullmatch(text)) and (said := _bare(found, question)):
+        return said  # most replies of a terse model, read in no time
     whole = _masked(plain_of(text.replace("．", "、")), question.choices)
     reading = _strictly(whole, question)
     if permissive and len(reading.answer or ()) != len(question.answer):
         return _permissively(whole, question) or reading
     return reading
+
+
+def _bare(found: re.Match[str], question: Question) -> Reading | None:
+    """The reading of a text that is nothing but letters of the question."""
+    letters = tuple(sorted(set(re.findall("[a-h]", found[1].lower()))))
+    is_choice = set(letters) <= set(question.labels)
+    return (
+        Reading(letters, "bare", found.span(1), is_strict=True) if is_choice else None
+    )
 
 
 def _strictly(whole: Plain, question: Question) -> Reading:
@@ -178,6 +190,7 @@ def _quotable(choices: tuple[str, ...]) -> dict[str, str]:
     return dict(sorted(quotable, key=lambda pair: len(pair[0]), reverse=True))
 
 
+@lru_cache(maxsize=4096)
 def _is_inverse(text: str) -> bool:
     """Whether the sentence that asks asks for what is wrong."""
     asking = ASKING.findall(text)[-2:] or [text]

@@ -6,6 +6,8 @@ under way at its end.
 
 from __future__ import annotations
 
+import re
+
 # A reasoning text loops when it ends in one piece over and over, or when, long as it
 # is, most of it has been said before. A check repeats a chain of steps once, so two
 # copies are no loop, and neither is a ruled line of a table, which is short. The lab's
@@ -16,6 +18,9 @@ LITTLE_NEW = 0.35  # share of distinct 12-grams; a chain written twice has about
 LONG = 500  # characters from which on that share is judged
 GRAM = 12
 LOOKED_AT = 2**14  # characters
+SENTENCE = re.compile(r"[。\n]")
+VARIED = re.compile(r"[0-9０-９.．]+|^\s*[(（]?[A-Za-z][)）:：.]")
+SHORTEST, FEWEST, FEW_NEW = 4, 6, 0.35  # characters, sentences, share of new ones
 
 
 def is_looping(text: str) -> bool:
@@ -27,7 +32,20 @@ def is_looping(text: str) -> bool:
     False
     """
     text = text[-LOOKED_AT:]
-    return is_repeating(text, repeated_suffix(text), distinct_share(text))
+    return _says_the_same(text) or is_repeating(
+        text, repeated_suffix(text), distinct_share(text)
+    )
+
+
+def _says_the_same(text: str) -> bool:
+    r"""Whether most sentences are others again, but for a number or a label.
+
+    >>> _says_the_same("".join(f"{i}. It is the chest film again.\n" for i in range(8)))
+    True
+    """
+    said = [VARIED.sub("", each).strip() for each in SENTENCE.split(text)]
+    told = [each for each in said if len(each) >= SHORTEST]
+    return len(told) >= FEWEST and len({*told}) <= FEW_NEW * len(told)
 
 
 def is_repeating(text: str, length: int, share: float | None) -> bool:

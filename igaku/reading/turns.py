@@ -67,7 +67,11 @@ LOOKS = re.compile(
     r"[a-z]|br|hr|em|strong|del|ins|sub|sup|code|pre|mark|span|div|font|center|small"
     r"|big|table|thead|tbody|tr|td|th|ul|ol|li|dl|dt|dd|h[1-6]|blockquote|details"
     r"|summary|ruby|rt|rp|img|figure|caption|section|article|html|body|head|title|tt"
-    r"|strike|button|label|input|https?:.*|mailto.*"
+    r"|strike|button|label|input|https?:.*|mailto.*|script|style|noscript|iframe|svg|path"
+    r"|math|form|select|option|textarea|fieldset|legend|nav|main|aside|header|footer"
+    r"|address|audio|video|source|track|link|meta|object|embed|canvas|template|picture"
+    r"|abbr|cite|dfn|kbd|samp|var|time|data|wbr|bdi|bdo|col|colgroup|map|area|base"
+    r"|figcaption|dialog|menu|search|slot|progress|meter|xml|mark|u|s|q|i|b"
 )
 # What a model that goes on by itself writes next: another's line, or a new question.
 ANOTHERS_LINE = re.compile(
@@ -90,6 +94,10 @@ POSED = re.compile(
     re.IGNORECASE,
 )
 ODD = ("left", "name", "right")
+# What a text has that holds a mark, a header or a line of another.
+NO_PLAIN_TEXT = re.compile(
+    r"[^\w\s,.、。・()（）「」]|assistant|analysis|commentary|\n"
+)
 MOST_MARKS, LONGEST_MARK, ROUNDS = 8, 40, 8
 LAST = 200  # characters in which a torn mark may stand
 POSED_WITHIN = 2000  # characters
@@ -154,6 +162,8 @@ def turn_of(text: str) -> Turn:
     >>> turn_of("[MUSE]b?[/MUSE] d<|fin|>")
     Turn(said='d', thought='b?', marks=(), is_closed=True)
     """
+    if not NO_PLAIN_TEXT.search(text):
+        return Turn(text)
     turn = _split(text)
     for _ in range(ROUNDS):  # what is left may begin like a turn of its own
         again = _split(turn.said)

@@ -88,11 +88,16 @@ JUDGED = re.compile(
     rf"(?:(?P<wrong>{WRONG})|(?P<right>{RIGHT}))",
     re.MULTILINE,
 )
+# "It is correct", not "pick one correct answer".
+PREDICATE = (
+    r"(?:^|[:(–—→,;.|-]\s?|(?<![a-z])(?:is|are|be|so|thus|hence|therefore|it['’]s)\s"
+    r"(?:clearly\s|also\s|therefore\s|thus\s)?)"
+)
 AT_LAST = re.compile(
     rf"(?:^|(?<=[\s:。、,.|(「【→⇒—–=-]))(?:(?P<wrong_sign>{WRONG_SIGN}"
     rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
-    rf"|(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
-    rf"|(?P<right>{RIGHT_WORD}|(?<![a-z]){RIGHT_ENGLISH}))"
+    rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
+    rf"|(?P<right>{RIGHT_WORD}|{PREDICATE}{RIGHT_ENGLISH}))"
     r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る|ます)"
     r"|한?다|습니다|입니다|的){0,3}"
     r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
@@ -109,6 +114,8 @@ BEFORE = re.compile(
     rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
     re.MULTILINE,
 )
+# "To give a correct answer" says nothing of the choice a.
+ARTICLE = re.compile(r"(?<![a-z])a [a-z ]+$")
 SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
 LABEL = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
@@ -259,7 +266,8 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
 def _beside(plain: str) -> Iterator[Verdict]:
     """Verdicts right behind their labels, or the choices that these stand for."""
     for found in JUDGED.finditer(plain):
-        if found["cue"] and LINKING.search(found["cue"]):
+        is_article = ARTICLE.search(found[0]) is not None
+        if is_article or (found["cue"] and LINKING.search(found["cue"])):
             continue
         said = found.end("link") - found.start()
         settled = SETTLED.search(found[0], said) is not None
@@ -300,7 +308,7 @@ def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
             end = max(plain.rfind("\n", head.start, end), head.start + 1)
         said = plain[head.start + 1 : end]
         if head is run[-1]:
-            said = re.split(r"(?<=\w|[。.])\n\n", said, maxsplit=1)[0]
+            said = re.split(r"(?<=[^\s:)\]」])\n\n", said, maxsplit=1)[0]
         for found in AT_LAST.finditer(said):
             if _is_own(head.label, said[: found.start()]):
                 is_right = (found["right"] or found["right_sign"]) is not None

@@ -87,7 +87,7 @@ CUE = (
 )
 # What makes a cue say: this one. Without it, the letter may belong to what follows.
 LINKING = re.compile(
-    rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be|was)(?![a-z])"
+    rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be(?=\s)|was)(?![a-z])"
 )
 LINK = (
     rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|は|が|是|为|為|은|는|이|として|です|の選択肢"
@@ -96,7 +96,7 @@ LINK = (
     r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
     r"|应该|應該|如下|다음과 같습니다"
     r"|\((?!\s?[a-h]\s?[),、])[^()\n]{2,30}\)(?=\s?[:はが])"
-    r"|(?<![a-z])(?:is|are|was|(?:would|should|will|must|to) be|be|likely|thus"
+    r"|(?<![a-z])(?:is|are|was|(?:would|should|will|must|to) be|be(?=\s)|likely|thus"
     r"|therefore|i (?:believe|think|would say|say|guess|choose|pick|select)"
     r"|it(?:['’]s)?|that|the|most|best|correct|right|probably|clearly|definitely|here"
     r"|(?:to|for|of) (?:this|the) (?:question|problem|case|patient))(?![a-z]))*+"
@@ -150,7 +150,8 @@ CORRECTED = re.compile(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
     r"|申し訳(?:ありません|ございません))(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
     r"|再考すると|更正|纠正|糾正|应为|應為|정정"
-    r"|(?<![a-z])(?:correction|corrected|actually|in fact|i meant?|edit(?=:)"
+    r"|(?<![a-z])(?:correction|corrected|actually(?! the options)|in fact|i meant?"
+    r"|edit(?=:)"
     r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,))(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,

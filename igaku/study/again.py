@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,6 +25,9 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
+
+if TYPE_CHECKING:
+    pass
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -192,6 +195,8 @@ def _is_terse(
     known: dict[Any, Reading],
 ) -> bool:
     """Whether a reply is its letters and was read as these; if so, by which rule."""
+    from igaku.reading.answer import reading_of
+
     is_bare = _is_bare(answer.content, answer.outcome, answer.answer)
     question = questions.get(answer.problem_id)
     if not is_bare or question is None or _is_at_budget(answer, sat):
@@ -203,7 +208,6 @@ def _is_terse(
     key = (answer.content, shape, len(question.answer))
     if key not in known:
         # Its patterns take a while to compile, and few studies need them.
-        from igaku.reading.answer import reading_of
 
         known[key] = reading_of(answer.content, question)
     reading = known[key]

@@ -72,6 +72,8 @@ LOOPS = [
     "Let me check again. So the answer is c. " * 20,
     "".join(f"Step {i}: the correct answer is c: chest film.\n\n" for i in range(40)),
     PROSE + "c" * 400,
+    "".join(f"{i}. {i}. 胸部X線を撮影するときです。\n\n" for i in range(8)),
+    "".join(f"{label}: 経過をみて帰宅を許可する。\n" for label in "abcdefghijk"),
 ]
 
 

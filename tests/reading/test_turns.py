@@ -171,6 +171,8 @@ def test_harmony_torn_or_in_plain_words(text, said, thought):
         "analysis of variance: c",
         "「どんな治療が必要とお考えですか」と尋ねる。c",
         "<table><tr><td>c</td></tr></table>",
+        "<script>alert(1)</script> c",
+        "<style>p {}</style>\n<p>c</p>",
         "- [ ] a\n- [x] c",
         "答えは c（[CT] で確認する）。",
     ],
