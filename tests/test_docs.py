@@ -15,6 +15,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+import igaku
 from igaku import paths
 from igaku.ask.prompt import load_prompt
 from igaku.ask.run import questions_of, server_of
@@ -26,6 +27,7 @@ from igaku.lab.variants import quantize
 from igaku.params.settings import FIELDS, settings_from
 from igaku.reading.reply import read_reply
 from igaku.server.client import reach
+from igaku.study.recorded import import_folder
 from igaku.sweep.file import read_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,6 +217,20 @@ def test_the_recorded_body_reads_as_the_page_says():
     (example,) = map(json.loads, blocks(ROOT / "CONTRIBUTING.md", "json"))
     reply = read_reply(example["body"], example["status"])
     assert {name: getattr(reply, name) for name in example["reply"]} == example["reply"]
+
+
+def test_the_recorded_answers_come_in_as_the_page_says(tmp_path, shared):
+    (example,) = blocks(ADDING, "json")
+    told = json.loads(example)
+    told["details"]["strict"] = told["details"]["baseline"]
+    (tmp_path / "mine_2022_A.json").write_text(json.dumps(told), encoding="utf-8")
+    exam = shared / "data" / "igakuqa"
+    import_folder([tmp_path / "mine_2022_A.json"], tmp_path, data_dir=exam)
+    runs = igaku.runs(tmp_path).set_index("run")["label"].to_dict()
+    assert runs == {
+        "mine-recorded": "some/model",
+        "mine-recorded-strict": "some/model (strict)",
+    }
 
 
 # --- mlx_lm by itself, as docs/mlx-lm.md starts it ------------------------------------

@@ -229,7 +229,7 @@ def _cued(plain: str, layout: Layout) -> Iterator[Number]:
         if number is None:
             continue
         if number.start > end and not layout.fits(number.said):
-            yield replace(number, rule="number_cue", force=Force.QUOTED)
+            yield replace(number, rule="number_cue", force=Force.POINTED)
             continue
         is_final = found["cue"] in CONCLUSIONS or FINALLY.search(
             plain, max(0, start - 12), start
@@ -365,19 +365,47 @@ def _stated(said: str, at: int, layout: Layout, last: bool = False) -> Number | 
 
 
 def _resulting(said: str, at: int, layout: Layout, last: bool) -> Number | None:
-    """Where a sum arrives: the last side of its equations that is no sum itself."""
-    sides, start = list[Number](), 0
-    for place in [*(found.span() for found in EQUALS.finditer(said)), (len(said),) * 2]:
-        side = said[start : place[0]]
+    """Where a sum arrives: the last side of its equations that is no sum itself.
+
+    A side that does not fill the boxes gives way to its equal that does, and to what
+    the sentence opens with: 2.1 g = 2100 mg, 325 mL ≒ 0.33 L.
+    """
+    sides = list(_sides(said, at, last))
+    for side in reversed(sides):
+        if layout.fits(side.number.said):
+            return side.number
+        if not side.is_equal:
+            break
+    meant = [side.number for side in sides[:1] if side.opens]
+    fitting = [number for number in meant if layout.fits(number.said)]
+    return next(iter(fitting or [side.number for side in sides[-1:]]), None)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The number of one side of a chain of equations.
+
+    `is_equal` says that an equals sign stands before it, no arrow and no ≒; `opens`
+    that the side begins with it.
+    """
+
+    number: Number
+    is_equal: bool
+    opens: bool
+
+
+def _sides(said: str, at: int, last: bool) -> Iterator[Side]:
+    start, is_equal = 0, False
+    for sign in [*EQUALS.finditer(said), None]:
+        side = said[start : sign.start() if sign else None]
         numbers = list(NUMBERS.finditer(side.partition(STRUCK)[0]))
+        opens = AFTER_LEAD.match(side) is not None
         if numbers and not OPERATED.search(side):
-            is_first = start > 0 or AFTER_LEAD.match(side)
-            found = numbers[0 if is_first and not last else -1]
-            from_ = at + start
-            sides.append(Number(found[1], from_ + found.start(1), from_ + found.end(1)))
-        start = place[1]
-    fitting = [number for number in sides if layout.fits(number.said)]
-    return next(reversed(fitting or sides), None)
+            found = numbers[0 if (start or opens) and not last else -1]
+            first, end = (at + start + place for place in found.span(1))
+            yield Side(Number(found[1], first, end), is_equal, opens)
+        if sign:
+            start, is_equal = sign.end(), sign[0] == "="
 
 
 # --- which of them --------------------------------------------------------------------

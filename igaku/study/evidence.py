@@ -44,9 +44,9 @@ def other_wording(study: Study) -> Iterator[Alarm]:
         alike: dict[tuple[Any, ...], list[Run]] = {}
         for run in runs:
             settings = tuple(str(run.settings.get(name)) for name in WORDED)
-            alike.setdefault(settings, []).append(run)
+            alike.setdefault((run.origin == "recorded", *settings), []).append(run)
         for group in alike.values():
-            told = {run.name: _column(run.rows, "prompt_sha256") for run in group}
+            told = {run.name: _wording(run) for run in group}
             yield from _deviating("other_wording", group, told)
 
 
@@ -214,6 +214,15 @@ def _deviating(kind: str, runs: Sequence[Run], told: Told) -> Iterator[Alarm]:
         others = [str(thing) for thing in own if own[thing] != usual[thing]]
         if others:
             yield alarm_on(kind, run, questions=others)
+
+
+def _wording(run: Run) -> dict[str, Any]:
+    """A hash of what was sent for each question; on a record, of the system's line."""
+    hashes = _column(run.rows, "prompt_sha256")
+    system = run.manifest.get("system_prompt_sha256")
+    if hashes or not isinstance(system, str):
+        return hashes
+    return dict.fromkeys(run.rows["problem_id"].tolist(), system)
 
 
 def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ from igaku.params.settings import (
     slugs,
 )
 from igaku.reading.answer import Graded, outcome_of
-from igaku.reading.digits import digits_of
+from igaku.reading.digits import read_digits
 from igaku.reading.reply import Reply
 from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, number_of
 from igaku.study.lines import CREDITED
@@ -50,12 +50,13 @@ from igaku.study.recordings import (
     BASELINE,
     Recording,
     by_problem,
+    by_prompt,
     clipped,
     content_of,
     error_of,
     found_in,
     named_after,
-    prompts_in,
+    named_apart,
     recordings_of,
 )
 from igaku.study.runs import outputs_folder
@@ -165,25 +166,22 @@ def import_folder(
     run of its own, unless `prompt` names one: `<run>-<prompt>`, but for "baseline" and
     for an only one. A group that fails does not stop the others.
     """
-    groups: dict[tuple[str, int | str], dict[str | None, list[Path]]] = {}
+    groups: dict[tuple[str, int | str], list[Path]] = defaultdict(list)
     for path in found_in(sources):
         stem, named = named_after(path)
         exam = named or year
-        run = slug or _run_of(stem or path.stem, exam)
-        asked: list[str | None] = [prompt] if prompt else [*prompts_in(path)]
-        for each in asked or [None]:
-            groups.setdefault((run, exam), {}).setdefault(each, []).append(path)
-    imported = []
-    for (run, exam), prompts in groups.items():
-        for each, files in prompts.items():
-            is_plain = len(prompts) == 1 or each in (None, BASELINE)
-            name = run if is_plain else f"{run}-{slugified(str(each))}"
-            place = outputs_dir or paths.OUTPUTS
+        groups[slug or _run_of(stem or path.stem, exam), exam].append(path)
+    place, imported = outputs_dir or paths.OUTPUTS, []
+    for (group, exam), together in groups.items():
+        prompts = by_prompt(together)
+        if prompt:
+            prompts = {prompt: together}
+        for run, (asked, files) in named_apart(group, prompts).items():
             try:
-                folder = _imported(files, place, name, exam, data_dir, each, not slug)
-                imported.append(Imported(name, folder))
+                folder = _imported(files, place, run, exam, data_dir, asked, not slug)
+                imported.append(Imported(run, folder))
             except IgakuError as problem:
-                imported.append(Imported(name, None, str(problem)))
+                imported.append(Imported(run, None, str(problem)))
     return imported
 
 
@@ -231,13 +229,10 @@ def _asked(
         slug, model = stem, model or stem
         card = {"label": label, "label_en": english, "origin": "reference"}
         language = "en" if stem in IN_ENGLISH else "ja"
-    if prompt not in (None, BASELINE):
-        told = {
-            name: card[name]
-            for name in ("label", "label_en", "label_ja")
-            if name in card
-        }
-        card = card | {name: f"{label} ({prompt})" for name, label in told.items()}
+    if prompt not in (None, BASELINE):  # and what is published was the default's
+        labels = [name for name in card if name.startswith("label")]
+        card = card | {name: f"{card[name]} ({prompt})" for name in labels}
+        figures = {}
     settings = {
         "model": model, "slug": slug, "run": run, "exam": exam,
         "max_tokens": asked.get("max_tokens"), "shots": asked.get("shots"),
@@ -262,12 +257,15 @@ def _recorded_as(model: ModelFile, stem: str | None) -> dict[str, Any]:
 
 
 class Reading(NamedTuple):
-    """One record as a row, and how a reading of its whole text grades otherwise."""
+    """One record as a row, and how a reading of its whole text grades otherwise.
+
+    `is_whole` is None where there is an error for a text.
+    """
 
     record: Row
     row: Row
     regraded: Row | None
-    is_whole: bool = True
+    is_whole: bool | None
 
 
 def _reading(record: Row, taken: Recording, question: Question) -> Reading:
@@ -275,10 +273,10 @@ def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     error, seconds = error_of(record), number_of(record.get("time"))
     content = None if error else content_of(record)
     letters = None if error else _letters(record, question)
-    is_whole = error is not None or taken.is_whole(record)
+    is_whole = None if error else taken.is_whole(record)
     reread = outcome_of(Reply(content=content or "", error=error), question)
     correct = None if error else _is_correct(record, question)
-    read = reread if is_whole else Graded("unparsable")
+    read = Graded("unparsable") if is_whole is False else reread
     outcome, answer = _judged(letters, content, read, question)
     row = dict.fromkeys(FIELDS) | {
         "problem_id": question.problem_id,
@@ -294,10 +292,11 @@ def _reading(record: Row, taken: Recording, question: Question) -> Reading:
         "raw": record,
     }
     if correct is None or not is_whole or correct == reread.correct:
-        return Reading(record, row, None, is_whole and error is None)
+        return Reading(record, row, None, is_whole)
     own = list(reread.answer) if reread.answer else None
     told = {"problem_id": question.problem_id, "recorded": correct}
-    return Reading(record, row, told | {"reread": reread.correct, "answer": own})
+    told |= {"reread": reread.correct, "answer": own}
+    return Reading(record, row, told, is_whole)
 
 
 def _judged(
@@ -326,12 +325,13 @@ def _letters(record: Row, question: Question) -> tuple[str, ...] | None:
     ('a', 'c')
     """
     if question.kind == "numeric":
-        digits = digits_of(record["prediction"])
-        is_number = re.fullmatch(r"\s*[0-9]*[.]?[0-9]+\s*", record["prediction"])
-        return (digits,) if is_number else None
-    letters = [letter.strip() for letter in record["prediction"].split(",")]
+        read = read_digits(record["prediction"], question)
+        return read.answer if read.rule == "number_alone" else None
+    letters = re.split(r"[\s,、・/]+", record["prediction"].strip().lower())
+    if len(letters) == 1:
+        letters = list(letters[0])  # "ac", as some recorders write a list
     is_list = len(set(letters)) == len(letters) and set(letters) <= {*question.labels}
-    return tuple(sorted(letters)) if is_list else None
+    return tuple(sorted(letters)) if letters and is_list else None
 
 
 def _is_graded(record: Row) -> bool:
@@ -367,7 +367,8 @@ def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
         "correct": sum(row["correct"] is True for row in rows),
         "graded_here": sum(not _is_graded(reading.record) for reading in readings),
         "regraded": [told for reading in readings if (told := reading.regraded)],
-        "read_again": sum(reading.is_whole for reading in readings),
+        "read_again": sum(reading.is_whole is True for reading in readings),
+        "not_read_again": sum(reading.is_whole is False for reading in readings),
         "clipped": clipped([reading.record for reading in readings]),
     }
 

@@ -14,12 +14,14 @@ from igaku.ask.folder import Row
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.questions import Question
+from igaku.params.settings import slugified
 
 NAMES = (
     re.compile(r"(?P<stem>.+)_(?P<year>\d{4})_[A-F]\.jsonl?"),
     re.compile(r"(?P<exam>\d{3})-[A-F]_(?P<stem>.+)\.jsonl?"),  # IgakuQA's own
 )
 ALIKE = (("model", "model"), ("file name", "stem"), ("system prompt", "system"))
+ENDINGS = ("…", "...")  # of a text that its recorder cut
 FAILED = "ERROR"  # a recorder's word for a request without a reply
 BASELINE = "baseline"  # the prompt meant where none is named
 CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
@@ -36,6 +38,7 @@ class Recording(NamedTuple):
     prompt: str | None = None
     system: str | None = None
     notes: tuple[str, ...] = ()
+    is_clipped: bool = False  # whether texts of the recorder's full length may be cut
 
     @property
     def stem(self) -> str | None:
@@ -44,11 +47,9 @@ class Recording(NamedTuple):
 
     def is_whole(self, record: Row) -> bool:
         """Whether a record holds the text of its reply, and holds it to its end."""
-        text = record.get("response") or record.get("explanation")
-        if not text:
-            return False
-        is_long = len(text) == CLIPPED_AT["response"]
-        return not (is_long and clipped(self.records)["response"])
+        text = record.get("response") or record.get("explanation") or ""
+        is_cut = self.is_clipped and len(text) == CLIPPED_AT["response"]
+        return bool(text) and not is_cut and not text.rstrip().endswith(ENDINGS)
 
 
 def found_in(sources: Iterable[str | Path]) -> list[Path]:
@@ -84,9 +85,50 @@ def named_after(path: Path) -> tuple[str | None, int | None]:
 
 def prompts_in(path: Path) -> list[str]:
     """The prompts that a JSON object holds answers to; none of any other file."""
-    told = None if path.suffix == ".jsonl" else _parsed(path.read_bytes())
+    try:
+        told = None if path.suffix == ".jsonl" else _parsed(path.read_bytes())
+    except OSError:
+        return []  # reading the file says why
     details = told.get("details") if isinstance(told, dict) else None
-    return [str(name) for name in details] if isinstance(details, dict) else []
+    if not isinstance(details, dict):
+        return []
+    return [name for name, records in details.items() if records]
+
+
+def by_prompt(files: Sequence[Path]) -> dict[str | None, list[Path]]:
+    """The files that hold answers to each prompt, the default one's first.
+
+    Files that name no prompt go with the default one's, or with those of an only one.
+    """
+    found: dict[str | None, list[Path]] = {}
+    for path in files:
+        for name in prompts_in(path):
+            found.setdefault(name, []).append(path)
+    if nameless := [path for path in files if not prompts_in(path)]:
+        only = next(iter(found)) if len(found) == 1 else None
+        found.setdefault(BASELINE if BASELINE in found else only, []).extend(nameless)
+    return dict(sorted(found.items(), key=lambda one: one[0] not in (BASELINE, None)))
+
+
+def named_apart(
+    run: str, prompts: dict[str | None, list[Path]]
+) -> dict[str, tuple[str | None, list[Path]]]:
+    """A run for each prompt, named apart: the default prompt's bears the plain name."""
+    named: dict[str, tuple[str | None, list[Path]]] = {}
+    for prompt, files in prompts.items():
+        is_plain = len(prompts) == 1 or prompt in (BASELINE, None)
+        # A prompt whose name has no letter of a folder's is told by a number.
+        name = run if is_plain else run + slugified(f"p-{prompt}")[1:]
+        while name in named or (name == run and not is_plain):
+            name += "-2"
+        named[name] = prompt, files
+    return named
+
+
+def _meant(files: Sequence[Path]) -> str:
+    """The prompt that is meant where none is named: the only one, or "baseline"."""
+    found = {name for path in files for name in prompts_in(path)}
+    return found.pop() if len(found) == 1 else BASELINE
 
 
 def recordings_of(
@@ -100,7 +142,11 @@ def recordings_of(
     for name, n in Counter(path.name for path in expanded).items():
         if n > 1:
             raise IgakuError(f"{name} is given {n} times: give each file once.")
-    recordings = [_read(path, prompt) for path in expanded]
+    asked = prompt or _meant(expanded)
+    recordings = [_read(path, asked) for path in expanded]
+    records = [record for taken in recordings for record in taken.records]
+    is_clipped = bool(clipped(records)["response"])
+    recordings = [taken._replace(is_clipped=is_clipped) for taken in recordings]
     for what, name in ALIKE:
         told = dict.fromkeys(getattr(taken, name) for taken in recordings)
         told.pop(None, None)
@@ -112,7 +158,7 @@ def recordings_of(
     return recordings
 
 
-def _read(path: Path, prompt: str | None) -> Recording:
+def _read(path: Path, prompt: str) -> Recording:
     try:
         data = path.read_bytes()
     except OSError as refused:
@@ -148,15 +194,13 @@ _FOREIGN = (
 )
 
 
-def _object(path: Path, digest: str, data: bytes, prompt: str | None) -> Recording:
+def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
     """The results of one prompt out of a JSON object that holds those of several."""
     told = _parsed(data)
     details = told.get("details") if isinstance(told, dict) else None
     if not isinstance(details, dict):
         trouble = "is torn, or not JSON: give the whole file."
         raise IgakuError(f"{path} {trouble if told is None else _FOREIGN}")
-    if prompt is None:
-        prompt = next(iter(details)) if len(details) == 1 else BASELINE
     if prompt not in details:
         raise IgakuError(
             f"{path} has no answers to the prompt {prompt!r}: give one of "

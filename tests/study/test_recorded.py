@@ -702,3 +702,119 @@ def test_only_whole_texts_are_read_again(take):
     run = take({"a.jsonl": lines})
     assert [told["problem_id"] for told in run.manifest["regraded"]] == ["116A2"]
     assert run.manifest["read_again"] == 1
+
+
+def test_a_prompt_without_answers_is_no_run(brought):
+    made, _ = brought(of_prompts(baseline=[record()], strict=[]))
+    assert list(made) == ["mine-recorded"] and made["mine-recorded"].folder
+
+
+def test_prompts_in_files_of_their_own_do_not_mix(tmp_path, exam_dir):
+    for section, name in [("A", "baseline"), ("B", "format_strict")]:
+        told = of_prompts(**{name: [record(f"116{section}1")]})
+        (tmp_path / f"mine_2022_{section}.json").write_bytes(as_bytes(told))
+    done = igaku_import(tmp_path, "--outputs", tmp_path / "out", "--data", exam_dir)
+    assert done.exit_code == 0
+    runs = {run.name: run for run in find_runs(tmp_path / "out")}
+    assert list(runs) == ["mine-recorded", "mine-recorded-format_strict"]
+    assert [run.asked for run in runs.values()] == [1, 1]
+    with pytest.raises(IgakuError, match="has no answers to the prompt 'baseline'"):
+        files = tmp_path.glob("*.json")
+        igaku.import_recorded(files, tmp_path / "out", "x", data_dir=exam_dir)
+
+
+def test_lines_that_name_no_prompt_go_with_the_default_ones(tmp_path, exam_dir):
+    told = of_prompts(baseline=[record()], strict=[record()])
+    (tmp_path / "mine_2022_A.json").write_bytes(as_bytes(told))
+    (tmp_path / "mine_2022_B.jsonl").write_bytes(as_bytes([record("116B1")]))
+    made = recorded.import_folder([tmp_path], tmp_path / "out", data_dir=exam_dir)
+    asked = {run.run: load_run(run.folder).asked for run in made}
+    assert asked == {"mine-recorded": 2, "mine-recorded-strict": 1}
+
+
+def test_prompts_whose_names_are_alike_are_two_runs(brought):
+    told = of_prompts(Lax=[record()], lax=[record()], 厳密=[record()])
+    made, out = brought(told)
+    assert [run.trouble for run in made.values()] == [None] * 3
+    found = {run.name: run.settings["prompt"] for run in find_runs(out)}
+    assert found == {
+        "mine-recorded-lax": "Lax",
+        "mine-recorded-lax-2": "lax",
+        "mine-recorded-2": "厳密",
+    }
+
+
+def test_the_command_takes_one_prompt(exam_dir, tmp_path):
+    told = of_prompts(baseline=[record()], strict=[record()])
+    (tmp_path / "mine_2022_A.json").write_bytes(as_bytes(told))
+    options = ["--outputs", tmp_path / "out", "--data", exam_dir, "--prompt"]
+    assert igaku_import(tmp_path, *options, "strict").exit_code == 0
+    (run,) = find_runs(tmp_path / "out")
+    assert (run.name, run.settings["prompt"]) == ("mine-recorded", "strict")
+    done = igaku_import(tmp_path, *options, "loud")
+    assert done.exit_code != 0
+    assert "'baseline', 'strict'" in done.stderr
+
+
+def test_a_card_says_which_prompt_and_publishes_nothing_for_another(brought):
+    told = of_prompts(baseline=[record()], strict=[record()])
+    _, out = brought(told, "gpt-oss-20b-gguf_2022_A.json")
+    plain, strict = (
+        load_run(out / f"openai-8bit-recorded{x}") for x in ("", "-strict")
+    )
+    assert (plain.label, strict.label) == ("openai @8bit", "openai @8bit (strict)")
+    assert plain.published["source"] and "source" not in strict.published
+    assert strict.budget == 1024
+
+
+def test_one_name_for_two_wordings_is_an_alarm(tmp_path, exam_dir):
+    for name, words in [("x", "選べ。"), ("y", "選べ。"), ("z", "考えて選べ。")]:
+        told = of_model(record(), prompts={"baseline": words}, model=name)
+        (tmp_path / f"{name}_2022_A.json").write_bytes(as_bytes(told))
+    recorded.import_folder([tmp_path], tmp_path / "out", data_dir=exam_dir)
+    alarms = igaku.audit(tmp_path / "out").set_index("kind")
+    assert alarms.loc["other_wording", "runs"] == ("z-recorded",)
+
+
+@pytest.mark.parametrize("correct", [True, False])
+@pytest.mark.parametrize(
+    ("prediction", "answer"),
+    [("C", ["c"]), ("a、c", ["a", "c"]), ("ca", ["a", "c"]), ("c a", ["a", "c"])],
+)
+def test_recorded_letters_are_read_however_they_are_listed(
+    take, prediction, answer, correct
+):
+    run = take({"a.jsonl": [record(prediction=prediction, correct=correct)]})
+    assert only(run)["answer"] == answer
+    assert only(run)["correct"] is correct
+
+
+@pytest.mark.parametrize(("prediction", "digits"), [("2.1 g/日", "21"), (".4", "04")])
+def test_recorded_numbers_are_the_digits_of_their_boxes(take, prediction, digits):
+    response = "四捨五入による。"
+    run = take({"a.jsonl": [record("116B50", prediction, response=response)]})
+    assert (only(run)["outcome"], only(run)["answer"]) == ("answered", [digits])
+
+
+def test_a_text_that_its_recorder_cut_is_not_read_again(take):
+    long = ("答え: b。" + "あ" * 300)[:200]
+    texts = [long, "答え: b。" + "あ" * 90 + "...", "答え: b。という…", "答え: b。"]
+    lines = [record(f"116A{n}", "c", response=t) for n, t in enumerate(texts, 1)]
+    manifest = take({"a.jsonl": lines}).manifest
+    assert [told["problem_id"] for told in manifest["regraded"]] == ["116A4"]
+    assert (manifest["read_again"], manifest["not_read_again"]) == (1, 3)
+
+
+def test_whether_texts_were_cut_is_told_by_all_files_of_a_run(take):
+    text = ("答え: b。" + "あ" * 300)[:200]
+    files = {
+        "a.jsonl": [record(response=text)],
+        "b.jsonl": [record("116B1", response="あ" * 300, correct=False)],
+    }
+    assert [t["problem_id"] for t in take(files).manifest["regraded"]] == ["116A1"]
+
+
+def test_errors_are_neither_read_again_nor_not(take):
+    lines = [record(), {"problem_id": "116A2", "prediction": "ERROR"}]
+    manifest = take({"a.jsonl": lines}).manifest
+    assert (manifest["read_again"], manifest["not_read_again"]) == (1, 0)
