@@ -174,8 +174,8 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
     """The text with every choice it quotes replaced by that choice's own character."""
-    masks = _quotable(choices)
-    if len(plain.text) <= 3 or not masks:
+    masks = _quotable(choices) if len(plain.text) > 3 else {}
+    if not any(choice in plain.text for choice in masks):
         return plain
     quoted = re.compile("|".join(map(re.escape, masks)))
     return plain.replaced(quoted, lambda found: masks[found[0]])
