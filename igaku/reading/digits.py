@@ -2,68 +2,79 @@
 
 A question draws its boxes, ①.② for 2.1, and the gold is the digits in them. Strict
 statements are boxes filled one by one, a text that is hardly more than a number, and
-a number after a cue; loose is the number that a concluding line arrives at. What was
-not rounded as asked keeps its digits, 2.05 is 205, and is wrong.
+a number after a cue, in a box or in JSON; loose is the number that a concluding line
+arrives at. Of all statements the one with most force is read, and of equal ones the
+last. What was not rounded as asked keeps its digits, 2.05 is 205, and is wrong.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from igaku.exam.questions import Question
-from igaku.reading.plain import DECLARED, DECLARED_END, OUTER_BLANKS, Plain, plain_of
+from igaku.reading.plain import DECLARED, OUTER_BLANKS, Plain, plain_of
+from igaku.reading.quantities import (
+    AFTER_LEAD,
+    ASIDE,
+    BETWEEN_THOUSANDS,
+    BOX,
+    BOXES,
+    CALCULATED,
+    CONCLUDING,
+    CORRECTED,
+    CUED,
+    DENIED_NUMBER,
+    EQUALS,
+    FIRST_BOX,
+    HESITATION,
+    JSON_ARRAY,
+    JSON_KEY,
+    JSON_VALUE,
+    LAST_RESULT,
+    LED_NUMBER,
+    LINE_OF_NUMBER,
+    LINKS,
+    LONE_NUMBER,
+    NUMBERED,
+    NUMBERS,
+    OPEN_ENDED,
+    OPENING_NUMBER,
+    OPERATED,
+    OTHER_BOXES,
+    SENTENCE_END,
+    STRUCK,
+    TAKEN_BACK,
+)
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
+from igaku.reading.statements import Force
+from igaku.reading.wording import CONCLUDING as FINALLY
+from igaku.reading.wording import CONCLUSIONS, DENIED
 
-BOXES = "①②③④⑤⑥⑦⑧⑨"
-SHIELD = {ord(box): 0xF101 + i for i, box in enumerate(BOXES)}
-BOX = r"[\uf101-\uf109]"
+SHIELD = {ord(box): FIRST_BOX + i for i, box in enumerate(BOXES)}
+SHIELD |= {first + i: FIRST_BOX + i for first in OTHER_BOXES for i in range(9)}
 LAYOUT = re.compile(rf"{BOX}+(?:\.({BOX}+))?")
+OPENS, CLOSES = rf"[\s「『\"'(（\[【<{{|{DECLARED}]", r"[\s\"'」』)\]】>}|]"
 FILLED = re.compile(
-    rf"({BOX})[\"'」)]?\s*(?:[:=は.が→⇒]|->)?\s*[「\"'(]?([0-9])(?!\.?[0-9])"
+    rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に]|->|には|is|에는?|(?:に入る|の)?(?:数字|数値|値)は)?"
+    rf"{OPENS}{{0,4}}([0-9])(?!\.?[0-9]|,[0-9]{{3}}| ?[×*÷/+] ?[0-9.])"
 )
+# 「① 8 時間尿」 numbers a step.
+GLUED = re.compile(r"(?<=[0-9]) ?(?!and\b|box)[a-z一-鿿ァ-ヺ]")
+LISTED = re.compile(
+    rf"(?P<boxes>{BOX}(?:[\s.,、|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
+    r"(?<![0-9.,])(?P<digits>[0-9](?:[\s,、|・と]{1,5}[0-9]){1,8})(?![.,]?[0-9])"
+)
+JSON_STRING = re.compile(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
 EMPTY = re.compile(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
-# A narrow blank between thousands keeps its place, as a sign that goes at once.
-NARROW = re.compile(r"(?<=[0-9])[\u202f\u2009\u2007\u00a0](?=[0-9]{3}(?![0-9]))")
-GROUPED = re.compile("\uf1ff")
-DECLARES, DECLARES_NO_MORE = re.compile(DECLARED), re.compile(DECLARED_END)
-# 「300ではなく325」 states 325 alone, and so it does after a cue; a range states none.
-TAKEN_BACK = re.compile(
-    r"[0-9][0-9.,]{0,12}\s?[a-z%/]{0,6}\s?(?:では|じゃ|でも)なくて?[、,\s]{0,3}(?=約?\s?[0-9])"
-    r"|(?<![a-z])not [0-9][0-9.,]{0,12},? but (?=[0-9])"
+# Blanks and commas between thousands keep their place, as signs that go at once.
+NARROW = re.compile(
+    r"(?<=[0-9])(?:[\u202f\u2009\u2007\u00a0']|\{,\}|\\,)(?=[0-9]{3}(?![0-9]))"
 )
-RANGE = re.compile(
-    r"[0-9][0-9.,]{0,12}\s?(?:[〜~～]|から|(?<![a-z])to(?![a-z]))\s?[0-9][0-9.,]{0,12}"
-)
-NUMBER = re.compile(
-    r"(?<![a-z0-9_.\-−第])(?<![0-9],)([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]*\.[0-9]+|[0-9]+)"
-    r"(?!\.?[0-9]|,[0-9])"
-)
-LONE_NUMBER = re.compile(
-    rf"(?:[^0-9\n]{{0,16}}[:=は])?\W*(?:約|およそ)?\s*{NUMBER.pattern}"
-)
-UNIT = (
-    r"\s?(?:[a-zμ%°/·²³]|日|時間|分|秒|回|人|歳|年|月|週|点|倍|単位|個){0,20}+"
-    r"(?:\s?(?:です|である|だ|(?:と|に)(?:なります|なる)))?"
-)
-OPENING_NUMBER = re.compile(
-    rf"\W{{0,8}}約?\s?{NUMBER.pattern}{UNIT}"
-    r"(?:(?<=[すだるl])[。.]|\s?(?:\([^()\n]{0,80}\))?[。.]?[^\S\n]*(?:\n|$))"
-)
-LAST_RESULT = re.compile(
-    rf"(?:[=≒≈]|[一-鿿)]は)\s?約?\s?{NUMBER.pattern}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?[。.]?$"
-)
-CALCULATED = re.compile(r"\n\s*[×*÷/+=≒≈]")
-NUMBER_CUE = re.compile(
-    r"(?:解答|回答|答え|答案?|正解|正答|結論|(?<![a-z])answer)(?:\([^()\n]{0,30}\))?"
-    r"\s*(?:[:=→⇒】」』)は\n]|が|is\b|(?=約?\s?[0-9.]))"
-)
-CONCLUSION = re.compile(
-    r"よって|したがって|従って|ゆえに|以上より|四捨五入|約|[≒≈]"
-    r"|(?<![a-z])(?:therefore|thus|hence|round(?:ed|ing)|approximately)(?![a-z])"
-)
-NUMBERED = re.compile(r"^[ \t]*[0-9]{1,2}[.)][ \t]+(?=\S)", re.M)
+GROUPED = re.compile(BETWEEN_THOUSANDS)
+WINDOW = 200  # characters in which what a cue leads to begins and ends
+CUES = 40  # of the last ones a text has
 
 
 @dataclass(frozen=True)
@@ -73,82 +84,219 @@ class Number:
     said: str
     start: int
     end: int
+    rule: str = ""
+    force: Force = Force.LOOSE
+    is_strict: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The boxes a question draws, and how many of them are decimals."""
+
+    boxes: int | None = None
+    decimals: int | None = None
+
+    def digits(self, number: str) -> str:
+        """The digits a number puts into the boxes: 2.1 and 2.10 are 21, .4 is 04."""
+        whole, dot, fraction = number.replace(",", "").partition(".")
+        if self.decimals is not None:
+            spare = fraction[self.decimals :]
+            fraction = fraction[: self.decimals] + spare.rstrip("0")
+        return (whole or "0") + fraction if dot else whole
+
+    def fits(self, number: str) -> bool:
+        """Whether a number fills the boxes, as far as they are known."""
+        return self.boxes in (None, len(self.digits(number)))
 
 
 def read_digits(text: str, question: Question, permissive: bool = False) -> Reading:
     """The digits a text states for the boxes, and where it states them.
 
-    A permissive reader also takes the last number of all.
+    A permissive reader also takes the last number of all, if it can one that fits.
 
     >>> read_digits("解答: 2.1", question)  # doctest: +SKIP
     Reading(answer=('21',), rule='number_cue', span=(4, 7), is_strict=True)
     """
     if len(text) > LIMIT:
         return Reading(rule=TOO_LONG)
-    plain = _number_text(text)
-    boxes, decimals = _layout(question)
-    if filled := _filled(plain.text, boxes):
-        span = plain.span(filled.start, filled.end)
-        return Reading((filled.said,), "boxes", span, is_strict=True)
-    plain = plain.replaced(TAKEN_BACK, "").replaced(RANGE, "※")
-    plain = plain.replaced(EMPTY, " ").replaced(NUMBERED, "").replaced(OUTER_BLANKS, "")
-    readers = READERS + (("last_number", _last),) * permissive
-    found = [(rule, one) for rule, reader in readers if (one := reader(plain.text))]
-    if not found:
-        return Reading()
-    rule, number = found[0]
-    answers = [(_for_boxes(one.said, decimals),) for _, one in found]
-    second = next((answer for answer in answers if answer != answers[0]), None)
-    span = plain.span(number.start, number.end)
-    return Reading(answers[0], rule, span, second, is_strict=rule in STRICT)
+    layout = _layout(question)
+    boxed = _number_text(text).replaced(TAKEN_BACK, "")
+    rows = [*_rows(boxed.text, layout), *_listed(boxed.text, layout)]
+    plain = _numbers_alone(boxed, rows)
+    found = [(row, boxed.span(row.start, row.end)) for row in rows]
+    for one in _statements(plain.text, layout):
+        found.append((one, plain.span(one.start, one.end)))
+    standing = _standing(found, plain)
+    if not standing and permissive and (number := _last(plain.text, layout)):
+        standing = [(number, plain.span(number.start, number.end))]
+    return _reading(standing, layout)
 
 
 def _number_text(text: str) -> Plain:
     """The text with its boxes kept apart from its digits."""
-    kept = NARROW.sub("\uf1ff", text.translate(SHIELD))
-    plain = plain_of(kept).replaced(GROUPED, "")
-    return plain.replaced(DECLARES, "\n答え: ").replaced(DECLARES_NO_MORE, "\n")
+
+    def grouped(found: re.Match[str]) -> str:
+        return BETWEEN_THOUSANDS * len(found[0])
+
+    kept = NARROW.sub(grouped, text.translate(SHIELD))
+    return plain_of(kept).replaced(GROUPED, "")
 
 
-def _layout(question: Question) -> tuple[int | None, int | None]:
-    """How many boxes the question draws, and how many of them are decimals."""
+def _layout(question: Question) -> Layout:
     layouts = list(LAYOUT.finditer(_number_text(question.text).text))
     if not layouts:
-        return None, None
+        return Layout()
     boxes = layouts[-1][0].replace(".", "")
-    return len(boxes), len(layouts[-1][1] or "")
+    return Layout(len(boxes), len(layouts[-1][1] or ""))
 
 
-def _filled(plain: str, boxes: int | None) -> Number | None:
-    """The digits of boxes filled one by one, ①2②1, the last complete row of them."""
-    row, start, last, full = "", 0, None, max(boxes or 0, 2)
+def _numbers_alone(boxed: Plain, rows: list[Number]) -> Plain:
+    """The text without filled boxes, empty ones, ranges, and numbers of its lines."""
+    plain = _struck(boxed, [(row.start, row.end) for row in rows])
+    for pattern, by in (
+        (EMPTY, " "),
+        (DENIED_NUMBER, STRUCK),
+        (OPEN_ENDED, STRUCK),
+        (NUMBERED, ""),
+        (OUTER_BLANKS, ""),
+    ):
+        plain = plain.replaced(pattern, by)
+    led = LED_NUMBER.finditer(plain.text)
+    return _struck(plain, [found.span() for found in led if _is_denied(found)])
+
+
+def _struck(plain: Plain, places: list[tuple[int, int]]) -> Plain:
+    text = list(plain.text)
+    for start, end in places:
+        text[start:end] = STRUCK * (end - start)
+    return replace(plain, text="".join(text))
+
+
+# --- boxes ----------------------------------------------------------------------------
+
+
+def _rows(plain: str, layout: Layout) -> Iterator[Number]:
+    """The digits of boxes filled one by one, ①2②1, in whatever order."""
+    row, start, end, full = dict[int, str](), 0, 0, max(layout.boxes or 0, 2)
     for found in FILLED.finditer(plain):
-        box, digit = found.groups()
-        row = row + digit if ord(box) == 0xF101 + len(row) else ""
-        if not row and ord(box) == 0xF101:
-            row = digit
-        start = found.start() if len(row) == 1 else start
+        place = ord(found[1]) - FIRST_BOX
+        if place >= full or place in row or GLUED.match(plain, end):
+            row = {}
+        if place >= full:
+            continue
+        start = start if row else found.start()
+        row[place], end = found[2], found.end()
         if len(row) == full:
-            last = Number(row, start, found.end())
-    return last
+            said = "".join(row[each] for each in range(full))
+            yield Number(said, start, end, "boxes", Force.CUE, True)
+            row = {}
+
+
+def _listed(plain: str, layout: Layout) -> Iterator[Number]:
+    """The digits of boxes named first and filled then: ①, ② = 2, 1."""
+    for found in LISTED.finditer(plain):
+        said = digits_of(found["digits"])
+        if len(re.findall(BOX, found["boxes"])) == len(said) == layout.boxes:
+            yield Number(said, *found.span(), "boxes", Force.CUE, True)
+
+
+# --- statements -----------------------------------------------------------------------
+
+
+def _statements(plain: str, layout: Layout) -> Iterator[Number]:
+    for reader in (_cued, _in_json, _corrected):
+        yield from reader(plain, layout)
+    for rule, force, is_strict, one_of in (
+        ("number_alone", Force.BARE, True, _alone),
+        ("number_first", Force.OPENING, True, _opened),
+        ("number_line", Force.POINTED, False, _closed),
+        ("number_last", Force.LOOSE, False, _arrived),
+    ):
+        if number := one_of(plain):
+            yield replace(number, rule=rule, force=force, is_strict=is_strict)
+    if number := _concluded(plain, layout):
+        yield replace(number, rule="number_concluded", force=Force.POINTED)
+
+
+def _cued(plain: str, layout: Layout) -> Iterator[Number]:
+    """The numbers that cues lead to, also at the end of a sum."""
+    for found in list(CUED.finditer(plain))[-CUES:]:
+        start, end = found.span()
+        is_adjacent = plain[end : end + 1] in set("0123456789.") and end < len(plain)
+        if _is_denied(found) or not (is_adjacent or LINKS.search(found[0])):
+            continue
+        number = _led_to(plain, end, layout)
+        if number is None:
+            continue
+        if number.start > end and not layout.fits(number.said):
+            yield replace(number, rule="number_cue", force=Force.QUOTED)
+            continue
+        is_final = found["cue"] in CONCLUSIONS or FINALLY.search(
+            plain, max(0, start - 12), start
+        )
+        force = Force.CONCLUSION if is_final else Force.CUE
+        rule = "declared" if found["cue"] == DECLARED else "number_cue"
+        yield replace(number, rule=rule, force=force, is_strict=True)
+
+
+def _is_denied(cue: re.Match[str]) -> bool:
+    """Whether a cue stands in its own negation: 不正解, "wrong answer"."""
+    start = cue.start()
+    return DENIED.search(cue.string, max(0, start - 40), start) is not None
+
+
+def _led_to(plain: str, at: int, layout: Layout) -> Number | None:
+    """The number stated at a place, or where the sum begun there arrives below."""
+    lines = _window(plain, at).split("\n\n")[0].split("\n")
+    number = _stated(lines[0], at, layout)
+    if number is None or number.start == at:
+        return number
+    for line in lines[1:]:
+        at += len(lines[0]) + 1
+        lines = [line]
+        if EQUALS.search(line) or CONCLUDING.search(line):
+            number = _stated(line, at, layout, last=True) or number
+    return number
+
+
+def _window(plain: str, at: int) -> str:
+    """The text from a place on, as far as one statement goes, no number cut."""
+    end = min(at + WINDOW, len(plain))
+    while end > at and plain[end - 1] in "0123456789.,":
+        end -= 1
+    return plain[at : at + WINDOW] if at + WINDOW >= len(plain) else plain[at:end]
+
+
+def _in_json(plain: str, layout: Layout) -> Iterator[Number]:
+    """The values of keys that say answer, or merely value."""
+    keys = [(found.end(), Force.CONCLUSION) for found in JSON_KEY.finditer(plain)]
+    keys += [(found.end(), Force.CUE) for found in JSON_VALUE.finditer(plain)]
+    for at, force in keys[-CUES:]:
+        array = JSON_ARRAY.match(plain, at)
+        if array and len(digits_of(array[0])) == layout.boxes:
+            yield Number(digits_of(array[0]), *array.span(), "json", force, True)
+            continue
+        value = JSON_STRING.match(plain, at)
+        if value and (number := _stated(value["value"], value.start("value"), layout)):
+            yield replace(number, rule="json", force=force, is_strict=True)
+
+
+def _corrected(plain: str, layout: Layout) -> Iterator[Number]:
+    """The number a reply says it should have said, if it is no part of a new sum."""
+    for found in list(HESITATION.finditer(plain))[-CUES:]:
+        if gap := CORRECTED.match(plain, found.end()):
+            number = _stated(_window(plain, gap.end()), gap.end(), layout)
+            if number and number.start == gap.end():
+                yield replace(
+                    number, rule="correction", force=Force.CUE, is_strict=True
+                )
 
 
 def _alone(plain: str) -> Number | None:
     """The only number of a short text that is hardly more than a number and a unit."""
     found = LONE_NUMBER.match(plain)
-    if found and len(plain) <= 40 and set(NUMBER.findall(plain)) == {found[1]}:
+    if found and len(plain) <= 40 and set(NUMBERS.findall(plain)) == {found[1]}:
         return Number(found[1], *found.span(1))
-    return None
-
-
-def _after_cue(plain: str) -> Number | None:
-    """The number after the last cue, and at the end of a sum when it shows one."""
-    for cue in reversed(list(NUMBER_CUE.finditer(plain))[-40:]):
-        said = plain[cue.end() : cue.end() + 200]
-        start = cue.end() + len(said) - len(said.lstrip(" :=は\n"))
-        line = plain[start : cue.end() + 200].split("\n")[0]
-        if number := _result(line, start):
-            return number
     return None
 
 
@@ -160,58 +308,101 @@ def _opened(plain: str) -> Number | None:
     return Number(found[1], *found.span(1))
 
 
+def _closed(plain: str) -> Number | None:
+    """The number that is all of a text's last line."""
+    start = plain.rfind("\n") + 1
+    found = LINE_OF_NUMBER.fullmatch(plain, start) if start else None
+    return Number(found[1], *found.span(1)) if found else None
+
+
 def _arrived(plain: str) -> Number | None:
     """The number a text ends with, after an equals sign or 「…は」."""
-    at = max(0, len(plain) - 200)
-    found = LAST_RESULT.search(plain, at)
+    found = LAST_RESULT.search(plain, max(0, len(plain) - WINDOW))
     if not found or ("\n" in plain and found.end(1) == len(plain)):
         return None  # a bare number below other lines may be a step, or half of one
     return Number(found[1], *found.span(1))
 
 
-def _concluded(plain: str) -> Number | None:
-    """The number that the last concluding line arrives at."""
-    end = len(plain)
-    for line in reversed(plain.split("\n")):
-        start = end - len(line)
-        if CONCLUSION.search(line) and NUMBER.search(line):
-            return _result(line, start, last=True)
-        end = start - 1
+def _concluded(plain: str, layout: Layout) -> Number | None:
+    """The number that the last concluding sentence arrives at."""
+    ends = [found.span() for found in SENTENCE_END.finditer(plain)]
+    starts = [0, *(end for _, end in ends)]
+    ends.append((len(plain), len(plain)))
+    for start, (end, _) in reversed(list(zip(starts, ends, strict=True))):
+        said = plain[start:end]
+        is_conclusion = CONCLUDING.search(said) is not None
+        if is_conclusion and (number := _stated(said, start, layout, last=True)):
+            return number
     return None
 
 
-def _last(plain: str) -> Number | None:
-    """The last number of all."""
-    found = list(NUMBER.finditer(plain))[-1:]
-    return Number(found[0][1], *found[0].span(1)) if found else None
+def _last(plain: str, layout: Layout) -> Number | None:
+    """The last number of all, of those that fit if there are such."""
+    found = [Number(m[1], *m.span(1), "last_number") for m in NUMBERS.finditer(plain)]
+    fitting = [number for number in found if layout.fits(number.said)]
+    return next(reversed(fitting or found), None)
 
 
-def _result(line: str, at: int, last: bool = False) -> Number | None:
-    """The number a line states: the first one, or the last of a calculation."""
-    before, _, _ = line.partition("(")
-    numbers = list(NUMBER.finditer(before) or ()) or list(NUMBER.finditer(line))
-    if not numbers:
-        return None
-    found = numbers[-1 if last or re.search(r"[=≒≈→⇒]", before) else 0]
-    return Number(found[1], at + found.start(1), at + found.end(1))
+# --- one sentence ---------------------------------------------------------------------
 
 
-READERS: tuple[tuple[str, Callable[[str], Number | None]], ...] = (
-    ("number_alone", _alone),
-    ("number_cue", _after_cue),
-    ("number_first", _opened),
-    ("number_concluded", _concluded),
-    ("number_last", _arrived),
-)
-STRICT = ("number_alone", "number_cue", "number_first")
+def _stated(said: str, at: int, layout: Layout, last: bool = False) -> Number | None:
+    """The number a sentence states, outside its brackets if it can.
+
+    What stands in brackets counts where it alone fills the boxes: 「2.05（≒2.1）」.
+    """
+    said = SENTENCE_END.split(said, maxsplit=1)[0]
+    main = ASIDE.sub(lambda found: " " * len(found[0]), said)
+    number = _resulting(main, at, layout, last)
+    if number and layout.fits(number.said):
+        return number
+    for aside in ASIDE.finditer(said):
+        start = aside.start() + 1
+        inner = _resulting(said[start : aside.end() - 1], at + start, layout, last)
+        if inner and (number is None or layout.fits(inner.said)):
+            return inner
+    return number
 
 
-def _for_boxes(number: str, decimals: int | None) -> str:
-    """The digits a number puts into the boxes: 2.1 and 2.10 are 21, .4 is 04."""
-    whole, dot, fraction = number.replace(",", "").partition(".")
-    while decimals is not None and len(fraction) > decimals and fraction[-1] == "0":
-        fraction = fraction[:-1]
-    return (whole or "0") + fraction if dot else whole
+def _resulting(said: str, at: int, layout: Layout, last: bool) -> Number | None:
+    """Where a sum arrives: the last side of its equations that is no sum itself."""
+    sides, start = list[Number](), 0
+    for place in [*(found.span() for found in EQUALS.finditer(said)), (len(said),) * 2]:
+        side = said[start : place[0]]
+        numbers = list(NUMBERS.finditer(side.partition(STRUCK)[0]))
+        if numbers and not OPERATED.search(side):
+            is_first = start > 0 or AFTER_LEAD.match(side)
+            found = numbers[0 if is_first and not last else -1]
+            from_ = at + start
+            sides.append(Number(found[1], from_ + found.start(1), from_ + found.end(1)))
+        start = place[1]
+    fitting = [number for number in sides if layout.fits(number.said)]
+    return next(reversed(fitting or sides), None)
+
+
+# --- which of them --------------------------------------------------------------------
+
+Placed = tuple[Number, tuple[int, int]]
+
+
+def _standing(found: list[Placed], plain: Plain) -> list[Placed]:
+    """The statements that no later second thought makes void."""
+    firm = [span[0] for number, span in found if number.force >= Force.POINTED]
+    latest = max(firm, default=-1)
+    doubts = [plain.starts[mark.start()] for mark in HESITATION.finditer(plain.text)]
+    cut = max((place for place in doubts if place <= latest), default=0)
+    return [(number, span) for number, span in found if span[0] >= cut]
+
+
+def _reading(found: list[Placed], layout: Layout) -> Reading:
+    """The reading of the statement that counts: most force, of equal ones the last."""
+    if not found:
+        return Reading()
+    ranked = sorted(found, key=lambda one: (one[0].force, one[1][1]))
+    best, span = ranked[-1]
+    answers = [(layout.digits(number.said),) for number, _ in reversed(ranked)]
+    second = next((answer for answer in answers if answer != answers[0]), None)
+    return Reading(answers[0], best.rule, span, second, best.is_strict)
 
 
 def digits_of(text: str) -> str:

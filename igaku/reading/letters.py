@@ -20,9 +20,9 @@ from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import (
     Force,
     Statement,
-    of_verdicts,
     statements_of,
 )
+from igaku.reading.verdicts import of_verdicts
 from igaku.reading.walks import Walk, walk_of
 from igaku.reading.wording import (
     ALONE,
@@ -53,7 +53,7 @@ TAKEN_BACK = re.compile(
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
-    r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|\bor\b)\s?"
+    r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|이?나(?=\s)|\bor\b)\s?"
     r"|\s?か[、,]?\s?)"
 )
 UNDECIDED = re.compile(

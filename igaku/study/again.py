@@ -126,7 +126,8 @@ def read_again(
     if questions is None:
         said = {(each.content, each.outcome, each.answer) for each in old}
         return set(), [] if all(starmap(_is_bare, said)) else exams.lacking_note(sat)
-    left = [each for each in old if not _is_terse(each, sat, questions, exams.terse)]
+    more = (each for each in old if not _is_terse(each, sat, questions, exams.terse))
+    left = [each for each in more if _is_sound(each, sat)]
     found = (_kept(sat) or _found_anew(sat, left, exams)) if left else {}
     for answer in left:
         for name, value in found.get(answer.problem_id, {}).items():
@@ -170,6 +171,21 @@ def _is_bare(content: str | None, outcome: str, answer: Any) -> bool:
     if stated is None or outcome != "answered":
         return False
     return tuple(sorted({*stated[1]} - {",", " "})) == answer
+
+
+def _is_sound(answer: Any, sat: Sat) -> bool:
+    """Whether an earlier reader can have written a row: its grade follows its answer.
+
+    A row that it cannot have written is evidence of something else, for the audits.
+    """
+    told = sat.planned.get(answer.problem_id) or {}
+    stated = TERSE.fullmatch(answer.content or "")
+    is_other = stated and not _is_bare(answer.content, "answered", answer.answer)
+    if answer.outcome != "answered" or not answer.answer:
+        return not answer.correct
+    ways = told.get("accepted") or [told.get("gold")]
+    is_right = list(answer.answer) in ways
+    return not is_other and (ways == [None] or bool(answer.correct) == is_right)
 
 
 def _is_terse(

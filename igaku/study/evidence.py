@@ -149,9 +149,8 @@ def wrong_grades(study: Study) -> Iterator[Alarm]:
     Nor may the answer be another than that of a text which is nothing but letters. A
     recorded run keeps the grades it came with, see the audit `regraded`.
     """
-    known: dict[tuple[Any, ...], bool] = {}
     for run in study.runs:
-        if run.origin != "recorded" and (wrong := _misgraded(run, known)):
+        if run.origin != "recorded" and (wrong := _misgraded(run)):
             yield alarm_on("wrong_grades", run, questions=wrong)
 
 
@@ -307,46 +306,42 @@ def _version(run: Run) -> str | None:
     return f"{version} ({told})" if commit else version
 
 
-def _misgraded(run: Run, known: dict[tuple[Any, ...], bool]) -> list[str]:
-    """The questions of a run that are graded otherwise than answer and gold say.
-
-    What is `known` of one row is so of every other that says the same.
-    """
+def _misgraded(run: Run) -> list[str]:
+    """The questions of a run that are graded otherwise than answer and gold say."""
+    rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
+    columns = [rows[name].tolist() for name in ("outcome", "answer", "gold", "correct")]
+    texts = rows["content"].tolist() if "content" in rows else [None] * len(rows)
+    short = (t if len(str(t)) <= LETTERS else None for t in texts)
+    told = list(zip(*columns, short, strict=True))
+    suspects = {each for each in {*told} if _is_misgraded(each)}
     ways = {
-        q.get("problem_id"): tuple(map(tuple, q["accepted"]))
+        str(q.get("problem_id")): [tuple(way) for way in q["accepted"]]
         for q in dicts(run.manifest.get("questions"))
-        if q.get("accepted")
+        if q.get("accepted") and q["accepted"] != [q.get("gold")]
     }
-    columns = ["problem_id", "outcome", "answer", "gold", "correct", "content"]
-    read = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
-    rows, wrong = read.reindex(columns=columns), []
-    for name, outcome, answer, gold, correct, content in zip(
-        *(rows[each].tolist() for each in columns), strict=True
-    ):
-        is_short = isinstance(content, str) and len(content) <= LETTERS
-        short = content if is_short else None
-        row = (outcome, answer, ways.get(name, (gold,)), str(correct), short)
-        if row not in known:
-            known[row] = gold is not None and _is_misgraded(*row)
-        if known[row]:
-            wrong.append(name)
-    return wrong
+    if not suspects and not ways:
+        return []
+    return [
+        name
+        for name, each in zip(rows["problem_id"], told, strict=True)
+        if (each in suspects or name in ways) and _is_misgraded(each, ways.get(name))
+    ]
 
 
-def _is_misgraded(
-    outcome: str, answer: Any, ways: Sequence[Any], correct: str, content: Any
-) -> bool:
+def _is_misgraded(row: tuple[Any, ...], ways: Any = None) -> bool:
+    """Whether a row's grade is not what its answer and the gold give."""
+    outcome, answer, gold, correct, content = row
     said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
     is_silent = outcome == "answered" and said is None
-    if is_silent or correct not in ("True", "False"):
+    if gold is None or pd.isna(correct) or is_silent:
         return False
-    is_right = outcome == "answered" and said in ways
-    return str(is_right) != correct or _says_another(content, said)
+    is_right = outcome == "answered" and said in (ways or [gold])
+    return is_right != bool(correct) or _says_another(content, said)
 
 
 def _says_another(content: Any, answer: tuple[str, ...] | None) -> bool:
     """Whether a text of nothing but letters states another answer."""
-    if answer is None or content is None:
+    if answer is None or not isinstance(content, str):
         return False
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     return bool(is_bare) and tuple(sorted(re.findall("[a-h]", content))) != answer

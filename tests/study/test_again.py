@@ -10,6 +10,8 @@ from igaku.exam.questions import load_exam
 from igaku.reading import answer
 from igaku.reading.readings import READER
 from igaku.study import again
+from igaku.study.evidence import wrong_grades
+from igaku.study.families import open_study
 from igaku.study.runs import find_runs, load_run, load_runs
 
 BUDGET = 100
@@ -165,9 +167,28 @@ def test_a_row_without_a_body_stays(sat, questions):
 
 def test_the_gold_is_the_runs_own(sat, questions):
     about = [planned(q) | {"gold": ["b"], "accepted": [["b"]]} for q in questions]
-    place = sat([old_row(questions[0], THOUGHT, letter="b")], questions=about)
+    old = old_row(questions[0], THOUGHT, letter="b", correct=True)
+    place = sat([old], questions=about)
     row = load_runs(place.parent).iloc[0]
     assert row["answer"] == ("d",) and not row["correct"]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoilt"),
+    [
+        ("d", {"correct": False}),
+        ("d", {"answer": ["b"], "correct": False}),
+        ("d", {"answer": ["b"], "correct": True}),
+        ("答えは d です。", {"correct": False}),
+        ("答えは d です。", {"answer": ["b"], "correct": True}),
+        ("答えは d です。", {"outcome": "refused", "answer": None, "correct": True}),
+    ],
+)
+def test_a_row_that_no_reader_wrote_is_left_to_the_audits(sat, questions, text, spoilt):
+    place = sat([old_row(q, text) | spoilt for q in questions])
+    assert not load_runs(place.parent)["reread"].any()
+    (alarm,) = wrong_grades(open_study(place.parent))
+    assert len(alarm.facts["questions"]) == len(questions)
 
 
 def test_without_the_exams_files_one_sentence_says_so(sat, questions, monkeypatch):
