@@ -50,7 +50,7 @@ TAG = re.compile(
     r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>"
 )
 BOLD_TAG = re.compile(r"</?b>")
-NOISE = re.compile(r"[*`$\ue000-\ue0ff]+|__|\\[()\[\]{},;! ]|(?<!\w)_|_(?!\w)")
+NOISE = re.compile(r"[*`$\ue000-\ue0ff]+|__|\\[()\[\]{},;! ]|\\(?=&)|(?<!\w)_|_(?!\w)")
 BLANKS = re.compile(r"[^\S\n]+")
 AROUND_LINE_END = re.compile(r" (?=\n)|(?<=\n) ")
 EMPTY_LINES = re.compile(r"(?<=\n\n)\n+")

@@ -16,7 +16,6 @@ from enum import IntEnum
 from itertools import chain
 
 from igaku.reading.plain import DECLARED, DECLARED_END
-from igaku.reading.walks import Walk
 from igaku.reading.wording import (
     ALONE,
     BULLET,
@@ -136,12 +135,13 @@ SINGLED_OUT = re.compile(
 AFTER_WORDS = re.compile(
     rf"(?P<cue>{CUE})(?:は|が|:|(?<=[a-z]) is)"
     rf"(?:(?!not\b|ではな|でな|以外)[^。\n{DECLARED}]){{0,40}}?"
-    rf"(?<![a-z0-9(（「]){LETTERS}{NOT_OPEN_ENDED}"
+    rf"(?<![a-z0-9(（「/]){LETTERS}{NOT_OPEN_ENDED}"
     r"(?=\s?(?:です|である|だ|入|と考え|입니다|[。.]?\s?$))",
     re.MULTILINE,
 )
 SENTENCE = re.compile(
-    rf"(?<=[。！!])\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)", re.MULTILINE
+    rf"(?:(?<=[。！!])|(?<=が[、,]))\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)",
+    re.MULTILINE,
 )
 LABEL_THEN_CHOICE = re.compile(
     rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—の-]?\s?{OPEN}({MASKED})"
@@ -401,51 +401,3 @@ def _inline(plain: str, wanted: int) -> Iterator[Statement]:
     if len(letters) == wanted:
         start, end = found[0].start(1), found[-1].end(1)
         yield Statement(letters, start, end, "inline", Force.INLINE)
-
-
-def of_verdicts(
-    walk: Walk, labels: str, wanted: int, inverse: bool
-) -> Iterator[Statement]:
-    """What the verdicts of a walk say.
-
-    Where the question asks for what is wrong, 「c: 誤り」 and 「c: ○」 may both be
-    the answer: it is the side that has as many labels as asked for, if every label has
-    its verdict. Called the answer, a label is it, and so is the one singled out:
-    「cが誤り」, not 「cは誤り」.
-    """
-    right, wrong = walk.called(True), walk.called(False)
-    is_whole = right | wrong == set(labels)
-    picked = set[str]()
-    if not inverse and (len(right) == wanted or is_whole):
-        picked = right
-    elif inverse and len(walk.called(True, settled=True)) == wanted:
-        picked = walk.called(True, settled=True)
-    elif inverse and is_whole and len(right) != len(wrong):
-        picked = next((side for side in (right, wrong) if len(side) == wanted), picked)
-    if picked and (len(picked) < len(labels) or wanted == len(labels)):
-        start = min(verdict.start for verdict in walk.verdicts)
-        end = max(verdict.end for verdict in walk.verdicts)
-        letters = "".join(sorted(picked))
-        yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
-    if inverse and not picked and len(wrong) == wanted:
-        yield from _singled_out(walk, wrong)
-    if not inverse and not right:
-        yield from _left_over(walk, labels, wanted)
-
-
-def _singled_out(walk: Walk, wrong: set[str]) -> Iterator[Statement]:
-    """「cが誤り」: it answers a question that asks for what is wrong."""
-    against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
-    if all(verdict.is_singled for verdict in against):
-        start, end = min(v.start for v in against), max(v.end for v in against)
-        letters = "".join(sorted(wrong))
-        yield Statement(letters, start, end, "pointed", Force.POINTED)
-
-
-def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:
-    """The steps of a walk that calls every other label wrong."""
-    wrong = walk.called(False)
-    left = {place: step for place, step in walk.steps.items() if step not in wrong}
-    if wrong | set(left.values()) == set(labels) and len(set(left.values())) == wanted:
-        letters, start, end = _union(left.values()), min(left), max(left) + 1
-        yield Statement(letters, start, end, "elimination", Force.LISTED)

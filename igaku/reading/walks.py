@@ -114,6 +114,11 @@ BEFORE = re.compile(
     rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
     re.MULTILINE,
 )
+# 「a誤b誤c正」
+ROW = re.compile(
+    r"(?<![a-z0-9])(?:[a-h]\s?[誤正错錯对對○×][\s、,;/]{0,2}){3,8}(?![一-鿿])"
+)
+IN_ROW = re.compile(r"([a-h])\s?(?:([正对對○])|[誤错錯×])")
 # "To give a correct answer" says nothing of the choice a.
 ARTICLE = re.compile(r"(?<![a-z])a [a-z ]+$")
 SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
@@ -192,7 +197,7 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
     # What stands beside a label counts more than what its explanation ends with.
     at_last.sort(key=lambda verdict: verdict.start)
-    return Walk(steps, (*at_last, *_before(plain), *_beside(plain)))
+    return Walk(steps, (*at_last, *_before(plain), *_beside(plain), *_in_a_row(plain)))
 
 
 def _heads(plain: str) -> list[Head]:
@@ -277,6 +282,14 @@ def _beside(plain: str) -> Iterator[Verdict]:
             start = found.start("labels") + label.start()
             end = found.end()
             yield Verdict(label[0], start, end, is_right, settled, singled)
+
+
+def _in_a_row(plain: str) -> Iterator[Verdict]:
+    """Verdicts of one character in a row, with nothing between them."""
+    for row in ROW.finditer(plain):
+        for found in IN_ROW.finditer(plain, *row.span()):
+            is_right = found[2] is not None
+            yield Verdict(found[1], found.start(), found.end(), is_right, False)
 
 
 def _look(head: Head, plain: str) -> tuple[str, bool]:

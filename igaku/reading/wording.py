@@ -62,7 +62,8 @@ SEPARATOR = (
     r"|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
-LETTERS = rf"(?P<letters>(?>{ITEM}(?:{SEPARATOR}{ITEM}){{0,9}}+)|{RUN})"
+MORE = rf"{SEPARATOR}{ITEM}(?!\s?(?:is|was)\b)"  # "C; B is a close second"
+LETTERS = rf"(?P<letters>(?>{ITEM}(?:{MORE}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
 BULLET = (
     rf"[ \t]?(?:[-=∴・•>#{SIGNS}]{{1,6}}+[ \t]?){{0,2}}+\|?[ \t]?"
@@ -138,7 +139,7 @@ CUED = re.compile(rf"(?P<cue>{CUE})(?P<gap>{LINK}){LETTERS}{NOT_OPEN_ENDED}")
 JSON_KEY = re.compile(
     r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
     r"|second|rejected|誤|不正|解説|解析|all_))"
-    r"[^\"'\n:]{0,24}(?:answer|choice|option|select|letter|label|predict|\bans"
+    r"[^\"'\n:]{0,24}(?:answer|choice|chosen|pick|option|select|letter|label|predict|\bans"
     rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답|답)[^\"'\n:]{{0,16}}[\"']\s?:\s?"
     rf"{LETTERS}{NOT_OPEN_ENDED}"
 )
@@ -152,7 +153,7 @@ CORRECTED = re.compile(
     r"|再考すると|更正|纠正|糾正|应为|應為|정정"
     r"|(?<![a-z])(?:correction|corrected|actually(?! the options)|in fact|i meant?"
     r"|edit(?=:)"
-    r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,))(?![a-z]))"
+    r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
