@@ -203,8 +203,9 @@ def error_of(reply: Reply, graded: Graded) -> str | None:
 def as_read(question: Question, reply: Reply, graded: Graded) -> Row:
     """How a reply was read: the cause of a lost one, the rule, the place, and more."""
     reading = graded.reading or Reading()
-    unread = graded.outcome in ("api_error", "wrong_model")
-    lenient = None if unread else reading_of(reply.content, question, True).answer
+    lenient = graded.answer  # where an answer is read, both readers read it
+    if graded.outcome not in ("answered", "api_error", "wrong_model"):
+        lenient = reading_of(reply.content, question, True).answer
     return {
         "cause": graded.cause,
         "rule": reading.rule,

@@ -31,8 +31,7 @@ def is_broken(outcomes: Mapping[str, int]) -> bool:
     >>> [is_broken({"truncated": k, "answered": 20 - k}) for k in (9, 10)]
     [False, True]
     """
-    n = sum(outcomes.values())
-    return n >= FEWEST and lost(outcomes) >= fewest_lost(n)
+    return _is_enough(lost(outcomes), sum(outcomes.values()))
 
 
 def stops(outcomes: Iterable[str]) -> bool:
@@ -44,9 +43,14 @@ def stops(outcomes: Iterable[str]) -> bool:
     k = 0
     for n, outcome in enumerate(outcomes, 1):
         k += outcome in CAUSES or outcome in UNREADABLE
-        if n >= FEWEST and k >= fewest_lost(n):
+        if _is_enough(k, n):
             return True
     return False
+
+
+def _is_enough(k: int, n: int) -> bool:
+    # Most runs never lose so many that scipy has to be asked.
+    return n >= FEWEST and k > BROKEN_SHARE * n and k >= fewest_lost(n)
 
 
 @lru_cache(maxsize=4096)

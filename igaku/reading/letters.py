@@ -90,7 +90,11 @@ INVERSE = re.compile(
     r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
     r"|\b(?:not|except|incorrect|false|contraindicated)\b"
 )
-NOTHING_ELSE = re.compile(r"\s*([a-hA-H](?:, ?[a-hA-H]){0,7})\s*")
+NOTHING_ELSE = re.compile(
+    r"\s*(?P<said>(?P<cue>(?:answer|答え|解答|回答|正解) ?[:：] ?)?"
+    r"(?P<letters>[a-h](?:, ?[a-h]){0,7}))\s*",
+    re.IGNORECASE,
+)
 ASKING = re.compile(r"[^。\n]*(?:どれ|選べ|何か|\?)[^。\n]*")
 BETWEEN = re.compile(
     r"(?:[\s,、。;.&+・/|\"'\]\[{}()\ue100\ue101]|と|および|及び|和|与|與|및|와|과|and"
@@ -118,12 +122,12 @@ def read_letters(text: str, question: Question, permissive: bool = False) -> Rea
 
 
 def _bare(found: re.Match[str], question: Question) -> Reading | None:
-    """The reading of a text that is nothing but letters of the question."""
-    letters = tuple(sorted(set(re.findall("[a-h]", found[1].lower()))))
-    is_choice = set(letters) <= set(question.labels)
-    return (
-        Reading(letters, "bare", found.span(1), is_strict=True) if is_choice else None
-    )
+    """The reading of a text that is nothing but letters, or a cue and letters."""
+    letters = tuple(sorted(set(re.findall("[a-h]", found["letters"].lower()))))
+    if not set(letters) <= set(question.labels):
+        return None
+    rule = "cue" if found["cue"] else "bare"
+    return Reading(letters, rule, found.span("said"), is_strict=True)
 
 
 def _strictly(whole: Plain, question: Question) -> Reading:
@@ -174,8 +178,8 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
     """The text with every choice it quotes replaced by that choice's own character."""
-    masks = _quotable(choices)
-    if len(plain.text) <= 3 or not masks:
+    masks = _quotable(choices) if len(plain.text) > 3 else {}
+    if not any(choice in plain.text for choice in masks):
         return plain
     quoted = re.compile("|".join(map(re.escape, masks)))
     return plain.replaced(quoted, lambda found: masks[found[0]])

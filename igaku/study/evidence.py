@@ -27,6 +27,7 @@ WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
 LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
 REPEATED = 5  # questions with one long text between them
+PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
@@ -233,19 +234,21 @@ def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
 
 def _codes(runs: Sequence[Run], mark: Any) -> np.ndarray:
     """Runs in rows, questions in columns: equal marks, equal numbers; 0 for none."""
-    names = dict.fromkeys(n for run in runs for n in run.rows["problem_id"].tolist())
-    places = {name: place for place, name in enumerate(names)}
+    names = [run.rows["problem_id"].tolist() for run in runs]
+    listed = dict.fromkeys(name for each in names for name in each)
+    places = {name: place for place, name in enumerate(listed)}
     found = np.zeros((len(runs), len(places)), dtype=np.int64)
-    for row, run in zip(found, runs, strict=True):
-        told = mark(run.rows)
-        row[[places[name] for name in told]] = list(told.values())
+    for codes, own, run in zip(found, names, runs, strict=True):
+        codes[[places[name] for name in own]] = mark(run.rows)
     return found
 
 
 def _alike(codes: np.ndarray) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
     """Pairs of runs of which many marks are the same, and how many of how many."""
-    is_told = codes != 0
-    for i in range(len(codes) if is_told.any() else 0):
+    is_told, ordered = codes != 0, np.sort(codes, axis=0)
+    again = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
+    # Times are hardly ever alike: then no pair needs to be looked at.
+    for i in range(len(codes) if again.sum() >= SHARED_FEWEST else 0):
         both = is_told[i + 1 :] & is_told[i]
         n = both.sum(axis=1)
         same = (both & (codes[i + 1 :] == codes[i])).sum(axis=1)
@@ -253,12 +256,15 @@ def _alike(codes: np.ndarray) -> Iterator[tuple[tuple[int, int], dict[str, Any]]
             yield (i, i + 1 + int(j)), {"n": int(n[j]), "same": int(same[j])}
 
 
-def _texts(rows: pd.DataFrame) -> dict[str, int]:
-    """Question → a number for its long texts, where it has one."""
+def _texts(rows: pd.DataFrame) -> Any:
+    """A number for each reply's long texts; 0 where it has none."""
     texts = [rows[name].fillna("").tolist() for name in _texts_of(rows)]
-    pairs = zip(rows["problem_id"].tolist(), *texts, strict=True) if texts else ()
-    long = ((n, [t for t in told if len(t) >= SHARED_LONG]) for n, *told in pairs)
-    return {name: hash(tuple(told)) for name, told in long if told}
+    if not texts:
+        return 0
+    long = (
+        [t for t in told if len(t) >= SHARED_LONG] for told in zip(*texts, strict=True)
+    )
+    return [hash(tuple(told)) if told else 0 for told in long]
 
 
 def _texts_of(rows: pd.DataFrame) -> list[str]:
@@ -266,15 +272,19 @@ def _texts_of(rows: pd.DataFrame) -> list[str]:
     return [name for name in ("reasoning", "content") if name in rows]
 
 
-def _times(rows: pd.DataFrame) -> dict[str, int]:
-    """Question → a number for when it was asked, how long that took, and how many
-    tokens came.
-    """
-    known = rows[["problem_id", "asked_at", "seconds", "completion_tokens"]].dropna()
-    told = known[["seconds", "completion_tokens"]].astype(float)
-    told["asked_at"] = known["asked_at"].astype("int64")
-    codes = pd.util.hash_pandas_object(told, index=False).astype("int64")
-    return dict(zip(known["problem_id"].tolist(), codes.tolist(), strict=True))
+def _times(rows: pd.DataFrame) -> Any:
+    """A number for when each question was asked, how long it took, and its tokens."""
+    asked = rows["asked_at"].to_numpy("datetime64[ns]")
+    parts = [
+        rows[name].to_numpy(float, na_value=np.nan)
+        for name in ("seconds", "completion_tokens")
+    ]
+    bits = [each.view(np.int64) for each in (asked, *parts)]
+    codes = bits[0] * PRIMES[0] ^ bits[1] * PRIMES[1] ^ bits[2] * PRIMES[2]
+    is_known = ~np.isnat(asked)
+    for part in parts:
+        is_known &= ~np.isnan(part)
+    return np.where(is_known, codes, 0)
 
 
 def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:

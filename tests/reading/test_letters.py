@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from igaku.exam.questions import Question
+from igaku.reading import letters as letters_reader
 from igaku.reading.answer import extract_answer, reading_of
 from igaku.reading.letters import read_letters
+from igaku.reading.plain import plain_of
 from igaku.reading.readings import LIMIT, TOO_LONG
 
 CHOICES = ["膵臓の萎縮", "胆石の移動", "腹部超音波検査", "心電図検査", "血液培養"]
@@ -629,3 +631,18 @@ ASKED = {
 def test_a_reply_is_read_as_a_careful_human_reads_it(case):
     answer = extract_answer(case["text"], ASKED[case["asked"]])
     assert "".join(answer or ()) == case["letters"], case["text"]
+
+
+@pytest.mark.parametrize(
+    "cue", ["", "答え: ", "答え：", "Answer: ", "ANSWER: ", "正解:"]
+)
+@pytest.mark.parametrize("letters", ["c", "C", "a, c", "a,c", "b,b", "a,b,c,d,e"])
+@pytest.mark.parametrize("around", ["{}", " {}\n"])
+def test_what_is_nothing_else_is_read_as_the_whole_reader_reads_it(
+    cue, letters, around
+):
+    text = around.format(cue + letters)
+    row = {"problem_id": "998A1", "problem_text": "どれか。", "choices": list("vwxyz")}
+    question = Question.from_record(row | {"answer": ["a", "c"]})
+    whole = letters_reader._strictly(plain_of(text), question)
+    assert read_letters(text, question) == whole
