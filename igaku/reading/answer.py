@@ -19,10 +19,13 @@ REPETITION = "repetition"  # the server's own guard against loops ended the repl
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
 GOES_ON = re.compile(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
 UNCLOSED = re.compile(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
+# Words that take an answer up again anywhere; others do so where a line begins with
+# them, and in the middle of an explanation only join its parts.
 DOUBT = re.compile(
-    r"(?<![a-z])(?:wait|however|hmm|actually|but|or maybe|let me (?:re)?check"
-    r"|on second)(?![a-z])|いや|しかし|待って|だが|ただし、?(?:正解|答え)|再考|再検討"
-    r"|迷う|やはり|不对|等等|잠깐",
+    r"(?<![a-z])(?:wait|hmm|or maybe|let (?:me|us|'s) (?:re|double.)?(?:check|verify)"
+    r"|let me (?:think|see)|correction|on second)(?![a-z])"
+    r"|いや、|待って|ただし、?(?:正解|答え)|再考|再検討|迷う|訂正|不对|等等|잠깐"
+    r"|(?:\A[\s。.!*]*|\n\s*)(?:but|however|actually|いや|しかし|だが|やはり|でも)",
     re.IGNORECASE,
 )
 REFUSAL = re.compile(
@@ -125,7 +128,8 @@ def _cut(reply: Reply, question: Question, is_stuck: bool, cause: str) -> Graded
     if is_stuck or is_looping(reply.content):
         return Graded("truncated", cause="looping")
     reading = reading_of(reply.content, question)
-    if _is_declared(reading, reply.content) and _fits(reading.answer, question):
+    is_whole = _fits(reading.answer, question) and not _is_open(reading, reply)
+    if is_whole and _is_declared(reading, reply.content):
         return _graded(reading, question)
     if not reply.content.strip() and is_looping(reply.reasoning):
         return Graded("truncated", cause="looping")
@@ -160,6 +164,19 @@ def _is_declared(reading: Reading, content: str) -> bool:
     is_alone = len(before.strip()) <= BESIDE and len(line) - (end - start) <= AROUND
     is_open = GOES_ON.fullmatch(after) or UNCLOSED.search(content)
     return is_alone and not is_open and not DOUBT.search(after)
+
+
+def _is_open(reading: Reading, reply: Reply) -> bool:
+    """Whether the cut fell on a single letter, which may be the first of a word."""
+    if reading.span is None or len("".join(reading.answer or ())) != 1:
+        return False
+    statement, after = (
+        reply.content[: reading.span[1]],
+        reply.content[reading.span[1] :],
+    )
+    # A server that counts one token less may have seen the end of the reply.
+    is_sure = reply.finish_reason == "length"
+    return is_sure and statement[-1:].isalpha() and not after.strip(" \t\u3000")
 
 
 def is_cut(reply: Parts, max_tokens: int | None) -> bool:

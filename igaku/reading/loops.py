@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 
-# A reasoning text loops when it ends in one piece over and over, or when, long as it
-# is, most of it has been said before. A check repeats a chain of steps once, so two
-# copies are no loop, and neither is a ruled line of a table, which is short. The lab's
-# chains repeat numbers, and few of their 12-grams; prose repeats hardly any.
+# A text loops when it ends in one piece over and over, or when, long as it is, most of
+# its end has been said before. A check repeats a chain of steps once, so two copies are
+# no loop, and neither is a ruled line of a table, which is short. The lab's chains
+# repeat numbers, and few of their 12-grams; prose repeats hardly any.
 COPIES = 3
 LOOP_LENGTH = 60  # characters that the copies fill at least
+STUTTER, STUTTER_LENGTH = 8, 16  # copies of a word that fill less, and characters
 LITTLE_NEW = 0.35  # share of distinct 12-grams; a chain written twice has about 0.5
 LONG = 500  # characters from which on that share is judged
 GRAM = 12
 LOOKED_AT = 2**14  # characters
-SENTENCE = re.compile(r"[。\n]")
-VARIED = re.compile(r"[0-9０-９.．]+|^\s*[(（]?[A-Za-z][)）:：.]")
-SHORTEST, FEWEST, FEW_NEW = 4, 6, 0.35  # characters, sentences, share of new ones
+END = 1_200  # characters; a loop may be under way that has not yet filled the text
+SENTENCE = re.compile(r"[。！？\n]|[.!?](?=\s)")
+LABEL = re.compile(r"\s*[(（]?([A-Za-z]|\d{1,4})[)）:：.．、]")
+NUMBER = re.compile(r"\d+(?:[.．]\d+)*|[.．]")
+SHORTEST, FEWEST, FEW_NEW = 4, 8, 0.3  # characters, sentences, share of new ones
+MOST_LABELS = 6  # of a walk through the choices, whose verdicts are alike
 
 
 def is_looping(text: str) -> bool:
@@ -32,8 +36,11 @@ def is_looping(text: str) -> bool:
     False
     """
     text = text[-LOOKED_AT:]
-    return _says_the_same(text) or is_repeating(
-        text, repeated_suffix(text), distinct_share(text)
+    end = text[-END:]
+    return (
+        is_repeating(text, repeated_suffix(text), distinct_share(text))
+        or is_repeating(end, 0, distinct_share(end))
+        or _says_the_same(end)
     )
 
 
@@ -42,10 +49,16 @@ def _says_the_same(text: str) -> bool:
 
     >>> _says_the_same("".join(f"{i}. It is the chest film again.\n" for i in range(8)))
     True
+    >>> _says_the_same("a: incorrect\nb: incorrect\nc: correct\nd: incorrect\n" * 2)
+    False
     """
-    said = [VARIED.sub("", each).strip() for each in SENTENCE.split(text)]
-    told = [each for each in said if len(each) >= SHORTEST]
-    return len(told) >= FEWEST and len({*told}) <= FEW_NEW * len(told)
+    sentences = [each for each in SENTENCE.split(text) if len(each) >= SHORTEST]
+    labels = [label[1] for each in sentences if (label := LABEL.match(each))]
+    if not labels or len({*labels}) > MOST_LABELS:
+        sentences = [NUMBER.sub("", LABEL.sub("", each, 1)) for each in sentences]
+    told = [each.strip() for each in sentences]
+    ends = (told, told[-FEWEST:]) if len(told) >= FEWEST else ()
+    return any(len({*end}) <= FEW_NEW * len(end) for end in ends)
 
 
 def is_repeating(text: str, length: int, share: float | None) -> bool:
@@ -58,6 +71,8 @@ def is_repeating(text: str, length: int, share: float | None) -> bool:
     period = end - text.rfind(text[end:], 0, len(text) - 1)
     # Beside its repetition the first copy stands, so `period` more belong to the loop.
     copied = length + period
+    if copied >= STUTTER * period and copied >= STUTTER_LENGTH:
+        return any(map(str.isalnum, text[-period:]))
     return copied >= COPIES * period and copied >= LOOP_LENGTH
 
 

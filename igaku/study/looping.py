@@ -6,7 +6,7 @@ import pandas as pd
 
 from igaku.reading.loops import (
     distinct_share,
-    is_repeating,
+    is_looping,
     repeated_suffix,
 )
 from igaku.study.families import Source, stacked, study_in
@@ -37,6 +37,6 @@ def loops(outputs_dir: Source = None) -> pd.DataFrame:
         parts.append(kept.assign(
             characters=[len(text) for text in texts], repeated_suffix=ends,
             distinct_share=pd.array(shares, dtype="Float64"),
-            looping=[*map(is_repeating, texts, ends, shares)],
+            looping=[*map(is_looping, texts)],
         ))  # fmt: skip
     return stacked(parts, LOOPS)

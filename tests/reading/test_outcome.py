@@ -52,6 +52,8 @@ def test_what_a_cut_reply_said_on_the_way_is_not_its_answer(content):
         f"**正解: c**\n{PROSE}",
         f"{PROSE}\n\n答え: c\n\n補足: {PROSE}",
         f"Answer: C\n\nExplanation: {PROSE}",
+        "Answer: C\n\nFever is present, however mild, but the film shows an infiltrate",
+        "答え: c\n\n胸部X線で浸潤影を確認し、しかし胸水は認めないため",
     ],
 )
 def test_an_answer_declared_before_the_cut_counts(content):
@@ -66,7 +68,15 @@ def test_half_a_list_is_no_answer(content):
     assert outcome_of(cut(content), TWO, 1024).outcome == "truncated"
 
 
+def test_a_single_letter_at_a_sure_cut_may_be_the_first_of_a_word():
+    assert outcome_of(cut("The answer is a"), ONE, 1024).outcome == "truncated"
+    assert outcome_of(cut("答え: c"), ONE, 1024).outcome == "truncated"
+    unsure = Reply(content="c", completion_tokens=1023)
+    assert outcome_of(unsure, ONE, 1024).answer == ("c",)
+
+
 LOOPS = [
+    "はい、" * 30,
     "正解は c です。" * 40,
     "答え: c\n" * 60,
     "Let me check again. So the answer is c. " * 20,
