@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from igaku.exam.questions import Question
 from igaku.reading.plain import DECLARED, OUTER_BLANKS, Plain, plain_of
 from igaku.reading.quantities import (
-    AFTER_LEAD,
-    ASIDE,
     BETWEEN_THOUSANDS,
     BOX,
     BOXES,
@@ -25,6 +23,7 @@ from igaku.reading.quantities import (
     CONCLUDING,
     CORRECTED,
     CUED,
+    DECLINED,
     DENIED_NUMBER,
     EQUALS,
     FIRST_BOX,
@@ -41,14 +40,16 @@ from igaku.reading.quantities import (
     NUMBERS,
     OPEN_ENDED,
     OPENING_NUMBER,
-    OPERATED,
     OTHER_BOXES,
+    PER_DAY,
     SENTENCE_END,
+    SPELLED,
     STRUCK,
     TAKEN_BACK,
 )
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import Force
+from igaku.reading.sums import Layout, Number, stated
 from igaku.reading.wording import CONCLUDING as FINALLY
 from igaku.reading.wording import CONCLUSIONS, DENIED
 
@@ -75,38 +76,6 @@ NARROW = re.compile(
 GROUPED = re.compile(BETWEEN_THOUSANDS)
 WINDOW = 200  # characters in which what a cue leads to begins and ends
 CUES = 40  # of the last ones a text has
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number in a plain text, and where it stands there."""
-
-    said: str
-    start: int
-    end: int
-    rule: str = ""
-    force: Force = Force.LOOSE
-    is_strict: bool = False
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The boxes a question draws, and how many of them are decimals."""
-
-    boxes: int | None = None
-    decimals: int | None = None
-
-    def digits(self, number: str) -> str:
-        """The digits a number puts into the boxes: 2.1 and 2.10 are 21, .4 is 04."""
-        whole, dot, fraction = number.replace(",", "").partition(".")
-        if self.decimals is not None:
-            spare = fraction[self.decimals :]
-            fraction = fraction[: self.decimals] + spare.rstrip("0")
-        return (whole or "0") + fraction if dot else whole
-
-    def fits(self, number: str) -> bool:
-        """Whether a number fills the boxes, as far as they are known."""
-        return self.boxes in (None, len(self.digits(number)))
 
 
 def read_digits(text: str, question: Question, permissive: bool = False) -> Reading:
@@ -154,6 +123,7 @@ def _numbers_alone(boxed: Plain, rows: list[Number]) -> Plain:
     """The text without filled boxes, empty ones, ranges, and numbers of its lines."""
     plain = _struck(boxed, [(row.start, row.end) for row in rows])
     for pattern, by in (
+        (PER_DAY, "/日"),
         (EMPTY, " "),
         (DENIED_NUMBER, STRUCK),
         (OPEN_ENDED, STRUCK),
@@ -216,6 +186,8 @@ def _statements(plain: str, layout: Layout) -> Iterator[Number]:
             yield replace(number, rule=rule, force=force, is_strict=is_strict)
     if number := _concluded(plain, layout):
         yield replace(number, rule="number_concluded", force=Force.POINTED)
+    if "\n" not in plain and (number := _spelled(plain, 0, layout)):
+        yield replace(number, rule="number_alone", force=Force.BARE, is_strict=True)
 
 
 def _cued(plain: str, layout: Layout) -> Iterator[Number]:
@@ -247,16 +219,26 @@ def _is_denied(cue: re.Match[str]) -> bool:
 
 def _led_to(plain: str, at: int, layout: Layout) -> Number | None:
     """The number stated at a place, or where the sum begun there arrives below."""
+    if spelled := _spelled(plain, at, layout):
+        return spelled
     lines = _window(plain, at).split("\n\n")[0].split("\n")
-    number = _stated(lines[0], at, layout)
+    number = stated(lines[0], at, layout)
     if number is None or number.start == at:
         return number
     for line in lines[1:]:
         at += len(lines[0]) + 1
         lines = [line]
         if EQUALS.search(line) or CONCLUDING.search(line):
-            number = _stated(line, at, layout, last=True) or number
+            number = stated(line, at, layout, last=True) or number
     return number
+
+
+def _spelled(plain: str, at: int, layout: Layout) -> Number | None:
+    """One digit for each box, from a place to the end of its line."""
+    found = SPELLED.match(plain, at)
+    said = digits_of(found["digits"]) if found else ""
+    is_row = found is not None and len(said) == layout.boxes
+    return Number(said, *found.span("digits")) if found and is_row else None
 
 
 def _window(plain: str, at: int) -> str:
@@ -277,7 +259,7 @@ def _in_json(plain: str, layout: Layout) -> Iterator[Number]:
             yield Number(digits_of(array[0]), *array.span(), "json", force, True)
             continue
         value = JSON_STRING.match(plain, at)
-        if value and (number := _stated(value["value"], value.start("value"), layout)):
+        if value and (number := stated(value["value"], value.start("value"), layout)):
             yield replace(number, rule="json", force=force, is_strict=True)
 
 
@@ -285,7 +267,7 @@ def _corrected(plain: str, layout: Layout) -> Iterator[Number]:
     """The number a reply says it should have said, if it is no part of a new sum."""
     for found in list(HESITATION.finditer(plain))[-CUES:]:
         if gap := CORRECTED.match(plain, found.end()):
-            number = _stated(_window(plain, gap.end()), gap.end(), layout)
+            number = stated(_window(plain, gap.end()), gap.end(), layout)
             if number and number.start == gap.end():
                 yield replace(
                     number, rule="correction", force=Force.CUE, is_strict=True
@@ -318,7 +300,9 @@ def _closed(plain: str) -> Number | None:
 def _arrived(plain: str) -> Number | None:
     """The number a text ends with, after an equals sign or 「…は」."""
     found = LAST_RESULT.search(plain, max(0, len(plain) - WINDOW))
-    if not found or ("\n" in plain and found.end(1) == len(plain)):
+    if not found or DECLINED.search(plain):
+        return None
+    if "\n" in plain and found.end(1) == len(plain):
         return None  # a bare number below other lines may be a step, or half of one
     return Number(found[1], *found.span(1))
 
@@ -331,7 +315,7 @@ def _concluded(plain: str, layout: Layout) -> Number | None:
     for start, (end, _) in reversed(list(zip(starts, ends, strict=True))):
         said = plain[start:end]
         is_conclusion = CONCLUDING.search(said) is not None
-        if is_conclusion and (number := _stated(said, start, layout, last=True)):
+        if is_conclusion and (number := stated(said, start, layout, last=True)):
             return number
     return None
 
@@ -341,71 +325,6 @@ def _last(plain: str, layout: Layout) -> Number | None:
     found = [Number(m[1], *m.span(1), "last_number") for m in NUMBERS.finditer(plain)]
     fitting = [number for number in found if layout.fits(number.said)]
     return next(reversed(fitting or found), None)
-
-
-# --- one sentence ---------------------------------------------------------------------
-
-
-def _stated(said: str, at: int, layout: Layout, last: bool = False) -> Number | None:
-    """The number a sentence states, outside its brackets if it can.
-
-    What stands in brackets counts where it alone fills the boxes: 「2.05（≒2.1）」.
-    """
-    said = SENTENCE_END.split(said, maxsplit=1)[0]
-    main = ASIDE.sub(lambda found: " " * len(found[0]), said)
-    number = _resulting(main, at, layout, last)
-    if number and layout.fits(number.said):
-        return number
-    for aside in ASIDE.finditer(said):
-        start = aside.start() + 1
-        inner = _resulting(said[start : aside.end() - 1], at + start, layout, last)
-        if inner and (number is None or layout.fits(inner.said)):
-            return inner
-    return number
-
-
-def _resulting(said: str, at: int, layout: Layout, last: bool) -> Number | None:
-    """Where a sum arrives: the last side of its equations that is no sum itself.
-
-    A side that does not fill the boxes gives way to its equal that does, and to what
-    the sentence opens with: 2.1 g = 2100 mg, 325 mL ≒ 0.33 L.
-    """
-    sides = list(_sides(said, at, last))
-    for side in reversed(sides):
-        if layout.fits(side.number.said):
-            return side.number
-        if not side.is_equal:
-            break
-    meant = [side.number for side in sides[:1] if side.opens]
-    fitting = [number for number in meant if layout.fits(number.said)]
-    return next(iter(fitting or [side.number for side in sides[-1:]]), None)
-
-
-@dataclass(frozen=True)
-class Side:
-    """The number of one side of a chain of equations.
-
-    `is_equal` says that an equals sign stands before it, no arrow and no ≒; `opens`
-    that the side begins with it.
-    """
-
-    number: Number
-    is_equal: bool
-    opens: bool
-
-
-def _sides(said: str, at: int, last: bool) -> Iterator[Side]:
-    start, is_equal = 0, False
-    for sign in [*EQUALS.finditer(said), None]:
-        side = said[start : sign.start() if sign else None]
-        numbers = list(NUMBERS.finditer(side.partition(STRUCK)[0]))
-        opens = AFTER_LEAD.match(side) is not None
-        if numbers and not OPERATED.search(side):
-            found = numbers[0 if (start or opens) and not last else -1]
-            first, end = (at + start + place for place in found.span(1))
-            yield Side(Number(found[1], first, end), is_equal, opens)
-        if sign:
-            start, is_equal = sign.end(), sign[0] == "="
 
 
 # --- which of them --------------------------------------------------------------------

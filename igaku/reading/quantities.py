@@ -11,13 +11,13 @@ import re
 from igaku.reading.plain import DECLARED, DECLARED_END
 
 # Boxes and blanks between thousands become private characters, which stay apart from
-# digits; a number that was looked at and is no statement becomes a sign.
+# digits, and so does a number that was looked at and is no statement.
 BOXES = "①②③④⑤⑥⑦⑧⑨"
 FIRST_BOX = 0xF101
 OTHER_BOXES = (0x2776, 0x2780, 0x278A, 0x24F5)  # ❶ ➀ ➊ ⓵ and those after them
 BOX = r"[\uf101-\uf109]"
 BETWEEN_THOUSANDS = "\uf1ff"
-STRUCK = "※"
+STRUCK = "\uf1fe"
 
 # A place or a count of digits is no quantity: 第2位, 小数1桁, "1 decimal place".
 NUMBER = (
@@ -35,7 +35,10 @@ UNIT = (
     rf"{{0,20}}+(?:\s?{COPULA})?"
 )
 # A number with its unit, where its value does not matter.
-SOME = r"[0-9][0-9.,]{0,12} ?(?:[a-zμ%°/][a-zμ%°/]{0,9})?[日時分秒回人歳個例単位]{0,3}"
+SOME = (
+    r"(?<![0-9第])[0-9][0-9.,]{0,12} ?(?:[a-zμ%°/][a-zμ%°/]{0,9})?"
+    r"(?:日|時間?|分|秒|回|人|歳|個|例|単位){0,3}"
+)
 NEXT = rf"(?={ABOUT}? ?[0-9][0-9.,]{{0,12}}+(?!\s?(?:桁|位|decimal|significant)))"
 QUOTED = r"[「『\"'(]?"
 
@@ -90,7 +93,7 @@ _ROUNDED = r"(?<![a-z])round(?:ed|ing|s)?(?![a-z])"
 TAKEN_BACK = re.compile(
     rf"{QUOTED}{SOME}[」』\"')]? ?(?:では|で|じゃ)(?:なくて?|はなく|ない|ありません)"
     rf"[、。,.\s]{{0,3}}{QUOTED}{NEXT}"
-    rf"|{SOME}[、, (]{{0,2}}(?:を|の)? ?{_PLACE}四捨五入"
+    rf"|{SOME}(?:です|である|となる)?[、。, (\n]{{0,3}}(?:を|の)? ?{_PLACE}四捨五入"
     r"(?:して|すると|すれば|し|で|により|後は?|した(?:値|もの)は)?[、:,\s=→≒]{0,3}"
     rf"{NEXT}"
     rf"|(?<![a-z])not {SOME},? but (?:rather )?{NEXT}"
@@ -103,6 +106,7 @@ TAKEN_BACK = re.compile(
 DENIED_NUMBER = re.compile(
     rf"{SOME} ?(?:では|じゃ)(?:ない|ありません|なく)"
     rf"|{SOME} ?[はが](?:誤り|誤答|間違い|不正解|正しくな|不適)"
+    rf"|{SOME} ?\((?:誤|間違|不正解|×|wrong|incorrect)"
     rf"|{SOME} (?:is|was) (?:wrong|incorrect|not )|{SOME} ?[가이] 아[니닙]"
     rf"|(?:(?<![a-z])(?:not|isn['’]t|rather than|instead of)|而?不是) ?{SOME}"
 )
@@ -115,12 +119,11 @@ OPEN_ENDED = re.compile(
 )
 # What makes all that was said before it void, if something is stated after it.
 HESITATION = re.compile(
-    r"(?:^|(?<=[\s。.、,!?…—(-]))(?:いや|いえ|待って|待てよ|違う|違います|違いました"
+    r"(?<!\w)(?:いや|いえ|待って|待てよ|違う|違います|違いました"
     r"|間違え(?:た|ました)|計算し直|再計算|訂正(?=[:、。はし])|修正(?=[:、。はし])|正しくは"
     r"|(?:no|wait|oops|sorry)(?=[,.!])|actually|correction|corrected|scratch that"
     r"|i made an? (?:mistake|error)|let me (?:redo|recalculate|recompute|correct)"
-    r"|不对|不對|等等|更正|重新计算|아니[,요]|정정|다시 계산)",
-    re.MULTILINE,
+    r"|不对|不對|等等|更正|重新计算|아니[,요]|정정|다시 계산)"
 )
 CORRECTED = re.compile(
     r"(?:[\s、。,.:!?…—「『\"'*(-]|します|すると|したところ|する|して|し|で|は|と|正しくは"
@@ -135,13 +138,29 @@ NUMBERED = re.compile(
     re.MULTILINE,
 )
 NUMBERS = re.compile(NUMBER)
-LONE_NUMBER = re.compile(rf"(?:[^0-9\n]{{0,16}}[:=は])?\W{{0,40}}{ABOUT}?\s?{NUMBER}")
+PER_DAY = re.compile(r"(?<=[a-z]) ?/ ?24 ?(?:h(?:ours?|rs?)?(?![a-z])|時間)")
+# 「3・2・5」, one digit for each box; "2,1" may be a decimal comma.
+SPELLED = re.compile(
+    r"[\[(]?\s?(?P<digits>[0-9](?:(?:\s?[・、·]\s?|, | )[0-9]){1,8})\s?[\])]?"
+    r"(?=[ 。.]{0,2}(?:\n|$))"
+)
+LONE_NUMBER = re.compile(
+    r"(?:[^0-9\n。.!?]{0,40}(?:[:=は]|(?<![a-z])is)|a\.)?"
+    rf"\W{{0,40}}{ABOUT}?\s?{NUMBER}"
+)
 OPENING_NUMBER = re.compile(
     rf"\W{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
     r"(?:(?<=[すだるl다])[。.]|\s?(?:\([^()\n]{0,80}\))?[。.]?[^\S\n]*(?:\n|$))"
 )
-LINE_OF_NUMBER = re.compile(rf"[^\w=≒≈×*÷/+−]{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}\W{{0,4}}")
+LINE_OF_NUMBER = re.compile(
+    rf"[^\w=≒≈×*÷/+−]{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
+    r"(?:\s?\([^()\n]{0,30}\))?\W{0,4}"
+)
 LAST_RESULT = re.compile(
-    rf"(?:[=≒≈]|[一-鿿)][はが])\s?{ABOUT}?\s?{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?[。.]?$"
+    rf"(?:[=≒≈]|[一-鿿)][はが]|(?<![a-z])is)\s?{ABOUT}?\s?{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?[。.]?$"
+)
+DECLINED = re.compile(
+    r"(?:計算|算出|求め|判断|解答|回答)[^。\n]{0,10}(?:でき(?:ません|ない)|不可能|困難)"
+    r"|(?:cannot|unable to|not possible)[^.\n]{0,20}(?:calculat|determin|answer|comput)"
 )
 CALCULATED = re.compile(r"\n\s*[×*÷/+=≒≈]")

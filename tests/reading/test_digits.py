@@ -99,6 +99,53 @@ def test_a_sum_states_what_it_arrives_at(text):
     assert extract_answer(text, RATE) == ("21",)
 
 
+ALL_KINDS = [
+    "答え：325 mL\n\n【計算】\n100 × 3.2 = 320\n320 - 112 = 208\n208 ÷ 0.64 = 325 mL",
+    "**325 mL**\n\n計算：\n1. 320 kcal\n2. 112 kcal\n3. 208 ÷ 0.64 = 325",
+    "1. 必要：320 kcal/日\n2. 人工乳：112 kcal/日\n3. 投与量：208 / 0.64 = **325 mL**",
+    "静脈栄養投与量は 325 mL となる。",
+    r"したがって、静脈栄養投与量は$$208 / 0.64 = 325\ \text{mL}$$",
+    "So we need 208 kcal / 0.64 kcal/mL = 325 mL.",
+    "The volume needed is 325 mL per day.",
+    "正解：325mL\n理由：体重3.2kg、100kcal/kg/日より320kcal。",
+    "A. 325 mL",
+    "#### 325",
+    "①②③：325mL",
+    "3 2 5",
+    "[3, 2, 5]",
+    "解答：3・2・5",
+    '{"answer": ["3", "2", "5"]}',
+    "答え: 324.8 mL → 325 mL",
+    "答え：約325 mL（324.8 mL）",
+    "324.8 mLです。\n小数第1位を四捨五入すると325 mLです。",
+    "最初は300と考えたが、正しくは325。",
+    "I initially got 300, but the correct answer is 325.",
+    "答えは325。300と間違えやすい。",
+    "300 mL（誤り）\n325 mL（正解）",
+    "答え：300\n\n…すみません、計算を間違えました。正しい答えは325です。",
+    "答え：300 mL\n※訂正：325 mL",
+    "答えは300。あ、違う。325だ。",
+    "答案：300，不对，应该是325",
+]
+
+
+@pytest.mark.parametrize("text", ALL_KINDS)
+def test_what_replies_to_a_whole_number_look_like(text):
+    assert extract_answer(text, VOLUME) == ("325",)
+
+
+@pytest.mark.parametrize(
+    "text", ["2.1 g/24h", "答え：2.1 g/24時間", "2.05 g/日\n四捨五入して2.1"]
+)
+def test_a_rate_by_the_day(text):
+    assert extract_answer(text, RATE) == ("21",)
+
+
+def test_a_number_in_a_sentence_that_declines_is_no_answer():
+    text = "表がないため計算できません。体重は3200gです。"
+    assert extract_answer(text, VOLUME) is None
+
+
 TAKEN_BACK = [
     "答えは300ではなく325",
     "答えは「300」ではなく「325」です。",
