@@ -14,8 +14,8 @@ import pandas as pd
 import igaku
 from igaku.pages.index import exam_name
 from igaku.study.families import Study, label_of, unlike
+from igaku.study.scoring import is_lost
 from igaku.words import (
-    CAUSES,
     LEVEL,
     ONE_SIDED,
     PASS_MARK,
@@ -239,7 +239,9 @@ def silence(facts: Facts) -> tuple[str, str]:
     at_wall, worst = int(here["replies"].sum()), _worst(facts, runs)
     is_known = runs.loc[runs["lost"] > 0, "completion_tokens"].notna().any()
     if lost["truncated"] or is_known or at_wall <= told["lost"] / 2:
-        causes = [facts.say(f"lost_{o}", n=lost[o]) for o in CAUSES if lost[o]]
+        rows = pd.concat([facts.study.run(name).rows for name in names])
+        met = rows.loc[is_lost(rows), "cause"].value_counts()
+        causes = [facts.say(f"lost_{cause}", n=int(n)) for cause, n in met.items()]
         words = facts.say("report_lost", **told, causes=causes)
         return facts.say("head_lost"), f"{words} {worst}"
     words = facts.say(

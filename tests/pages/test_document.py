@@ -403,6 +403,19 @@ def test_causes_of_loss_are_counted_apart_and_none_is_named_that_did_not_occur(
     assert "APIエラー40件）" in markdown(tmp_path / "api", "ja")
 
 
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("window", "6 cut by the server's context window."),
+        ("looping", "6 repeating themselves until they were cut."),
+    ],
+)
+def test_a_cut_that_was_not_the_budgets_is_not_put_down_to_it(tmp_path, cause, told):
+    losing(tmp_path, "a", [lambda q: cut(q) | {"cause": cause}] * 6)
+    text = markdown(tmp_path)
+    assert told in text and "token budget." not in before_the_figures(text)
+
+
 def test_without_a_lost_reply_that_is_said_with_n(tmp_path):
     sit(tmp_path, [True] * 20, "one")
     assert "none of 20 replies was lost" in markdown(tmp_path)
