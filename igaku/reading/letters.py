@@ -42,7 +42,7 @@ from igaku.reading.wording import (
 ONE = rf"{GLYPH}(?![a-z0-9])"
 # 「cではなくb」 states b alone, and so it does after a cue.
 TAKEN_BACK = re.compile(
-    rf"{ALONE}{LABELS}{CLOSE}[、,]?\s?(?:では|で|でも|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
+    rf"{ALONE}{LABELS}{CLOSE}(?:の?[^\n。、,]{{0,20}}?)?[、,]?\s?(?:では|で|でも|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
     rf"|{ALONE}(?:{GLYPH}{CLOSE}\s?でも[、,]?\s?){{1,7}}なく[、,]?\s?(?={OPEN}{ONE})"
     rf"|(?<![a-z])(?:not {OPEN}{GLYPH}{CLOSE},? (?:and |or )?){{1,6}}but (?:rather )?"
     rf"(?={OPEN}{ONE})"

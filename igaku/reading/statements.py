@@ -19,6 +19,7 @@ from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.wording import (
     ALONE,
     BULLET,
+    CHANGED,
     CLOSE,
     CONCLUDING,
     CONCLUSIONS,
@@ -239,7 +240,7 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
     """What a reply says it should have said."""
-    for found in CORRECTED.finditer(plain):
+    for found in chain(CORRECTED.finditer(plain), CHANGED.finditer(plain)):
         letters = _letters_in(found, wanted)
         yield Statement(letters, *found.span(), "correction", Force.CUE, True)
 

@@ -79,7 +79,7 @@ ANOTHERS_LINE = re.compile(
     r"|^[#*> \t]{0,6}(?:"
     r"(?P<other>user|human|ユーザー?|利用者|质问者|質問者|用户|用戶|사용자)"
     r"|(?P<asks>(?:next )?question|exercise|problem|(?:次の)?(?:問題|質問)|問|设问|题目"
-    r"|下一题|問題文|问题|問題|질문|문제)"
+    r"|下一题|問題文|问题|問題|질문|문제|類題|例題|練習問題|別の問題|another question)"
     r")[ \t]*[0-9０-９A-Z]{0,5}[*]{0,2}[ \t]*[:：][*]{0,2}",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -147,10 +147,14 @@ JSON_WHOLE = re.compile(
     r"[\"'](?:output|response|result|final|value)[\"']\s?:\s?"
     rf"{LETTERS}(?=\s?(?:[,\n]|$))"
 )
+# 「d に変更します」, with or without a word before it.
+CHANGED = re.compile(
+    rf"{ALONE}{LETTERS}\s?[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
+)
 CORRECTED = re.compile(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
     r"|申し訳(?:ありません|ございません))(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
-    r"|再考すると|更正|纠正|糾正|应为|應為|정정"
+    r"|よく考えると|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为|應為|정정"
     r"|(?<![a-z])(?:correction|corrected|actually(?! the options)|in fact|i meant?"
     r"|edit(?=:)"
     r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"

@@ -646,3 +646,23 @@ def test_what_is_nothing_else_is_read_as_the_whole_reader_reads_it(
     question = Question.from_record(row | {"answer": ["a", "c"]})
     whole = letters_reader._strictly(plain_of(text), question)
     assert read_letters(text, question) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("答えは b です。いや、d に訂正します。", "d"),
+        ("答え: b\n→ 再検討した結果、d に変更します。", "d"),
+        ("答えは b と思ったが、d に変更する。", "d"),
+        ("答え: d\n\nよく考えると c が正しい。", "c"),
+        ("答えは a の頭部CTではなく c です", "c"),
+        ("正解は b…ではなく、d です。", "d"),
+        ("答え: c\n\n類題：別の症例はどれか。\na: 甲\nb: 乙\n答え: a", "c"),
+        ("Answer: D. Wait, it should be C.", "c"),
+    ],
+)
+def test_the_last_word_of_a_correction_counts_and_a_new_question_does_not(text, answer):
+    row = {"problem_id": "998A1", "problem_text": "まず行うべき検査はどれか。"}
+    row |= {"choices": ["頭部CT", "血液培養", "胸部X線", "心エコー", "尿沈渣"]}
+    question = Question.from_record(row | {"answer": ["c"]})
+    assert extract_answer(text, question) == (answer,)
