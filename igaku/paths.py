@@ -18,9 +18,9 @@ def cache_dir() -> Path:
     """The folder that keeps downloads: `IGAKU_CACHE`, else the platform's cache."""
     if chosen := os.environ.get("IGAKU_CACHE"):
         return Path(chosen).expanduser().absolute()
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("igaku"))
+    return Path(platformdirs.user_cache_dir("igaku"))
 
 
 PACKAGE = Path(__file__).resolve().parent

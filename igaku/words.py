@@ -285,11 +285,11 @@ def _words() -> dict[str, Any]:
     return found
 
 
-def compiled() -> Any:
-    """Where templates stay compiled between two processes; None where nothing can."""
+def compiled(lang: str) -> Any:
+    """Where a language's templates stay compiled between processes; None if nowhere."""
     import jinja2
 
-    folder = cache_dir() / "templates"
+    folder = cache_dir() / "templates" / lang
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -306,7 +306,7 @@ def _sentences(lang: str) -> Any:
         blocks |= _read(path)
     made = jinja2.Environment(
         loader=jinja2.DictLoader(blocks),
-        bytecode_cache=compiled(),
+        bytecode_cache=compiled(lang),
         cache_size=-1,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: plain(value) if isinstance(value, str) else value,

@@ -131,10 +131,10 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             self, status: int, body: bytes, headers: dict[str, str] | None = None
         ) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in (headers or {}).items():
+            usual = {"Content-Type": "application/json"}
+            for name, value in (usual | (headers or {})).items():
                 self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 

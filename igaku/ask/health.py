@@ -12,6 +12,7 @@ from functools import lru_cache
 from igaku.words import CAUSES, LOSSES
 
 BROKEN_SHARE = 0.20
+CONFIDENCE = 0.99  # of the lower limit, one-sided, over all looks together
 FEWEST = 10  # replies before the rule may speak
 LOOK, LOST_AT_LOOK = 20, 10  # one look by itself: a false stop in 0.26 % at 20 % lost
 EVIDENCE = 135.0  # a false stop in 1/135 at most: both together are 1.0 %

@@ -338,7 +338,7 @@ class Session:
             "lost": lost,
             "asked": asked,
             "lower_limit": round(health.lower_limit(lost, asked), 4),
-            "confidence": 0.99,
+            "confidence": health.CONFIDENCE,
             "threshold": health.BROKEN_SHARE,
             "evidence": round(health.evidence(lost, asked), 1),
             "probe": probe if self.probed else None,

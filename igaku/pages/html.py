@@ -93,7 +93,7 @@ def environment(lang: str) -> jinja2.Environment:
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        bytecode_cache=compiled(),
+        bytecode_cache=compiled(lang),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: value if hasattr(value, "__html__") else plain(value),

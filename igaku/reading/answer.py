@@ -13,9 +13,8 @@ from igaku.reading.plain import plain_text
 from igaku.reading.readings import TOO_LONG, Answer, Reading
 from igaku.reading.reply import Reply, understood
 from igaku.reading.turns import turn_of
-from igaku.server.parts import Parts
+from igaku.server.parts import LOOPED, Parts
 
-REPETITION = "repetition"  # the server's own guard against loops ended the reply
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
 GOES_ON = re.compile(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
 UNCLOSED = re.compile(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
@@ -107,7 +106,7 @@ def outcome_of(
         return Graded("wrong_model")
     if not isinstance(reply, Reply):
         reply = understood(reply)
-    is_stuck = reply.finish_reason == REPETITION
+    is_stuck = reply.finish_reason == LOOPED
     if is_stuck or is_cut(reply, max_tokens):
         return _cut(reply, question, is_stuck, cut_by(reply, max_tokens, window))
     if not reply.content.strip():
@@ -170,10 +169,8 @@ def _is_open(reading: Reading, reply: Reply) -> bool:
     """Whether the cut fell on a single letter, which may be the first of a word."""
     if reading.span is None or len("".join(reading.answer or ())) != 1:
         return False
-    statement, after = (
-        reply.content[: reading.span[1]],
-        reply.content[reading.span[1] :],
-    )
+    end = reading.span[1]
+    statement, after = reply.content[:end], reply.content[end:]
     # A server that counts one token less may have seen the end of the reply.
     is_sure = reply.finish_reason == "length"
     return is_sure and statement[-1:].isalpha() and not after.strip(" \t\u3000")

@@ -71,7 +71,7 @@ LOOKS = re.compile(
     r"|math|form|select|option|textarea|fieldset|legend|nav|main|aside|header|footer"
     r"|address|audio|video|source|track|link|meta|object|embed|canvas|template|picture"
     r"|abbr|cite|dfn|kbd|samp|var|time|data|wbr|bdi|bdo|col|colgroup|map|area|base"
-    r"|figcaption|dialog|menu|search|slot|progress|meter|xml|mark|u|s|q|i|b"
+    r"|figcaption|dialog|menu|search|slot|progress|meter|xml"
 )
 # What a model that goes on by itself writes next: another's line, or a new question.
 ANOTHERS_LINE = re.compile(

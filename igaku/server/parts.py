@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # Why a reply ended, by what is in a server's word for it: the first that fits. What is
 # ended from outside is a piece of a reply, which nobody may grade.
-LOOPED = "repetition"
+LOOPED = "repetition"  # by the server's own guard against loops
 ABORTED, WITHHELD = "stopped", "withheld the reply"
 ENDS = {
     LOOPED: r"repeti|repeat|loop|degenerat",

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from stand_in import Answer, StandIn, cut
 
+from bench.bench_stop import stopped
 from igaku import words
 from igaku.ask import asker, folder, health, manifest, preflight, run
 from igaku.ask.prompt import load_prompt
@@ -716,31 +717,15 @@ def test_a_stop_holds_though_replies_under_way_come_in_after_it():
     assert health.stops(outcomes) and not health.is_broken(Counter(outcomes))
 
 
-def false_stops(share, replies=400):
-    """The exact probability that the rule stops after each reply, by induction.
-
-    `going[k]` is the probability of k lost replies in a run that was not stopped.
-    """
-    import numpy as np
-
-    going, stopped = np.ones(1), [0.0]
-    for n in range(1, replies + 1):
-        going = np.append(going * (1 - share), 0) + np.append(0, going * share)
-        if n >= health.FEWEST:
-            going[health.fewest_lost(n) :] = 0
-        stopped.append(1 - going.sum())
-    return stopped
-
-
 def test_the_rule_rarely_stops_a_run_that_is_worth_finishing():
-    assert false_stops(0.20)[400] == pytest.approx(0.0048, abs=0.0003)
-    assert false_stops(0.15)[400] == pytest.approx(0.0004, abs=0.0001)
+    assert stopped(0.20, 400)[400] == pytest.approx(0.0048, abs=0.0003)
+    assert stopped(0.15, 400)[400] == pytest.approx(0.0004, abs=0.0001)
     said = " ".join(health.is_broken.__doc__.split())
     assert "20 % in 0.5 % of cases, and in 0.04 % where it is 15 %" in said
     assert "stopped by question 20 in 60 % of cases" in said
-    assert false_stops(0.50)[20] == pytest.approx(0.60, abs=0.01)
-    assert false_stops(0.75)[20] == pytest.approx(0.996, abs=0.001)
-    assert false_stops(0.40)[75] > 0.7
+    assert stopped(0.50, 400)[20] == pytest.approx(0.60, abs=0.01)
+    assert stopped(0.75, 400)[20] == pytest.approx(0.996, abs=0.001)
+    assert stopped(0.40, 400)[75] > 0.7
 
 
 def rescued(asked, n):

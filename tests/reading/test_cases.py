@@ -1,11 +1,10 @@
 """Replies and bodies that users report, beside the checkout where there are any."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from stand_in import Answer, StandIn
 
 from igaku.exam.questions import Question
 from igaku.reading.answer import extract_answer, outcome_of
@@ -27,26 +26,15 @@ def cases(kind):
 
 def over_http(told):
     """The parts of a body that a stand-in sends as it is told to."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = told["body_text"].encode()
-            self.send_response(told["status"])
-            self.send_header("Content-Type", told["content_type"])
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        with connect(f"http://127.0.0.1:{server.server_port}/v1") as client:
-            parts = complete(client, {"model": "m", "messages": []})
-        server.shutdown()
-    return parts
+    headers = {"Content-Type": told["content_type"]}
+    answer = Answer(
+        status=told["status"], body=told["body_text"].encode(), headers=headers
+    )
+    with (
+        StandIn(lambda *_: answer) as server,
+        connect(server.base_url) as client,
+    ):
+        return complete(client, {"model": "m", "messages": []})
 
 
 @pytest.mark.parametrize("case", cases("extract_answer"))

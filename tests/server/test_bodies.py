@@ -1,11 +1,10 @@
 """Bodies as servers send them: streams nobody asked for, pieces, tool calls."""
 
 import json
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from stand_in import Answer, StandIn
 
 from igaku.params.settings import Settings
 from igaku.reading.reply import read_reply
@@ -59,36 +58,14 @@ def events(chunks):
     return "".join(f"data: {json.dumps(c, ensure_ascii=False)}\n\n" for c in chunks)
 
 
-@pytest.fixture
-def asked():
+def asked(text, kind="application/json", status=200, sent=None):
     """The reply of a stand-in that sends these bytes, whatever it is asked."""
-    servers = []
-
-    def ask(text, kind="application/json", status=200, sent=None):
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                body = text.encode()
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        serve = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        serve.start()
-        with connect(f"http://127.0.0.1:{server.server_port}/v1") as client:
-            return complete(client, sent or {"model": "m", "messages": []})
-
-    yield ask
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    answer = Answer(status=status, body=text.encode(), headers={"Content-Type": kind})
+    with (
+        StandIn(lambda *_: answer) as server,
+        connect(server.base_url) as client,
+    ):
+        return complete(client, sent or {"model": "m", "messages": []})
 
 
 @pytest.mark.parametrize(
@@ -106,7 +83,7 @@ def asked():
         f"\r\n: ping\r\ndata: {WHOLE}\r\n\r\n",
     ],
 )
-def test_a_whole_completion_however_it_is_wrapped(asked, text, kind):
+def test_a_whole_completion_however_it_is_wrapped(text, kind):
     parts = asked(text, kind)
     assert (parts.content, parts.error) == ("d", None)
     assert (parts.prompt_tokens, parts.completion_tokens) == (700, 9)
@@ -120,7 +97,7 @@ def test_a_whole_completion_however_it_is_wrapped(asked, text, kind):
         "\n".join(json.dumps(line) for line in NATIVE) + "\n",
     ],
 )
-def test_a_stream_nobody_asked_for_is_put_together(asked, text):
+def test_a_stream_nobody_asked_for_is_put_together(text):
     parts = asked(text, "text/event-stream")
     assert (parts.content, parts.reasoning) == ("答え: d", "b か")
     assert (parts.finish_reason, parts.completion_tokens) == ("stop", 9)
@@ -194,7 +171,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_streams_of_many_servers(asked, name):
+def test_the_streams_of_many_servers(name):
     parts = asked(STREAMS[name])
     assert (parts.content, parts.reasoning, parts.error) == ("答え: d", "b か", None)
     assert parts_of(parts.raw) == parts
@@ -208,7 +185,7 @@ def test_the_streams_of_many_servers(asked, name):
         [delta(content="答え"), delta(content=": d"), *retold("答え: d")],
     ],
 )
-def test_messages_in_events_are_retold_or_go_on(asked, chunks):
+def test_messages_in_events_are_retold_or_go_on(chunks):
     assert asked(events(chunks)).content == "答え: d"
 
 
@@ -240,12 +217,12 @@ def test_a_stream_that_breaks_off_is_never_graded(text):
         (delta(finish="error"), "the server stopped: error"),
     ],
 )
-def test_an_error_inside_a_stream_is_an_error(asked, end, why):
+def test_an_error_inside_a_stream_is_an_error(end, why):
     text = events([delta(content="答え: b"), end])
     assert asked(text, "text/event-stream").error == why
 
 
-def test_llama_cpps_error_line_is_an_error(asked):
+def test_llama_cpps_error_line_is_an_error():
     text = events([delta(content="答え: b")]) + 'error: {"message": "boom"}\n\n'
     assert asked(text, "text/event-stream").error == "boom"
 
@@ -253,7 +230,7 @@ def test_llama_cpps_error_line_is_an_error(asked):
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "data: [DONE]\n\n", ": PROCESSING\n\n", "404 no", "{{{"]
 )
-def test_a_body_without_an_object_is_an_error_with_its_text(asked, text):
+def test_a_body_without_an_object_is_an_error_with_its_text(text):
     parts = asked(text)
     assert text.strip() in parts.error
     assert parts_of(parts.raw) == parts
@@ -398,7 +375,7 @@ def test_a_tool_call_among_the_items_of_an_output_is_named(call):
     assert (parts.tool, parts.content, parts.reasoning) == ("python", "", "b か")
 
 
-def test_a_tool_call_in_a_stream_is_named(asked):
+def test_a_tool_call_in_a_stream_is_named():
     first = {"index": 0, "function": {"name": "python", "arguments": ""}}
     more = {"index": 0, "function": {"arguments": "{}"}}
     text = events([delta(tool_calls=[first]), delta("tool_calls", tool_calls=[more])])
@@ -473,7 +450,7 @@ def test_other_interfaces_whole_replies():
         (500, {"error": {"message": "unknown parameter: top_k"}}, []),
     ],
 )
-def test_a_strict_servers_refusal_names_the_fields(asked, status, body, names):
+def test_a_strict_servers_refusal_names_the_fields(status, body, names):
     sent = {"model": "m", "messages": [], "top_k": 0, "min_p": 0.0, "seed": 1}
     parts = asked(json.dumps(body), status=status, sent=sent)
     assert unknown_fields(parts, sent) == names
@@ -482,7 +459,7 @@ def test_a_strict_servers_refusal_names_the_fields(asked, status, body, names):
     assert not is_retryable(parts) or status == 500
 
 
-def test_the_way_out_of_a_strict_servers_refusal_works(asked):
+def test_the_way_out_of_a_strict_servers_refusal_works():
     """Each field that is refused is gone from the next request."""
     local = Settings(model="m", base_url="http://127.0.0.1:1/v1")
     refused = json.dumps({"detail": [{"msg": "top_k: Extra inputs are not permitted"}]})
