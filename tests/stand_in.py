@@ -7,6 +7,7 @@ fail, cut a reply, answer as another model, hang up or keep silent.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -74,8 +75,7 @@ class StandIn:
         self.looked_up: list[str] = []
         self.pause = 0.0  # seconds before it says anything of itself
         self._turn = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> StandIn:
@@ -97,6 +97,18 @@ class StandIn:
         with self._turn:
             self.asked.append(body)
             return len(self.asked)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *about: Any) -> None:
+        """Say what went wrong, but not that an asker was stopped while it waited.
+
+        Said a little later, it would stand in the output of another test.
+        """
+        if not isinstance(sys.exception(), BrokenPipeError | ConnectionResetError):
+            super().handle_error(*about)
 
 
 def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
