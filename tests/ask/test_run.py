@@ -21,7 +21,9 @@ from igaku.ask import asker, folder, health, manifest, preflight, run
 from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
+from igaku.params.declared import read_declared
 from igaku.params.settings import settings_from
+from igaku.study.declared import declare
 
 KEYS = """
     problem_id section outcome answer correct content reasoning finish_reason
@@ -139,6 +141,33 @@ def test_the_manifest_says_with_what_and_how_it_ended(ask, place):
     assert len(found["questions"]) == 20 and found["questions"][0]["gold"] == ["c"]
     assert len(found["prompt_sha256"]) == len(found["condition_sha256"]) == 64
     assert "not-needed" not in json.dumps(found)
+
+
+def test_a_run_holds_what_was_declared_when_it_began(ask, place, tmp_path):
+    with StandIn() as server:
+        ask(server, QUESTIONS[:1])
+        assert told(place)["declared"] is None
+        declare(tmp_path, question="Why?")
+        ask(server, QUESTIONS[:2])
+    assert told(place)["declared"] is None  # it had begun before
+    (place / "answers.jsonl").unlink()
+    found = read_declared(tmp_path)
+    assert found.begun == 1
+    with StandIn() as server:
+        ask(server, QUESTIONS[:1])
+        held = told(place)["declared"]
+        assert held == {"sha256": found.digest, "at": found.at}
+        (tmp_path / "study.yaml").unlink()
+        declare(tmp_path, question="Why else?")
+        ask(server, QUESTIONS[:2])
+    assert told(place)["declared"] == held != read_declared(tmp_path).digest
+
+
+def test_under_a_broken_declaration_nothing_is_asked(ask, place, tmp_path):
+    (tmp_path / "study.yaml").write_text("marign: 0.05")
+    with StandIn() as server, pytest.raises(IgakuError, match="did you mean margin"):
+        ask(server)
+    assert not server.asked
 
 
 def test_the_settings_are_what_is_sent(ask):

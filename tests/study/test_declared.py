@@ -57,6 +57,7 @@ def test_what_is_left_at_none_is_as_declared(declared):
     ran(declared, "a"), ran(declared, "b")
     (row,) = igaku.pairs(declared).to_dict("records")
     assert (row["reference"], row["candidate"], row["margin"]) == ("b", "a", 0.05)
+    assert row["family"] == "finished"
     (row,) = igaku.pairs(open_study(declared)).to_dict("records")
     assert (row["reference"], row["margin"]) == ("b", 0.05)
 
