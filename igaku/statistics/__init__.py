@@ -3,6 +3,7 @@
 from igaku.statistics.overall import CochranQ, cochran_q
 from igaku.statistics.paired import (
     ClusteredError,
+    Interval,
     McNemar,
     Numbers,
     PairedDifference,

@@ -65,7 +65,8 @@ def _exact(table: np.ndarray) -> float | None:
     base = int(varies.sum()) + 1
     if base**k > 2**62:  # no whole number could name every sum
         return None
-    sums, chance, moves = np.zeros((1, k), dtype=int), np.ones(1), 0
+    sums, moves = np.zeros((1, k), dtype=int), 0
+    chance: np.ndarray = np.ones(1)
     for right in np.sort(rows[varies]):
         steps = _choices(k, int(right))
         if (moves := moves + len(sums) * len(steps)) > MOVES:
