@@ -22,10 +22,10 @@ from igaku.study.scoring import (
 RUNS = (
     "run", "label", "status", "cause", "role", "origin", "exam", "planned", "asked",
     "right", "accuracy", "low", "high", "blank", "lost", "api_error", "verdict",
-    "short", "conditional", "identity", "counted", "same_as", "format", "quantization", "size_gb",
-    "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
-    "started", "color", "marker", "doubtful", "adjudicated", "right_strict",
-    "right_permissive", "reread",
+    "short", "conditional", "identity", "counted", "same_as", "format",
+    "quantization", "size_gb", "max_tokens", "reasoning_effort", "seconds",
+    "completion_tokens", "hf_downloads", "started", "color", "marker", "doubtful",
+    "adjudicated", "right_strict", "right_permissive", "reread",
 )  # fmt: skip
 WHOLE = ("planned", "short", "max_tokens", "hf_downloads", "right_permissive")
 NUMBERS = ("size_gb", "seconds", "completion_tokens")
@@ -36,20 +36,21 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
 
     `run label status cause role origin exam`: its folder and display name; OK,
     INCOMPLETE or BROKEN with a cause; finished, stopped, reference or follow-up;
-    measured, recorded or lab. `planned asked right`: questions. `accuracy low high`:
-    right/asked with Wilson's 95 % interval (fractions). `blank lost api_error`: replies
-    without text; cut, blank or failed ones; failed requests. `verdict short`: PASS or
-    FAIL at 75 % of a whole exam, and the questions missing to it. `conditional`: it was
-    stopped for its losses, so that its shares hold given that stop. `identity`: verified,
-    unverified or wrong_model. `counted same_as`: False for a run that is shown to be
-    wrong or is the same replies as the run `same_as`. `format quantization size_gb
-    hf_downloads`: its card. `max_tokens reasoning_effort`: as asked. `seconds
-    completion_tokens`: medians of its replies. `started`: the first request. `color
-    marker`: the run's in every figure, as its card has them. `doubtful adjudicated
-    reread`: replies on which the readers differ or unknown marks remain; those that a
-    human decided; those read otherwise today than when they were asked. `right_strict
-    right_permissive`: right answers as each reader alone has them; `right` is the
-    strict reader's with what a human decided.
+    measured, recorded or lab. `planned asked right`: questions. `accuracy low
+    high`: right/asked with Wilson's 95 % interval (fractions). `blank lost
+    api_error`: replies without text; cut, blank or failed ones; failed requests.
+    `verdict short`: PASS or FAIL at 75 % of a whole exam, and the questions missing
+    to it. `conditional`: it was stopped for its losses, so that its shares hold
+    given that stop. `identity`: verified, unverified or wrong_model. `counted
+    same_as`: False for a run that is shown to be wrong or is the same replies as
+    the run `same_as`. `format quantization size_gb hf_downloads`: its card.
+    `max_tokens reasoning_effort`: as asked. `seconds completion_tokens`: medians of
+    its replies. `started`: the first request. `color marker`: the run's in every
+    figure, as its card has them. `doubtful adjudicated reread`: replies on which
+    the readers differ or unknown marks remain; those that a human decided; those
+    read otherwise today than when they were asked. `right_strict right_permissive`:
+    right answers as each reader alone has them; `right` is the strict reader's with
+    what a human decided.
 
     >>> shown = ["label", "right", "asked", "accuracy", "low", "high"]
     >>> igaku.runs("outputs")[shown].head(2).round(3)  # doctest: +SKIP
