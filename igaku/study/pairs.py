@@ -30,7 +30,7 @@ PAIRS = (
     "cluster_high",
 )  # fmt: skip
 COUNTS = PAIRS[PAIRS.index("n") : PAIRS.index("difference")]
-GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue")
+GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue", "method")
 PLANNING = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
 
 
@@ -116,7 +116,8 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
 
     `family exam runs`: which runs (names), without those shown to be wrong. `n`:
     questions that all of them were asked. `q df pvalue`: the statistic, its degrees of
-    freedom and its chi-squared p.
+    freedom and its p; `method` says whether that is "exact", over all permutations, or
+    that of "chi2", where there are too many.
     """
     study, rows = study_in(outputs_dir), []
     for family in study.families:
@@ -128,7 +129,8 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
         if len(right):
             q = statistics.cochran_q(right)
             about = (family.kind, family.exam, tuple(names), len(right))
-            rows.append((*about, q.statistic, q.df, q.pvalue))
+            told = (q.pvalue, "chi2") if q.exact is None else (q.exact, "exact")
+            rows.append((*about, q.statistic, q.df, *told))
     return pd.DataFrame(rows, columns=list(GATES))
 
 
