@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import Plan
+from igaku.ask.plan import ORDER, Plan
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Role, Settings, of_role
@@ -37,7 +37,7 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
     Rows that were asked under another condition are never added to.
     """
-    manifest = _begun(plan)
+    manifest = _begun(plan) | {"order": ORDER}
     if rows:
         manifest = read_manifest(plan.settings.folder)
         _refuse_other(plan, manifest, rows)
