@@ -22,37 +22,14 @@ import pandas as pd
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
+from igaku.study.pooling import KINDS, Family, differ, differ_any, pooled
 from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, LEVEL, checked
 
 ROLES = ("finished", "stopped", "reference", "follow-up")
-KINDS = ("finished", "repeats", "stopped", "mixed", "settings", "reference")
+
 
 Made = TypeVar("Made")
-
-
-class Family(NamedTuple):
-    """Pairs (reference, candidate) that are tested together.
-
-    `kind` says why they belong together: "finished" (complete runs under the same
-    settings), "repeats" (one model asked twice: the noise floor), "stopped" (runs that
-    broke or are unfinished, on the questions that all of them were asked), "mixed" (a
-    finished run against a stopped one), "settings" (runs whose settings or questions
-    differ, or that were not declared) and "reference" (against results that are no
-    variant under test).
-    """
-
-    kind: str
-    exam: str
-    pairs: tuple[tuple[str, str], ...]
-
-    def __repr__(self) -> str:
-        return f"Family: {self.kind}, exam {self.exam}, {len(self.pairs)} pairs"
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The runs of the family, each once, in the order of its pairs."""
-        return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,6 +173,8 @@ def study_of(
         for exam, each in exams.items()
         for family in _families(each, exam, inside, repeats)
     ]
+    variant = {one.name: one.variant for one in sittings}
+    families += pooled(families, variant, {one.name: one.known for one in sittings})
     families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
     told = (margin, lang, folder, reference, tuple(declared), declaration)
@@ -264,6 +243,13 @@ def role(run: Run) -> str:
     return "finished" if status(run).name == "OK" else "stopped"
 
 
+def began(run: Run) -> pd.Timestamp:
+    """When a run began; what is not on record began last."""
+    told = pd.to_datetime(str(run.manifest.get("start")), utc=True, errors="coerce")
+    first = run.rows["asked_at"].min() if pd.isna(told) else told
+    return pd.Timestamp.max.tz_localize("UTC") if pd.isna(first) else first
+
+
 def size_gb(run: Run) -> float | None:
     """The size of a model's weights in GB (10⁹ bytes), as its card has it.
 
@@ -288,7 +274,7 @@ def unlike(a: Run, b: Run) -> list[str]:
     server's own default, and a setting like any other.
     """
     pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
-    return [name for name, *values in pairs if _differ(*values)]
+    return [name for name, *values in pairs if differ(*values)]
 
 
 def known(run: Run) -> tuple[str | None, ...]:
@@ -308,6 +294,7 @@ class _Sitting(NamedTuple):
 
     run: Run
     name: str
+    variant: str
     role: str
     known: tuple[str | None, ...]
     asked: frozenset[str]
@@ -321,20 +308,22 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
         for rows in (run.rows, run.rows if run.plan is None else run.plan)
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    return _Sitting(run, run.name, role(run), known(run), asked, planned)
+    variant = str(run.settings.get("slug") or run.model or run.name)
+    return _Sitting(run, run.name, variant, role(run), known(run), asked, planned)
 
 
 def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
     """Where a run stands: finished ones first, the reference before all of them.
 
-    Then as the cards are numbered, the larger model first where they are not.
+    Then as the cards are numbered, the larger model first where they are not, and of
+    one model the sitting that began first: a folder's name chooses nothing.
     """
     run = one.run
     told = run.published["summary"].get("number")
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name not in first, ROLES.index(one.role), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), -run.asked, run.name,
+        number, -(size_gb(run) or 0), -run.asked, began(run), run.name,
     )  # fmt: skip
 
 
@@ -347,11 +336,11 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
     first: dict[tuple[Any, ...], list[_Sitting]] = {}
     again = {}
     for one in runs:
-        model = one.run.settings.get("slug") or one.run.model
-        if not model or one.role not in ("finished", "stopped"):
+        if one.role not in ("finished", "stopped"):
             continue
-        alike = first.setdefault((one.run.exam, model, one.role, one.planned), [])
-        earlier = next((o for o in alike if not _differ_any(o.known, one.known)), None)
+        key = (one.run.exam, one.variant, one.role, one.planned)
+        alike = first.setdefault(key, [])
+        earlier = next((o for o in alike if not differ_any(o.known, one.known)), None)
         if earlier:
             again[one.name] = earlier.name
         else:
@@ -387,7 +376,7 @@ def _families(
     alike += [("stopped", group) for group in _alike(begun)]
     tested = [(kind, list(combinations(group, 2))) for kind, group in alike]
     both = product(main, stopped)
-    mixed = [(a, b) for a, b in both if not _differ_any(a.known, b.known)]
+    mixed = [(a, b) for a, b in both if not differ_any(a.known, b.known)]
     tested.append(("mixed", mixed))
     done = {frozenset((a.name, b.name)) for _, pairs in tested for a, b in pairs}
     again = [pair for group in sittings.values() for pair in combinations(group, 2)]
@@ -398,7 +387,12 @@ def _families(
     for kind, pairs in tested:
         met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
         if met:
-            yield Family(kind, exam, tuple(met))
+            askings = {
+                name: tuple(one.name for one in group)
+                for name, group in sittings.items()
+                if kind == "finished"
+            }
+            yield Family(kind, exam, tuple(met), askings)
 
 
 def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:
@@ -409,7 +403,7 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
     groups: list[tuple[list[_Sitting], set[tuple[str | None, ...]]]] = []
     for one in runs:
         for members, settings in groups:
-            if any(_differ_any(one.known, other) for other in settings):
+            if any(differ_any(one.known, other) for other in settings):
                 continue
             if not whole or one.planned == members[0].planned:
                 members.append(one)
@@ -418,14 +412,6 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
         else:
             groups.append(([one], {one.known}))
     return [members for members, _ in groups]
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
-
-
-def _differ_any(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
-    return one != other and any(map(_differ, one, other))
 
 
 def _plain(value: Any) -> str:
