@@ -188,10 +188,10 @@ def declare(
     """Declare the analysis before the first run: study.yaml, dated and hashed."""
     from igaku.study.declared import declare as write
 
+    names, exams = (",".join(each or []) or None for each in (family, exam))
     path = write(
-        outputs, question=question, reference=reference, family=family or None,
-        margin=margin, level=level, exams=exam or None, repeats=repeats,
-        stopping=stopping,
+        outputs, question=question, reference=reference, family=names, margin=margin,
+        level=level, exams=exams, repeats=repeats, stopping=stopping,
     )  # fmt: skip
     typer.echo(f"{path}\n{path.read_text(encoding='utf-8')}")
 

@@ -36,7 +36,7 @@ def test_a_problem_is_one_sentence_and_exit_code_1(tmp_path):
 def test_an_analysis_is_declared_once(tmp_path):
     words = ["declare", tmp_path / "new", "--question", "Does 4 bit cost accuracy?"]
     given = ["--reference", "openai-8bit", "--family", "openai-8bit"]
-    given += ["--family", "openai-mxfp4", "--margin", 0.05, "--level", 0.01]
+    given += ["--family", "openai-mxfp4,lab", "--margin", 0.05, "--level", 0.01]
     given += ["--exam", 2021, "--exam", 2022, "--repeats", 3, "--stopping", "never"]
     done = igaku_command(*words, *given)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def test_an_analysis_is_declared_once(tmp_path):
     told = yaml.safe_load(path.read_text("utf-8"))
     assert told | {
         "question": "Does 4 bit cost accuracy?", "reference": "openai-8bit",
-        "family": ["openai-8bit", "openai-mxfp4"], "margin": 0.05, "level": 0.01,
+        "family": ["openai-8bit", "openai-mxfp4", "lab"], "margin": 0.05, "level": 0.01,
         "exams": [2021, 2022], "repeats": 3, "stopping": "never", "begun": 0,
     } == told  # fmt: skip
     refused = igaku_command(*words)

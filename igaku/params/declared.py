@@ -34,7 +34,9 @@ STOPPING = ("when-broken", "never")
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) else value
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",")]
+    return [value] if isinstance(value, int) else value
 
 
 def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from igaku.study.families import Study, is_called
 from igaku.study.runs import Run, outputs_folder
 from igaku.words import say
 
+FEW = 6  # names in a sentence
 FARTHEST = timedelta(hours=12)  # the clock that is most behind UTC
 
 
@@ -88,9 +89,10 @@ def _when(found: Declared, runs: Sequence[Run]) -> dict[str, Any]:
         kinds[_stand(found, run)].append(run)
     ended = [run for run in kinds["late"] if _is_before(run.manifest.get("end"), found)]
     starts = sorted((str(r.manifest.get("start")), r.name) for r in kinds["held"])
-    names = {kind: [run.name for run in each] for kind, each in kinds.items()}
+    names = {kind: _few(each) for kind, each in kinds.items()}
     return names | {
-        "begun": max(len(names["late"]), found.begun), "ended": len(ended),
+        "is_held": bool(runs) and len(kinds["held"]) == len(runs),
+        "begun": max(len(kinds["late"]), found.begun), "ended": len(ended),
         "first": starts and (starts[0][1], _minute(starts[0][0])),
         "is_edited": found.sha256 != found.digest,
     }  # fmt: skip
@@ -119,13 +121,18 @@ def _is_before(moment: Any, found: Declared) -> bool:
         return False
 
 
+def _few(runs: Sequence[Run]) -> str:
+    names = [run.name for run in runs]
+    return ", ".join(names[:FEW] + ["…"] * (len(names) > FEW))
+
+
 def _minute(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
 def _departures(study: Study, found: Declared) -> Iterator[str]:
     """What this analysis, and these runs, do otherwise than was declared."""
-    own, given = study.reference, study.declared
+    own, given = study.reference, study.chosen
     named = [n for n in (found.reference, *found.family) if n not in (None, ALL)]
     is_one = own and found.reference and is_called(study.run(own), found.reference)
     exams = {*map(str, found.exams)} - {*study.exams}

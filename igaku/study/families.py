@@ -1,6 +1,6 @@
 """The study: every run in its place, and which of them may be compared with which.
 
-A family is a set of pairs that is declared before any p-value is looked at; Holm's
+A family is a set of pairs that belong together by their settings, or by name; Holm's
 adjustment is over a family and over nothing else. The rule is here, in one place:
 finished runs of one exam under the same settings are the main family; runs that
 stopped early are a family of their own, on the questions that all of them were asked.
@@ -38,7 +38,8 @@ class Study:
 
     `margin` is the non-inferiority margin as a fraction; `lang` is the language of
     labels and of the audits' sentences; `folder` holds the runs; `reference` and
-    `declared` are the run and the main family that were named when it was opened.
+    `chosen` are the run and the main family that were given when it was opened, and
+    `declaration` is what was declared before.
     """
 
     runs: tuple[Run, ...]
@@ -47,7 +48,7 @@ class Study:
     lang: str = "en"
     folder: Path | None = None
     reference: str | None = None
-    declared: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
     declaration: Declared | None = None
     made: dict[Any, Any] = field(default_factory=dict, init=False)
 
@@ -106,7 +107,7 @@ def study_in(
     if reference is None and margin in (None, source.margin):
         return source
     return study_of(
-        source.runs, reference or source.reference, source.declared,
+        source.runs, reference or source.reference, source.chosen,
         source.margin if margin is None else margin, source.lang, source.folder,
         source.declaration,
     )  # fmt: skip
@@ -128,31 +129,27 @@ def open_study(
     """
     checked(lang)
     listed = family.split(",") if isinstance(family, str) else family or ()
-    declared = [name.strip() for name in listed if name.strip()]
+    chosen = [name.strip() for name in listed if name.strip()]
     runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)
     if not runs:
         warnings.warn(f"{folder} holds no runs yet.", stacklevel=2)
     declaration = read_declared(folder)
-    return study_of(runs, reference, declared, margin, lang, folder, declaration)
+    return study_of(runs, reference, chosen, margin, lang, folder, declaration)
 
 
 def study_of(
     runs: Sequence[Run],
     reference: str | None = None,
-    declared: Sequence[str] = (),
+    chosen: Sequence[str] = (),
     margin: float | None = None,
     lang: str = "en",
     folder: Path | None = None,
     declaration: Declared | None = None,
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
-    if margin is None:
-        margin = declaration.margin if declaration else MARGIN
-    is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if not is_number or not 0 < margin < 1:
-        raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
+    margin = _margin(margin, declaration)
     names = [run.name for run in runs]
-    for name in (*declared, *([reference] if reference else [])):
+    for name in (*chosen, *([reference] if reference else [])):
         if name not in names:
             raise IgakuError(
                 f"There is no run {name} to compare: the runs are "
@@ -163,8 +160,8 @@ def study_of(
     first = {r.name for r in runs if _is_reference(r, reference, declaration)}
     sittings.sort(key=lambda one: _place(one, first))
     again = _repeats(sittings)
-    repeats = {run: first for run, first in again.items() if run not in declared}
-    inside = {r.name for r in runs if _is_inside(r, first, declared, declaration)}
+    repeats = {run: first for run, first in again.items() if run not in chosen}
+    inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
     exams: dict[str, list[_Sitting]] = {}
     for one in sittings:
         exams.setdefault(str(one.run.exam), []).append(one)
@@ -177,8 +174,18 @@ def study_of(
     families += pooled(families, variant, {one.name: one.known for one in sittings})
     families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
-    told = (margin, lang, folder, reference, tuple(declared), declaration)
+    told = (margin, lang, folder, reference, tuple(chosen), declaration)
     return Study(ordered, tuple(families), *told)
+
+
+def _margin(given: float | None, declaration: Declared | None) -> float:
+    """The margin that is given, else the declared one, else 0.025."""
+    if given is None:
+        return declaration.margin if declaration else MARGIN
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not is_number or not 0 < given < 1:
+        raise IgakuError(f"margin is {given!r}: give a fraction such as 0.025.")
+    return given
 
 
 def is_called(run: Run, name: str) -> bool:

@@ -45,6 +45,12 @@ def test_the_way_it_is_written_is_not_in_the_hash(tmp_path):
     assert read_declared(tmp_path).digest == WHOLE.digest
 
 
+def test_names_may_be_listed_with_commas():
+    told = Declared(question="?", family="a, b", exams="2021,2022")
+    assert (told.family, told.exams) == (("a", "b"), (2021, 2022))
+    assert Declared(question="?", family="a", exams=2021).exams == (2021,)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -52,6 +58,7 @@ def test_the_way_it_is_written_is_not_in_the_hash(tmp_path):
         ({"margin": True}, "margin is True"),
         ({"margin": 0}, "margin is 0"),
         ({"level": 1.0}, "level is 1.0"),
+        ({"family": "a,"}, "family is 'a,', but must be all, or names of runs"),
         ({"family": []}, r"family is \[\], but must be all, or names of runs"),
         ({"family": ["a", "a"]}, "each once"),
         ({"family": ["all", "a"]}, "family is"),
