@@ -13,6 +13,7 @@ import pandas as pd
 
 import igaku
 from igaku.pages.index import exam_name
+from igaku.pages.repeated import repeated
 from igaku.study.families import Study, label_of, unlike
 from igaku.study.scoring import is_lost
 from igaku.words import (
@@ -209,9 +210,9 @@ def power(facts: Facts) -> Iterator[str]:
     gates = igaku.study.gates(facts.study)
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
-    for _, row in facts.pairs[facts.pairs["family"] == "repeats"].iterrows():
-        label = facts.label(row["reference"])
-        yield facts.say("report_noise", label=label, flips=row["flips"], n=row["n"])
+    labels = {run.name: facts.label(run.name) for run in facts.study.runs}
+    for told in repeated(facts.study, labels):
+        yield facts.say("report_noise" if told["is_one"] else "report_parts", **told)
     known = igaku.study.planning(evidence(facts.pairs))
     for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)

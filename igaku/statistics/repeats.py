@@ -52,14 +52,14 @@ class FlipParts:
     """Shares of questions on which an asking of A and one of B part, and of what.
 
     `noise`: what one variant's askings do among themselves; nan where a variant was
-    asked once. `systematic`: the rest, which noise can make negative; `share`: what
-    part of the flips it is.
+    asked once. `systematic`: the rest, which noise can make negative;
+    `systematic_share`: what part of the flips it is.
     """
 
     flips: Limits
     noise: Limits
     systematic: Limits
-    share: Limits
+    systematic_share: Limits
 
 
 def mean_difference(

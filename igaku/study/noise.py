@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import product
 from typing import Any
 
@@ -14,9 +14,9 @@ from igaku.errors import IgakuError
 from igaku.study.families import MARGIN, Source, Study, study_in
 from igaku.study.grids import askings_of, sound_variants
 from igaku.study.pooling import Family
-from igaku.words import ONE_SIDED
+from igaku.words import LEVEL
 
-PARTS = ("flips", "noise", "systematic", "share")
+PARTS = ("flips", "noise", "systematic", "systematic_share")
 ENDS = ("", "_low", "_high")
 REPEATS = (
     "reference", "candidate", "exam", "n", "askings_reference", "askings_candidate",
@@ -35,24 +35,43 @@ def repeats(outputs_dir: Source = None) -> pd.DataFrame:
     95 % limits over resampled questions: `flips flips_low flips_high`, on which an
     asking of one and an asking of the other part; `noise noise_low noise_high`, what a
     variant's askings do among themselves; `systematic systematic_low systematic_high`,
-    the rest; `share share_low share_high`, the systematic part of the flips.
+    the rest; `systematic_share systematic_share_low systematic_share_high`, what part
+    of the flips that is.
 
     >>> igaku.study.repeats("outputs")[["candidate", "noise"]]  # doctest: +SKIP
     """
     study, rows = study_in(outputs_dir), []
-    for family in study.families:
-        if family.kind == "finished":
-            rows += list(_rows(study, family))
+    families = [family for family in study.families if family.kind == "finished"]
+    pooled = {name for family in families for own in family.askings.values()
+              for name in own}  # fmt: skip
+    for family in [*families, *_alone(study, pooled)]:
+        rows += list(_rows(study, family))
     found = pd.DataFrame(rows, columns=list(REPEATS))
     return found.astype(dict.fromkeys(REPEATS[6:], float))
 
 
+def _alone(study: Study, pooled: Set[str]) -> Iterator[Family]:
+    """Variants that were asked again and are compared with no other."""
+    for family in (family for family in study.families if family.kind == "repeats"):
+        askings: dict[str, tuple[str, ...]] = {}
+        for first, other in family.pairs:
+            if first not in pooled and not any(
+                first in own for own in askings.values()
+            ):
+                askings[first] = (first,)
+            if first in askings:
+                askings[first] += (other,)
+        if askings:
+            pairs = tuple((name, name) for name in askings)
+            yield Family("repeats", family.exam, pairs, askings)
+
+
 def _rows(study: Study, family: Family) -> Iterator[tuple[Any, ...]]:
+    """The variants of a family one by one, then its pairs."""
     askings, sound = askings_of(study, family), sound_variants(study, family)
-    kept = [(name, family.runs.index(name)) for name in sound]
+    index = {name: family.runs.index(name) for name in sound}
     pairs = [pair for pair in family.pairs if {*pair} <= {*sound}]
-    index = dict(kept)
-    for first, second in [(name, name) for name in sound] + pairs:
+    for first, second in dict.fromkeys([(name, name) for name in sound] + pairs):
         rows = [index[first], index[second]]
         asked = askings.asked[rows]
         met = (asked > 1).all(axis=0)
@@ -65,7 +84,7 @@ def _rows(study: Study, family: Family) -> Iterator[tuple[Any, ...]]:
         )
         parts = _parts(right, asked, exam, first == second)
         about = (first, second, ", ".join(dict.fromkeys(exam)), int(met.sum()))
-        yield (*about, *asked.min(axis=1), *parts)
+        yield (*about, *map(int, asked.min(axis=1)), *parts)
 
 
 def _parts(
@@ -89,16 +108,18 @@ def plan(
     repeats: Sequence[int] = (1, 2, 3, 5, 8, 10),
     exams: Sequence[int] = (1,),
     pairs: int = 1,
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """What a pilot's flips say of the askings, and the exams, that "not worse" takes.
 
     `discordance` is the share of flips between two variants, of n questions an exam;
-    `systematic` what part of it asking again does not average out (`share` of
-    `igaku.study.repeats`), `pairs` how many are adjusted together. One row per
-    systematic share, number of exams and of repeats: `systematic n repeats`; `power`,
-    the chance to show "not worse by `margin`", were there no difference; `ceiling`, the
-    same with endless repeats; `fewest`, the repeats for 80 % power, missing where no
-    number of repeats would do; `needed`, the questions for 80 % with these repeats.
+    `systematic` what part of it asking again does not average out (`systematic_share`
+    of `igaku.study.repeats`), `pairs` how many are adjusted together at the two-sided
+    `level`. One row per systematic share, number of exams and of repeats: `systematic n
+    repeats`; `power`, the chance to show "not worse by `margin`", were there no
+    difference; `ceiling`, the same with endless repeats; `fewest`, the repeats for 80 %
+    power, missing where no number of repeats would do; `needed`, the questions for 80 %
+    with these repeats.
 
     >>> plan(0.145, 400, 0.025, [0.0], repeats=[1, 5])["power"].round(2).tolist()
     [0.26, 0.84]
@@ -107,7 +128,7 @@ def plan(
         raise IgakuError(
             f"A share of flips is a fraction such as 0.145; got {discordance}."
         )
-    alpha = ONE_SIDED / pairs
+    alpha = level / 2 / pairs
     rows = [
         (f, n * exam, k, *_told(discordance, n * exam, margin, k, f, alpha))
         for f, exam, k in product(systematic, exams, repeats)

@@ -17,7 +17,6 @@ from igaku.study.audits import wrong_runs
 from igaku.study.families import Source, Study, role, stacked, study_in
 from igaku.study.grids import Askings, Grid, askings_of, grid_of, sound_variants
 from igaku.study.pooling import Family
-from igaku.words import LEVEL, ONE_SIDED
 
 SMALL = 0.005  # the difference between the study's first two rows: half a point
 
@@ -26,7 +25,7 @@ PAIRS = (
     "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
     "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
     "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
-    "margin", "tainted", "compared", "askings_reference", "askings_candidate",
+    "margin", "level", "tainted", "compared", "askings_reference", "askings_candidate",
     "accuracy_reference", "accuracy_candidate",
     "clusters", "cluster_se", "naive_se",
     "cluster_low", "cluster_high",
@@ -60,7 +59,8 @@ def pairs(
     or more, to be held against 0.025; `equivalent_p`: of both sides. `adjusted
     not_worse_adjusted`: by Holm over the family, missing where the pair is `tainted`:
     one of the runs is shown to be wrong, or is the same replies as another; `compared`:
-    how many pairs were adjusted together. `askings_reference askings_candidate
+    how many pairs were adjusted together; `level`: two-sided, of the verdict, half of
+    it is that of "not worse". `askings_reference askings_candidate
     accuracy_reference accuracy_candidate`: how often each was asked every question at
     least, and the share of right askings. Asked more than once, the counts are those of
     the first asking, and the difference, its interval and p-values are of paired t
@@ -142,7 +142,8 @@ def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     the 95 % interval of the share of flips. Missing where the flips allow no answer.
     """
     net = pairs["only_reference"] - pairs["only_candidate"]
-    about = [pairs["n"], pairs["flips"], net, pairs["margin"], pairs["compared"]]
+    level = pairs["level"] / pairs["compared"]
+    about = [pairs["n"], pairs["flips"], net, pairs["margin"], level]
     told = list(zip(*about, strict=True))
     known = {key: _planned(*key) for key in dict.fromkeys(told)}
     rows = [known[key] for key in told]
@@ -193,7 +194,7 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
     names = list(zip(*family.pairs, strict=True))
     table = _counted(askings.first, first, second).assign(
         reference=names[0], candidate=names[1], family=family.kind, exam=family.exam,
-        margin=study.margin, first=first, second=second,
+        margin=study.margin, level=study.level, first=first, second=second,
         tainted=[not wrong.isdisjoint(pair) for pair in family.pairs],
     )  # fmt: skip
     table = _tested(table[table["n"] > 0], study.margin)
@@ -319,9 +320,11 @@ def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _planned(n: int, flips: int, net: int, margin: float, k: int) -> tuple[Any, ...]:
-    """What `planning` adds to a pair, one of k that are adjusted together."""
-    level, one_sided, share = LEVEL / k, ONE_SIDED / k, flips / n
+def _planned(
+    n: int, flips: int, net: int, margin: float, level: float
+) -> tuple[Any, ...]:
+    """What `planning` adds to a pair."""
+    share, one_sided = flips / n, level / 2
     budget = statistics.flip_budget(net, n, margin, one_sided)
     if share == 0:
         return (budget, *[None] * (len(PLANNING) - 1))

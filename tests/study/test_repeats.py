@@ -146,7 +146,7 @@ def test_noise_and_systematic_flips_are_told_apart(tmp_path):
     assert both["flips"] == pytest.approx(np.mean(a * (1 - b) + b * (1 - a)))
     assert both["noise"] == pytest.approx((0.10 + 0) / 2)
     assert both["systematic"] == pytest.approx(both["flips"] - 0.05)
-    assert both["share"] == pytest.approx(both["systematic"] / both["flips"])
+    assert both["systematic_share"] == pytest.approx(both["systematic"] / both["flips"])
     assert both["systematic_low"] < both["systematic"] < both["systematic_high"]
     assert repeats(tmp_path).equals(repeats(tmp_path))
 
@@ -166,7 +166,9 @@ def test_two_askings_of_two_variants_tell_the_systematic_share_to_006_008():
         p = generator.choice(difficulty, n)
         q = np.where(generator.random(n) < moved, 1 - p, p)
         a, b = generator.binomial(2, p), generator.binomial(2, q)
-        shares.append(statistics.flip_parts(a, [2] * n, b, [2] * n).share.estimate)
+        shares.append(
+            statistics.flip_parts(a, [2] * n, b, [2] * n).systematic_share.estimate
+        )
     truth = systematic / (noise_share + systematic)
     assert np.mean(shares) == pytest.approx(truth, abs=0.03) and 0.1 < truth < 0.3
     assert 0.05 < np.std(shares) < 0.09
