@@ -1,10 +1,38 @@
-"""Public names that are looked up on first use, so that importing a room is cheap."""
+"""Names looked up and patterns compiled on first use: importing a room is cheap."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
+
+
+class _Pattern:
+    """A regular expression that is compiled when something is first asked of it."""
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        self._told = pattern, flags
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        return re.compile(*self._told)
+
+    def __getattr__(self, name: str) -> Any:
+        found = self.__dict__[name] = getattr(self._compiled, name)
+        return found
+
+
+def pattern(words: str, flags: int = 0) -> re.Pattern[str]:
+    """A pattern as `re.compile` gives it, compiled on first use.
+
+    Long patterns take longer to compile than most replies take to read.
+
+    >>> pattern("[a-h]").findall("b, d")
+    ['b', 'd']
+    """
+    return cast("re.Pattern[str]", _Pattern(words, flags))
 
 
 def attach(

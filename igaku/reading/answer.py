@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from igaku.exam.questions import Question
+from igaku.lazy import pattern
 from igaku.reading.digits import digits_of, read_digits
 from igaku.reading.letters import read_letters
 from igaku.reading.loops import is_looping
@@ -16,18 +17,18 @@ from igaku.reading.turns import turn_of
 from igaku.server.parts import LOOPED, Parts
 
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
-GOES_ON = re.compile(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
-UNCLOSED = re.compile(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
+GOES_ON = pattern(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
+UNCLOSED = pattern(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
 # Words that take an answer up again anywhere; others do so where a line begins with
 # them, and in the middle of an explanation only join its parts.
-DOUBT = re.compile(
+DOUBT = pattern(
     r"(?<![a-z])(?:wait|hmm|or maybe|let (?:me|us|'s) (?:re|double.)?(?:check|verify)"
     r"|let me (?:think|see)|correction|on second)(?![a-z])"
     r"|いや、|待って|ただし、?(?:正解|答え)|再考|再検討|迷う|訂正|不对|等等|잠깐"
     r"|(?:\A[\s。.!*]*|\n\s*)(?:but|however|actually|いや|しかし|だが|やはり|でも)",
     re.IGNORECASE,
 )
-REFUSAL = re.compile(
+REFUSAL = pattern(
     r"申し訳|残念ながら|すみません|恐れ入ります"
     r"|(?:答|判断|診断|提供|選択|選ぶこと|特定|決定|表示|確認|参照|解決|提示|見ること)[^。\n]{0,20}"
     r"(?:でき(?:ません|ない|かね)|困難|しかね|不可能|難しい)"

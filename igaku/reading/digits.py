@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from igaku.exam.questions import Question
+from igaku.lazy import pattern
 from igaku.reading.plain import DECLARED, OUTER_BLANKS, Plain, plain_of
 from igaku.reading.quantities import (
     BETWEEN_THOUSANDS,
@@ -55,25 +56,25 @@ from igaku.reading.wording import CONCLUSIONS, DENIED
 
 SHIELD = {ord(box): FIRST_BOX + i for i, box in enumerate(BOXES)}
 SHIELD |= {first + i: FIRST_BOX + i for first in OTHER_BOXES for i in range(9)}
-LAYOUT = re.compile(rf"{BOX}+(?:\.({BOX}+))?")
+LAYOUT = pattern(rf"{BOX}+(?:\.({BOX}+))?")
 OPENS, CLOSES = rf"[\s「『\"'(（\[【<{{|{DECLARED}]", r"[\s\"'」』)\]】>}|]"
-FILLED = re.compile(
+FILLED = pattern(
     rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に]|->|には|is|에는?|(?:に入る|の)?(?:数字|数値|値)は)?"
     rf"{OPENS}{{0,4}}([0-9])(?!\.?[0-9]|,[0-9]{{3}}| ?[×*÷/+] ?[0-9.])"
 )
 # 「① 8 時間尿」 numbers a step.
-GLUED = re.compile(r"(?<=[0-9]) ?(?!and\b|box)[a-z一-鿿ァ-ヺ]")
-LISTED = re.compile(
+GLUED = pattern(r"(?<=[0-9]) ?(?!and\b|box)[a-z一-鿿ァ-ヺ]")
+LISTED = pattern(
     rf"(?P<boxes>{BOX}(?:[\s.,、|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
     r"(?<![0-9.,])(?P<digits>[0-9](?:[\s,、|・と]{1,5}[0-9]){1,8})(?![.,]?[0-9])"
 )
-JSON_STRING = re.compile(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
-EMPTY = re.compile(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
+JSON_STRING = pattern(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
+EMPTY = pattern(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
 # Blanks and commas between thousands keep their place, as signs that go at once.
-NARROW = re.compile(
+NARROW = pattern(
     r"(?<=[0-9])(?:[\u202f\u2009\u2007\u00a0']|\{,\}|\\,)(?=[0-9]{3}(?![0-9]))"
 )
-GROUPED = re.compile(BETWEEN_THOUSANDS)
+GROUPED = pattern(BETWEEN_THOUSANDS)
 WINDOW = 200  # characters in which what a cue leads to begins and ends
 CUES = 40  # of the last ones a text has
 
@@ -122,7 +123,7 @@ def _layout(question: Question) -> Layout:
 def _numbers_alone(boxed: Plain, rows: list[Number]) -> Plain:
     """The text without filled boxes, empty ones, ranges, and numbers of its lines."""
     plain = _struck(boxed, [(row.start, row.end) for row in rows])
-    for pattern, by in (
+    for each, by in (
         (PER_DAY, "/日"),
         (EMPTY, " "),
         (DENIED_NUMBER, STRUCK),
@@ -130,7 +131,7 @@ def _numbers_alone(boxed: Plain, rows: list[Number]) -> Plain:
         (NUMBERED, ""),
         (OUTER_BLANKS, ""),
     ):
-        plain = plain.replaced(pattern, by)
+        plain = plain.replaced(each, by)
     led = LED_NUMBER.finditer(plain.text)
     return _struck(plain, [found.span() for found in led if _is_denied(found)])
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 
-MESSAGE_END = re.compile(
+from igaku.lazy import pattern
+
+MESSAGE_END = pattern(
     r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
 )
-HARMONY = re.compile(r"<\|(?:channel|message|start|call|return)\|>")
-CHANNEL = re.compile(r"final|analysis|commentary", re.IGNORECASE)
-OWN_HEADER = re.compile(r"\A<\|start\|>(?:assistant)?")
-OTHERS = re.compile(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
+HARMONY = pattern(r"<\|(?:channel|message|start|call|return)\|>")
+CHANNEL = pattern(r"final|analysis|commentary", re.IGNORECASE)
+OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?")
+OTHERS = pattern(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
 # The same marks decoded to their words, which stand against the text.
-PLAIN_HEADER = re.compile(r"assistant\n{0,2}(analysis|commentary|final)")
-PLAIN_START = re.compile(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
+PLAIN_HEADER = pattern(r"assistant\n{0,2}(analysis|commentary|final)")
+PLAIN_START = pattern(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
 THOUGHT, THOUGHT_END = "<think>", "</think>"
 
 

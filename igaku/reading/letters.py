@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from igaku.exam.questions import Question
+from igaku.lazy import pattern
 from igaku.reading.plain import Plain, plain_of
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import (
@@ -41,7 +42,7 @@ from igaku.reading.wording import (
 
 ONE = rf"{GLYPH}(?![a-z0-9])"
 # 「cではなくb」 states b alone, and so it does after a cue.
-TAKEN_BACK = re.compile(
+TAKEN_BACK = pattern(
     rf"{ALONE}{LABELS}{CLOSE}(?:の?[^\n。、,]{{0,20}}?)?[、,]?\s?(?:では|で|でも|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
     rf"|{ALONE}(?:{GLYPH}{CLOSE}\s?でも[、,]?\s?){{1,7}}なく[、,]?\s?(?={OPEN}{ONE})"
     rf"|(?<![a-z])(?:not {OPEN}{GLYPH}{CLOSE},? (?:and |or )?){{1,6}}but (?:rather )?"
@@ -56,12 +57,12 @@ EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|이?나(?=\s)|\bor\b)\s?"
     r"|\s?か[、,]?\s?)"
 )
-UNDECIDED = re.compile(
+UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
     rf"(?:{EITHER}{OPEN}{NAMED}{OPEN}{ONE}(?![はが]?\s?(?:正しい|正解))"
     r"|\s?の?(?:うちの?|中の?)?(?:いずれ|どちら|どれ)か)"
 )
-BELIEVED = re.compile(
+BELIEVED = pattern(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
     r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
@@ -74,29 +75,29 @@ BELIEVED = re.compile(
     r"[のなであるい]{0,4}(?:かも|可能性|か(?:どうか|否か))"
     r"|(?:最初|初め|当初)は[、,]?\s?" + rf"{OPEN}{ONE}"
 )
-ON_ITS_OWN = re.compile(rf"{ALONE}{GLYPH}{UNGLUED}")
-QUOTE = re.compile(MASKED)
-STRIKETHROUGH = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
-WITHDRAWN = re.compile(
+ON_ITS_OWN = pattern(rf"{ALONE}{GLYPH}{UNGLUED}")
+QUOTE = pattern(MASKED)
+STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
+WITHDRAWN = pattern(
     r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います|いいえ)[、。,!]"
     r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
 )
-CALLED_WRONG = re.compile(
+CALLED_WRONG = pattern(
     r"[^\w\n]{0,4}\s{0,2}(?:(?:but )?(?:that|this|it)(?:['’]s| is| was)"
     r" (?:wrong|incorrect|not (?:right|correct)|a mistake)"
     r"|(?:これ|それ)は(?:誤り|間違い))"
 )
-INVERSE = re.compile(
+INVERSE = pattern(
     r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
     r"|\b(?:not|except|incorrect|false|contraindicated)\b"
 )
-NOTHING_ELSE = re.compile(
+NOTHING_ELSE = pattern(
     r"\s*(?P<said>(?P<cue>(?:answer|答え|解答|回答|正解) ?[:：] ?)?"
     r"(?P<letters>[a-h](?:, ?[a-h]){0,7}))\s*",
     re.IGNORECASE,
 )
-ASKING = re.compile(r"[^。\n]*(?:どれ|選べ|何か|\?)[^。\n]*")
-BETWEEN = re.compile(
+ASKING = pattern(r"[^。\n]*(?:どれ|選べ|何か|\?)[^。\n]*")
+BETWEEN = pattern(
     r"(?:[\s,、。;.&+・/|\"'\]\[{}()\ue100\ue101]|と|および|及び|和|与|與|및|와|과|and"
     r"|(?:最終)?(?:回答|答え|解答)|the|answers?|json){0,12}"
 )

@@ -6,7 +6,7 @@ under way at its end.
 
 from __future__ import annotations
 
-import re
+from igaku.lazy import pattern
 
 # A text loops when it ends in one piece over and over, or when, long as it is, most of
 # its end has been said before. A check repeats a chain of steps once, so two copies are
@@ -20,9 +20,9 @@ LONG = 500  # characters from which on that share is judged
 GRAM = 12
 LOOKED_AT = 2**14  # characters
 END = 1_200  # characters; a loop may be under way that has not yet filled the text
-SENTENCE = re.compile(r"[。！？\n]|[.!?](?=\s)")
-LABEL = re.compile(r"\s*[(（]?([A-Za-z]|\d{1,4})[)）:：.．、]")
-NUMBER = re.compile(r"\d+(?:[.．]\d+)*|[.．]")
+SENTENCE = pattern(r"[。！？\n]|[.!?](?=\s)")
+LABEL = pattern(r"\s*[(（]?([A-Za-z]|\d{1,4})[)）:：.．、]")
+NUMBER = pattern(r"\d+(?:[.．]\d+)*|[.．]")
 SHORTEST, FEWEST, FEW_NEW = 4, 8, 0.3  # characters, sentences, share of new ones
 MOST_LABELS = 6  # of a walk through the choices, whose verdicts are alike
 

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from igaku.lazy import pattern
+
 # Where a reply declares its answer, in a box or a tag: what encloses what it declares.
 DECLARED, DECLARED_END = "\ue100", "\ue101"
 
 # Runs that stand for themselves, and characters with the marks that combine with them;
 # Unicode's own Stream-Safe format bounds such a row too.
-CLUSTER = re.compile(
+CLUSTER = pattern(
     r"[\n -~]+(?![\u0300-\u036f])"
     r"|.[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,8}",
     re.DOTALL,
@@ -27,12 +29,12 @@ UNSEEN = {"Cf", "Cc", "Mn", "Me"}
 LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
 WIDE_BRACKETS = str.maketrans("＜＞", "〈〉")
 
-STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<]{0,200}</\1>")
+STRUCK = pattern(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<]{0,200}</\1>")
 LOOKS = (
     r"\\(?:text|math|mbox|hbox|bm|bf|rm|sf|it|tt|bold|underline|large|display|left|right"
     r"|operatorname|ensuremath|q?quad)[a-z]{0,12}"
 )
-LATEX_SIGN = re.compile(
+LATEX_SIGN = pattern(
     r"(?P<box>\\(?:boxed|fbox|framebox)\s{0,3}\{)"
     r"|(?P<bare>\\boxed\s{1,3}(?=[a-h]\b))"
     r"|(?P<colour>\\(?:text)?color\s?\{[a-z]{1,20}\})"
@@ -40,21 +42,19 @@ LATEX_SIGN = re.compile(
     r"|(?P<open>(?<!\\)\{)|(?P<close>(?<!\\)\})"
 )
 LATEX_CLOSES = {"box": DECLARED_END, "wrapper": "", "open": "}"}
-ANSWER_TAG = re.compile(
+ANSWER_TAG = pattern(
     r"<(/?)(?![\w-]{0,40}(?:reason|think|thought|expla|analy))"
     r"(?:ans|final|conclusion|solution|[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案|정답|selected)[\w-]{0,20})\s?>"
 )
-INLINE_TAG = re.compile(r"</?(?:strong|em|i|u|span|code|mark|sub|sup)>")
+INLINE_TAG = pattern(r"</?(?:strong|em|i|u|span|code|mark|sub|sup)>")
 # <c> is a letter in brackets; so is <b>, unless something closes it.
-TAG = re.compile(
-    r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>"
-)
-BOLD_TAG = re.compile(r"</?b>")
-NOISE = re.compile(r"[*`$\ue000-\ue0ff]+|__|\\[()\[\]{},;! ]|\\(?=&)|(?<!\w)_|_(?!\w)")
-BLANKS = re.compile(r"[^\S\n]+")
-AROUND_LINE_END = re.compile(r" (?=\n)|(?<=\n) ")
-EMPTY_LINES = re.compile(r"(?<=\n\n)\n+")
-OUTER_BLANKS = re.compile(r"\A\s+|\s+\Z")
+TAG = pattern(r"</?(?![a-h]>)[a-z][a-z0-9]{0,9}(?:\s[a-z-]{1,20}=[^<>]{0,200})?\s?/?>")
+BOLD_TAG = pattern(r"</?b>")
+NOISE = pattern(r"[*`$\ue000-\ue0ff]+|__|\\[()\[\]{},;! ]|\\(?=&)|(?<!\w)_|_(?!\w)")
+BLANKS = pattern(r"[^\S\n]+")
+AROUND_LINE_END = pattern(r" (?=\n)|(?<=\n) ")
+EMPTY_LINES = pattern(r"(?<=\n\n)\n+")
+OUTER_BLANKS = pattern(r"\A\s+|\s+\Z")
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ def plain_of(text: str) -> Plain:
         plain = _without_latex(plain)
     if "<" in plain.text:
         plain = _without_tags(plain)
-    for pattern, by in (
+    for each, by in (
         (NOISE, ""),
         (BLANKS, " "),
         (AROUND_LINE_END, ""),
         (EMPTY_LINES, ""),
         (OUTER_BLANKS, ""),
     ):
-        plain = plain.replaced(pattern, by)
+        plain = plain.replaced(each, by)
     return plain
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from igaku.lazy import pattern
 from igaku.reading.plain import DECLARED, DECLARED_END
 
 # Boxes and blanks between thousands become private characters, which stay apart from
@@ -48,49 +49,47 @@ CUE = (
     rf"|final(?=\s?:))(?![a-z])|{DECLARED})"
 )
 LEAD = rf"(?:[\s:=,→⇒≒≈~〜\"'「『(\[【<|#$>{DECLARED}-]|{ABOUT})"
-LINKS = re.compile(
-    rf"[:=→⇒】」』)はが\n≒≈是为為은는이{DECLARED}]|->|として|\bis\b|\bbe\b"
-)
-CUED = re.compile(
+LINKS = pattern(rf"[:=→⇒】」』)はが\n≒≈是为為은는이{DECLARED}]|->|として|\bis\b|\bbe\b")
+CUED = pattern(
     rf"(?P<cue>{CUE})(?P<gap>(?:\((?!\s?[0-9.])[^()\n]{{1,30}}\)|{LEAD}|[はが】」』)\]]"
     r"|->|として|値は?|是|为|為|은|는|이|(?<![a-z])(?:is|are|was|therefore|of"
     r"|(?:would|will|should|must) be|to (?:this|the) (?:question|problem))(?![a-z]))"
     r"{0,24}+)"
 )
-LED_NUMBER = re.compile(rf"{CUED.pattern}{SOME}")
-AFTER_LEAD = re.compile(rf"{LEAD}{{0,24}}+(?=[0-9.])")
+LED_NUMBER = pattern(rf"{CUED.pattern}{SOME}")
+AFTER_LEAD = pattern(rf"{LEAD}{{0,24}}+(?=[0-9.])")
 
-JSON_KEY = re.compile(
+JSON_KEY = pattern(
     r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
     r"|second|rejected|誤|不正|解説|解析|previous|initial|計算))"
     r"[^\"'\n:]{0,24}(?:answer|\bans|solution|predict|response|解答|回答|答え|答|正解|正答|答案"
     r"|정답|답)[^\"'\n:]{0,16}[\"']\s?:\s?(?=[\"'\[0-9.])"
 )
-JSON_VALUE = re.compile(
+JSON_VALUE = pattern(
     r"[\"'](?:output|result|final|value|digits|number|数値|値|結果)[\"']\s?:\s?(?=[\"'\[0-9.])"
 )
-JSON_ARRAY = re.compile(r"\[\s?[\"']?[0-9][\"']?(?:\s?,\s?[\"']?[0-9][\"']?){1,8}\s?\]")
+JSON_ARRAY = pattern(r"\[\s?[\"']?[0-9][\"']?(?:\s?,\s?[\"']?[0-9][\"']?){1,8}\s?\]")
 
-CONCLUDING = re.compile(
+CONCLUDING = pattern(
     r"よって|したがって|従って|ゆえに|以上より|四捨五入|約|[≒≈]|\\approx|所以|因此|故[,、为為]|따라서"
     r"|그러므로|(?<![a-z])(?:therefore|thus|hence|so|total|round(?:ed|ing|s)?"
     r"|approximately)(?![a-z])"
 )
-EQUALS = re.compile(
+EQUALS = pattern(
     r"[=≒≈→⇒]|->|\\(?:approx|simeq|fallingdotseq|to|(?:long)?rightarrow)(?![a-z])", re.I
 )
-OPERATED = re.compile(
+OPERATED = pattern(
     r"[×✕÷]|\\(?:times|cdot|div)|[0-9a-z)%日] ?[*+−] ?[0-9(.]"
     r"|[0-9)] ?/ ?[0-9(.]|[a-z] / [0-9(.]|[0-9a-z)日] [x-] [0-9(.]|[0-9]-[0-9]"
     r"|\\d?frac|(?<![a-z])(?:times|divided by|plus|minus)(?![a-z])"
 )
-SENTENCE_END = re.compile(rf"[。\n{DECLARED_END}]|(?<=[0-9a-z)日])\.\s(?=[^0-9])")
-ASIDE = re.compile(r"\([^()\n]{0,120}\)")
+SENTENCE_END = pattern(rf"[。\n{DECLARED_END}]|(?<=[0-9a-z)日])\.\s(?=[^0-9])")
+ASIDE = pattern(r"\([^()\n]{0,120}\)")
 
 # 「300ではなく325」 and 「2.05を四捨五入して2.1」 state the second number alone.
 _PLACE = r"(?:小数(?:第|点第?|点以下)?[0-9一二三]?[位桁]?(?:以下|まで)?(?:を|で|に)?)?"
 _ROUNDED = r"(?<![a-z])round(?:ed|ing|s)?(?![a-z])"
-TAKEN_BACK = re.compile(
+TAKEN_BACK = pattern(
     rf"{QUOTED}{SOME}[」』\"')]? ?(?:では|で|じゃ)(?:なくて?|はなく|ない|ありません)"
     rf"[、。,.\s]{{0,3}}{QUOTED}{NEXT}"
     rf"|{SOME}(?:です|である|となる)?[、。, (\n]{{0,3}}(?:を|の)? ?{_PLACE}四捨五入"
@@ -103,7 +102,7 @@ TAKEN_BACK = re.compile(
     rf"(?:(?:1|one|the nearest)[^0-9.\n(]{{0,30}})?(?:[:=→,]|to|is|gives)? ?{NEXT}"
     rf"|不是 ?{SOME}[、,]? ?而是 ?{NEXT}|{SOME} ?[가이] 아니라 ?{NEXT}"
 )
-DENIED_NUMBER = re.compile(
+DENIED_NUMBER = pattern(
     rf"{SOME} ?(?:では|じゃ)(?:ない|ありません|なく)"
     rf"|{SOME} ?[はが](?:誤り|誤答|間違い|不正解|正しくな|不適)"
     rf"|{SOME} ?\((?:誤|間違|不正解|×|wrong|incorrect)"
@@ -111,56 +110,56 @@ DENIED_NUMBER = re.compile(
     rf"|(?:(?<![a-z])(?:not|isn['’]t|rather than|instead of)|而?不是) ?{SOME}"
 )
 _MORE = rf" ?{ABOUT}? ?[0-9][0-9.,]{{0,12}}"
-OPEN_ENDED = re.compile(
+OPEN_ENDED = pattern(
     rf"{SOME} ?(?:[〜~–—]|から|ないし|至|到|부터|에서|to){_MORE}"
     rf"|(?<![0-9.,]){SOME}-[0-9][0-9.,]{{0,12}}"
     rf"|{SOME},? ?(?:または|又は|もしくは|あるいは|か|or|或者?|还是|또는|혹은){_MORE}"
     rf"|(?<![a-z])between {SOME} and{_MORE}"
 )
 # What makes all that was said before it void, if something is stated after it.
-HESITATION = re.compile(
+HESITATION = pattern(
     r"(?<!\w)(?:いや|いえ|待って|待てよ|違う|違います|違いました"
     r"|間違え(?:た|ました)|計算し直|再計算|訂正(?=[:、。はし])|修正(?=[:、。はし])|正しくは"
     r"|(?:no|wait|oops|sorry)(?=[,.!])|actually|correction|corrected|scratch that"
     r"|i made an? (?:mistake|error)|let me (?:redo|recalculate|recompute|correct)"
     r"|不对|不對|等等|更正|重新计算|아니[,요]|정정|다시 계산)"
 )
-CORRECTED = re.compile(
+CORRECTED = pattern(
     r"(?:[\s、。,.:!?…—「『\"'*(-]|します|すると|したところ|する|して|し|で|は|と|正しくは"
     r"|(?:だ|です)(?=[。、\s])|(?:正解|答え|正答|結果|値)[はが]|this|that|the|correct|right"
     r"|it(?:['’]s| is| should be)|answer|value|result|should be|i meant?|is"
     rf"|应该是|应[该为]|是|{ABOUT}){{0,8}}+(?=[0-9.])"
 )
 
-NUMBERED = re.compile(
+NUMBERED = pattern(
     r"^[ \t]*\(?[0-9]{1,2}[.)][ \t]+(?=\S)"
     r"|(?:(?<![a-z])(?:step|part)|手順|ステップ) ?[0-9]{1,2}(?![0-9.])",
     re.MULTILINE,
 )
-NUMBERS = re.compile(NUMBER)
-PER_DAY = re.compile(r"(?<=[a-z]) ?/ ?24 ?(?:h(?:ours?|rs?)?(?![a-z])|時間)")
+NUMBERS = pattern(NUMBER)
+PER_DAY = pattern(r"(?<=[a-z]) ?/ ?24 ?(?:h(?:ours?|rs?)?(?![a-z])|時間)")
 # 「3・2・5」, one digit for each box; "2,1" may be a decimal comma.
-SPELLED = re.compile(
+SPELLED = pattern(
     r"[\[(]?\s?(?P<digits>[0-9](?:(?:\s?[・、·]\s?|, | )[0-9]){1,8})\s?[\])]?"
     r"(?=[ 。.]{0,2}(?:\n|$))"
 )
-LONE_NUMBER = re.compile(
+LONE_NUMBER = pattern(
     r"(?:[^0-9\n。.!?]{0,40}(?:[:=は]|(?<![a-z])is)|a\.)?"
     rf"\W{{0,40}}{ABOUT}?\s?{NUMBER}"
 )
-OPENING_NUMBER = re.compile(
+OPENING_NUMBER = pattern(
     rf"\W{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
     r"(?:(?<=[すだるl다])[。.]|\s?(?:\([^()\n]{0,80}\))?[。.]?[^\S\n]*(?:\n|$))"
 )
-LINE_OF_NUMBER = re.compile(
+LINE_OF_NUMBER = pattern(
     rf"[^\w=≒≈×*÷/+−]{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
     r"(?:\s?\([^()\n]{0,30}\))?\W{0,4}"
 )
-LAST_RESULT = re.compile(
+LAST_RESULT = pattern(
     rf"(?:[=≒≈]|[一-鿿)][はが]|(?<![a-z])is)\s?{ABOUT}?\s?{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?[。.]?$"
 )
-DECLINED = re.compile(
+DECLINED = pattern(
     r"(?:計算|算出|求め|判断|解答|回答)[^。\n]{0,10}(?:でき(?:ません|ない)|不可能|困難)"
     r"|(?:cannot|unable to|not possible)[^.\n]{0,20}(?:calculat|determin|answer|comput)"
 )
-CALCULATED = re.compile(r"\n\s*[×*÷/+=≒≈]")
+CALCULATED = pattern(r"\n\s*[×*÷/+=≒≈]")

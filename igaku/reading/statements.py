@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import chain
 
+from igaku.lazy import pattern
 from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.wording import (
     ALONE,
@@ -85,34 +86,34 @@ class Block:
 
 
 # A heading that leads to no answer: a few words, no sentence, no conclusion.
-HEADING = re.compile(
+HEADING = pattern(
     rf"(?!.*(?:{CUE}|再|最終|最後|修正|訂正|変更|結果|結局|まとめ|判断|選|final|revis"
     r"|correct|conclu|result|choice|option))[#*■◆●\s]{0,6}[^。、,:!?.\s][^。、,:!?]{0,12}"
     r"[^ぁ-ん。、,:!?.\s※\ue000-\ue0ff]"
 )
-LINE = re.compile("(?m:^).*")
+LINE = pattern("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
     r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다|이다)?"
     r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
-BARE_LINE = re.compile(
+BARE_LINE = pattern(
     rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
     r"(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?"
     rf"{LETTERS}[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
 )
-LABEL_LINE = re.compile(
+LABEL_LINE = pattern(
     rf"{BULLET}{LETTERS}(?:[ \t]?[:;.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
     rf"|(?<={MASKED})|[ \t][^\sa-z0-9]|,?[ \t](?:because|since|due|rather)\b|[ \t]?$)"
 )
 # A letter below one of these is a grade.
-GRADE = re.compile(
+GRADE = pattern(
     r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ|level|score"
     r"|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
     r"|^[^。\n]{0,20}(?:推奨|グレード|エビデンス|(?<![a-z])grade|recommend|推荐|推薦)"
     r"[^。\n]{0,20}$"
 )
-POINTED_AT = re.compile(
+POINTED_AT = pattern(
     rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
     rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
     r"|it(?:['’]s| is)|so|that leaves|i(?:['’]d| would) say|i (?:think|believe|guess)"
@@ -122,7 +123,7 @@ POINTED_AT = re.compile(
     rf"[\s、,:，]{{0,4}}+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
-SINGLED_OUT = re.compile(
+SINGLED_OUT = pattern(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
@@ -133,46 +134,46 @@ SINGLED_OUT = re.compile(
     r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고르|골))"
 )
 # 「答えは、画像所見から c です」
-AFTER_WORDS = re.compile(
+AFTER_WORDS = pattern(
     rf"(?P<cue>{CUE})(?:は|が|:|(?<=[a-z]) is)"
     rf"(?:(?!not\b|ではな|でな|以外)[^。\n{DECLARED}]){{0,40}}?"
     rf"(?<![a-z0-9(（「/]){LETTERS}{NOT_OPEN_ENDED}"
     r"(?=\s?(?:です|である|だ|入|と考え|입니다|[。.]?\s?$))",
     re.MULTILINE,
 )
-SENTENCE = re.compile(
+SENTENCE = pattern(
     rf"(?:(?<=[。！!])|(?<=が[、,]))\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)",
     re.MULTILINE,
 )
-LABEL_THEN_CHOICE = re.compile(
+LABEL_THEN_CHOICE = pattern(
     rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—の-]?\s?{OPEN}({MASKED})"
 )
-CHOICE_THEN_LABEL = re.compile(
+CHOICE_THEN_LABEL = pattern(
     rf"({MASKED}){CLOSE}\s?(?:[(「『]\s?{NAMED}(?=[a-h]\s?[)」』])|[:、,]\s?"
     rf"(?=[a-h](?:[\s。.]|$)))({GLYPH})"
 )
-INLINE_LABEL = re.compile(
+INLINE_LABEL = pattern(
     rf"{ALONE}(?<![\"'“‘’「『\[【<{{〈《.()やか\ue000-\ue0ff])[「『]?({GLYPH})[」』]?\s?:"
     r"(?!\s?[a-h0-9](?![a-z]))"
 )
-MORE_LABELS = re.compile(
+MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
-COUNTED = re.compile(
+COUNTED = pattern(
     r"(?:[1-3一二三](?:つ|個)目|[1一]つは|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
-MORE_STRINGS = re.compile(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
+MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
-ISOLATED = re.compile(STATED)
-VERDICT_PLACE = re.compile(
+ISOLATED = pattern(STATED)
+VERDICT_PLACE = pattern(
     r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
     r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?\Z"
 )
-SUPPOSED = re.compile(r"もし|仮に|(?<![a-z])(?:if|had|were)(?![a-z])[^.]*\Z")
-GLOSSED = re.compile(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
-ANY_CUE = re.compile(CUE)
-ANY_MARK = re.compile(f"[{DECLARED}{DECLARED_END}]")
+SUPPOSED = pattern(r"もし|仮に|(?<![a-z])(?:if|had|were)(?![a-z])[^.]*\Z")
+GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
+ANY_CUE = pattern(CUE)
+ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
 
 
 def statements_of(plain: str, wanted: int) -> list[Statement]:
@@ -376,9 +377,9 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
-    for pattern in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS):
-        for found in pattern.finditer(plain):
-            if pattern is AFTER_WORDS and _is_denied(found, plain):
+    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS):
+        for found in each.finditer(plain):
+            if each is AFTER_WORDS and _is_denied(found, plain):
                 continue
             letters = _completed(found, plain, wanted)
             yield Statement(letters, *found.span(), "pointed", Force.POINTED)

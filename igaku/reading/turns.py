@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
+from igaku.lazy import pattern
 from igaku.reading.harmony import as_marks
 
 NAME = r"[^\W\d][\w▁ :.\-]{0,38}"
 NAME_OF_TAG = r"[^\W\d][\w:.\-]{0,38}"
-MARK = re.compile(
+MARK = pattern(
     rf"<[|｜]\s?(?P<pipes>/?{NAME})\s?[|｜]>|<[|｜](?P<opens>{NAME}?)>"
     rf"|<(?P<closes>{NAME}?)[|｜]>|\[[|｜](?P<barred>/?{NAME})[|｜]\]"
     rf"|(?<!<)<(?P<tag>(?:/\s?)?{NAME_OF_TAG})(?P<more>\s[^<>\n]{{0,200}}?)?\s?/?>(?!>)"
@@ -23,24 +24,24 @@ MARK = re.compile(
 # Any other signs around a name, told by the slash of the closing ones: ◁/think▷.
 SIGN = r"(?:<<|>>|\{\{|\}\}|[^\w\s/|\"'、。.,:;!?！？…<>「」『』“”])"
 ODD_MARK = rf"(?P<left>{SIGN})%s(?P<name>{NAME})(?P<right>{SIGN})"
-ODD_CLOSE = re.compile(ODD_MARK % "/")
-ODD_START = re.compile(r"\A\s*" + ODD_MARK % "")
+ODD_CLOSE = pattern(ODD_MARK % "/")
+ODD_START = pattern(r"\A\s*" + ODD_MARK % "")
 # A mark that the end of the text cuts in half.
-TORN = re.compile(r"(?:<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*)|◁/?\w*|\[/[A-Z_]*){1,8}\Z")
-FENCE = re.compile(r"```(?:think|thought|reason)\w*\n([^`]*(?:`{1,2}[^`]+)*)(```)?")
+TORN = pattern(r"(?:<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*)|◁/?\w*|\[/[A-Z_]*){1,8}\Z")
+FENCE = pattern(r"```(?:think|thought|reason)\w*\n([^`]*(?:`{1,2}[^`]+)*)(```)?")
 
 # What a mark's name speaks of.
-THOUGHT = re.compile(
+THOUGHT = pattern(
     r"th(?:ink|ought)|reason|reflect|scratch|ponder|delib|cogit|rumin|contempl|rational"
     r"|analysis|analy[sz]e|monolog|musing|introspect|inner|brainstorm|\bchain\b|\bcot\b"
     r"|思考|思索|考え|考察|推論|推理|熟考|생각|추론|숙고"
 )
-ANSWER = re.compile(
+ANSWER = pattern(
     r"answer|final|solution|\bbox\b|response|result|conclusion|output|reply"
     r"|choice|option|select|\bans\b|letter|label|verdict"
     r"|回答|解答|答え|答案|結論|结论|정답|답변"
 )
-ROLE = re.compile(
+ROLE = pattern(
     r"(?:im|header|turn|role|message|msg)? ?(?:start|begin|header)(?: (?:of|id|turn"
     r"|header|message|role))*|(?:start|begin)(?: of)? (?:turn|header|message|role)"
     r"(?: id)?|turn|inst|(?:user|human|system|assistant|model|bot|tool|observation"
@@ -51,19 +52,19 @@ ROLES = {
     **dict.fromkeys(("user", "human", "system", "tool", "observation"), "other"),
     **dict.fromkeys(("developer", "environment", "ipython", "function"), "other"),
 }  # fmt: skip
-ROLE_WORD = re.compile(
+ROLE_WORD = pattern(
     rf"\s{{0,2}}({'|'.join(ROLES)})\b[ \t]*(?=\n|<|\[|$)", re.IGNORECASE
 )
-CHANNEL_NAME = re.compile(r"\s?([^\W\d]\w{0,20})[ \t]*\n?")
-ENDING = re.compile(
+CHANNEL_NAME = pattern(r"\s?([^\W\d]\w{0,20})[ \t]*\n?")
+ENDING = pattern(
     r"eo[a-z](?: id)?|im end|(?:turn|message|msg|reply|response|answer) end"
     r"|end ?of ?\w+|end ?(?:turn|text|message|msg|sentence|reply|response)|return|call"
     r"|end|stop|fin|finish|done|pad|endoftext|end of sentence|startoftext|s"
 )
-OPENING = re.compile(r"^(?:begin|start|open)(?: of)? | (?:begin|start|open|prefix)$")
-CLOSING = re.compile(r"^(?:end|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$")
+OPENING = pattern(r"^(?:begin|start|open)(?: of)? | (?:begin|start|open|prefix)$")
+CLOSING = pattern(r"^(?:end|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$")
 # Tags for looks, and letters in brackets: they are text.
-LOOKS = re.compile(
+LOOKS = pattern(
     r"[a-z]|br|hr|em|strong|del|ins|sub|sup|code|pre|mark|span|div|font|center|small"
     r"|big|table|thead|tbody|tr|td|th|ul|ol|li|dl|dt|dd|h[1-6]|blockquote|details"
     r"|summary|ruby|rt|rp|img|figure|caption|section|article|html|body|head|title|tt"
@@ -74,7 +75,7 @@ LOOKS = re.compile(
     r"|figcaption|dialog|menu|search|slot|progress|meter|xml"
 )
 # What a model that goes on by itself writes next: another's line, or a new question.
-ANOTHERS_LINE = re.compile(
+ANOTHERS_LINE = pattern(
     r"(?:^|(?<=[^\x00-\x7f]))(?P<word>user|human|system)[ \t]*\n"
     r"|^[#*> \t]{0,6}(?:"
     r"(?P<other>user|human|ユーザー?|利用者|质问者|質問者|用户|用戶|사용자)"
@@ -83,21 +84,19 @@ ANOTHERS_LINE = re.compile(
     r")[ \t]*[0-9０-９A-Z]{0,5}[*]{0,2}[ \t]*[:：][*]{0,2}",
     re.IGNORECASE | re.MULTILINE,
 )
-ANSWERED = re.compile(
+ANSWERED = pattern(
     r"(?:answer|答え|解答|回答|正解|正答|答案|정답|結論)[^\n]{0,12}[a-h]"
     r"|^[\W_]{0,6}[a-h](?:[\s,、と]{1,3}[a-h]){0,4}[\W_]{0,3}(?:です。?)?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-POSED = re.compile(
+POSED = pattern(
     r"(?:^|\n)[ \t]*[(（]?[a-hA-H][)）.．:：、].*\n[ \t]*[(（]?[b-hB-H][)）.．:：、]"
     r"|(?:answer|答え|解答|回答|正解|答案|정답)\s*[:：はis]|どれか|選べ|which of|哪",
     re.IGNORECASE,
 )
 ODD = ("left", "name", "right")
 # What a text has that holds a mark, a header or a line of another.
-NO_PLAIN_TEXT = re.compile(
-    r"[^\w\s,.、。・()（）「」]|assistant|analysis|commentary|\n"
-)
+NO_PLAIN_TEXT = pattern(r"[^\w\s,.、。・()（）「」]|assistant|analysis|commentary|\n")
 MOST_MARKS, LONGEST_MARK, ROUNDS = 8, 40, 8
 LAST = 200  # characters in which a torn mark may stand
 POSED_WITHIN = 2000  # characters

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from igaku.lazy import pattern
 from igaku.reading.wording import (
     ALONE,
     BESIDE,
@@ -83,7 +84,7 @@ VERDICT_LINK = (
     r"(?:(?:\{\s?\"|,\s?\")[^\"\n:]{1,16}\"\s?:\s?\"?)?"
     rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
 )
-JUDGED = re.compile(
+JUDGED = pattern(
     rf"(?P<cue>{CUE}{LINK}{OPEN})?{ALONE}(?P<labels>{LABELS})(?P<link>{VERDICT_LINK})"
     rf"(?:(?P<wrong>{WRONG})|(?P<right>{RIGHT}))",
     re.MULTILINE,
@@ -93,7 +94,7 @@ PREDICATE = (
     r"(?:^|[:(–—→,;.|-]\s?|(?<![a-z])(?:is|are|be|so|thus|hence|therefore|it['’]s)\s"
     r"(?:clearly\s|also\s|therefore\s|thus\s)?)"
 )
-AT_LAST = re.compile(
+AT_LAST = pattern(
     rf"(?:^|(?<=[\s:。、,.|(「【→⇒—–=-]))(?:(?P<wrong_sign>{WRONG_SIGN}"
     rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
     rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
@@ -104,7 +105,7 @@ AT_LAST = re.compile(
     re.MULTILINE,
 )
 # 「正しい選択肢：c」, "Incorrect: A, B", and a sign at the head of a line of labels.
-BEFORE = re.compile(
+BEFORE = pattern(
     rf"(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
     r"|(?P<most>最も|most )?(?P<right>正しい|適切|妥当|該当する|当てはまる|正[确確]"
     r"|(?<![a-z])(?:correct|right|true|appropriate)))"
@@ -115,38 +116,38 @@ BEFORE = re.compile(
     re.MULTILINE,
 )
 # 「a誤b誤c正」
-ROW = re.compile(
+ROW = pattern(
     r"(?<![a-z0-9])(?:[a-h]\s?[誤正错錯对對○×][\s、,;/]{0,2}){3,8}(?![一-鿿])"
 )
-IN_ROW = re.compile(r"([a-h])\s?(?:([正对對○])|[誤错錯×])")
+IN_ROW = pattern(r"([a-h])\s?(?:([正对對○])|[誤错錯×])")
 # "To give a correct answer" says nothing of the choice a.
-ARTICLE = re.compile(r"(?<![a-z])a [a-z ]+$")
-SETTLED = re.compile("正解|正答|誤答|answer|정답|오답")
-LABEL = re.compile(rf"(?<![a-z]){GLYPH}(?![a-z])")
-CLAUSE = re.compile(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
+ARTICLE = pattern(r"(?<![a-z])a [a-z ]+$")
+SETTLED = pattern("正解|正答|誤答|answer|정답|오답")
+LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
+CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
 HEAD_LINK = rf"{BESIDE}[ \t]?(?:[:.)、。(|→⇒–—-]|は|が|も|은|는|(?:is|are)\b)"
-LINE_HEAD = re.compile(
+LINE_HEAD = pattern(
     rf"^{BULLET}\|?[ \t]?{OPEN}{NAMED}{OPEN}(?P<label>{GLYPH}){WHOLE}"
     rf"(?:(?={HEAD_LINK})|{CLOSE}(?:(?={HEAD_LINK})|(?=[ \t]?{MASKED})|(?<=[)\]」』】])"
     r"|(?=[:.)、]?[ \t]?$)|(?=[ \t][^\sa-z0-9])))",
     re.MULTILINE,
 )
-INLINE_HEAD = re.compile(
+INLINE_HEAD = pattern(
     rf"(?<=[。、,;.|/)」』】\s{{:\"])[(「『【\"]?{NAMED}(?P<label>{GLYPH})"
     rf"(?![a-z0-9ァ-ヺー])(?=[)」』】]|{CLOSE}(?:{HEAD_LINK}))(?!。)"
 )
-LED_TO = re.compile(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
-LISTED = re.compile(rf"{GLYPH}{CLOSE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
-NOTHING = re.compile(
+LED_TO = pattern(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
+LISTED = pattern(rf"{GLYPH}{CLOSE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
+NOTHING = pattern(
     rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
 )
-SECTION = re.compile(
+SECTION = pattern(
     r"^(?:#{1,6} |【|\[|[■◆●▼]|[^\n]{0,12}(?:解説|検討|理由|説明|考察|選択肢|解析|分析"
     r"|해설|explanation|analysis|rationale|options))[^。\n]{0,24}$",
     re.MULTILINE,
 )
-LINE_REST = re.compile(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
+LINE_REST = pattern(r"[^\w\n\ue000-\ue0ff]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

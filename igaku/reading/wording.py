@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from igaku.lazy import pattern
 from igaku.reading.plain import DECLARED
 
 # Choices quoted in a reply become one private character each: their letters cannot be
@@ -87,7 +88,7 @@ CUE = (
     rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
 )
 # What makes a cue say: this one. Without it, the letter may belong to what follows.
-LINKING = re.compile(
+LINKING = pattern(
     rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be(?=\s)|was)(?![a-z])"
 )
 LINK = (
@@ -103,7 +104,7 @@ LINK = (
     r"|(?:to|for|of) (?:this|the) (?:question|problem|case|patient))(?![a-z]))*+"
 )
 # What a cue is not when this stands before it: 不正解, "second-best answer", 例：…
-DENIED = re.compile(
+DENIED = pattern(
     r"(?:[不非誤误错錯]|错误|錯誤|間違(?:った|いの|い)|誤(?:った|りの)|오|틀린"
     r"|(?<![a-z])(?:incorrect|wrong|false|not|no|non)[- ]?(?:the|an?|my)?"
     r"|(?<![a-z])(?:second|next|third|runner)[- ]?(?:best|up)?"
@@ -114,7 +115,7 @@ DENIED = re.compile(
     r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
     r"[.,、:)は]{0,2}[ \t]?[「『\"'(]?\Z"
 )
-CONCLUDING = re.compile(
+CONCLUDING = pattern(
     r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)[ \t]?\Z"
 )
 CONCLUSIONS = {"結論", "结论", "결론", "conclusion", "最終的に", "final", DECLARED}
@@ -135,23 +136,23 @@ SAID = (
     r"|입니다|이다|가 |项|項|"
     r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b))"
 )
-CUED = re.compile(rf"(?P<cue>{CUE})(?P<gap>{LINK}){LETTERS}{NOT_OPEN_ENDED}")
-JSON_KEY = re.compile(
+CUED = pattern(rf"(?P<cue>{CUE})(?P<gap>{LINK}){LETTERS}{NOT_OPEN_ENDED}")
+JSON_KEY = pattern(
     r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
     r"|second|rejected|誤|不正|解説|解析|all_))"
     r"[^\"'\n:]{0,24}(?:answer|choice|chosen|pick|option|select|letter|label|predict|\bans"
     rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답|답)[^\"'\n:]{{0,16}}[\"']\s?:\s?"
     rf"{LETTERS}{NOT_OPEN_ENDED}"
 )
-JSON_WHOLE = re.compile(
+JSON_WHOLE = pattern(
     r"[\"'](?:output|response|result|final|value)[\"']\s?:\s?"
     rf"{LETTERS}(?=\s?(?:[,\n]|$))"
 )
 # 「d に変更します」, with or without a word before it.
-CHANGED = re.compile(
+CHANGED = pattern(
     rf"{ALONE}{LETTERS}\s?[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
 )
-CORRECTED = re.compile(
+CORRECTED = pattern(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
     r"|申し訳(?:ありません|ございません))(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
     r"|よく考えると|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为|應為|정정"

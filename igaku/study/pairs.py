@@ -18,6 +18,7 @@ from igaku.study.audits import wrong_runs
 from igaku.study.families import Family, Source, Study, role, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank, is_lost
+from igaku.words import LEVEL, ONE_SIDED
 
 SMALL = 0.005  # the difference between the study's first two rows: half a point
 
@@ -26,12 +27,15 @@ PAIRS = (
     "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
     "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
     "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
-    "margin", "tainted", "clusters", "cluster_se", "naive_se", "cluster_low",
-    "cluster_high",
+    "margin", "tainted", "compared", "clusters", "cluster_se", "naive_se",
+    "cluster_low", "cluster_high",
 )  # fmt: skip
 COUNTS = PAIRS[PAIRS.index("n") : PAIRS.index("difference")]
-GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue")
-PLANNING = ("flip_budget", "power_small", "detectable", "needed", "power_margin")
+GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue", "method")
+PLANNING = (
+    "flip_budget", "power_small", "detectable", "detectable_low", "detectable_high",
+    "needed", "needed_low", "needed_high", "power_margin",
+)  # fmt: skip
 
 
 class Grid(NamedTuple):
@@ -70,7 +74,8 @@ def pairs(
     and exact p. `not_worse_p`: one-sided p that the candidate is worse by the `margin`
     or more, to be held against 0.025; `equivalent_p`: of both sides. `adjusted
     not_worse_adjusted`: by Holm over the family, missing where the pair is `tainted`:
-    one of the runs is shown to be wrong, or is the same replies as another. `clusters
+    one of the runs is shown to be wrong, or is the same replies as another; `compared`:
+    how many pairs were adjusted together. `clusters
     cluster_se naive_se cluster_low cluster_high`: vignettes met, and the standard
     errors of the difference with and without them (missing without a flip).
 
@@ -80,7 +85,7 @@ def pairs(
     study = study_in(outputs_dir, reference, margin)
     found = stacked([_of_family(study, family) for family in study.families], PAIRS)
     numbers = [name for name in PAIRS[PAIRS.index("difference") :] if name != "tainted"]
-    kinds = dict.fromkeys(COUNTS, int) | dict.fromkeys(numbers, float)
+    kinds = dict.fromkeys(numbers, float) | dict.fromkeys((*COUNTS, "compared"), int)
     return found.astype(kinds | {"tainted": bool})
 
 
@@ -116,7 +121,8 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
 
     `family exam runs`: which runs (names), without those shown to be wrong. `n`:
     questions that all of them were asked. `q df pvalue`: the statistic, its degrees of
-    freedom and its chi-squared p.
+    freedom and its p; `method` says whether that is "exact", over all permutations, or
+    that of "chi2", where there are too many.
     """
     study, rows = study_in(outputs_dir), []
     for family in study.families:
@@ -128,21 +134,25 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
         if len(right):
             q = statistics.cochran_q(right)
             about = (family.kind, family.exam, tuple(names), len(right))
-            rows.append((*about, q.statistic, q.df, q.pvalue))
+            told = (q.pvalue, "chi2") if q.exact is None else (q.exact, "exact")
+            rows.append((*about, q.statistic, q.df, *told))
     return pd.DataFrame(rows, columns=list(GATES))
 
 
 def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     """Rows of `igaku.pairs` with what their questions and flips let one see.
 
-    Added: `flip_budget`, the flips up to which "not worse" would hold at this net
-    difference; `power_small`, the chance to notice a true difference of half a point;
-    `detectable`, the smallest difference (fraction) seen with 80 % power; `needed`, the
-    questions for 80 % power at half a point; `power_margin`, the chance to show "not
-    worse" were there no difference. Missing where the flips allow no answer.
+    All at the level of the verdict: Holm's first step, the level / `compared`. Added:
+    `flip_budget`, the flips up to which "not worse" would hold at this net difference;
+    `power_small`, the chance to notice a true difference of half a point; `detectable`,
+    the smallest difference (fraction) seen with 80 % power; `needed`, the questions for
+    80 % power at half a point; `power_margin`, the chance to show "not worse" were
+    there no difference. `detectable_low detectable_high needed_low needed_high`: over
+    the 95 % interval of the share of flips. Missing where the flips allow no answer.
     """
     net = pairs["only_reference"] - pairs["only_candidate"]
-    told = list(zip(pairs["n"], pairs["flips"], net, pairs["margin"], strict=True))
+    about = [pairs["n"], pairs["flips"], net, pairs["margin"], pairs["compared"]]
+    told = list(zip(*about, strict=True))
     known = {key: _planned(*key) for key in dict.fromkeys(told)}
     rows = [known[key] for key in told]
     found = pd.DataFrame(rows, columns=list(PLANNING), index=pairs.index)
@@ -247,6 +257,7 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
     )  # fmt: skip
     table = _tested(table[table["n"] > 0], study.margin)
     kept = ~table["tainted"]
+    table["compared"] = max(1, kept.sum())
     for name, own in (("adjusted", "pvalue"), ("not_worse_adjusted", "not_worse_p")):
         table[name] = np.nan
         table.loc[kept, name] = statistics.holm(table.loc[kept, own].to_numpy())
@@ -334,17 +345,25 @@ def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _planned(n: int, flips: int, net: int, margin: float) -> tuple[Any, ...]:
-    budget, share = statistics.flip_budget(net, n, margin), flips / n
+def _planned(n: int, flips: int, net: int, margin: float, k: int) -> tuple[Any, ...]:
+    """What `planning` adds to a pair, one of k that are adjusted together."""
+    level, one_sided, share = LEVEL / k, ONE_SIDED / k, flips / n
+    budget = statistics.flip_budget(net, n, margin, one_sided)
     if share == 0:
-        return (budget, None, None, None, None)
-    visible = statistics.detectable_difference(n, share)
+        return (budget, *[None] * (len(PLANNING) - 1))
+    limits = statistics.proportion(flips, n)
+    shares = (share, limits.low, limits.high)
+    seen = [statistics.detectable_difference(n, x, alpha=level) for x in shares]
+    needed = [
+        statistics.required_questions(SMALL, x, alpha=level) if x >= SMALL else None
+        for x in shares
+    ]
     if share < SMALL:
-        return (budget, None, visible, None, None)
+        return (budget, None, *seen, *needed, None)
     return (
         budget,
-        statistics.mcnemar_power(n, share, SMALL),
-        visible,
-        statistics.required_questions(SMALL, share),
-        statistics.noninferiority_power(n, share, margin),
+        statistics.mcnemar_power(n, share, SMALL, level),
+        *seen,
+        *needed,
+        statistics.noninferiority_power(n, share, margin, alpha=one_sided),
     )
