@@ -330,7 +330,7 @@ def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name not in first, ROLES.index(one.role), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), -run.asked, began(run), run.name,
+        number, -(size_gb(run) or 0), -run.asked, one.variant, began(run), run.name,
     )  # fmt: skip
 
 
