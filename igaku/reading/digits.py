@@ -59,13 +59,15 @@ SHIELD |= {first + i: FIRST_BOX + i for first in OTHER_BOXES for i in range(9)}
 LAYOUT = pattern(rf"{BOX}+(?:\.({BOX}+))?")
 OPENS, CLOSES = rf"[\s「『\"'(（\[【<{{|{DECLARED}]", r"[\s\"'」』)\]】>}|]"
 FILLED = pattern(
-    rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に]|->|には|is|에는?|(?:に入る|の)?(?:数字|数値|値)は)?"
+    rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に]|->|には|is|에는?|(?:に入る|の)?(?:数字"
+    rf"|数値|値)は)?"
     rf"{OPENS}{{0,4}}([0-9])(?!\.?[0-9]|,[0-9]{{3}}| ?[×*÷/+] ?[0-9.])"
 )
 # 「① 8 時間尿」 numbers a step.
 GLUED = pattern(r"(?<=[0-9]) ?(?!and\b|box)[a-z一-鿿ァ-ヺ]")
 LISTED = pattern(
-    rf"(?P<boxes>{BOX}(?:[\s.,、|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
+    rf"(?P<boxes>{BOX}(?:[\s.,、"
+    rf"|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
     r"(?<![0-9.,])(?P<digits>[0-9](?:[\s,、|・と]{1,5}[0-9]){1,8})(?![.,]?[0-9])"
 )
 JSON_STRING = pattern(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
