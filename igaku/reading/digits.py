@@ -72,9 +72,17 @@ LISTED = pattern(
     rf"|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
     r"(?<![0-9.,])(?P<digits>[0-9](?:[\s,、|・と]{1,5}[0-9]){1,8})(?![.,]?[0-9])"
 )
+# A number in kanji, alone or behind a cue, where a text has no digits.
+ONES, TENS = "〇一二三四五六七八九", {"十": 10, "百": 100, "千": 1000}
+HAS_DIGITS = pattern(r"[0-9０-９]")
+KANJI = pattern(
+    r"(?:(?<=[:：はが\s])"
+    r"|\A)[〇一二三四五六七八九十百千]{1,6}(?:[点・][〇一二三四五六七八九]{1,2})?"
+    r"(?=[。\s]|です|である|[a-zA-Z]|\Z)"
+)
 BOXED_ROW = pattern(
     rf"(?:{DECLARED}\s?[0-9]\s?{DECLARED_END}[\s.,、]{{0,3}}){{2,9}}"
-    r"|(?:[\[(][0-9][\])]){2,9}"
+    r"|(?:[\[(][0-9][\])]\s?){2,9}"
 )
 JSON_ROW = pattern(r"\{(?:\s?[\"'][1-9][\"']\s?:\s?[\"']?[0-9][\"']?\s?,?){2,9}\s?\}")
 JSON_STRING = pattern(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
@@ -122,7 +130,23 @@ def _number_text(text: str) -> Plain:
         return BETWEEN_THOUSANDS * len(found[0])
 
     kept = NARROW.sub(grouped, text.translate(SHIELD))
+    if not HAS_DIGITS.search(kept):
+        kept = KANJI.sub(lambda found: _counted(found[0]), kept)
     return plain_of(kept).replaced(GROUPED, "")
+
+
+def _counted(kanji: str) -> str:
+    """A number in kanji as digits of the same width: 二十六, 三二五, 二点一."""
+    whole, dot, fraction = kanji.replace("・", "点").partition("点")
+    number, digit = 0, 0
+    for sign in whole:
+        if sign in TENS:
+            number, digit = number + max(digit, 1) * TENS[sign], 0
+        else:
+            number, digit = (number, digit * 10 + ONES.index(sign))
+    said = f"{number + digit}" + dot.replace("点", ".")
+    said += "".join(str(ONES.index(sign)) for sign in fraction)
+    return said.rjust(len(kanji))[: max(len(kanji), len(said))]
 
 
 def _layout(question: Question) -> Layout:

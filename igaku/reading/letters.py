@@ -53,7 +53,7 @@ TAKEN_BACK = pattern(
     rf"|変更|修正))"
     rf"|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
     rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
-    rf"|不是\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
+    rf"|(?:不是|[并並]非)\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
@@ -85,6 +85,7 @@ BELIEVED = pattern(
     r"[のなであるい]{0,4}(?:かも|可能性|か(?:どうか|否か))"
     r"|(?:最初|初め|当初)は[、,]?\s?" + rf"{OPEN}{ONE}"
 )
+ONLY = pattern(r"[只仅僅唯]有(?=[a-h])")
 # A letter behind one of these is part of a name.
 NAMES = pattern(
     r"(?<![a-z])(?:vitamins?|hepatitis|type|grade|class|group|stage|factor|protein"
@@ -165,7 +166,7 @@ def _bare(found: re.Match[str], question: Question) -> Reading | None:
 def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
-    plain = whole.replaced(TAKEN_BACK, "")
+    plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
     plain = (
         plain.replaced(NAMES, _struck)
         .replaced(UNDECIDED, _struck)

@@ -16,6 +16,7 @@ from enum import IntEnum
 from itertools import chain
 
 from igaku.lazy import pattern
+from igaku.reading.cues import STATED, is_denied, is_supposed, leads
 from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.wording import (
     ALONE,
@@ -27,12 +28,10 @@ from igaku.reading.wording import (
     CORRECTED,
     CUE,
     CUED,
-    DENIED,
     GLYPH,
     JSON_KEY,
     JSON_WHOLE,
     LETTERS,
-    LINKING,
     MASK,
     MASKED,
     NAMED,
@@ -119,7 +118,8 @@ GRADE = pattern(
 POINTED_AT = pattern(
     rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
     rf"|やはり|やっぱり"
-    r"|最[善良適]は|ベストは|残り[はが:]?|只有|보니|本(?:症?例|問)では|この(?:症例"
+    r"|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是|보니|本(?:症?例|問)では"
+    r"|この(?:症例"
     r"|場合|問題)では)|よって|したがって|従って|ゆえに|以上(?:から|より)"
     rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
     r"|it(?:['’]s| is)|so|leaves|leaving|the best is|remaining [a-z]{3,8} (?:is|are)"
@@ -143,7 +143,7 @@ SINGLED_OUT = pattern(
     r" (?:the )?(?:only |single )?(?:most|more|correct|right|best|better|answer)"
     r"|remains?\b"
     r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
-    r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고르|골))"
+    r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고[르른]|골))"
 )
 # 「答えは、画像所見から c です」
 NEXT_BEST = pattern(
@@ -165,7 +165,7 @@ LABEL_THEN_CHOICE = pattern(
     rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—の-]?\s?{OPEN}({MASKED})"
 )
 # 「… → c」, at the end of all.
-ARRIVED_AT = pattern(rf"(?:→|⇒|->)[ \t]?{LETTERS}[。.]?\s*\Z")
+ARRIVED_AT = pattern(rf"(?:→|⇒|->|だが|ですが)[、,]?[ \t]?{LETTERS}[。.]?\s*\Z")
 CHOICE_THEN_LABEL = pattern(
     rf"({MASKED}){CLOSE}\s?(?:[(「『]\s?{NAMED}(?=[a-h]\s?[)」』])|[:、,]\s?"
     rf"(?=[a-h](?:[\s。.]|$)))({GLYPH})"
@@ -179,7 +179,8 @@ MORE_SAID = pattern(
     rf"(?:もう[1一]つ(?:の[^\s。a-h]{{0,6}})?は|それと|(?<![a-z])(?:the )?(?:second"
     rf"|other)"
     rf"(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
-    rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}(?:も(?:正解|正しい|適切)| is also| too\b)"
+    rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}\s?(?:も(?:正解|正しい|適切)|is also\b"
+    rf"|too\b)"
 )
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
@@ -190,36 +191,9 @@ COUNTED = pattern(
     r"|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
-JSON_NUMBERED = pattern(
-    rf"[\"'][1-9][\"']\s?:\s?[\"']{OPEN}({GLYPH}){CLOSE}(?=\s?[,}}\]])"
-)
+JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
-STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
 ISOLATED = pattern(STATED)
-VERDICT_PLACE = pattern(
-    r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?[ \t]?"
-    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?[ \t]?\Z"
-)
-# What would be, elsewhere or for others: 「発熱があれば正解は d」.
-SUPPOSED = pattern(
-    r"もし|仮に|(?<![a-z])(?:if|had|were|unless)(?![a-z])[^.]*\Z"
-    r"|(?:(?:が|も|で)(?:あれば|なければ)|(?:して|されて|でて|出て)いれば"
-    r"|だったら)[^。\n]*\Z"
-    r"|(?<!この)(?<!本例の)(?<!症例の)(?<!今回の)(?<!本問の)場合(?:は|の"
-    r"|に)[^。\n]{0,20}\Z"
-    r"|看似|乍一?看|有人(?:认为|認為|说|說)|如果|若[是为為]|첫눈에"
-    r"|(?<![a-z])at first (?:glance|sight)"
-    r"|(?:がある|がない|した|する)とき(?:は|の)[^。\n]{0,20}\Z"
-    r"|(?:類題|過去問|前問|前の問題|別の問題|他の問題|昨年)[^。\n]{0,20}\Z"
-    r"|(?<![a-z])(?:previous|last|another|other|different) (?:question|problem"
-    r"|exam)[^.\n]{0,20}\Z"
-    r"|(?<![a-z])(?:some|many|others|people|students|examinees|one|you)(?: [a-z]+)? "
-    r"(?:argue|say|think|believe|claim|answer|assume|conclude)[^.\n]{0,20}\Z"
-)
-ELSEWHERE = pattern(
-    r"\s?(?:but )?(?:in|for|with|without) (?:an?|another|other|patients|cases|those"
-    r"|children|adults|infants)(?![a-z])"
-)
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
 ANY_CUE = pattern(CUE)
 ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
@@ -238,45 +212,19 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
 def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
     for found in CUED.finditer(plain):
-        if not _leads(found, plain):
+        if not leads(found, plain):
             continue
         cue = found["cue"]
         before = plain[max(0, found.start() - 12) : found.start()]
         is_final = cue in CONCLUSIONS or cue.startswith("final")
         final = is_final or CONCLUDING.search(before)
         force = Force.CONCLUSION if final else Force.CUE
-        force = Force.POINTED if _is_supposed(found, plain) else force
+        force = Force.POINTED if is_supposed(found, plain) else force
         rule = "conclusion" if final else "cue"
         letters, end = _completed(found, plain, wanted), found.end()
         if below := lists.get(found.start("letters")):
             letters, end = below.letters, below.end
         yield Statement(letters, found.start(), end, rule, force, True)
-
-
-def _leads(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
-    start, gap = found.start(), found["gap"]
-    before = plain[max(0, start - 40) : start]
-    if _is_denied(found, plain):
-        return False
-    if found["cue"] == DECLARED or LINKING.search(gap):
-        return True
-    line = before.rsplit("\n", 1)[-1]
-    if "\n" in gap:
-        return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
-    return VERDICT_PLACE.search(before) is None
-
-
-def _is_supposed(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue tells what would be: 「もし発熱がなければ正解は d」."""
-    before = plain[max(0, found.start() - 80) : found.start()]
-    clause = re.split(r"[。.\n]", before)[-1]
-    return (SUPPOSED.search(clause) or ELSEWHERE.match(clause)) is not None
-
-
-def _is_denied(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue stands in its own negation: 不正解, "second-best answer"."""
-    return DENIED.search(plain, max(0, found.start() - 40), found.start()) is not None
 
 
 def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
@@ -437,7 +385,7 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS, ARRIVED_AT):
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
-            if each is AFTER_WORDS and _is_denied(found, plain):
+            if each is AFTER_WORDS and is_denied(found, plain):
                 continue
             if each is POINTED_AT and NEXT_BEST.search(before):
                 continue

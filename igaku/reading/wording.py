@@ -29,6 +29,7 @@ NAMED = (
 # After any other word, `a` is an article and `e` a bacterium's first name.
 FOLLOWING = (
     r"(?:because|since|as|is|are|was|due|which|for|with|so|based|given|but|and|or|not"
+    r"|plus|along"
     r"|would|should|must|seems?|appears?|remains?|looks?|fits?|also|too)"
 )
 SPECIES = (
@@ -37,7 +38,7 @@ SPECIES = (
     r"|histolytica|granulosus|multilocularis|neoformans|burnetii|elegans)"
 )
 # Han characters that may stand right behind a letter: C項, A和D, C正确.
-HAN_BEHIND = "及和与與跟项項正错錯对對因符是为為最或还還選选"
+HAN_BEHIND = "以即而外均都及和与與跟项項正错錯对對因符是为為最或还還選选"
 WHOLE = (
     r"(?![a-z0-9_%^\\°\-‐‑–−ァ-ヺー々Α-ω형군]|['’][a-z]"
     r"|さん|ちゃん|くん"
@@ -62,9 +63,9 @@ SIGNS = (
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[选選]?[项項]|番|번)?"
 SEPARATOR = (
     r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
-    r"|以及|및|及|和|与|與|跟|그리고|와|과|하고|랑|\bas well as\b|\balong with\b"
+    r"|以及|및|及|和|与|與|跟|그리고|와|과|하고|랑|,?\s?\b(?:as well as|along with)\b"
     r"|\bplus\b|[.,、]?\s?\balso\b,?"
-    r"|、?\s?(?:そして|それと|それから|さらに|加えて|次に)、?)\s?"
+    r"|、?\s?(?:そして|および|及び|それと|それから|さらに|加えて|次に)、?)\s?"
     r"|[ \t]?\|[ \t]?|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
@@ -90,7 +91,7 @@ CHINESE_CUE = (
 CUE = (
     r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として"
     r"|最終的に"
-    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|결론|답변"
+    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|답안|선택(?=\s?:)|결론|답변"
     r"|(?<![가-힣])답"
     r"|(?m:^)a\s?[:.](?=\s?[(「\[]?[a-h](?:[,、と ]{1,2}[a-h]){0,3}[)」\]]?"
     r"[。.]?(?m:$))"
@@ -157,7 +158,7 @@ NOT_OPEN_ENDED = (
 SAID = (
     r"(?=\s?(?:$|[。.,、:)」(』]|です|でした|である|だ|が|を|と[考判思な]|に[なよ]"
     r"|の[^いどう中]"
-    r"|입니다|이다|가 |项|項|"
+    r"|입니다|이다|가 |项|項|是?(?:正[确確]|[对對])|"
     r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b)"
     r"|(?<=[a-h][)\]])[ \t])"
 )
@@ -182,11 +183,13 @@ JSON_WHOLE = pattern(
 )
 # 「d に変更します」, with or without a word before it.
 CHANGED = pattern(
-    rf"{ALONE}{LETTERS}\s?[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
+    rf"{ALONE}{LETTERS}\s?(?:[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
+    r"|로\s?(?:정정|변경|바[꾸꿉]|수정))"
 )
 CORRECTED = pattern(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
-    r"|申し訳(?:ありません|ございません)|죄송합니다)(?=[、,。 ])|哦?不,|改[为為选選]"
+    r"|申し訳(?:ありません|ございません)|죄송합니다|아니요?)(?=[、,。 ])|哦?不,"
+    r"|改[为為选選]"
     r"|수정(?=:)|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
     r"|よく考えると|考え直して|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为"
     r"|應為|(?:其实|其實|实际上|實際上)是?|실제로는?|사실은|정정"
