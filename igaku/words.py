@@ -243,6 +243,7 @@ _FORMATS = {
     "points": lambda value: f"{100 * value:+.1f}",
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
+    "about": lambda value: f"{float(f'{value:.3g}'):,.0f}",
     "one": lambda value: f"{value:,.1f}",
     "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
     "size": lambda value: f"{abs(100 * value):.1f}",
@@ -314,7 +315,7 @@ def _sentences(lang: str) -> Any:
     made.globals["blocks"] = blocks
     made.globals |= {"LEVEL": LEVEL, "ONE_SIDED": ONE_SIDED, "PASS_MARK": PASS_MARK}
     made.tests["missing"] = is_missing
-    kinds = {"share": "share", "points": "points", "n": "whole"}
+    kinds = {"share": "share", "points": "points", "n": "whole", "about": "about"}
     made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
     made.filters |= {"p": p_of, "size": _FORMATS["size"]}
     return made

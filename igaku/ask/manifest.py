@@ -9,13 +9,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import Plan
+from igaku.ask.plan import ORDER, Plan
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
+from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
 from igaku.server.client import defaults_of, request_body
 from igaku.server.identity import shown
@@ -37,7 +39,8 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
     Rows that were asked under another condition are never added to.
     """
-    manifest = _begun(plan)
+    declared = _declared(plan.settings.outputs_dir)
+    manifest = _begun(plan) | {"order": ORDER, "declared": declared}
     if rows:
         manifest = read_manifest(plan.settings.folder)
         _refuse_other(plan, manifest, rows)
@@ -52,6 +55,12 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
         "exam": {"name": plan.settings.exam, "files": files},
         "questions": [*manifest["questions"], *new],
     }
+
+
+def _declared(outputs_dir: Path) -> dict[str, str] | None:
+    """Which declared analysis a run begins under, None where there is none."""
+    found = read_declared(outputs_dir)
+    return {"sha256": found.digest, "at": found.at} if found else None
 
 
 def condition(plan: Plan) -> Manifest:

@@ -13,6 +13,7 @@ if _TYPE_CHECKING:
     from igaku.study.levels import strata
     from igaku.study.lines import official
     from igaku.study.looping import loops
+    from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
     from igaku.study.scoring import published, sections
@@ -24,6 +25,7 @@ _HOMES = {
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
     "loops": "igaku.study.looping",
+    **dict.fromkeys(("plan", "repeats"), "igaku.study.noise"),
     "cards": "igaku.study.overview",
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),

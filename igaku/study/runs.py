@@ -256,6 +256,8 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     if plan.frame is not None:
         # Of many runs of one exam each has its own table over the same questions.
         planned = facts = plan.frame.copy(deep=False)
+        # A run is asked in another order than the exam's, and read in the exam's.
+        answers.sort(key=lambda answer: plan.places[answer.problem_id])
         places = [plan.places[answer.problem_id] for answer in answers]
         if places != list(range(len(planned))):
             facts = planned.take(places).reset_index(drop=True)
