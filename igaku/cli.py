@@ -157,6 +157,45 @@ def sweep(
         typer.echo(lanes.sweep(plan, lang, analyse))
 
 
+@app.command()
+def declare(
+    question: Annotated[str, typer.Option(help="What the study asks.")],
+    outputs: Annotated[
+        Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Run or model that the others are held against.")
+    ] = None,
+    family: Annotated[
+        list[str] | None, typer.Option(help="Run or model compared; may be repeated.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Of “not worse”, a fraction; else 0.025.")
+    ] = None,
+    level: Annotated[
+        float | None, typer.Option(help="Of a difference, two-sided; else 0.05.")
+    ] = None,
+    exam: Annotated[
+        list[str] | None, typer.Option(help="Year of an exam; may be repeated.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="How often each model is asked; else once.")
+    ] = None,
+    stopping: Annotated[
+        str | None, typer.Option(help="When a run ends early: when-broken, or never.")
+    ] = None,
+) -> None:
+    """Declare the analysis before the first run: study.yaml, dated and hashed."""
+    from igaku.study.declared import declare as write
+
+    names, exams = (",".join(each or []) or None for each in (family, exam))
+    path = write(
+        outputs, question=question, reference=reference, family=names, margin=margin,
+        level=level, exams=exams, repeats=repeats, stopping=stopping,
+    )  # fmt: skip
+    typer.echo(f"{path}\n{path.read_text(encoding='utf-8')}")
+
+
 @app.command("import")
 def recorded(
     paths: Annotated[

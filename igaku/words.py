@@ -43,7 +43,7 @@ NO_REPLY = ("api_error", "wrong_model", "not_run")
 # What a comparison of two runs must hold fixed, as a run's settings name it.
 HELD_FIXED = (
     "max_tokens", "reasoning_effort", "shots", "prompt", "language", "serial_context",
-    "temperature", "top_p", "seed", "extra_body",
+    "choice_order", "temperature", "top_p", "seed", "extra_body",
 )  # fmt: skip
 LEVEL = 0.05  # two-sided, of a difference; the intervals are its 95 %
 ONE_SIDED = 0.025  # of "not worse by the margin": the same limit of the same interval
@@ -243,6 +243,7 @@ _FORMATS = {
     "points": lambda value: f"{100 * value:+.1f}",
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.3f}",
     "whole": lambda value: f"{value:,.0f}",
+    "about": lambda value: f"{float(f'{value:.3g}'):,.0f}",
     "one": lambda value: f"{value:,.1f}",
     "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
     "size": lambda value: f"{abs(100 * value):.1f}",
@@ -314,7 +315,7 @@ def _sentences(lang: str) -> Any:
     made.globals["blocks"] = blocks
     made.globals |= {"LEVEL": LEVEL, "ONE_SIDED": ONE_SIDED, "PASS_MARK": PASS_MARK}
     made.tests["missing"] = is_missing
-    kinds = {"share": "share", "points": "points", "n": "whole"}
+    kinds = {"share": "share", "points": "points", "n": "whole", "about": "about"}
     made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
     made.filters |= {"p": p_of, "size": _FORMATS["size"]}
     return made

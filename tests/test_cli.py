@@ -33,6 +33,28 @@ def test_a_problem_is_one_sentence_and_exit_code_1(tmp_path):
     assert not done.stdout
 
 
+def test_an_analysis_is_declared_once(tmp_path):
+    words = ["declare", tmp_path / "new", "--question", "Does 4 bit cost accuracy?"]
+    given = ["--reference", "openai-8bit", "--family", "openai-8bit"]
+    given += ["--family", "openai-mxfp4,lab", "--margin", 0.05, "--level", 0.01]
+    given += ["--exam", 2021, "--exam", 2022, "--repeats", 3, "--stopping", "never"]
+    done = igaku_command(*words, *given)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "new/study.yaml"
+    assert done.stdout == f"{path}\n{path.read_text('utf-8')}\n"
+    told = yaml.safe_load(path.read_text("utf-8"))
+    assert told | {
+        "question": "Does 4 bit cost accuracy?", "reference": "openai-8bit",
+        "family": ["openai-8bit", "openai-mxfp4", "lab"], "margin": 0.05, "level": 0.01,
+        "exams": [2021, 2022], "repeats": 3, "stopping": "never", "begun": 0,
+    } == told  # fmt: skip
+    refused = igaku_command(*words)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "declare another analysis in a folder of its own" in refused.stderr
+    refused = igaku_command(*words[:-1], "Why?", "--margin", 5)
+    assert "margin is 5.0, but must be a number above 0 to 0.5" in refused.stderr
+
+
 def test_a_slip_of_the_pen_is_exit_code_2():
     done = igaku_command("rendre")
     assert done.returncode == 2

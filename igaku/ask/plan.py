@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 from igaku.ask import health
 from igaku.ask.folder import ANSWERS, PROBE, Row, read_rows
@@ -15,12 +17,15 @@ from igaku.ask.prompt import (
     prompt_sha256,
     shared_prefix,
 )
+from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, exam_hashes, load_examples
 from igaku.params.settings import Settings
 from igaku.words import CAUSES
 
 PROBE_QUESTIONS = 5
 PROBE_FACTOR = 4  # times the budget
+# A run's folder has it in its manifest; one without was begun in exam order.
+ORDER = {"kind": "stratified", "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class Item:
     question: Question
     chat: list[Message]
     prompt_sha256: str
+    order: str | None = None  # of its choices, see `exam.choices`
+
+    @property
+    def shown(self) -> Question:
+        """The question as the model sees it."""
+        return shown(self.question, self.order)
 
 
 @dataclass(frozen=True)
@@ -49,14 +60,41 @@ def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
     examples = load_examples(exam, settings.shots, folder, language)
     items = []
     for question in questions:
-        chat = messages(prompt, question, examples)
-        items.append(Item(question, chat, prompt_sha256(chat)))
+        order = order_of(question, settings.choice_order)
+        chat = messages(prompt, shown(question, order), examples)
+        items.append(Item(question, chat, prompt_sha256(chat), order))
     return Plan(
         settings,
         tuple(items),
         prompt_sha256(shared_prefix(prompt, examples)),
         exam_hashes(exam, folder, settings.sections, language, settings.shots),
     )
+
+
+def in_asking_order(
+    questions: Sequence[Question], order: Mapping[str, Any] | None
+) -> list[Question]:
+    """Questions as they are sent: the sections mixed evenly, by lot within each.
+
+    So the first twenty are like all, and the early stop judges a run by them. The i-th
+    of a section's m questions stands at (i + ½)/m of the way. Without an order on
+    record they stay in exam order.
+    """
+    if order is None:
+        return list(questions)
+    by_section: dict[str, list[Question]] = {}
+    for question in sorted(questions, key=lambda each: _lot(each, order["seed"])):
+        by_section.setdefault(question.section, []).append(question)
+    places = [
+        ((2 * i + 1) / (2 * len(members)), section, question)
+        for section, members in by_section.items()
+        for i, question in enumerate(members)
+    ]
+    return [question for *_, question in sorted(places, key=lambda each: each[:2])]
+
+
+def _lot(question: Question, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {question.problem_id}".encode()).hexdigest()
 
 
 def is_reply(row: Row) -> bool:
@@ -70,13 +108,19 @@ def is_over(plan: Plan, rows: Sequence[Row]) -> bool:
     return plan.settings.stop_when_broken and health.stops(outcomes)
 
 
-def left_to_ask(plan: Plan, rows: Sequence[Row]) -> list[Item]:
-    """The items without a reply; none when the run is over."""
+def left_to_ask(
+    plan: Plan, rows: Sequence[Row], order: Mapping[str, Any] | None = None
+) -> list[Item]:
+    """The items without a reply, as they are to be sent; none when the run is over."""
     replies = [row for row in rows if is_reply(row)]
     if is_over(plan, replies):
         return []
     done = {row["problem_id"] for row in replies}
-    return [item for item in plan.items if item.question.problem_id not in done]
+    items = {item.question.problem_id: item for item in plan.items}
+    # Ordered with those that are done: where a run goes on must not change its order.
+    asked = in_asking_order([item.question for item in plan.items], order)
+    names = (question.problem_id for question in asked)
+    return [items[name] for name in names if name not in done]
 
 
 def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> list[Item]:

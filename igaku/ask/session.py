@@ -90,7 +90,7 @@ def run_exam(
         rows = read_rows(answers)
         # Failures bind a run to nothing: they are asked again anyway.
         begun = manifest.opened(plan, list(filter(is_reply, rows)))
-        left = left_to_ask(plan, rows)
+        left = left_to_ask(plan, rows, begun.get("order"))
         if left and not all(map(is_reply, rows)):
             rows = set_aside(settings.folder, rows, is_reply)
         session = Session(plan, begun, rows)

@@ -17,6 +17,7 @@ from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
 from igaku.pages.variants import shared, variants
+from igaku.study.declared import standing
 from igaku.study.families import Study
 from igaku.words import formatted, is_missing, labelled
 
@@ -77,6 +78,7 @@ def contents(facts: Facts) -> dict[str, Any]:
     known = told.evidence(facts.pairs)
     return either | {
         "heading": _title(facts), "asked": told.asked(facts),
+        "declared": standing(facts.study),
         "marks": marks(facts.study),
         "kinds": list(facts.runs["origin"].unique()),
         "answers": [told.difference(facts), told.silence(facts),

@@ -13,11 +13,10 @@ import pandas as pd
 
 import igaku
 from igaku.pages.index import exam_name
+from igaku.pages.repeated import repeated
 from igaku.study.families import Study, label_of, unlike
 from igaku.study.scoring import is_lost
 from igaku.words import (
-    LEVEL,
-    ONE_SIDED,
     PASS_MARK,
     is_missing,
     labelled,
@@ -51,7 +50,7 @@ class Facts:
     def say(self, block: str, **numbers: Any) -> str:
         """A sentence in the study's language; what is missing is None in it."""
         known = {name: None if is_missing(n) else n for name, n in numbers.items()}
-        return say(block, self.study.lang, **known)
+        return say(block, self.study.lang, **self.study.levels, **known)
 
     @cached_property
     def sections(self) -> pd.DataFrame:
@@ -176,7 +175,7 @@ def difference(facts: Facts) -> tuple[str, str]:
     The pair that is widest apart is told whole, and of all of them how many differ.
     """
     known = evidence(facts.pairs)
-    shown = int((known["adjusted"] < LEVEL).sum())
+    shown = int((known["adjusted"] < facts.study.level).sum())
     head = facts.say("head_difference", n=len(known), shown=shown)
     if known.empty:
         return head, facts.say("report_no_pair")
@@ -187,7 +186,7 @@ def difference(facts: Facts) -> tuple[str, str]:
             facts.say(
                 "report_pairs", n=len(known),
                 shown=shown, margin=facts.study.margin,
-                fine=int((known["not_worse_adjusted"] < ONE_SIDED).sum()),
+                fine=int((known["not_worse_adjusted"] < facts.study.level / 2).sum()),
             )
         )  # fmt: skip
     return head, " ".join(told)
@@ -200,8 +199,8 @@ def pair_sentence(facts: Facts, row: Any) -> str:
         "reference": facts.label(row["reference"]),
         "right_candidate": row["both"] + row["only_candidate"],
         "right_reference": row["both"] + row["only_reference"],
-        "is_shown": bool(row["adjusted"] < LEVEL),
-        "is_fine": bool(row["not_worse_adjusted"] < ONE_SIDED),
+        "is_shown": bool(row["adjusted"] < facts.study.level),
+        "is_fine": bool(row["not_worse_adjusted"] < facts.study.level / 2),
     }  # fmt: skip
     return facts.say("report_pair", **told)
 
@@ -211,9 +210,9 @@ def power(facts: Facts) -> Iterator[str]:
     gates = igaku.study.gates(facts.study)
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
-    for _, row in facts.pairs[facts.pairs["family"] == "repeats"].iterrows():
-        label = facts.label(row["reference"])
-        yield facts.say("report_noise", label=label, flips=row["flips"], n=row["n"])
+    labels = {run.name: facts.label(run.name) for run in facts.study.runs}
+    for told in repeated(facts.study, labels):
+        yield facts.say("report_noise" if told["is_one"] else "report_parts", **told)
     known = igaku.study.planning(evidence(facts.pairs))
     for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)
@@ -328,7 +327,7 @@ def still_open(facts: Facts) -> str:
             if rows and not (kind == "identical_replies" and len(rows) < 2):
                 told = facts.say(f"open_{kind}", rows=rows, all=len(rows) == len(place))
                 reasons[told] = None
-    shown = bool((evidence(facts.pairs)["adjusted"] < LEVEL).any())
+    shown = bool((evidence(facts.pairs)["adjusted"] < facts.study.level).any())
     silent = bool(facts.runs["blank"].sum())
     return facts.say("report_open", reasons=list(reasons), shown=shown, silent=silent)
 
@@ -400,6 +399,7 @@ def _twins(facts: Facts) -> Iterator[str]:
 def _savings(facts: Facts) -> Iterator[str]:
     """What the smaller models save against the largest, and at what price."""
     sizes = facts.runs.loc[facts.done, "size_gb"].dropna()
+    one_sided = facts.study.level / 2
     for name, size in sizes.iloc[1:].items():
         known = evidence(facts.pairs)
         base = sizes.index[0]
@@ -409,7 +409,7 @@ def _savings(facts: Facts) -> Iterator[str]:
             "finding_saving", label=facts.label(str(name)), base=facts.label(base),
             size=size, base_size=sizes.iloc[0], saved=1 - size / sizes.iloc[0],
             pair=pair, margin=facts.study.margin,
-            is_fine=pair is not None and pair["not_worse_adjusted"] < ONE_SIDED,
+            is_fine=pair is not None and pair["not_worse_adjusted"] < one_sided,
         )  # fmt: skip
 
 

@@ -64,9 +64,10 @@ def state(row: Any, lang: str) -> str:
     """The status of a run in words, with the cause of a broken one."""
     told = word("status", row["status"], lang)
     # That its replies are blank is no cause, and stands in a column of its own.
-    if row["status"] != "BROKEN" or row["cause"] not in ("budget", "api"):
-        return told
-    return say("page_broken", lang, state=told, cause=word("cause", row["cause"], lang))
+    if row["status"] == "BROKEN" and row["cause"] in ("budget", "api"):
+        cause = word("cause", row["cause"], lang)
+        told = say("page_broken", lang, state=told, cause=cause)
+    return say("page_conditional", lang, state=told) if row["conditional"] else told
 
 
 def _day(run: Run, started: Any) -> str | None:

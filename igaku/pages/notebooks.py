@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from igaku.ask.folder import MANIFEST
 from igaku.errors import IgakuError
 from igaku.pages.html import TEMPLATES, environment, framed, put
-from igaku.pages.index import score_rows, write_index
-from igaku.words import LANGUAGES, say
+from igaku.words import LANGUAGES, compiled, say
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -33,6 +32,8 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
     Each page is written beside its notebook; the index comes last. `lang` is the
     language of the index, by default that of the analysis.
     """
+    from igaku.pages.index import write_index
+
     folder = Path(outputs_dir).expanduser()
     if not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: run a notebook first.")
@@ -99,6 +100,7 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
 
     template = (TEMPLATES / "notebook.html.j2").read_text("utf-8")
     exporter = HTMLExporter(raw_template=template, exclude_anchor_links=True)
+    exporter.environment.bytecode_cache = compiled(lang)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     coloured = Highlight2HTML(pygments_lexer="ipython3")
     exporter.register_filter("highlight_code", coloured)
@@ -121,12 +123,13 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
 
 def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
-    from igaku.study.families import study_of
-    from igaku.study.runs import load_run
-
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():
         return ""
+    from igaku.pages.index import score_rows  # pandas, without which most pages do
+    from igaku.study.families import study_of
+    from igaku.study.runs import load_run
+
     (row,) = score_rows(study_of([load_run(folder)], lang=lang))
     return str(environment(lang).get_template("headline.html.j2").render(row=row))
 

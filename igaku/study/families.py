@@ -1,6 +1,6 @@
 """The study: every run in its place, and which of them may be compared with which.
 
-A family is a set of pairs that is declared before any p-value is looked at; Holm's
+A family is a set of pairs that belong together by their settings, or by name; Holm's
 adjustment is over a family and over nothing else. The rule is here, in one place:
 finished runs of one exam under the same settings are the main family; runs that
 stopped early are a family of their own, on the questions that all of them were asked.
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,38 +21,16 @@ import pandas as pd
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
+from igaku.exam.choices import AS_RELEASED
+from igaku.params.declared import ALL, MARGIN, Declared, read_declared
+from igaku.study.pooling import KINDS, Family, differ, differ_any, pooled
 from igaku.study.runs import Run, find_runs, outputs_folder, status
-from igaku.words import HELD_FIXED, checked
+from igaku.words import HELD_FIXED, LEVEL, checked
 
-MARGIN = 0.025  # 10 of 400 questions
 ROLES = ("finished", "stopped", "reference", "follow-up")
-KINDS = ("finished", "repeats", "stopped", "mixed", "settings", "reference")
+
 
 Made = TypeVar("Made")
-
-
-class Family(NamedTuple):
-    """Pairs (reference, candidate) that are tested together.
-
-    `kind` says why they belong together: "finished" (complete runs under the same
-    settings), "repeats" (one model asked twice: the noise floor), "stopped" (runs that
-    broke or are unfinished, on the questions that all of them were asked), "mixed" (a
-    finished run against a stopped one), "settings" (runs whose settings or questions
-    differ, or that were not declared) and "reference" (against results that are no
-    variant under test).
-    """
-
-    kind: str
-    exam: str
-    pairs: tuple[tuple[str, str], ...]
-
-    def __repr__(self) -> str:
-        return f"Family: {self.kind}, exam {self.exam}, {len(self.pairs)} pairs"
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The runs of the family, each once, in the order of its pairs."""
-        return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +39,8 @@ class Study:
 
     `margin` is the non-inferiority margin as a fraction; `lang` is the language of
     labels and of the audits' sentences; `folder` holds the runs; `reference` and
-    `declared` are the run and the main family that were named when it was opened.
+    `chosen` are the run and the main family that were given when it was opened, and
+    `declaration` is what was declared before.
     """
 
     runs: tuple[Run, ...]
@@ -70,7 +49,8 @@ class Study:
     lang: str = "en"
     folder: Path | None = None
     reference: str | None = None
-    declared: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
+    declaration: Declared | None = None
     made: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
@@ -95,6 +75,16 @@ class Study:
                 return run
         raise IgakuError(f"There is no run {name} in this study: see its runs.")
 
+    @property
+    def level(self) -> float:
+        """The level of a difference, as declared; that of "not worse" is half of it."""
+        return self.declaration.level if self.declaration else LEVEL
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Both levels, as the sentences name them."""
+        return {"LEVEL": self.level, "ONE_SIDED": self.level / 2}
+
     @cached_property
     def variants(self) -> list[Run]:
         """The runs under study: neither references nor follow-ups."""
@@ -114,12 +104,13 @@ def study_in(
 ) -> Study:
     """The study that is given, or the one in a folder, as a call declares it."""
     if not isinstance(source, Study):
-        return open_study(source, reference, None, MARGIN if margin is None else margin)
+        return open_study(source, reference, None, margin)
     if reference is None and margin in (None, source.margin):
         return source
     return study_of(
-        source.runs, reference or source.reference, source.declared,
+        source.runs, reference or source.reference, source.chosen,
         source.margin if margin is None else margin, source.lang, source.folder,
+        source.declaration,
     )  # fmt: skip
 
 
@@ -127,38 +118,39 @@ def open_study(
     outputs_dir: str | Path | None = None,
     reference: str | None = None,
     family: str | Sequence[str] | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     lang: str = "en",
 ) -> Study:
-    """The study of every run under a folder.
+    """The study of every run under a folder, as it was declared there.
 
     `reference` names the run that the others are compared with; without it that is the
-    largest finished model. `family` declares the runs of the main family by name,
-    comma-separated; without it those are all finished runs.
+    declared one, else the largest finished model. `family` names the runs of the main
+    family, comma-separated; without it those are the declared ones, else all finished
+    runs. The `margin` is the declared one, else 0.025, unless it is given.
     """
     checked(lang)
     listed = family.split(",") if isinstance(family, str) else family or ()
-    declared = [name.strip() for name in listed if name.strip()]
+    chosen = [name.strip() for name in listed if name.strip()]
     runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)
     if not runs:
         warnings.warn(f"{folder} holds no runs yet.", stacklevel=2)
-    return study_of(runs, reference, declared, margin, lang, folder)
+    declaration = read_declared(folder)
+    return study_of(runs, reference, chosen, margin, lang, folder, declaration)
 
 
 def study_of(
     runs: Sequence[Run],
     reference: str | None = None,
-    declared: Sequence[str] = (),
-    margin: float = MARGIN,
+    chosen: Sequence[str] = (),
+    margin: float | None = None,
     lang: str = "en",
     folder: Path | None = None,
+    declaration: Declared | None = None,
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
-    is_number = isinstance(margin, int | float) and not isinstance(margin, bool)
-    if not is_number or not 0 < margin < 1:
-        raise IgakuError(f"margin is {margin!r}: give a fraction such as 0.025.")
+    margin = _margin(margin, declaration)
     names = [run.name for run in runs]
-    for name in (*declared, *([reference] if reference else [])):
+    for name in (*chosen, *([reference] if reference else [])):
         if name not in names:
             raise IgakuError(
                 f"There is no run {name} to compare: the runs are "
@@ -166,21 +158,59 @@ def study_of(
             )
     sets: dict[frozenset[str], frozenset[str]] = {}
     sittings = [_sitting(run, sets) for run in runs]
-    sittings.sort(key=lambda one: _place(one, reference))
+    first = {r.name for r in runs if _is_reference(r, reference, declaration)}
+    sittings.sort(key=lambda one: _place(one, first))
     again = _repeats(sittings)
-    repeats = {run: first for run, first in again.items() if run not in declared}
+    repeats = {run: first for run, first in again.items() if run not in chosen}
+    inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
     exams: dict[str, list[_Sitting]] = {}
     for one in sittings:
         exams.setdefault(str(one.run.exam), []).append(one)
     families = [
         family
         for exam, each in exams.items()
-        for family in _families(each, exam, declared, repeats)
+        for family in _families(each, exam, inside, repeats)
     ]
+    variant = {one.name: one.variant for one in sittings}
+    families += pooled(families, variant, {one.name: one.known for one in sittings})
     families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
-    told = (margin, lang, folder, reference, tuple(declared))
+    told = (margin, lang, folder, reference, tuple(chosen), declaration)
     return Study(ordered, tuple(families), *told)
+
+
+def _margin(given: float | None, declaration: Declared | None) -> float:
+    """The margin that is given, else the declared one, else 0.025."""
+    if given is None:
+        return declaration.margin if declaration else MARGIN
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not is_number or not 0 < given < 1:
+        raise IgakuError(f"margin is {given!r}: give a fraction such as 0.025.")
+    return given
+
+
+def is_called(run: Run, name: str) -> bool:
+    """Whether a name is the run's own, or its model's."""
+    return name in (run.name, run.settings.get("slug"), run.model)
+
+
+def _is_reference(run: Run, given: str | None, declaration: Declared | None) -> bool:
+    if given or not declaration or not declaration.reference:
+        return run.name == given
+    is_asked = str(run.exam) in map(str, declaration.exams)
+    return is_asked and is_called(run, declaration.reference)
+
+
+def _is_inside(
+    run: Run, first: Set[str], given: Sequence[str], declaration: Declared | None
+) -> bool:
+    """Whether a run belongs to the main family: as it is given, else as declared."""
+    if given or not declaration:
+        return not given or run.name in given
+    if str(run.exam) not in map(str, declaration.exams):
+        return False
+    named = any(name == ALL or is_called(run, name) for name in declaration.family)
+    return named or run.name in first
 
 
 def label_of(run: Run, lang: str) -> str:
@@ -221,6 +251,13 @@ def role(run: Run) -> str:
     return "finished" if status(run).name == "OK" else "stopped"
 
 
+def began(run: Run) -> pd.Timestamp:
+    """When a run began; what is not on record began last."""
+    told = pd.to_datetime(str(run.manifest.get("start")), utc=True, errors="coerce")
+    first = run.rows["asked_at"].min() if pd.isna(told) else told
+    return pd.Timestamp.max.tz_localize("UTC") if pd.isna(first) else first
+
+
 def size_gb(run: Run) -> float | None:
     """The size of a model's weights in GB (10⁹ bytes), as its card has it.
 
@@ -234,8 +271,12 @@ def size_gb(run: Run) -> float | None:
 
 
 def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known."""
-    return {name: run.settings.get(name) for name in HELD_FIXED}
+    """The settings that a comparison must hold fixed; None where one is not known.
+
+    Runs that do not tell the order of their choices showed them as released.
+    """
+    told = {"choice_order": AS_RELEASED} | dict(run.settings)
+    return {name: told.get(name) for name in HELD_FIXED}
 
 
 def unlike(a: Run, b: Run) -> list[str]:
@@ -245,7 +286,7 @@ def unlike(a: Run, b: Run) -> list[str]:
     server's own default, and a setting like any other.
     """
     pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
-    return [name for name, *values in pairs if _differ(*values)]
+    return [name for name, *values in pairs if differ(*values)]
 
 
 def known(run: Run) -> tuple[str | None, ...]:
@@ -265,6 +306,7 @@ class _Sitting(NamedTuple):
 
     run: Run
     name: str
+    variant: str
     role: str
     known: tuple[str | None, ...]
     asked: frozenset[str]
@@ -278,20 +320,24 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
         for rows in (run.rows, run.rows if run.plan is None else run.plan)
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    return _Sitting(run, run.name, role(run), known(run), asked, planned)
+    variant = str(run.settings.get("slug") or run.model or run.name)
+    return _Sitting(run, run.name, variant, role(run), known(run), asked, planned)
 
 
-def _place(one: _Sitting, reference: str | None) -> tuple[Any, ...]:
+def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
     """Where a run stands: finished ones first, the reference before all of them.
 
-    Then as the cards are numbered, the larger model first where they are not.
+    Then as the cards are numbered, the larger model first where they are not, and of
+    one model the sitting with its choices as released, then the one that began first: a
+    folder's name chooses nothing.
     """
     run = one.run
     told = run.published["summary"].get("number")
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
-        run.name != reference, ROLES.index(one.role), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), -run.asked, run.name,
+        run.name not in first, ROLES.index(one.role), run.is_lab, str(run.exam),
+        number, -(size_gb(run) or 0), -run.asked, one.variant, run.seed, began(run),
+        run.name,
     )  # fmt: skip
 
 
@@ -299,21 +345,28 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
     """Each run that asked a model again → the first that did.
 
     Again means the same questions under the same settings: a trial of ten questions is
-    no repeat of a whole exam.
+    no repeat of a whole exam. Only the order of the choices may be another.
     """
     first: dict[tuple[Any, ...], list[_Sitting]] = {}
     again = {}
     for one in runs:
-        model = one.run.settings.get("slug") or one.run.model
-        if not model or one.role not in ("finished", "stopped"):
+        if one.role not in ("finished", "stopped"):
             continue
-        alike = first.setdefault((one.run.exam, model, one.role, one.planned), [])
-        earlier = next((o for o in alike if not _differ_any(o.known, one.known)), None)
+        key = (one.run.exam, one.variant, one.role, one.planned)
+        alike = first.setdefault(key, [])
+        same = (o for o in alike if not differ_any(_but_order(o), _but_order(one)))
+        earlier = next(same, None)
         if earlier:
             again[one.name] = earlier.name
         else:
             alike.append(one)
     return again
+
+
+def _but_order(one: _Sitting) -> tuple[str | None, ...]:
+    """What is known of a run's settings, without the order of its choices."""
+    place = HELD_FIXED.index("choice_order")
+    return (*one.known[:place], *one.known[place + 1 :])
 
 
 # --- families -------------------------------------------------------------------------
@@ -322,7 +375,7 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
 def _families(
     runs: Sequence[_Sitting],
     exam: str,
-    declared: Sequence[str],
+    inside: Set[str],
     repeats: dict[str, str],
 ) -> Iterator[Family]:
     """The families of one exam.
@@ -333,7 +386,7 @@ def _families(
     single = [one for one in runs if one.name not in repeats]
     finished = [one for one in single if one.role == "finished"]
     stopped = [one for one in single if one.role == "stopped" and one.asked]
-    main = [one for one in finished if not declared or one.name in declared]
+    main = [one for one in finished if one.name in inside]
     begun = [one for one in stopped if len(one.asked) >= FEWEST]
     references = [one for one in runs if one.role == "reference" and one.asked]
     sittings: dict[str, list[_Sitting]] = {}
@@ -344,7 +397,7 @@ def _families(
     alike += [("stopped", group) for group in _alike(begun)]
     tested = [(kind, list(combinations(group, 2))) for kind, group in alike]
     both = product(main, stopped)
-    mixed = [(a, b) for a, b in both if not _differ_any(a.known, b.known)]
+    mixed = [(a, b) for a, b in both if not differ_any(a.known, b.known)]
     tested.append(("mixed", mixed))
     done = {frozenset((a.name, b.name)) for _, pairs in tested for a, b in pairs}
     again = [pair for group in sittings.values() for pair in combinations(group, 2)]
@@ -355,7 +408,19 @@ def _families(
     for kind, pairs in tested:
         met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
         if met:
-            yield Family(kind, exam, tuple(met))
+            own = {one.name: sittings.get(one.name, [one]) for one in chain(*pairs)}
+            askings = _askings(own) if kind == "finished" else {}
+            yield Family(kind, exam, tuple(met), askings)
+
+
+def _askings(own: Mapping[str, Sequence[_Sitting]]) -> dict[str, tuple[str, ...]]:
+    """The sittings of each run's variant under the orders of choices that all had."""
+    orders = [{one.run.seed for one in group} for group in own.values()]
+    shared = set.intersection(*orders)
+    return {
+        name: tuple(one.name for one in group if one.run.seed in shared)
+        for name, group in own.items()
+    }
 
 
 def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:
@@ -366,7 +431,7 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
     groups: list[tuple[list[_Sitting], set[tuple[str | None, ...]]]] = []
     for one in runs:
         for members, settings in groups:
-            if any(_differ_any(one.known, other) for other in settings):
+            if any(differ_any(one.known, other) for other in settings):
                 continue
             if not whole or one.planned == members[0].planned:
                 members.append(one)
@@ -375,14 +440,6 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
         else:
             groups.append(([one], {one.known}))
     return [members for members, _ in groups]
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
-
-
-def _differ_any(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
-    return one != other and any(map(_differ, one, other))
 
 
 def _plain(value: Any) -> str:

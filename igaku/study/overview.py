@@ -22,10 +22,10 @@ from igaku.study.scoring import (
 RUNS = (
     "run", "label", "status", "cause", "role", "origin", "exam", "planned", "asked",
     "right", "accuracy", "low", "high", "blank", "lost", "api_error", "verdict",
-    "short", "identity", "counted", "same_as", "format", "quantization", "size_gb",
-    "max_tokens", "reasoning_effort", "seconds", "completion_tokens", "hf_downloads",
-    "started", "color", "marker", "doubtful", "adjudicated", "right_strict",
-    "right_permissive", "reread",
+    "short", "conditional", "identity", "counted", "same_as", "format",
+    "quantization", "size_gb", "max_tokens", "reasoning_effort", "seconds",
+    "completion_tokens", "hf_downloads", "started", "color", "marker", "doubtful",
+    "adjudicated", "right_strict", "right_permissive", "reread",
 )  # fmt: skip
 WHOLE = ("planned", "short", "max_tokens", "hf_downloads", "right_permissive")
 NUMBERS = ("size_gb", "seconds", "completion_tokens")
@@ -36,19 +36,21 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
 
     `run label status cause role origin exam`: its folder and display name; OK,
     INCOMPLETE or BROKEN with a cause; finished, stopped, reference or follow-up;
-    measured, recorded or lab. `planned asked right`: questions. `accuracy low high`:
-    right/asked with Wilson's 95 % interval (fractions). `blank lost api_error`: replies
-    without text; cut, blank or failed ones; failed requests. `verdict short`: PASS or
-    FAIL at 75 % of a whole exam, and the questions missing to it. `identity`: verified,
-    unverified or wrong_model. `counted same_as`: False for a run that is shown to be
-    wrong or is the same replies as the run `same_as`. `format quantization size_gb
-    hf_downloads`: its card. `max_tokens reasoning_effort`: as asked. `seconds
-    completion_tokens`: medians of its replies. `started`: the first request. `color
-    marker`: the run's in every figure, as its card has them. `doubtful adjudicated
-    reread`: replies on which the readers differ or unknown marks remain; those that a
-    human decided; those read otherwise today than when they were asked. `right_strict
-    right_permissive`: right answers as each reader alone has them; `right` is the
-    strict reader's with what a human decided.
+    measured, recorded or lab. `planned asked right`: questions. `accuracy low
+    high`: right/asked with Wilson's 95 % interval (fractions). `blank lost
+    api_error`: replies without text; cut, blank or failed ones; failed requests.
+    `verdict short`: PASS or FAIL at 75 % of a whole exam, and the questions missing
+    to it. `conditional`: it was stopped for its losses, so that its shares hold
+    given that stop. `identity`: verified, unverified or wrong_model. `counted
+    same_as`: False for a run that is shown to be wrong or is the same replies as
+    the run `same_as`. `format quantization size_gb hf_downloads`: its card.
+    `max_tokens reasoning_effort`: as asked. `seconds completion_tokens`: medians of
+    its replies. `started`: the first request. `color marker`: the run's in every
+    figure, as its card has them. `doubtful adjudicated reread`: replies on which
+    the readers differ or unknown marks remain; those that a human decided; those
+    read otherwise today than when they were asked. `right_strict right_permissive`:
+    right answers as each reader alone has them; `right` is the strict reader's with
+    what a human decided.
 
     >>> shown = ["label", "right", "asked", "accuracy", "low", "high"]
     >>> igaku.runs("outputs")[shown].head(2).round(3)  # doctest: +SKIP
@@ -81,6 +83,7 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
         "asked": run.asked, "right": correct(rows), "blank": int(blank(rows).sum()),
         "lost": int(is_lost(rows).sum()),
         "api_error": int((rows["outcome"] == "api_error").sum()),
+        "conditional": state.name == "BROKEN" and not run.is_complete,
         "verdict": verdict(run), "short": points_short(run) if is_sat else None,
         "identity": run.identity, "size_gb": size_gb(run), "max_tokens": run.budget,
         "reasoning_effort": run.settings.get("reasoning_effort"),

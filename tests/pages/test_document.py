@@ -13,6 +13,7 @@ from runs import planned, replied, sit
 
 from igaku.pages import document
 from igaku.study import open_study
+from igaku.study.declared import declare
 
 JAPANESE = re.compile("[ぁ-ん]")
 # What the seed says in Japanese of its own rows stays as it was published.
@@ -156,9 +157,9 @@ def test_the_findings_of_the_seed_become_statements_that_hold(written):
     lang, _, text = written
     said = {
         "ja": ["46%小さい", "あと14問", "非劣性は示されていません", "92.0%", "4,096",
-               "283と一致しません", "60+→58", "~9%", "45,522問"],
+               "283と一致しません", "60+→58", "~9%", "約45,500問", "35,700〜57,400問"],
         "en": ["46% smaller", "14 short", "is not shown", "92.0%", "4,096",
-               "283", "60+", "~9%", "takes 45,522"],
+               "283", "60+", "~9%", "about 45,500", "(35,700 to 57,400"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in text] == []
 
@@ -317,6 +318,23 @@ def test_flips_between_models_are_read_against_those_of_a_repeat(tmp_path):
     sit(tmp_path, [not first[0], *first[1:]], "a2", settings={"slug": "a"})
     sit(tmp_path, [i % 5 > 0 for i in range(40)], "b")
     assert "Noise floor: a (a1) asked again flips 1 of 40" in markdown(tmp_path)
+
+
+def test_askings_are_pooled_and_say_what_it_takes(tmp_path):
+    for slug, often in (("a", 5), ("b", 4)):
+        for day in (1, 2):
+            rights = [(i * day) % often > 0 for i in range(60)]
+            about = {"settings": {"slug": slug}, "start": f"2026-02-0{day}T09:00:00Z"}
+            sit(tmp_path, rights, f"{slug}{day}", **about)
+    said = {
+        "en": ("Of 60 questions, b (b1) got", "in 2 askings", "paired t over all",
+               "is noise", "systematic", "Asked once each: 60"),
+        "ja": ("60問の正答率はb (b1)が2回で", "対応のあるt検定", "うちゆらぎが",
+               "系統的", "各1回なら、60問"),
+    }  # fmt: skip
+    for lang, parts in said.items():
+        text = markdown(tmp_path, lang)
+        assert [part for part in parts if part not in text] == []
 
 
 def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):
@@ -503,6 +521,32 @@ def test_tables_for_programs_have_a_column_instead_of_marks(of_three_kinds):
         assert row["identity_reference"] == known[row["reference"]]
         assert row["identity_candidate"] == known[row["candidate"]]
     assert not any(re.search("[†‡]", row["label"]) for row in tables["models"])
+
+
+# --- what was declared ----------------------------------------------------------------
+
+
+def test_the_first_screen_says_that_nothing_was_declared(written):
+    lang, _, text = written
+    said = {"en": "No analysis was declared", "ja": "解析の事前宣言はありません"}
+    assert said[lang] in before_the_figures(text)
+
+
+def test_the_first_screen_says_what_was_declared_and_the_level_is_used(tmp_path):
+    declare(tmp_path, question=f"{HOSTILE}?", reference="b", margin=0.1, level=0.001)
+    sit(tmp_path, [True] * 40, "a")
+    sit(tmp_path, [True] * 32 + [False] * 8, "b")
+    first = before_the_figures(markdown(tmp_path))
+    assert "Reference b; family all finished runs" in first
+    assert "before a, b is not shown" in first or "before b, a is not shown" in first
+    assert "at level 0.001). Neither was shown to be better." in first
+    assert "Not worse by 10.0 points: shown" in first and "at level 0.0005)" in first
+    study = open_study(tmp_path, margin=0.2)
+    document.write(study)
+    text = (tmp_path / "report.md").read_text("utf-8").replace("\\", "")
+    assert "margin 0.2 was given; 0.1 was declared" in before_the_figures(text)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<script" not in page and "alert(1)" in page
 
 
 # --- hostile and degenerate input -----------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import pytest
 from runs import planned, replied, sit
 
+import igaku
 from igaku.pages.index import write_index
 from igaku.pages.notebooks import render
 
@@ -46,6 +47,22 @@ def test_runs_stand_by_score_with_status_loss_and_weights(folder):
     assert sure.startswith("sure sure 0.0% 0/40 BROKEN 40 verified (/props)")
     assert "m-8bit" in gone and "not measured: It is &lt;not&gt; there." in gone
     assert "2026-02-07" in best and "2022" in best and "measured" in best
+
+
+def test_a_score_before_a_stop_is_called_what_it_is(tmp_path):
+    """Only where the losses left questions unasked: a share of all needs no word."""
+    lost = [replied(q, False, outcome="truncated") for q in planned(10)]
+    stopped = {"status": "BROKEN", "cause": "budget"}
+    sit(tmp_path, None, "cut", planned(40), rows=lost, **stopped)
+    whole = [replied(q, False, outcome="truncated") for q in planned(40)]
+    sit(tmp_path, None, "whole", planned(40), rows=whole, **stopped)
+    sit(tmp_path, [True] * 10, "begun", planned(40))
+    found = igaku.runs(tmp_path).set_index("run")["conditional"]
+    assert found.to_dict() == {"cut": True, "whole": False, "begun": False}
+    rows = rows_of(write_index(tmp_path).read_text("utf-8"))
+    assert sum("shares given the stop" in row for row in rows) == 1
+    japanese = rows_of(write_index(tmp_path, "ja").read_text("utf-8"))
+    assert sum("停止を条件とする" in row for row in japanese) == 1
 
 
 def test_the_headline_says_the_exam_the_best_and_the_losses(folder):

@@ -11,6 +11,7 @@ from igaku.statistics import clustered_error
 from igaku.study.families import study_of
 from igaku.study.pairs import PAIRS, gates, grid_of, patterns, planning
 from igaku.study.runs import find_runs
+from igaku.words import LANGUAGES, say
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded)
     # Of the three finished runs one is a copy, and two are a pair.
     (row,) = gates(recorded).itertuples()
     assert (row.family, row.n, row.df, len(row.runs)) == ("stopped", 75, 2, 3)
-    assert row.pvalue == pytest.approx(1.0227e-6, rel=1e-4)
+    assert (row.pvalue, row.method) == (pytest.approx(6.1815e-7, rel=1e-4), "exact")
 
 
 def test_a_copy_is_in_no_gate_and_in_no_pattern(tmp_path):
@@ -112,9 +113,35 @@ def test_what_four_hundred_questions_can_see(table):
     row = pair(planning(table), "openai-8bit", "openai-mxfp4-gguf")
     assert row["flip_budget"] == 12
     assert 0.04 < row["power_small"] < 0.07
-    assert row["needed"] == 45_522
+    assert row["compared"] == 1 and row["needed"] == 45_522
+    assert (row["needed_low"], row["needed_high"]) == (35_748, 57_415)
     assert 100 * row["detectable"] == pytest.approx(5.3, abs=0.05)
     assert row["power_margin"] == pytest.approx(0.251, abs=5e-4)
+
+
+def test_power_is_at_the_level_of_the_verdict(table):
+    row = pair(table, "openai-8bit", "openai-mxfp4-gguf")
+    three, fifteen = (planning(table.assign(compared=k)).loc[row.name] for k in (3, 15))
+    assert three["needed"] == 60_719
+    assert 100 * three["detectable"] == pytest.approx(6.1, abs=0.05)
+    assert 100 * fifteen["detectable"] == pytest.approx(7.2, abs=0.05)
+    assert three["flip_budget"] < 12 and three["power_margin"] < 0.251
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_where_interval_and_verdict_part_the_sentence_says_why(table, lang):
+    row = dict(pair(table, "openai-8bit", "openai-mxfp4-gguf"))
+    plain = say("read_pair", lang, **row)
+    parts = {
+        "both": {"low": 0.001, "adjusted": 0.08, "compared": 3},
+        "margin": {"low": -0.02, "compared": 3},
+        "mid-p": {"high": -0.001, "adjusted": 0.051},
+    }
+    told = {k: say("read_pair", lang, **row | more) for k, more in parts.items()}
+    decides = {"en": "decides", "ja": "優先するのは判定"}[lang]
+    assert decides not in plain
+    assert [told[k].count(decides) for k in parts] == [2, 1, 1]
+    assert "mid-p" in told["mid-p"] and "mid-p" not in told["both"]
 
 
 def test_holm_is_over_the_sound_pairs_of_a_family_and_no_more(table):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binom, chi2, norm
+from scipy.stats import binom, norm
 
 from igaku.errors import IgakuError
 
@@ -53,15 +53,6 @@ class PairedDifference:
     estimate: Numbers
     tango: Interval
     newcombe: Interval
-
-
-@dataclass(frozen=True)
-class CochranQ:
-    """Cochran's Q statistic, its degrees of freedom and its chi-squared p-value."""
-
-    statistic: float | None
-    df: int
-    pvalue: float
 
 
 @dataclass(frozen=True)
@@ -228,27 +219,6 @@ def clustered_sums(
     errors = _plain(mean, naive, robust, corrected, mean - reach, mean + reach)
     told = int(clusters) if clusters.ndim == 0 else clusters
     return ClusteredError(errors[0], told, *errors[1:])
-
-
-def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
-    """Cochran's Q of k paired 0/1 columns (rows: questions); p = 1 when no row varies.
-
-    Q = (k−1) (k ΣC² − T²) / (kT − ΣR²) with column sums C, row sums R and total T
-    (Cochran 1950, Biometrika 37:256).
-    """
-    table = np.asarray(matrix, dtype=float)
-    if table.ndim != 2 or table.shape[1] < 2 or not np.isin(table, (0, 1)).all():
-        raise IgakuError(
-            "Cochran's Q needs questions in rows, two models or more in columns, and "
-            "1 for right or 0 for not."
-        )
-    k = table.shape[1]
-    rows, columns, total = table.sum(1), table.sum(0), table.sum()
-    spread = k * total - (rows**2).sum()
-    if spread == 0:
-        return CochranQ(None, k - 1, 1.0)
-    q = float((k - 1) * (k * (columns**2).sum() - total**2) / spread)
-    return CochranQ(q, k - 1, float(chi2.sf(q, k - 1)))
 
 
 def detectable_difference(
