@@ -75,6 +75,7 @@ COLUMNS = {
     "category": "text",  # speciality
     "kinki": "letters",  # 禁忌 choices: choosing one can fail an examinee
     "human_accuracy": "number",  # examinees who got it right, in percent
+    "shown_as": "text",  # original letters in the order shown; missing: as released
     "max_tokens": "whole",  # token budget of a reply, where it is known
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
@@ -84,7 +85,7 @@ DERIVED = (
 )  # fmt: skip
 FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
-    "human_accuracy",
+    "human_accuracy", "shown_as",
 )  # fmt: skip
 TEXTS = ("content", "reasoning")
 FOREIGN = "a question that is not of this run"
