@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import statistics
 from igaku.figures import rows, style
-from igaku.words import LEVEL, ONE_SIDED, formatted, is_missing, p_of, say
+from igaku.words import LEVEL, formatted, is_missing, p_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,10 +137,10 @@ def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes
     """The chance that so many questions show a true difference, at the flips there are.
 
     `frame` is of `igaku.pairs`: n, flips, only_reference, only_candidate and, where
-    there are, margin and compared, the pairs whose p-values are adjusted together; the
-    first four that differ are drawn, at the level of Holm's first step. The mark is the
-    smallest difference that is shown with 80 % power; beside it, how many flips "not
-    worse by the margin" could have borne.
+    there are, margin, level and compared, the pairs whose p-values are adjusted
+    together; the first four that differ are drawn, at the level of Holm's first step.
+    The mark is the smallest difference that is shown with 80 % power; beside it, how
+    many flips "not worse by the margin" could have borne.
     """
     keys = ["n", "flips", "only_reference", "only_candidate"]
     different = frame[frame["flips"] > 0].drop_duplicates(keys).head(rows.BESIDE)
@@ -171,15 +171,15 @@ def _power_curve(ax: Axes, pair: dict[str, Any], colour: str, lang: str) -> rows
     n, share = int(pair["n"]), pair["flips"] / pair["n"]
     look: dict[str, Any] = {"color": style.seen(colour), "linewidth": 1.8}
     x = np.linspace(0, min(WIDEST, share), 41)[1:]
-    k = pair.get("compared", 1)
-    power = [statistics.mcnemar_power(n, share, each, LEVEL / k) for each in x]
+    level = pair.get("level", LEVEL) / pair.get("compared", 1)
+    power = [statistics.mcnemar_power(n, share, each, level) for each in x]
     ax.plot(x, power, **look)
-    at = statistics.detectable_difference(n, share, POWER, LEVEL / k)
+    at = statistics.detectable_difference(n, share, POWER, level)
     margin: Any = pair.get("margin")
     allowed = None
     if not is_missing(margin):
         net = int(pair["only_reference"] - pair["only_candidate"])
-        allowed = statistics.flip_budget(net, n, margin, ONE_SIDED / k)
+        allowed = statistics.flip_budget(net, n, margin, level / 2)
     text = say("power_label", lang, n=n, flips=pair["flips"], at=at, seen=at == at)
     if not is_missing(margin):
         text += "\n" + say("power_allowed", lang, allowed=allowed, margin=margin)

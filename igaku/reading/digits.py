@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from igaku.exam.questions import Question
 from igaku.lazy import pattern
-from igaku.reading.plain import DECLARED, OUTER_BLANKS, Plain, plain_of
+from igaku.reading.plain import DECLARED, DECLARED_END, OUTER_BLANKS, Plain, plain_of
 from igaku.reading.quantities import (
     BETWEEN_THOUSANDS,
     BOX,
@@ -43,6 +44,7 @@ from igaku.reading.quantities import (
     OPENING_NUMBER,
     OTHER_BOXES,
     PER_DAY,
+    PERIOD,
     SENTENCE_END,
     SPELLED,
     STRUCK,
@@ -59,15 +61,30 @@ SHIELD |= {first + i: FIRST_BOX + i for first in OTHER_BOXES for i in range(9)}
 LAYOUT = pattern(rf"{BOX}+(?:\.({BOX}+))?")
 OPENS, CLOSES = rf"[\s「『\"'(（\[【<{{|{DECLARED}]", r"[\s\"'」』)\]】>}|]"
 FILLED = pattern(
-    rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に]|->|には|is|에는?|(?:に入る|の)?(?:数字|数値|値)は)?"
+    rf"({BOX}){CLOSES}{{0,4}}(?:[:=は.が→⇒に…-]|->|には|is|에는?|(?:に入る|の)?(?:数字"
+    rf"|数値|値)は)?"
     rf"{OPENS}{{0,4}}([0-9])(?!\.?[0-9]|,[0-9]{{3}}| ?[×*÷/+] ?[0-9.])"
 )
 # 「① 8 時間尿」 numbers a step.
 GLUED = pattern(r"(?<=[0-9]) ?(?!and\b|box)[a-z一-鿿ァ-ヺ]")
 LISTED = pattern(
-    rf"(?P<boxes>{BOX}(?:[\s.,、|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
+    rf"(?P<boxes>{BOX}(?:[\s.,、"
+    rf"|・と]{{0,5}}{BOX}){{1,8}})[^0-9a-z一-鿿\uf101-\uf109]{{0,40}}"
     r"(?<![0-9.,])(?P<digits>[0-9](?:[\s,、|・と]{1,5}[0-9]){1,8})(?![.,]?[0-9])"
 )
+# A number in kanji, alone or behind a cue, where a text has no digits.
+ONES, TENS = "〇一二三四五六七八九", {"十": 10, "百": 100, "千": 1000}
+HAS_DIGITS = pattern(r"[0-9０-９]")
+KANJI = pattern(
+    r"(?:(?<=[:：はが\s])"
+    r"|\A)[〇一二三四五六七八九十百千]{1,6}(?:[点・][〇一二三四五六七八九]{1,2})?"
+    r"(?=[。\s]|です|である|[a-zA-Z]|\Z)"
+)
+BOXED_ROW = pattern(
+    rf"(?:{DECLARED}\s?[0-9]\s?{DECLARED_END}[\s.,、]{{0,3}}){{2,9}}"
+    r"|(?:[\[(][0-9][\])]\s?){2,9}"
+)
+JSON_ROW = pattern(r"\{(?:\s?[\"'][1-9][\"']\s?:\s?[\"']?[0-9][\"']?\s?,?){2,9}\s?\}")
 JSON_STRING = pattern(r"\[?\s?[\"']?(?P<value>[^\"'\n}\]]{1,120})")
 EMPTY = pattern(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
 # Blanks and commas between thousands keep their place, as signs that go at once.
@@ -91,7 +108,11 @@ def read_digits(text: str, question: Question, permissive: bool = False) -> Read
         return Reading(rule=TOO_LONG)
     layout = _layout(question)
     boxed = _number_text(text).replaced(TAKEN_BACK, "")
-    rows = [*_rows(boxed.text, layout), *_listed(boxed.text, layout)]
+    rows = [
+        number
+        for reader in (_rows, _listed, _in_a_row)
+        for number in reader(boxed.text, layout)
+    ]
     plain = _numbers_alone(boxed, rows)
     found = [(row, boxed.span(row.start, row.end)) for row in rows]
     for one in _statements(plain.text, layout):
@@ -109,7 +130,23 @@ def _number_text(text: str) -> Plain:
         return BETWEEN_THOUSANDS * len(found[0])
 
     kept = NARROW.sub(grouped, text.translate(SHIELD))
+    if not HAS_DIGITS.search(kept):
+        kept = KANJI.sub(lambda found: _counted(found[0]), kept)
     return plain_of(kept).replaced(GROUPED, "")
+
+
+def _counted(kanji: str) -> str:
+    """A number in kanji as digits of the same width: 二十六, 三二五, 二点一."""
+    whole, dot, fraction = kanji.replace("・", "点").partition("点")
+    number, digit = 0, 0
+    for sign in whole:
+        if sign in TENS:
+            number, digit = number + max(digit, 1) * TENS[sign], 0
+        else:
+            number, digit = (number, digit * 10 + ONES.index(sign))
+    said = f"{number + digit}" + dot.replace("点", ".")
+    said += "".join(str(ONES.index(sign)) for sign in fraction)
+    return said.rjust(len(kanji))[: max(len(kanji), len(said))]
 
 
 def _layout(question: Question) -> Layout:
@@ -125,6 +162,7 @@ def _numbers_alone(boxed: Plain, rows: list[Number]) -> Plain:
     plain = _struck(boxed, [(row.start, row.end) for row in rows])
     for each, by in (
         (PER_DAY, "/日"),
+        (PERIOD, STRUCK),
         (EMPTY, " "),
         (DENIED_NUMBER, STRUCK),
         (OPEN_ENDED, STRUCK),
@@ -163,6 +201,18 @@ def _rows(plain: str, layout: Layout) -> Iterator[Number]:
             row = {}
 
 
+def _in_a_row(plain: str, layout: Layout) -> Iterator[Number]:
+    """One digit each: in boxes of LaTeX side by side, or in numbered JSON."""
+    for row, digit, rule in (
+        (BOXED_ROW, "[0-9]", "declared"),
+        (JSON_ROW, r"(?<=:)\s?[\"']?[0-9]", "json"),
+    ):
+        for found in row.finditer(plain):
+            said = digits_of("".join(re.findall(digit, found[0])))
+            if len(said) == layout.boxes:
+                yield Number(said, *found.span(), rule, Force.CONCLUSION, True)
+
+
 def _listed(plain: str, layout: Layout) -> Iterator[Number]:
     """The digits of boxes named first and filled then: ①, ② = 2, 1."""
     for found in LISTED.finditer(plain):
@@ -181,7 +231,7 @@ def _statements(plain: str, layout: Layout) -> Iterator[Number]:
         ("number_alone", Force.BARE, True, _alone),
         ("number_first", Force.OPENING, True, _opened),
         ("number_line", Force.POINTED, False, _closed),
-        ("number_last", Force.LOOSE, False, _arrived),
+        ("number_last", Force.LOOSE, False, partial(_arrived, layout=layout)),
     ):
         if number := one_of(plain):
             yield replace(number, rule=rule, force=force, is_strict=is_strict)
@@ -298,14 +348,18 @@ def _closed(plain: str) -> Number | None:
     return Number(found[1], *found.span(1)) if found else None
 
 
-def _arrived(plain: str) -> Number | None:
+def _arrived(plain: str, layout: Layout) -> Number | None:
     """The number a text ends with, after an equals sign or 「…は」."""
     found = LAST_RESULT.search(plain, max(0, len(plain) - WINDOW))
     if not found or DECLINED.search(plain):
         return None
     if "\n" in plain and found.end(1) == len(plain):
         return None  # a bare number below other lines may be a step, or half of one
-    return Number(found[1], *found.span(1))
+    start = plain.rfind("\n", 0, found.start()) + 1
+    number = Number(found[1], *found.span(1))
+    if layout.fits(number.said):
+        return number
+    return stated(plain[start:], start, layout, last=True) or number
 
 
 def _concluded(plain: str, layout: Layout) -> Number | None:

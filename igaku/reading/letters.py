@@ -43,30 +43,40 @@ from igaku.reading.wording import (
 ONE = rf"{GLYPH}(?![a-z0-9])"
 # 「cではなくb」 states b alone, and so it does after a cue.
 TAKEN_BACK = pattern(
-    rf"{ALONE}{LABELS}{CLOSE}(?:の?[^\n。、,]{{0,20}}?)?[、,]?\s?(?:では|で|でも|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
+    rf"{ALONE}{LABELS}{CLOSE}(?:の?[^\n。、,]{{0,20}}?)?[、,]?\s?(?:では|で|でも"
+    rf"|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
     rf"|{ALONE}(?:{GLYPH}{CLOSE}\s?でも[、,]?\s?){{1,7}}なく[、,]?\s?(?={OPEN}{ONE})"
     rf"|(?<![a-z])(?:not {OPEN}{GLYPH}{CLOSE},? (?:and |or )?){{1,6}}but (?:rather )?"
     rf"(?={OPEN}{ONE})"
-    rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:[→を]\s?(?={OPEN}{ONE}{CLOSE}\s?[にへ]\s?(?:訂正|変更|修正))"
+    rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:→|⇒|->)\s?(?={OPEN}{ONE}{CLOSE}[。.]?(?:\n|$))"
+    rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:[→を]\s?(?={OPEN}{ONE}{CLOSE}\s?[にへ]\s?(?:訂正"
+    rf"|変更|修正))"
     rf"|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
     rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
-    rf"|不是\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
+    rf"|(?:不是|[并並]非)\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
-    r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은|이?나(?=\s)|\bor\b)\s?"
+    r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"
+    r"|이거나|이?나(?=\s)|\bor\b)\s?"
     r"|\s?か[、,]?\s?)"
 )
 UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
     rf"(?:{EITHER}{OPEN}{NAMED}{OPEN}{ONE}(?![はが]?\s?(?:正しい|正解))"
-    r"|\s?の?(?:うちの?|中の?)?(?:いずれ|どちら|どれ)か)"
+    r"|\s?の?(?:うちの?|中の?)?(?:いずれ|どちら|どれ)か|\s?중 하나|\s?都有可能)"
 )
 BELIEVED = pattern(
-    rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?(?:と|を|に|が|で)?\s?"
-    r"(?:思われがち|考えがち|思いがち|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
-    r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし|いましたが|ったが)"
-    r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補|思いきや|(?:の?よう)?に(?:見え|思え))"
+    rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?[とをにがでは]?\s?"
+    r"(?:。?と言いたい|(?<!\n)の?(?:次善|次点)|思われがち|考えがち|思いがち"
+    r"|考えられがち"
+    r"|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
+    r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし"
+    r"|いましたが|ったが)"
+    r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補"
+    r"|思いきや|(?:の?よう)?に(?:見え|思え))"
+    r"|(?<![a-z])i (?:initially|first|at first) (?:wrote|said|thought|chose|picked"
+    r"|answered)[^.,\n]{0,30}?" + rf"{OPEN}{ALONE}{ONE}"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
     r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
@@ -75,17 +85,38 @@ BELIEVED = pattern(
     r"[のなであるい]{0,4}(?:かも|可能性|か(?:どうか|否か))"
     r"|(?:最初|初め|当初)は[、,]?\s?" + rf"{OPEN}{ONE}"
 )
+ONLY = pattern(r"[只仅僅唯]有(?=[a-h])")
+# A letter behind one of these is part of a name.
+NAMES = pattern(
+    r"(?<![a-z])(?:vitamins?|hepatitis|type|grade|class|group|stage|factor|protein"
+    r"|influenza|child-pugh) [a-h](?![a-z0-9])(?!\s?[:.]\s)"
+)
 ON_ITS_OWN = pattern(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = pattern(MASKED)
 STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = pattern(
-    r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う|違います|いいえ)[、。,!]"
+    r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う"
+    r"|違います|いいえ)[、。,!]"
     r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
+)
+# What makes all that was said before it void, if something is stated after it.
+HESITATION = pattern(
+    r"うーん|もう一度考え|(?<![a-z])(?:hmm+|wait|let me (?:re)?(?:consider|think|check"
+    r"|evaluate"
+    r"|examine)[a-z]*"
+    r"|scratch that|(?:up)?on re(?:consideration|flection|view)|on second thought"
+    r"|i (?:made|was) (?:an? )?(?:mistake|wrong|error))(?![a-z])"
+    r"|再検討(?=[:すし])|再考(?=[:すし])|考え直|よく考えると|間違え(?:ました"
+    r"|た)(?=[。、])|待って"
+    r"|(?<![ぁ-ん])いや(?=[、。,])|失礼しました|不对|不對|等等|重新(?:考虑|思考)|잠깐"
+    r"|다시 생각"
 )
 CALLED_WRONG = pattern(
     r"[^\w\n]{0,4}\s{0,2}(?:(?:but )?(?:that|this|it)(?:['’]s| is| was)"
     r" (?:wrong|incorrect|not (?:right|correct)|a mistake)"
-    r"|(?:これ|それ)は(?:誤り|間違い))"
+    r"|(?:これ|それ)?は(?:誤り|間違い|不正解)|で(?:は|も)な[いく]|is (?:wrong"
+    r"|incorrect|not\b)"
+    r"|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(
     r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
@@ -99,7 +130,8 @@ NOTHING_ELSE = pattern(
 ASKING = pattern(r"[^。\n]*(?:どれ|選べ|何か|\?)[^。\n]*")
 BETWEEN = pattern(
     r"(?:[\s,、。;.&+・/|\"'\]\[{}()\ue100\ue101]|と|および|及び|和|与|與|및|와|과|and"
-    r"|(?:最終)?(?:回答|答え|解答)|the|answers?|json){0,12}"
+    r"|です|である|もう|[1一]つ(?:目)?|の|は|second|another|also|また|さらに|加えて"
+    r"|(?:最終)?(?:回答|答え|解答)|the|answers?|json){0,16}"
 )
 
 
@@ -134,8 +166,12 @@ def _bare(found: re.Match[str], question: Question) -> Reading | None:
 def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
-    plain = whole.replaced(TAKEN_BACK, "")
-    plain = plain.replaced(UNDECIDED, _struck).replaced(BELIEVED, _struck)
+    plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
+    plain = (
+        plain.replaced(NAMES, _struck)
+        .replaced(UNDECIDED, _struck)
+        .replaced(BELIEVED, _struck)
+    )
     inverse = _is_inverse(question.text)
     walk = walk_of(plain.text, labels, wanted)
     found = [
@@ -152,7 +188,7 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
     whatever stands against it; the choices quoted; the last letters on their own.
     """
     wanted, labels = len(question.answer), "".join(question.labels)
-    wrong = walk_of(whole.text, labels, wanted).called(False)
+    wrong = walk_of(whole.text, labels, wanted).called(_is_inverse(question.text))
     quoted = [
         (m.start(), chr(ord(m[0]) - MASK + 97)) for m in QUOTE.finditer(whole.text)
     ]
@@ -235,7 +271,11 @@ def _standing(
         and (inverse or not CALLED_WRONG.match(plain, one.end))
     ]
     corrected = [one.start for one in valid if one.rule == "correction"]
-    return [one for one in valid if one.start >= max(corrected, default=0)]
+    firm = [one.start for one in valid if one.force >= Force.POINTED]
+    latest = max(firm, default=-1)
+    doubts = [found.start() for found in HESITATION.finditer(plain)]
+    void = max([*corrected, *(at for at in doubts if at < latest)], default=0)
+    return [one for one in valid if one.start >= void]
 
 
 def _is_weak(one: Statement) -> bool:
@@ -258,6 +298,17 @@ def _reading(found: list[Statement], plain: Plain, wanted: int) -> Reading:
     return Reading(answer, best.rule, place, second, is_strict)
 
 
+def _beside(best: Statement, alike: list[Statement], plain: Plain) -> Statement:
+    """Boxes in a row on one line, which are one statement, too long as it may be."""
+    for one in reversed(alike[:-1]):
+        between = plain.text[min(one.end, best.start) : best.start]
+        if "\n" in between or not BETWEEN.fullmatch(between):
+            break
+        letters = "".join(sorted({*one.letters, *best.letters}))
+        best = replace(best, letters=letters, start=min(one.start, best.start))
+    return best
+
+
 def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
     """The last of statements of one force, with those before it that it completes.
 
@@ -266,7 +317,7 @@ def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
     best, start = alike[-1], alike[-1].start
     letters = set(best.letters)
     if best.force < Force.CUE or len(letters) >= wanted:
-        return best
+        return _beside(best, alike, plain) if best.rule == "declared" else best
     for one in reversed(alike[:-1]):
         between = plain.text[min(one.end, start) : start]
         if best.force == Force.CUE and not BETWEEN.fullmatch(between):

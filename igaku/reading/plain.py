@@ -29,14 +29,29 @@ UNSEEN = {"Cf", "Cc", "Mn", "Me"}
 LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
 WIDE_BRACKETS = str.maketrans("＜＞", "〈〉")
 
-STRUCK = pattern(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<]{0,200}</\1>")
+# Letters that only look like ours, on their own: Cyrillic, Greek, and pictures.
+LOOKALIKE = pattern(
+    r"(?<![\u0370-\u04ff])[АаВЕеСсΑΒΕ](?![\u0370-\u04ff])"
+    r"|[\U0001f150-\U0001f189\U0001f1e6-\U0001f1ff]"
+)
+LIKE = dict(zip("АаВЕеСсΑΒΕ", "aabeeccabe", strict=True))
+LIKE |= {chr(0x1F150 + i): chr(97 + i % 26) for i in range(26)}
+LIKE |= {chr(0x1F170 + i): chr(97 + i) for i in range(26)}
+LIKE |= {chr(0x1F1E6 + i): chr(97 + i) for i in range(26)}
+SPELT = str.maketrans("∶︰", "::")
+STRUCK = pattern(
+    r"\\[bxs]?(?:cancel|out)\{[^{}]{0,80}\}|~~[^~\n]{1,200}~~|<(s|del"
+    r"|strike)>[^<]{0,200}</\1>"
+)
 LOOKS = (
-    r"\\(?:text|math|mbox|hbox|bm|bf|rm|sf|it|tt|bold|underline|large|display|left|right"
-    r"|operatorname|ensuremath|q?quad)[a-z]{0,12}"
+    r"\\(?:text|math|mbox|hbox|bm|bf|rm|sf|it|tt|bold|underline|large|display|left"
+    r"|right"
+    r"|emph|operatorname|ensuremath|q?quad)[a-z]{0,12}"
 )
 LATEX_SIGN = pattern(
-    r"(?P<box>\\(?:boxed|fbox|framebox)\s{0,3}\{)"
-    r"|(?P<bare>\\boxed\s{1,3}(?=[a-h]\b))"
+    r"(?P<box>(?:\\|(?<![a-z]))(?:b?oxed|fbox|framebox)\s{0,3}\{)"
+    r"|(?P<bare>\\boxed(?:\s{1,3}(?=[a-h]\b)|(?=\\[a-z]{2,12}\{)))"
+    r"|(?P<also>\\(?:land|cup|wedge|cdot|newline|\\)\s?)"
     r"|(?P<colour>\\(?:text)?color\s?\{[a-z]{1,20}\})"
     rf"|(?P<wrapper>{LOOKS}\s{{0,3}}\{{)|(?P<word>{LOOKS})"
     r"|(?P<open>(?<!\\)\{)|(?P<close>(?<!\\)\})"
@@ -44,7 +59,8 @@ LATEX_SIGN = pattern(
 LATEX_CLOSES = {"box": DECLARED_END, "wrapper": "", "open": "}"}
 ANSWER_TAG = pattern(
     r"<(/?)(?![\w-]{0,40}(?:reason|think|thought|expla|analy))"
-    r"(?:ans|final|conclusion|solution|[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案|정답|selected)[\w-]{0,20})\s?>"
+    r"(?:ans|final|conclusion|solution|[\w-]{0,20}(?:answer|choice|解答|回答|答え|答案"
+    r"|정답|selected)[\w-]{0,20})\s?>"
 )
 INLINE_TAG = pattern(r"</?(?:strong|em|i|u|span|code|mark|sub|sup)>")
 # <c> is a letter in brackets; so is <b>, unless something closes it.
@@ -110,10 +126,10 @@ def plain_of(text: str) -> Plain:
     >>> plain.text, plain.span(3, 4)
     ('答え:c', (7, 8))
     """
-    plain = _spelled(text)
-    if "~~" in plain.text or "</" in plain.text:
+    plain = _spelled(LOOKALIKE.sub(lambda found: LIKE.get(found[0], found[0]), text))
+    if "~~" in plain.text or "</" in plain.text or "cancel" in plain.text:
         plain = plain.replaced(STRUCK, "")
-    if "\\" in plain.text:
+    if "\\" in plain.text or "oxed" in plain.text:
         plain = _without_latex(plain)
     if "<" in plain.text:
         plain = _without_tags(plain)
@@ -152,7 +168,8 @@ def _small(cluster: str) -> str:
 def _compatible(cluster: str) -> str:
     if cluster in LINE_BREAKS:
         return "\n"
-    small = unicodedata.normalize("NFKC", cluster.translate(WIDE_BRACKETS)).lower()
+    spelt = cluster.translate(WIDE_BRACKETS).translate(SPELT)
+    small = unicodedata.normalize("NFKC", spelt).lower()
     return "".join(c for c in small if not _is_unseen(c))
 
 
@@ -173,7 +190,8 @@ def _without_latex(plain: Plain) -> Plain:
             return closing.pop() if closing else "}"
         if kind in LATEX_CLOSES:
             closing.append(LATEX_CLOSES[kind])
-        return {"box": DECLARED, "bare": DECLARED, "open": "{"}.get(kind, "")
+        by = {"box": DECLARED, "bare": DECLARED, "open": "{", "also": ", "}
+        return by.get(kind, "")
 
     return plain.replaced(LATEX_SIGN, unwrapped)
 

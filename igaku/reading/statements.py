@@ -16,6 +16,7 @@ from enum import IntEnum
 from itertools import chain
 
 from igaku.lazy import pattern
+from igaku.reading.cues import STATED, is_denied, is_supposed, leads
 from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.wording import (
     ALONE,
@@ -27,12 +28,10 @@ from igaku.reading.wording import (
     CORRECTED,
     CUE,
     CUED,
-    DENIED,
     GLYPH,
     JSON_KEY,
     JSON_WHOLE,
     LETTERS,
-    LINKING,
     MASK,
     MASKED,
     NAMED,
@@ -88,13 +87,15 @@ class Block:
 # A heading that leads to no answer: a few words, no sentence, no conclusion.
 HEADING = pattern(
     rf"(?!.*(?:{CUE}|再|最終|最後|修正|訂正|変更|結果|結局|まとめ|判断|選|final|revis"
-    r"|correct|conclu|result|choice|option))[#*■◆●\s]{0,6}[^。、,:!?.\s][^。、,:!?]{0,12}"
+    r"|correct|conclu|result|choice"
+    r"|option))[#*■◆●\s]{0,6}[^。、,:!?.\s][^。、,:!?]{0,12}"
     r"[^ぁ-ん。、,:!?.\s※\ue000-\ue0ff]"
 )
 LINE = pattern("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
-    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다|이다)?"
+    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다"
+    r"|이다)?"
     r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
 BARE_LINE = pattern(
@@ -108,32 +109,46 @@ LABEL_LINE = pattern(
 )
 # A letter below one of these is a grade.
 GRADE = pattern(
-    r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ|level|score"
+    r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ"
+    r"|level|score"
     r"|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
     r"|^[^。\n]{0,20}(?:推奨|グレード|エビデンス|(?<![a-z])grade|recommend|推荐|推薦)"
     r"[^。\n]{0,20}$"
 )
 POINTED_AT = pattern(
-    rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|よって|したがって|従って|ゆえに|以上(?:から|より)"
+    rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
+    rf"|やはり|やっぱり"
+    r"|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是|보니|本(?:症?例|問)では"
+    r"|この(?:症例"
+    r"|場合|問題)では)|よって|したがって|従って|ゆえに|以上(?:から|より)"
     rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
-    r"|it(?:['’]s| is)|so|that leaves|i(?:['’]d| would) say|i (?:think|believe|guess)"
+    r"|it(?:['’]s| is)|so|leaves|leaving|the best is|remaining [a-z]{3,8} (?:is|are)"
+    r"|exception is|i(?:['’]d| would) say|i (?:think"
+    r"|believe|guess)"
     r"|definitely|probably|must be|(?:most|best)\s[a-z ]{3,40} is)(?![a-z])|것은"
-    r"|所以|因此|따라서|그러므로"
+    r"|(?:除外|消去|排除|否定)[しすさでき]{1,4}[てたのるとば]{0,2}[、,]?"
+    r"|所以|因此|(?:认为|認為|应该|應該)是?|따라서|그러므로"
     rf"|(?:根据|綜上|综上)[^。\n]{{0,8}})"
     rf"[\s、,:，]{{0,4}}+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
 SINGLED_OUT = pattern(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
-    rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|適切|正しい|該当|選"
+    rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|最善|最良"
+    rf"|第一選択|唯一|ベスト|本命|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
     r"|[とに]\s?(?:する|します|しました|決め)"
-    r"|(?:is|are|would be|must be) (?:the )?(?:most|correct|right|best|answer)"
+    r"|を(?:行う|実施する)(?=。|べき)|で決まり|の(?:方|ほう)が"
+    r"|(?:is|are|(?:would|must|should) be|(?:seems|appears)(?: to be)?|looks)"
+    r" (?:the )?(?:only |single )?(?:most|more|correct|right|best|better|answer)"
     r"|remains?\b"
     r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
-    r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고르|골))"
+    r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고[르른]|골))"
 )
 # 「答えは、画像所見から c です」
+NEXT_BEST = pattern(
+    r"(?:次[にい]|次いで|第[二2]|[二2]番目)[^。\n]{0,12}\Z|second[- ]\Z"
+)
 AFTER_WORDS = pattern(
     rf"(?P<cue>{CUE})(?:は|が|:|(?<=[a-z]) is)"
     rf"(?:(?!not\b|ではな|でな|以外)[^。\n{DECLARED}]){{0,40}}?"
@@ -142,12 +157,15 @@ AFTER_WORDS = pattern(
     re.MULTILINE,
 )
 SENTENCE = pattern(
-    rf"(?:(?<=[。！!])|(?<=が[、,]))\s?{LETTERS}\s?(?:です|である|だ)(?=。|$)",
+    rf"(?:(?<=[。！!?])\s?|(?<=が[、,])\s?|(?:(?<=[a-z]{{4}}\.)|(?<= no\.))\s){LETTERS}"
+    r"(?:\s?(?:です|である|だ)(?=。|$)|\s?[.。]?\s*\Z)",
     re.MULTILINE,
 )
 LABEL_THEN_CHOICE = pattern(
     rf"(?<![a-z0-9])({GLYPH}){CLOSE}\s?[:.)、/=→–—の-]?\s?{OPEN}({MASKED})"
 )
+# 「… → c」, at the end of all.
+ARRIVED_AT = pattern(rf"(?:→|⇒|->|だが|ですが)[、,]?[ \t]?{LETTERS}[。.]?\s*\Z")
 CHOICE_THEN_LABEL = pattern(
     rf"({MASKED}){CLOSE}\s?(?:[(「『]\s?{NAMED}(?=[a-h]\s?[)」』])|[:、,]\s?"
     rf"(?=[a-h](?:[\s。.]|$)))({GLYPH})"
@@ -156,21 +174,26 @@ INLINE_LABEL = pattern(
     rf"{ALONE}(?<![\"'“‘’「『\[【<{{〈《.()やか\ue000-\ue0ff])[「『]?({GLYPH})[」』]?\s?:"
     r"(?!\s?[a-h0-9](?![a-z]))"
 )
+# A second letter that another sentence names.
+MORE_SAID = pattern(
+    rf"(?:もう[1一]つ(?:の[^\s。a-h]{{0,6}})?は|それと|(?<![a-z])(?:the )?(?:second"
+    rf"|other)"
+    rf"(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
+    rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}\s?(?:も(?:正解|正しい|適切)|is also\b"
+    rf"|too\b)"
+)
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
 COUNTED = pattern(
-    r"(?:[1-3一二三](?:つ|個)目|[1一]つは|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
+    r"(?:[1-3一二三](?:つ|個)目|(?<![a-z0-9.])[1-3](?=[.):]?\s)|[1一]つは"
+    r"|もう[1一]つは|第[1-3一二三]"
+    r"|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
+JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
-STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
 ISOLATED = pattern(STATED)
-VERDICT_PLACE = pattern(
-    r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?\s?"
-    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?\s?\Z"
-)
-SUPPOSED = pattern(r"もし|仮に|(?<![a-z])(?:if|had|were)(?![a-z])[^.]*\Z")
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
 ANY_CUE = pattern(CUE)
 ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
@@ -189,44 +212,19 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
 def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
     for found in CUED.finditer(plain):
-        if not _leads(found, plain):
+        if not leads(found, plain):
             continue
         cue = found["cue"]
         before = plain[max(0, found.start() - 12) : found.start()]
         is_final = cue in CONCLUSIONS or cue.startswith("final")
         final = is_final or CONCLUDING.search(before)
         force = Force.CONCLUSION if final else Force.CUE
-        force = Force.POINTED if _is_supposed(found, plain) else force
+        force = Force.POINTED if is_supposed(found, plain) else force
         rule = "conclusion" if final else "cue"
         letters, end = _completed(found, plain, wanted), found.end()
         if below := lists.get(found.start("letters")):
             letters, end = below.letters, below.end
         yield Statement(letters, found.start(), end, rule, force, True)
-
-
-def _leads(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
-    start, gap = found.start(), found["gap"]
-    before = plain[max(0, start - 40) : start]
-    if _is_denied(found, plain):
-        return False
-    if found["cue"] == DECLARED or LINKING.search(gap):
-        return True
-    line = before.rsplit("\n", 1)[-1]
-    if "\n" in gap:
-        return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
-    return VERDICT_PLACE.search(before) is None
-
-
-def _is_supposed(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue tells what would be: 「もし発熱がなければ正解は d」."""
-    before = plain[max(0, found.start() - 80) : found.start()]
-    return SUPPOSED.search(re.split(r"[。.\n]", before)[-1]) is not None
-
-
-def _is_denied(found: re.Match[str], plain: str) -> bool:
-    """Whether a cue stands in its own negation: 不正解, "second-best answer"."""
-    return DENIED.search(plain, max(0, found.start() - 40), found.start()) is not None
 
 
 def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
@@ -237,6 +235,10 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
             rest = plain[found.end() : found.end() + 400].split("]")[0]
             letters = _union([letters, *MORE_STRINGS.findall(rest)])
         yield Statement(letters, *found.span(), "json", Force.CONCLUSION, True)
+    if numbered := list(JSON_NUMBERED.finditer(plain)):
+        letters = _union(found[1] for found in numbered)
+        place = numbered[0].start(), numbered[-1].end()
+        yield Statement(letters, *place, "json", Force.CUE, True)
 
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
@@ -278,6 +280,9 @@ def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
     if len(letters) >= wanted:
         return letters
     rest = plain[found.end() : found.end() + 400].split("\n\n")[0]
+    said = _union([*letters, *("".join(one) for one in MORE_SAID.findall(rest))])
+    if len(said) == wanted:
+        return said
     if cue := ANY_CUE.search(rest):
         rest = rest[: cue.start()]
     more = _union([*letters, *MORE_LABELS.findall(rest)])
@@ -377,9 +382,12 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
-    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS):
+    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS, ARRIVED_AT):
         for found in each.finditer(plain):
-            if each is AFTER_WORDS and _is_denied(found, plain):
+            before = plain[max(0, found.start() - 16) : found.start()]
+            if each is AFTER_WORDS and is_denied(found, plain):
+                continue
+            if each is POINTED_AT and NEXT_BEST.search(before):
                 continue
             letters = _completed(found, plain, wanted)
             yield Statement(letters, *found.span(), "pointed", Force.POINTED)

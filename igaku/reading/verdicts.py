@@ -32,19 +32,17 @@ def of_verdicts(
         end = max(verdict.end for verdict in walk.verdicts)
         letters = "".join(sorted(picked))
         yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
-    if inverse and not picked and len(wrong) == wanted:
-        yield from _singled_out(walk, wrong)
+    if inverse and not picked and len(wrong) == wanted and not right:
+        yield _called_wrong(walk, wrong)
     if not inverse and not right:
         yield from _left_over(walk, labels, wanted)
 
 
-def _singled_out(walk: Walk, wrong: set[str]) -> Iterator[Statement]:
-    """「cが誤り」: it answers a question that asks for what is wrong."""
+def _called_wrong(walk: Walk, wrong: set[str]) -> Statement:
+    """「cは誤り」, where nothing else is called so, answers what asks for the wrong."""
     against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
-    if all(verdict.is_singled for verdict in against):
-        start, end = min(v.start for v in against), max(v.end for v in against)
-        letters = "".join(sorted(wrong))
-        yield Statement(letters, start, end, "pointed", Force.POINTED)
+    start, end = min(v.start for v in against), max(v.end for v in against)
+    return Statement("".join(sorted(wrong)), start, end, "pointed", Force.POINTED)
 
 
 def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:

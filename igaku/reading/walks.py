@@ -34,34 +34,51 @@ from igaku.reading.wording import (
 
 STEPS = 3
 
-ENDED = r"(?=\s?(?:$|[,;.、。()\n\"'|}\]」』】!]|[a-h][).:]|(?:because|since|due)\b))"
+ENDED = (
+    r"(?=\s?(?:$|[,;.、。()\n\"'|}\]」』】!–—]|[a-h][).:]|(?:because|since|due)\b)"
+    r"|\s[-](?=\s)|\s?:(?!\s?[(「]?[a-h](?![a-z])))"
+)
 # 「正しいかもしれない」 and 「正しいのは」 are no verdicts.
 FIRM = (
-    r"(?!(?:の|である|です|な|い)?(?:かも|可能性|か(?![らっ])|とは限|とも(?:言|い)|と思われがち"
-    r"|ように|ようだ|に見え|だろうか|でしょうか|選択肢|答え|もの[はがを]|とされ(?:が|て))"
-    r"|\s?[】:]\s?[a-h](?![a-z])"
+    r"(?!(?:の|である|です|な|い)?(?:かも|可能性|か(?![らっ])|とは限|とも(?:言|い)"
+    r"|と思われがち"
+    r"|ように|ようだ|に見え|だろうか|でしょうか|選択肢|答え|もの[はがを]|とされ(?:が"
+    r"|て))"
+    r"|で(?:は)?な|じゃな|ではあり|\s?[】:]\s?[a-h](?![a-z])"
     r"|い?(?:の|もの)[はがを]|い?とは|\s?(?:가능성|수도))"
 )
 # One sign, or one character, is a verdict where nothing else stands with it.
-WRONG_SIGN = r"[×✗✘✕✖❌⨯☓🙅🚫]"
-RIGHT_SIGN = r"[○〇◯⭕✓✔✅☑◎🙆👍]"
+WRONG_SIGN = r"[×✗✘✕✖❌⨯☓🙅🚫🔴☐]"
+RIGHT_SIGN = r"[○〇◯⭕✓✔✅☑◎🙆👍🟢√]"
 WRONG_MARK = r"(?:誤|偽|否|不適|不可|错|錯|非|ng|x)"
 RIGHT_MARK = r"(?:正|真|適|对|對|是|可|ok|o)"
 WRONG_WORD = (
-    r"(?:誤(?:り|っ|答)|間違|不適(?:切|当|格)|不正[解確确]|正しく(?:な|あり)"
+    r"(?:誤(?:り|っ|答)|間違|不適(?:切|当|格|當)|不正[解確确]|正しく(?:な|あり)"
+    r"|正[解答](?:で|じゃ)は?(?:な|あり)"
     r"|(?:適切|妥当|適当)で(?:は)?(?:な|あり)|適切とは(?:言|い)え|妥当性(?:に|を)欠"
-    r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低|除外|消去さ"
-    r"|错误|錯誤|不(?:对|對|符合|恰当|恰當)|틀[리린렸림]|옳지\s?않|맞지\s?않"
+    r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低"
+    r"|(?:除外|消去|排除|否定)(?!でき(?:な|ま)|しき|し(?:え|得)な|されな)|除[いきく]"
+    r"|[错錯][误誤的]|干扰|消去した|distractor|eliminated|不(?:对|對|符合|恰[当當]"
+    r"|合[适適]|[适適][合当])"
+    r"|틀[리린렸림립]|옳지\s?않"
+    r"|맞지\s?않|올바르지\s?않|그[릅르름]"
     r"|적절하지\s?않|부적절|오답)"
 )
 RIGHT_WORD = (
-    r"(?:正しい|正解|正答|(?:最も)?適切(?!で(?:は)?(?:な|あり))|(?:最も)?妥当(?!で|性)"
-    r"|該当する|当てはまる|あてはまる|正[确確]|符合|옳[다은음습]|맞[다는음습]|정답|적절(?!하지))"
+    r"(?:(?:誤り|間違い)で(?:は)?な[いく]|正しい|正[解答](?!(?:で|じゃ)は?(?:な|あり))"
+    r"|(?:最も)?適切(?!で(?:は)?(?:な"
+    r"|あり))|(?:最も)?妥当(?!で|性)"
+    r"|正しく(?![なあ])|該当する|当てはまる|あてはまる|合って(?!いな)|[对對]的"
+    r"|正[确確]|符合"
+    r"|[适適][合当當]|合[适適]"
+    r"|恰[当當]|옳[다은음습]|맞[다는음습]|올바[르른](?!지)|정답|적절(?!하지))"
 )
 WRONG_ENGLISH = (
     r"(?:(?:not|never)\s(?:the\s)?(?:correct|right|appropriate|true|indicated|valid"
     r"|answer)|(?:the\s)?in(?:correct|appropriate|valid)"
-    r"(?:\s(?:one|answer|choice|option|statement))?|wrong|false|no|untrue)"
+    r"(?:\s(?:one|answer|choice|option|statement))?|wrong|false|no|untrue"
+    r"|(?:the\s)?least\s(?:likely|appropriate|suitable|correct|probable)"
+    r"(?:\s(?:one|answer|choice|option))?)"
 )
 RIGHT_ENGLISH = (
     r"(?:(?:the\s)?(?:most\s)?(?:correct|right|true|yes|appropriate|valid)"
@@ -79,7 +96,8 @@ RIGHT = (
 )
 VERDICT_LINK = (
     rf"{CLOSE}(?:[选選]?[项項])?(?:[ \t]?{MASKED}{CLOSE})?"
-    r"[ \t]?(?:[:.)、(|→⇒=\-–—]|は|が|も|은|는|이|가"
+    r"[ \t]?(?:[:.)、(|→⇒=\-–—]|(?:のみ|だけ|こそ)?[はがもを]|(?:のみ|だけ)|(?:都|均"
+    r"|也)?(?:是|为|為)|[都均]|은|는|이|가"
     rf"|(?:is|are)\b)?[ \t]?(?:[-–—→⇒]>?[ \t]?)?(?:判定:?\s?)?[(「『\"'【\[|]{{0,3}}"
     r"(?:(?:\{\s?\"|,\s?\")[^\"\n:]{1,16}\"\s?:\s?\"?)?"
     rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
@@ -99,29 +117,55 @@ AT_LAST = pattern(
     rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
     rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
     rf"|(?P<right>{RIGHT_WORD}|{PREDICATE}{RIGHT_ENGLISH}))"
-    r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る|ます)"
+    r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る"
+    r"|ます)"
     r"|한?다|습니다|입니다|的){0,3}"
     r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
     re.MULTILINE,
 )
 # 「正しい選択肢：c」, "Incorrect: A, B", and a sign at the head of a line of labels.
 BEFORE = pattern(
-    rf"(?:(?P<wrong>{WRONG_WORD}|(?<![a-z]){WRONG_ENGLISH})"
-    r"|(?P<most>最も|most )?(?P<right>正しい|適切|妥当|該当する|当てはまる|正[确確]"
+    rf"(?:(?P<wrong>{WRONG_WORD}|^誤(?=\s?:)|(?<![a-z]){WRONG_ENGLISH})"
+    r"|(?P<most>最も|most )?(?P<right>^正(?=\s?:)|正しい|適切|妥当|該当する|当てはまる"
+    r"|正[确確]"
     r"|(?<![a-z])(?:correct|right|true|appropriate)))"
-    r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|\s?(?:ones?|statements?)){0,4}"
-    rf"\s?(?:は|:|is\b|are\b){OPEN}{NAMED}(?P<labels>{LABELS}){UNGLUED}{NOT_OPEN_ENDED}"
-    rf"|^[ \t]?(?:(?P<wrong_sign>{WRONG_SIGN})|(?P<right_sign>{RIGHT_SIGN}))[ \t:]"
+    r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|できる|される|すべき|する"
+    r"|的|选项|選項|答案"
+    r"|\s?(?:ones?|statements?)){0,4}"
+    rf"\s?(?:は|:|是|为|為|is\b"
+    rf"|are\b){OPEN}{NAMED}(?P<labels>{LABELS}){UNGLUED}{NOT_OPEN_ENDED}"
+    rf"|(?<![a-z])(?P<ruled>rul(?:e|ed|ing) out|eliminat(?:e|ed|ing)|exclud(?:e|ed"
+    rf"|ing)) "
+    rf"{OPEN}{NAMED}(?P<out>{LABELS}){UNGLUED}"
+    rf"|^[ \t]?(?:-[ \t])?(?:(?P<wrong_sign>{WRONG_SIGN}|\[\s?\]"
+    rf"|[\[【(]{WRONG_WORD}[^\]】)\n]{{0,6}}[\]】)])"
+    rf"|(?P<right_sign>{RIGHT_SIGN}|\[[x✓✔]\]"
+    rf"|[\[【(]{RIGHT_WORD}[^\]】)\n]{{0,6}}[\]】)]))[ \t:]"
     rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
     re.MULTILINE,
 )
 # 「a誤b誤c正」
 ROW = pattern(
-    r"(?<![a-z0-9])(?:[a-h]\s?[誤正错錯对對○×][\s、,;/]{0,2}){3,8}(?![一-鿿])"
+    r"(?<![a-z0-9])(?:[a-h]\s?(?:[:=]?\s?(?:不?[適可]|[誤正错錯对對○×偽真√])"
+    r"|[\"']?\s?[:=]\s?[\"']?(?:[tf01]|true|false|yes|no|null)(?![a-z0-9])[\"']?)"
+    r"[\s、,;/\"']{0,3}){3,8}(?![一-鿿])"
+    r"|(?:[○×]\s?[a-h][\s、,;/]{0,2}){3,8}(?![a-z0-9])"
 )
-IN_ROW = pattern(r"([a-h])\s?(?:([正对對○])|[誤错錯×])")
-# "To give a correct answer" says nothing of the choice a.
-ARTICLE = pattern(r"(?<![a-z])a [a-z ]+$")
+IN_ROW = pattern(
+    r"(?P<label>[a-h])[\"']?\s?[:=]?\s?[\"']?(?:(?P<right>[正对對○適可真√t1y])"
+    r"|不[適可]|[誤错錯×偽f0n])"
+)
+SIGN_IN_ROW = pattern(r"(?:(?P<right>○)|×)\s?(?P<label>[a-h])")
+# 「c以外は誤り」 calls c right, 「c以外は正しい」 wrong.
+EXCEPT = pattern(
+    rf"(?:(?<=除)|(?<=除了)|{ALONE})(?P<labels>{LABELS}){CLOSE}\s?(?:以外|之外|外)"
+    r"(?:の選択肢|の記述)?[は,、]?[^。\n]{0,6}?"
+    rf"(?:(?P<wrong>{WRONG_WORD})|(?P<right>{RIGHT_WORD}))"
+    rf"|(?<![a-z])(?:all|every[a-z]*)(?: [a-z ]{{0,20}}?)? (?:except|but"
+    rf"|other than)(?: for)? {NAMED}"
+    rf"(?P<others>{LABELS}){CLOSE} (?:are|is) (?:(?P<against>{WRONG_ENGLISH})"
+    rf"|(?P<favour>{RIGHT_ENGLISH})){ENDED}"
+)
 SETTLED = pattern("正解|正答|誤答|answer|정답|오답")
 LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
@@ -198,7 +242,8 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
     # What stands beside a label counts more than what its explanation ends with.
     at_last.sort(key=lambda verdict: verdict.start)
-    return Walk(steps, (*at_last, *_before(plain), *_beside(plain), *_in_a_row(plain)))
+    beside = (*_before(plain), *_beside(plain), *_in_a_row(plain), *_excepted(plain))
+    return Walk(steps, (*at_last, *beside))
 
 
 def _heads(plain: str) -> list[Head]:
@@ -272,7 +317,8 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
 def _beside(plain: str) -> Iterator[Verdict]:
     """Verdicts right behind their labels, or the choices that these stand for."""
     for found in JUDGED.finditer(plain):
-        is_article = ARTICLE.search(found[0]) is not None
+        # "To give a correct answer" says nothing of the choice a.
+        is_article = re.fullmatch(r"a [a-z ]+", found[0]) and found["link"].isspace()
         if is_article or (found["cue"] and LINKING.search(found["cue"])):
             continue
         said = found.end("link") - found.start()
@@ -288,9 +334,20 @@ def _beside(plain: str) -> Iterator[Verdict]:
 def _in_a_row(plain: str) -> Iterator[Verdict]:
     """Verdicts of one character in a row, with nothing between them."""
     for row in ROW.finditer(plain):
-        for found in IN_ROW.finditer(plain, *row.span()):
-            is_right = found[2] is not None
-            yield Verdict(found[1], found.start(), found.end(), is_right, False)
+        one = SIGN_IN_ROW if row[0][0] in "○×" else IN_ROW
+        for found in one.finditer(plain, *row.span()):
+            start, is_right = found.start("label"), found["right"] is not None
+            yield Verdict(found["label"], start, found.end(), is_right, False)
+
+
+def _excepted(plain: str) -> Iterator[Verdict]:
+    """Verdicts on all labels but one, which say the opposite of that one."""
+    for found in EXCEPT.finditer(plain):
+        group = "labels" if found["labels"] else "others"
+        is_right = (found["wrong"] or found["against"]) is not None
+        for label in LABEL.finditer(found[group]):
+            start = found.start(group) + label.start()
+            yield Verdict(label[0], start, found.end(), is_right, is_right, True)
 
 
 def _look(head: Head, plain: str) -> tuple[str, bool]:
@@ -305,7 +362,7 @@ def _before(plain: str) -> Iterator[Verdict]:
     """Verdicts in front of the labels that they are on."""
     for found in BEFORE.finditer(plain):
         is_right = (found["right"] or found["right_sign"]) is not None
-        group = "labels" if found["labels"] else "signed"
+        group = next(g for g in ("labels", "out", "signed") if found[g])
         for label in LABEL.finditer(found[group]):
             start = found.start(group) + label.start()
             settled = found["most"] is not None

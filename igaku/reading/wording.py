@@ -19,15 +19,18 @@ MASKED = r"[\ue000-\ue0ff]"
 STRUCK = "※"
 
 GLYPH = "[a-h]"
-OPEN = r"[\s\"'“‘「『(\[【<{〈《〔≪]{0,8}+"
-CLOSE = r"[\"'”’」』)\]】>}〉》〕≫]{0,8}+"
+OPEN = r"[\s\"'“‘「『(\[【<{〈《〔≪«‹„′⟨〖〝]{0,8}+"
+CLOSE = r"[\"'”“’」』)\]】>}〉》〕≫»›′⟩〗〟]{0,8}+"
 NAMED = (
-    r"(?:(?:選択肢|記号|番号|选项|選項|선택지|보기|options?|choices?|letters?)\s{0,2}:?)?"
+    r"(?:(?:選択肢|記号|番号|选项|選項|선택지|보기|options?_?|choices?"
+    r"|letters?)\s{0,2}:?)?"
     r"\s{0,2}+"
 )
 # After any other word, `a` is an article and `e` a bacterium's first name.
 FOLLOWING = (
-    r"(?:because|since|as|is|are|was|due|which|for|with|so|based|given|but|and|or|not)"
+    r"(?:because|since|as|is|are|was|due|which|for|with|so|based|given|but|and|or|not"
+    r"|plus|along"
+    r"|would|should|must|seems?|appears?|remains?|looks?|fits?|also|too)"
 )
 SPECIES = (
     r"(?:coli|difficile|albicans|diphtheriae|botulinum|tetani|perfringens|pertussis"
@@ -35,7 +38,7 @@ SPECIES = (
     r"|histolytica|granulosus|multilocularis|neoformans|burnetii|elegans)"
 )
 # Han characters that may stand right behind a letter: C項, A和D, C正确.
-HAN_BEHIND = "及和与與跟项項正错錯对對因符是为為最或还還選选"
+HAN_BEHIND = "以即而外均都及和与與跟项項正错錯对對因符是为為最或还還選选"
 WHOLE = (
     r"(?![a-z0-9_%^\\°\-‐‑–−ァ-ヺー々Α-ω형군]|['’][a-z]"
     r"|さん|ちゃん|くん"
@@ -47,7 +50,8 @@ WHOLE = (
 UNGLUED = rf"(?![はも]){WHOLE}"
 ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
 GLOSS = (
-    r"\s?\((?:正しい|正解|○|correct|right)\)|\s?\((?!\s?(?:誤|正|不|適|間違|in?correct|wrong|right|true|false|not|x\)|o\)))"
+    r"\s?\((?:正しい|正解|○|correct|right)\)|\s?\((?!\s?(?:誤|正|不|適|間違|in?correct"
+    r"|wrong|right|true|false|not|x\)|o\)))"
     r"[^()\n○×✗✓❌✅]{2,60}\)"
 )
 BESIDE = rf"(?:{GLOSS}|\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
@@ -59,8 +63,10 @@ SIGNS = (
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[选選]?[项項]|番|번)?"
 SEPARATOR = (
     r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
-    r"|以及|및|及|和|与|與|跟|그리고|와|과)\s?"
-    r"|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
+    r"|以及|및|及|和|与|與|跟|그리고|와|과|하고|랑|,?\s?\b(?:as well as|along with)\b"
+    r"|\bplus\b|[.,、]?\s?\balso\b,?"
+    r"|、?\s?(?:そして|および|及び|それと|それから|さらに|加えて|次に)、?)\s?"
+    r"|[ \t]?\|[ \t]?|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
 MORE = rf"{SEPARATOR}{ITEM}(?!\s?(?:is|was)\b)"  # "C; B is a close second"
@@ -68,31 +74,37 @@ LETTERS = rf"(?P<letters>(?>{ITEM}(?:{MORE}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
 BULLET = (
     rf"[ \t]?(?:[-=∴・•>#{SIGNS}]{{1,6}}+[ \t]?){{0,2}}+\|?[ \t]?"
-    r"(?:[0-9]{1,3}[.)][ \t]?)?"
+    r"(?:[0-9]{1,3}(?:[.)]|(?=[ \t][a-h][^\w\n]{0,4}(?:\n|$)))[ \t]?)?"
 )
 
 ENGLISH_CUE = (
     r"(?<![a-z])(?:answers?|solution|ans\.?|final(?=\s?:)|conclusion"
-    r"|(?:correct|right|best)\s(?:option|choice|letter|one|response)s?|(?:my|best|final)\s(?:choice|pick|selection)"
+    r"|(?:correct|right|best)\s(?:option|choice|letter|one|response)s?|(?:my|best"
+    r"|final)\s(?:choice|pick|selection)"
     r"|(?:choice|selected(?:\s(?:option|choice))?|prediction)(?=\s?[:=]))(?![a-z])"
 )
 CHINESE_CUE = (
     r"(?:[应應]该?該?|故|我|就|只能)?(?<![不勿别別误誤干])[选選](?:择|擇|取|用)?"
-    r"(?![项項题題择擇択])|[选選][项項](?=[是为為])|正[确確]的?(?:[选選][项項])?(?=[是为為])"
+    r"(?![项項题題择擇択])|[选選][项項](?=[是为為])"
+    r"|正[确確]的?(?:[选選][项項])?(?=[是为為])"
 )
 CUE = (
-    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として|最終的に"
-    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|결론|답변|(?<![가-힣])답"
+    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として"
+    r"|最終的に"
+    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|답안|선택(?=\s?:)|결론|답변"
+    r"|(?<![가-힣])답"
     r"|(?m:^)a\s?[:.](?=\s?[(「\[]?[a-h](?:[,、と ]{1,2}[a-h]){0,3}[)」\]]?"
     r"[。.]?(?m:$))"
     rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
 )
 # What makes a cue say: this one. Without it, the letter may belong to what follows.
 LINKING = pattern(
-    rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be(?=\s)|was)(?![a-z])"
+    rf"[:=→⇒はが是为為은는{DECLARED}]|->|として|(?<![a-z])(?:is|are|be(?=\s)"
+    rf"|was)(?![a-z])"
 )
 LINK = (
-    rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|は|が|是|为|為|은|는|이|として|です|の選択肢"
+    rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|は|が|是|为|為|은|는|이|として|です"
+    rf"|の選択肢"
     r"|の組(?:み)?合(?:わ)?せ|番号|記号|(?:次|以下)の(?:通り|とおり)(?:です)?。?"
     r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"
     r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
@@ -108,57 +120,84 @@ DENIED = pattern(
     r"(?:[不非誤误错錯]|错误|錯誤|間違(?:った|いの|い)|誤(?:った|りの)|오|틀린"
     r"|(?<![a-z])(?:incorrect|wrong|false|not|no|non)[- ]?(?:the|an?|my)?"
     r"|(?<![a-z])(?:second|next|third|runner)[- ]?(?:best|up)?"
+    r"|(?<![a-z])(?:worst|less (?:likely|appropriate|suitable)|distractor|wrong)"
+    r"|第[二三四2-4]|[二三四2-4]番目[にの]?|次に(?:適切な|良い|よい)?"
     r"|(?<![a-z])(?:other|another|alternative|previous|earlier|initial|example|sample"
     r"|tempting|possible|plausible|common)"
-    r"|次点の?|次善の?|他の|別の|最初の|先ほどの|前の|以前の|よくある|候補の|ありがちな)"
+    r"|次点の?|次善の?|他の|別の|最初の|先ほどの|前の|以前の|よくある|候補の"
+    r"|ありがちな)"
     r"[ -]?(?:best|correct|right|most likely)?[ \t]?\Z"
     r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
     r"[.,、:)は]{0,2}[ \t]?[「『\"'(]?\Z"
 )
 CONCLUDING = pattern(
     r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)[ \t]?\Z"
+    r"|(?:よって|したがって|従って|ゆえに|以上(?:より|から)|結局|所以|因此|따라서"
+    r"|그러므로"
+    r"|(?<![a-z])(?:so|thus|therefore|hence),?(?: the)?(?: correct"
+    r"| best)?)[、,]?[ \t]?\Z"
 )
 CONCLUSIONS = {"結論", "结论", "결론", "conclusion", "最終的に", "final", DECLARED}
 
 # What follows a letter that is not decided on, or is a task restated.
 NOT_OPEN_ENDED = (
     r"(?!\s?(?:または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이나\s|이 아|가 아"
+    r"|(?:로|처럼) 보|라고 생각|이거나|都?有?可能"
     r"|or\b|not\b|is not\b|[~〜]|から|以外|を除|でしょうか"
     r"|の(?:いずれ|どれ|うち|中|どちら)"
-    r"|で(?:は|も)?な|じゃな|ではあり|とは(?:言|い|限)|か\s?[a-h](?![a-z])|か、)"
+    r"|で(?:は|も)?な|じゃな|ではあり|とは(?:言|い|限)|か\s?[a-h](?![a-z])|か、"
+    r"|(?:だ|である)?と(?:する|考える|思う|いう|答える|主張する)(?:人|者|資料|説|意見"
+    r"|文献|受験|学生|見方|声)"
+    r"|と(?:言って|言った|述べ|書かれ)"
+    r"|を選(?:ぶ(?:人|者|受験|学生)|び(?:がち|たく|やす)))"
     r"|[^。\n]{0,12}(?:のように(?:答|回|解|書|記|出)|のような形|の?形式|の形で|という形"
     r"|で(?:お)?(?:答え(?:て|よ|な|る)|(?:回答|解答|記載|記入|出力)(?:し|せ|す))"
     r"|を(?:お)?(?:選べ|選んで|選択(?:して|せよ)|答え(?:て|よ))"
     r"|(?<![a-z])(?:format|in the form)(?![a-z])))"
 )
 SAID = (
-    r"(?=\s?(?:$|[。.,、:)」(』]|です|である|だ|が|を|と[考判思な]|に[なよ]|の[^いどう中]"
-    r"|입니다|이다|가 |项|項|"
-    r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b))"
+    r"(?=\s?(?:$|[。.,、:)」(』]|です|でした|である|だ|が|を|と[考判思な]|に[なよ]"
+    r"|の[^いどう中]"
+    r"|입니다|이다|가 |项|項|是?(?:正[确確]|[对對])|"
+    r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b)"
+    r"|(?<=[a-h][)\]])[ \t])"
 )
 CUED = pattern(rf"(?P<cue>{CUE})(?P<gap>{LINK}){LETTERS}{NOT_OPEN_ENDED}")
 JSON_KEY = pattern(
-    r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
-    r"|second|rejected|誤|不正|解説|解析|all_))"
-    r"[^\"'\n:]{0,24}(?:answer|choice|chosen|pick|option|select|letter|label|predict|\bans"
-    rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답|답)[^\"'\n:]{{0,16}}[\"']\s?:\s?"
+    r"[\"'“](?![^\"'”\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question"
+    r"|理由"
+    r"|second|rejected|誤|不正|解説|解析|all_|previous|initial|draft|user|your|example"
+    r"|not_"
+    r"|unselect|unchosen|distract|candidate|(?<=[\"'])(?:option"
+    r"|choice)s[\"']\s?:\s?\{))"
+    r"[^\"'”\n:]{0,24}(?:answer|choice|chosen|pick|option|select|letter|label|predict"
+    r"|\bans"
+    rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답"
+    rf"|답)[^\"'”\n:]{{0,16}}[\"'”]\s?:\s?"
+    r"(?:\{\s?[\"'](?:id|label|letter|option|key|choice|value)[\"']\s?:\s?)?"
     rf"{LETTERS}{NOT_OPEN_ENDED}"
 )
 JSON_WHOLE = pattern(
-    r"[\"'](?:output|response|result|final|value)[\"']\s?:\s?"
+    r"[\"'](?:output|response|result|final|value|correct)[\"']\s?:\s?"
     rf"{LETTERS}(?=\s?(?:[,\n]|$))"
 )
 # 「d に変更します」, with or without a word before it.
 CHANGED = pattern(
-    rf"{ALONE}{LETTERS}\s?[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
+    rf"{ALONE}{LETTERS}\s?(?:[にへ]\s?(?:訂正|変更|修正|改め|直し?ます|直す)"
+    r"|로\s?(?:정정|변경|바[꾸꿉]|수정))"
 )
 CORRECTED = pattern(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
-    r"|申し訳(?:ありません|ございません))(?=[、,。])|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
-    r"|よく考えると|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为|應為|정정"
+    r"|申し訳(?:ありません|ございません)|죄송합니다|아니요?)(?=[、,。 ])|哦?不,"
+    r"|改[为為选選]"
+    r"|수정(?=:)|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
+    r"|よく考えると|考え直して|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为"
+    r"|應為|(?:其实|其實|实际上|實際上)是?|실제로는?|사실은|정정"
     r"|(?<![a-z])(?:correction|corrected|actually(?! the options)|in fact|i meant?"
     r"|edit(?=:)"
-    r"|on (?:second thought|reflection)|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"
+    r"|chang\w{1,4} (?:my|the) (?:answer|choice) to|at a closer look"
+    r"|on (?:second thought|reflection)|upon re\w{4,12}|scratch that"
+    r"|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )

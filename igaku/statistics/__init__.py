@@ -22,3 +22,15 @@ from igaku.statistics.paired import (
     proportion,
     required_questions,
 )
+from igaku.statistics.repeats import (
+    FlipParts,
+    Limits,
+    MeanDifference,
+    flip_parts,
+    mean_difference,
+    mean_limits,
+    repeat_flips,
+    repeated_power,
+    required_for_margin,
+    required_repeats,
+)

@@ -13,8 +13,10 @@ if _TYPE_CHECKING:
     from igaku.study.levels import strata
     from igaku.study.lines import official
     from igaku.study.looping import loops
+    from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
+    from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
     from igaku.study.tokens import budget_curves, lengths, rescues, survival
 
@@ -24,8 +26,10 @@ _HOMES = {
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
     "loops": "igaku.study.looping",
+    **dict.fromkeys(("plan", "repeats"), "igaku.study.noise"),
     "cards": "igaku.study.overview",
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
+    **dict.fromkeys(("orders", "shuffles"), "igaku.study.positions"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }

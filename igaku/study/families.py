@@ -11,10 +11,10 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,38 +22,16 @@ import pandas as pd
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
+from igaku.exam.choices import AS_RELEASED
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
+from igaku.study.pooling import KINDS, Family, differ, differ_any, pooled
 from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, LEVEL, checked
 
 ROLES = ("finished", "stopped", "reference", "follow-up")
-KINDS = ("finished", "repeats", "stopped", "mixed", "settings", "reference")
+
 
 Made = TypeVar("Made")
-
-
-class Family(NamedTuple):
-    """Pairs (reference, candidate) that are tested together.
-
-    `kind` says why they belong together: "finished" (complete runs under the same
-    settings), "repeats" (one model asked twice: the noise floor), "stopped" (runs that
-    broke or are unfinished, on the questions that all of them were asked), "mixed" (a
-    finished run against a stopped one), "settings" (runs whose settings or questions
-    differ, or that were not declared) and "reference" (against results that are no
-    variant under test).
-    """
-
-    kind: str
-    exam: str
-    pairs: tuple[tuple[str, str], ...]
-
-    def __repr__(self) -> str:
-        return f"Family: {self.kind}, exam {self.exam}, {len(self.pairs)} pairs"
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The runs of the family, each once, in the order of its pairs."""
-        return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,6 +174,8 @@ def study_of(
         for exam, each in exams.items()
         for family in _families(each, exam, inside, repeats)
     ]
+    variant = {one.name: one.variant for one in sittings}
+    families += pooled(families, variant, {one.name: one.known for one in sittings})
     families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
     told = (margin, lang, folder, reference, tuple(chosen), declaration)
@@ -274,6 +254,13 @@ def role(run: Run) -> str:
     return "finished" if status(run).name == "OK" else "stopped"
 
 
+def began(run: Run) -> pd.Timestamp:
+    """When a run began; what is not on record began last."""
+    told = pd.to_datetime(str(run.manifest.get("start")), utc=True, errors="coerce")
+    first = run.rows["asked_at"].min() if pd.isna(told) else told
+    return pd.Timestamp.max.tz_localize("UTC") if pd.isna(first) else first
+
+
 def size_gb(run: Run) -> float | None:
     """The size of a model's weights in GB (10⁹ bytes), as its card has it.
 
@@ -287,8 +274,12 @@ def size_gb(run: Run) -> float | None:
 
 
 def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known."""
-    return {name: run.settings.get(name) for name in HELD_FIXED}
+    """The settings that a comparison must hold fixed; None where one is not known.
+
+    Runs that do not tell the order of their choices showed them as released.
+    """
+    told = {"choice_order": AS_RELEASED} | dict(run.settings)
+    return {name: told.get(name) for name in HELD_FIXED}
 
 
 def unlike(a: Run, b: Run) -> list[str]:
@@ -298,7 +289,7 @@ def unlike(a: Run, b: Run) -> list[str]:
     server's own default, and a setting like any other.
     """
     pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
-    return [name for name, *values in pairs if _differ(*values)]
+    return [name for name, *values in pairs if differ(*values)]
 
 
 def known(run: Run) -> tuple[str | None, ...]:
@@ -318,6 +309,7 @@ class _Sitting(NamedTuple):
 
     run: Run
     name: str
+    variant: str
     role: str
     known: tuple[str | None, ...]
     asked: frozenset[str]
@@ -331,20 +323,24 @@ def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
         for rows in (run.rows, run.rows if run.plan is None else run.plan)
     )
     asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    return _Sitting(run, run.name, role(run), known(run), asked, planned)
+    variant = str(run.settings.get("slug") or run.model or run.name)
+    return _Sitting(run, run.name, variant, role(run), known(run), asked, planned)
 
 
 def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
     """Where a run stands: finished ones first, the reference before all of them.
 
-    Then as the cards are numbered, the larger model first where they are not.
+    Then as the cards are numbered, the larger model first where they are not, and of
+    one model the sitting with its choices as released, then the one that began first: a
+    folder's name chooses nothing.
     """
     run = one.run
     told = run.published["summary"].get("number")
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name not in first, ROLES.index(one.role), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), -run.asked, run.name,
+        number, -(size_gb(run) or 0), -run.asked, one.variant, run.seed, began(run),
+        run.name,
     )  # fmt: skip
 
 
@@ -352,21 +348,28 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
     """Each run that asked a model again → the first that did.
 
     Again means the same questions under the same settings: a trial of ten questions is
-    no repeat of a whole exam.
+    no repeat of a whole exam. Only the order of the choices may be another.
     """
     first: dict[tuple[Any, ...], list[_Sitting]] = {}
     again = {}
     for one in runs:
-        model = one.run.settings.get("slug") or one.run.model
-        if not model or one.role not in ("finished", "stopped"):
+        if one.role not in ("finished", "stopped"):
             continue
-        alike = first.setdefault((one.run.exam, model, one.role, one.planned), [])
-        earlier = next((o for o in alike if not _differ_any(o.known, one.known)), None)
+        key = (one.run.exam, one.variant, one.role, one.planned)
+        alike = first.setdefault(key, [])
+        same = (o for o in alike if not differ_any(_but_order(o), _but_order(one)))
+        earlier = next(same, None)
         if earlier:
             again[one.name] = earlier.name
         else:
             alike.append(one)
     return again
+
+
+def _but_order(one: _Sitting) -> tuple[str | None, ...]:
+    """What is known of a run's settings, without the order of its choices."""
+    place = HELD_FIXED.index("choice_order")
+    return (*one.known[:place], *one.known[place + 1 :])
 
 
 # --- families -------------------------------------------------------------------------
@@ -397,7 +400,7 @@ def _families(
     alike += [("stopped", group) for group in _alike(begun)]
     tested = [(kind, list(combinations(group, 2))) for kind, group in alike]
     both = product(main, stopped)
-    mixed = [(a, b) for a, b in both if not _differ_any(a.known, b.known)]
+    mixed = [(a, b) for a, b in both if not differ_any(a.known, b.known)]
     tested.append(("mixed", mixed))
     done = {frozenset((a.name, b.name)) for _, pairs in tested for a, b in pairs}
     again = [pair for group in sittings.values() for pair in combinations(group, 2)]
@@ -408,7 +411,19 @@ def _families(
     for kind, pairs in tested:
         met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
         if met:
-            yield Family(kind, exam, tuple(met))
+            own = {one.name: sittings.get(one.name, [one]) for one in chain(*pairs)}
+            askings = _askings(own) if kind == "finished" else {}
+            yield Family(kind, exam, tuple(met), askings)
+
+
+def _askings(own: Mapping[str, Sequence[_Sitting]]) -> dict[str, tuple[str, ...]]:
+    """The sittings of each run's variant under the orders of choices that all had."""
+    orders = [{one.run.seed for one in group} for group in own.values()]
+    shared = set.intersection(*orders)
+    return {
+        name: tuple(one.name for one in group if one.run.seed in shared)
+        for name, group in own.items()
+    }
 
 
 def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:
@@ -419,7 +434,7 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
     groups: list[tuple[list[_Sitting], set[tuple[str | None, ...]]]] = []
     for one in runs:
         for members, settings in groups:
-            if any(_differ_any(one.known, other) for other in settings):
+            if any(differ_any(one.known, other) for other in settings):
                 continue
             if not whole or one.planned == members[0].planned:
                 members.append(one)
@@ -428,14 +443,6 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
         else:
             groups.append(([one], {one.known}))
     return [members for members, _ in groups]
-
-
-def _differ(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
-
-
-def _differ_any(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
-    return one != other and any(map(_differ, one, other))
 
 
 def _plain(value: Any) -> str:

@@ -7,18 +7,16 @@ flips are due to such replies stands beside the flips.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from igaku import statistics
 from igaku.study.audits import wrong_runs
-from igaku.study.families import Family, Source, Study, role, stacked, study_in
-from igaku.study.runs import Run
-from igaku.study.scoring import blank, is_lost
-from igaku.words import LEVEL, ONE_SIDED
+from igaku.study.families import Source, Study, role, stacked, study_in
+from igaku.study.grids import Askings, Grid, askings_of, grid_of, sound_variants
+from igaku.study.pooling import Family
 
 SMALL = 0.005  # the difference between the study's first two rows: half a point
 
@@ -27,7 +25,9 @@ PAIRS = (
     "only_candidate", "neither", "flips", "lost_candidate", "lost_reference",
     "same_answer", "difference", "low", "high", "newcombe_low", "newcombe_high",
     "pvalue", "exact", "adjusted", "not_worse_p", "not_worse_adjusted", "equivalent_p",
-    "margin", "tainted", "compared", "clusters", "cluster_se", "naive_se",
+    "margin", "level", "tainted", "compared", "askings_reference", "askings_candidate",
+    "accuracy_reference", "accuracy_candidate",
+    "clusters", "cluster_se", "naive_se",
     "cluster_low", "cluster_high",
 )  # fmt: skip
 COUNTS = PAIRS[PAIRS.index("n") : PAIRS.index("difference")]
@@ -36,22 +36,6 @@ PLANNING = (
     "flip_budget", "power_small", "detectable", "detectable_low", "detectable_high",
     "needed", "needed_low", "needed_high", "power_margin",
 )  # fmt: skip
-
-
-class Grid(NamedTuple):
-    """Runs in rows and questions in columns: what was asked, right, lost and answered.
-
-    `answer` holds one number for one answer, or for one text that holds no answer; a
-    blank reply, and a question that was not asked, is like no other. `cluster` numbers
-    the vignettes, a question outside of one being a cluster of its own.
-    """
-
-    questions: tuple[str, ...]
-    asked: np.ndarray
-    right: np.ndarray
-    lost: np.ndarray
-    answer: np.ndarray
-    cluster: np.ndarray
 
 
 def pairs(
@@ -75,7 +59,12 @@ def pairs(
     or more, to be held against 0.025; `equivalent_p`: of both sides. `adjusted
     not_worse_adjusted`: by Holm over the family, missing where the pair is `tainted`:
     one of the runs is shown to be wrong, or is the same replies as another; `compared`:
-    how many pairs were adjusted together. `clusters
+    how many pairs were adjusted together; `level`: two-sided, of the verdict, half of
+    it is that of "not worse". `askings_reference askings_candidate
+    accuracy_reference accuracy_candidate`: how often each was asked every question at
+    least, and the share of right askings. Asked more than once, the counts are those of
+    the first asking, and the difference, its interval and p-values are of paired t
+    tests of the questions' shares of right askings, by exam. `clusters
     cluster_se naive_se cluster_low cluster_high`: vignettes met, and the standard
     errors of the difference with and without them (missing without a flip).
 
@@ -85,7 +74,8 @@ def pairs(
     study = study_in(outputs_dir, reference, margin)
     found = stacked([_of_family(study, family) for family in study.families], PAIRS)
     numbers = [name for name in PAIRS[PAIRS.index("difference") :] if name != "tainted"]
-    kinds = dict.fromkeys(numbers, float) | dict.fromkeys((*COUNTS, "compared"), int)
+    whole = (*COUNTS, "compared", "askings_reference", "askings_candidate")
+    kinds = dict.fromkeys(numbers, float) | dict.fromkeys(whole, int)
     return found.astype(kinds | {"tainted": bool})
 
 
@@ -126,11 +116,12 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
     """
     study, rows = study_in(outputs_dir), []
     for family in study.families:
-        names = _sound(study, family.runs)
+        names = sound_variants(study, family)
         if len(names) < 3 or family.kind not in ("finished", "stopped"):
             continue
-        grid = grid_of([study.run(name) for name in names])
-        right = grid.right[:, grid.asked.all(axis=0)].T
+        own = [family.runs.index(name) for name in names]
+        grid = askings_of(study, family).first
+        right = grid.right[own][:, grid.asked[own].all(axis=0)].T
         if len(right):
             q = statistics.cochran_q(right)
             about = (family.kind, family.exam, tuple(names), len(right))
@@ -151,7 +142,8 @@ def planning(pairs: pd.DataFrame) -> pd.DataFrame:
     the 95 % interval of the share of flips. Missing where the flips allow no answer.
     """
     net = pairs["only_reference"] - pairs["only_candidate"]
-    about = [pairs["n"], pairs["flips"], net, pairs["margin"], pairs["compared"]]
+    level = pairs["level"] / pairs["compared"]
+    about = [pairs["n"], pairs["flips"], net, pairs["margin"], level]
     told = list(zip(*about, strict=True))
     known = {key: _planned(*key) for key in dict.fromkeys(told)}
     rows = [known[key] for key in told]
@@ -171,7 +163,8 @@ def patterns(outputs_dir: Source = None) -> pd.DataFrame:
         for run in study.runs
         if role(run) == "finished" and str(run.exam) == study.exams[0]
     ]
-    names = _sound(study, finished)
+    wrong = wrong_runs(study)
+    names = [name for name in finished if name not in wrong]
     if not names:
         return pd.DataFrame({"questions": []})
     grid = grid_of([study.run(name) for name in names])
@@ -179,57 +172,6 @@ def patterns(outputs_dir: Source = None) -> pd.DataFrame:
     counts = marks.value_counts().rename("questions").reset_index()
     order = counts.sort_values("questions", ascending=False, kind="stable")
     return order.reset_index(drop=True)
-
-
-def _sound(study: Study, names: Sequence[str]) -> list[str]:
-    """The runs among these that nothing shows to be wrong."""
-    wrong = wrong_runs(study)
-    return [name for name in names if name not in wrong]
-
-
-# --- question by question -------------------------------------------------------------
-
-
-def grid_of(runs: Sequence[Run], questions: Set[str] | None = None) -> Grid:
-    """The replies of several runs, question by question, in exam order."""
-    asked_of = [run.rows["problem_id"].tolist() for run in runs]
-    order: dict[str, None] = {}
-    for run, names in zip(runs, asked_of, strict=True):
-        if run.plan is not None:
-            order |= dict.fromkeys(run.plan["problem_id"].tolist())
-        order |= dict.fromkeys(names)
-    kept = set().union(*asked_of) & (questions or {*order})
-    places = {name: i for i, name in enumerate(n for n in order if n in kept)}
-    shape = (len(runs), len(places))
-    asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
-    answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
-    codes: dict[Any, int] = {}
-    stems: dict[str, str] = {}
-    for row, run in enumerate(runs):
-        at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
-        kept_here, rows = at >= 0, run.rows
-        where = at[kept_here]
-        asked[row, where] = True
-        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept_here]
-        lost[row, where] = is_lost(rows).to_numpy()[kept_here]
-        said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
-        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept_here]
-        told = rows["stem"].dropna()
-        stems |= zip(rows.loc[told.index, "problem_id"], told, strict=True)
-    numbers: dict[str, int] = {}
-    vignettes = (stems.get(name, name) for name in places)
-    cluster = [numbers.setdefault(name, len(numbers)) for name in vignettes]
-    return Grid(tuple(places), asked, right, lost, answer, np.array(cluster, dtype=int))
-
-
-def _said(rows: pd.DataFrame) -> list[Any]:
-    """What each reply says: its answer, else its text, else None where it is blank."""
-    is_silent = (blank(rows) | (rows["outcome"] == "api_error")).to_numpy()
-    told = rows["answer"].tolist()
-    texts = rows["reply_sha256"].to_numpy(object)
-    for i in (i for i, answer in enumerate(told) if not isinstance(answer, tuple)):
-        told[i] = None if is_silent[i] else texts[i]
-    return told
 
 
 # --- one family -----------------------------------------------------------------------
@@ -242,26 +184,59 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
     and a wrong run does not choose the questions of those that stopped.
     """
     row = {name: i for i, name in enumerate(family.runs)}
-    sound = _sound(study, family.runs)
+    sound = sound_variants(study, family)
     wrong, shared = row.keys() - sound, None
     if family.kind == "stopped":
         rows = [study.run(name).rows for name in sound or row]
         shared = set.intersection(*({*each["problem_id"]} for each in rows))
-    grid = grid_of([study.run(name) for name in row], shared)
+    askings = askings_of(study, family, shared)
     first, second = np.array([(row[x], row[y]) for x, y in family.pairs]).T
     names = list(zip(*family.pairs, strict=True))
-    table = _counted(grid, first, second).assign(
+    table = _counted(askings.first, first, second).assign(
         reference=names[0], candidate=names[1], family=family.kind, exam=family.exam,
-        margin=study.margin,
+        margin=study.margin, level=study.level, first=first, second=second,
         tainted=[not wrong.isdisjoint(pair) for pair in family.pairs],
     )  # fmt: skip
     table = _tested(table[table["n"] > 0], study.margin)
-    kept = ~table["tainted"]
+    _ask_again(table, askings, study.margin)
+    kept = ~table["tainted"] & (family.kind != "exams")
     table["compared"] = max(1, kept.sum())
     for name, own in (("adjusted", "pvalue"), ("not_worse_adjusted", "not_worse_p")):
         table[name] = np.nan
         table.loc[kept, name] = statistics.holm(table.loc[kept, own].to_numpy())
     return table
+
+
+def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
+    """Puts in the numbers of all askings where a pair was asked more than once.
+
+    A question's share of right askings stands for it. Where no question's difference
+    deviates from another's, there is nothing to test by: the first askings stay.
+    """
+    for i, first, second in table[["first", "second"]].itertuples():
+        met = askings.first.asked[[first, second]].all(axis=0)
+        k = askings.asked[[first, second]][:, met]
+        own = ["askings_reference", "askings_candidate"]
+        table.loc[i, own] = k.min(axis=1)
+        share = askings.right[[first, second]][:, met] / k
+        shares = ["accuracy_reference", "accuracy_candidate"]
+        table.loc[i, shares] = share.mean(axis=1)
+        if k.max() == 1:
+            continue
+        exam, cluster = askings.exam[met], askings.first.cluster[met]
+        test = statistics.mean_difference(share[0], share[1], margin, exam)
+        if np.isnan(test.error):
+            continue
+        error = statistics.clustered_error(share[1] - share[0], cluster)
+        told = {
+            "difference": -test.estimate + 0.0, "low": -test.high, "high": -test.low,
+            "newcombe_low": np.nan, "newcombe_high": np.nan, "pvalue": test.pvalue,
+            "exact": np.nan, "not_worse_p": test.not_worse_p,
+            "equivalent_p": test.equivalent_p, "cluster_se": error.corrected,
+            "naive_se": error.naive, "cluster_low": error.low,
+            "cluster_high": error.high,
+        }  # fmt: skip
+        table.loc[i, list(told)] = list(told.values())
 
 
 def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
@@ -345,9 +320,11 @@ def _tested(table: pd.DataFrame, margin: float) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _planned(n: int, flips: int, net: int, margin: float, k: int) -> tuple[Any, ...]:
-    """What `planning` adds to a pair, one of k that are adjusted together."""
-    level, one_sided, share = LEVEL / k, ONE_SIDED / k, flips / n
+def _planned(
+    n: int, flips: int, net: int, margin: float, level: float
+) -> tuple[Any, ...]:
+    """What `planning` adds to a pair."""
+    share, one_sided = flips / n, level / 2
     budget = statistics.flip_budget(net, n, margin, one_sided)
     if share == 0:
         return (budget, *[None] * (len(PLANNING) - 1))

@@ -100,9 +100,9 @@ def test_the_silence_is_inferred_and_said_to_be(written):
     lang, _, text = written
     first = before_the_figures(text)
     said = {
-        "en": ["214 of 1,875", "58 of 58 at 7.6 s", "7.3 s at most",
+        "en": ["214 of 1,475", "58 of 58 at 7.6 s", "7.3 s at most",
                "4 times the token budget", "36 of 39 blank questions", "inferred"],
-        "ja": ["1,875件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
+        "ja": ["1,475件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
 
@@ -318,6 +318,23 @@ def test_flips_between_models_are_read_against_those_of_a_repeat(tmp_path):
     sit(tmp_path, [not first[0], *first[1:]], "a2", settings={"slug": "a"})
     sit(tmp_path, [i % 5 > 0 for i in range(40)], "b")
     assert "Noise floor: a (a1) asked again flips 1 of 40" in markdown(tmp_path)
+
+
+def test_askings_are_pooled_and_say_what_it_takes(tmp_path):
+    for slug, often in (("a", 5), ("b", 4)):
+        for day in (1, 2):
+            rights = [(i * day) % often > 0 for i in range(60)]
+            about = {"settings": {"slug": slug}, "start": f"2026-02-0{day}T09:00:00Z"}
+            sit(tmp_path, rights, f"{slug}{day}", **about)
+    said = {
+        "en": ("Of 60 questions, b (b1) got", "in 2 askings", "paired t over all",
+               "is noise", "systematic", "Asked once each: 60"),
+        "ja": ("60問の正答率はb (b1)が2回で", "対応のあるt検定", "うちゆらぎが",
+               "系統的", "各1回なら、60問"),
+    }  # fmt: skip
+    for lang, parts in said.items():
+        text = markdown(tmp_path, lang)
+        assert [part for part in parts if part not in text] == []
 
 
 def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):

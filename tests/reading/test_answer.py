@@ -457,14 +457,14 @@ def test_a_letter_of_a_spaced_word_is_none():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("cは誤り", None),
+        ("cは誤り", ("c",)),
         ("a: 正しい\nc: 誤り", None),
         ("a: ○\nb: ○\nc: ×", None),
         ("答え: c（誤り）", ("c",)),
         ("cが正解です。", ("c",)),
     ],
 )
-def test_a_verdict_says_nothing_where_the_wrong_one_is_asked_for(text, expected):
+def test_where_the_wrong_one_is_asked_for_a_half_walk_says_nothing(text, expected):
     inverse = question("c", text="誤っているのはどれか。")
     assert extract_answer(text, inverse) == expected
 

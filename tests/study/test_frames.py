@@ -14,7 +14,8 @@ from igaku.words import heading, printed
 
 OF_A_STUDY = (
     "runs", "pairs", "audit", "walls", "sections", "strata", "official", "published",
-    "gates", "lengths", "survival", "budget_curves", "rescues", "loops",
+    "gates", "lengths", "survival", "budget_curves", "rescues", "loops", "orders",
+    "shuffles", "repeats",
 )  # fmt: skip
 
 
@@ -44,6 +45,9 @@ def test_flips_and_planning_name_their_columns_too(study):
     pairs = igaku.pairs(study)
     added = set(igaku.study.planning(pairs).columns) - set(pairs.columns)
     assert added <= set(re.findall(r"[a-z_]+", igaku.study.planning.__doc__))
+    plan = igaku.study.plan(0.145, 400)
+    assert {*plan.columns} <= set(re.findall(r"[a-z_]+", igaku.study.plan.__doc__))
+    assert [c for c in plan.columns if heading(c, "ja") == c] == []
 
 
 @pytest.mark.parametrize("name", OF_A_STUDY)
@@ -63,7 +67,8 @@ def test_a_folder_and_its_open_study_give_the_same_frames(study):
 def test_completion_shows_the_frames_and_nothing_else():
     shown = dir(igaku.study)
     assert shown == sorted(
-        {"open_study", "planning", "patterns", "cards", *OF_A_STUDY} - {*dir(igaku)}
+        {"open_study", "planning", "patterns", "cards", "plan", *OF_A_STUDY}
+        - {*dir(igaku)}
     )
     assert all(callable(getattr(igaku.study, name)) for name in shown)
 

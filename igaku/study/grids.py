@@ -1,0 +1,142 @@
+"""Runs and variants question by question: what was asked, right, lost and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from igaku.study.audits import wrong_runs
+from igaku.study.families import Study
+from igaku.study.pooling import Family
+from igaku.study.runs import Run
+from igaku.study.scoring import blank, is_lost
+
+
+class Grid(NamedTuple):
+    """Runs in rows and questions in columns: what was asked, right, lost and answered.
+
+    `answer` holds one number for one answer, or for one text that holds no answer; a
+    blank reply, and a question that was not asked, is like no other. `cluster` numbers
+    the vignettes, a question outside of one being a cluster of its own.
+    """
+
+    questions: tuple[str, ...]
+    asked: np.ndarray
+    right: np.ndarray
+    lost: np.ndarray
+    answer: np.ndarray
+    cluster: np.ndarray
+
+
+class Askings(NamedTuple):
+    """Variants in rows and questions in columns: how often asked, how often right.
+
+    `first` holds the first asking of each, `exam` each question's exam.
+    """
+
+    first: Grid
+    asked: np.ndarray
+    right: np.ndarray
+    exam: np.ndarray
+
+
+def grid_of(runs: Sequence[Run], questions: Set[str] | None = None) -> Grid:
+    """The replies of several runs, question by question, in exam order."""
+    asked_of = [run.rows["problem_id"].tolist() for run in runs]
+    order: dict[str, None] = {}
+    for run, names in zip(runs, asked_of, strict=True):
+        if run.plan is not None:
+            order |= dict.fromkeys(run.plan["problem_id"].tolist())
+        order |= dict.fromkeys(names)
+    kept = set().union(*asked_of) & (questions or {*order})
+    places = {name: i for i, name in enumerate(n for n in order if n in kept)}
+    shape = (len(runs), len(places))
+    asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
+    answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
+    codes: dict[Any, int] = {}
+    stems: dict[str, str] = {}
+    for row, run in enumerate(runs):
+        at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
+        kept_here, rows = at >= 0, run.rows
+        where = at[kept_here]
+        asked[row, where] = True
+        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept_here]
+        lost[row, where] = is_lost(rows).to_numpy()[kept_here]
+        said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
+        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept_here]
+        told = rows["stem"].dropna()
+        stems |= zip(rows.loc[told.index, "problem_id"], told, strict=True)
+    numbers: dict[str, int] = {}
+    vignettes = (stems.get(name, name) for name in places)
+    cluster = [numbers.setdefault(name, len(numbers)) for name in vignettes]
+    return Grid(tuple(places), asked, right, lost, answer, np.array(cluster, dtype=int))
+
+
+def _said(rows: pd.DataFrame) -> list[Any]:
+    """What each reply says: its answer, else its text, else None where it is blank."""
+    is_silent = (blank(rows) | (rows["outcome"] == "api_error")).to_numpy()
+    told = rows["answer"].tolist()
+    texts = rows["reply_sha256"].to_numpy(object)
+    for i in (i for i, answer in enumerate(told) if not isinstance(answer, tuple)):
+        told[i] = None if is_silent[i] else texts[i]
+    return told
+
+
+def askings_of(
+    study: Study, family: Family, questions: Set[str] | None = None
+) -> Askings:
+    """The sittings of each variant of a family, exam by exam, in the order they began.
+
+    Those that are shown to be wrong are left out, unless a variant has no others.
+    """
+    wrong, parts = wrong_runs(study), []
+    askings = {}
+    for name in family.runs:
+        own = family.askings.get(name, (name,))
+        askings[name] = [each for each in own if each not in wrong] or [name]
+    runs = [
+        (row, study.run(n)) for row, own in enumerate(askings.values()) for n in own
+    ]
+    for exam in dict.fromkeys(run.exam for _, run in runs):
+        here = [(row, run) for row, run in runs if run.exam == exam]
+        rows = np.array([row for row, _ in here])
+        grid = grid_of([run for _, run in here], questions)
+        of = np.equal.outer(np.arange(len(askings)), rows)
+        counts = (of @ grid.asked.astype(int), of @ grid.right.astype(int))
+        first = np.where(of.any(axis=1), of.argmax(axis=1), -1)
+        where = np.full(len(grid.questions), str(exam))
+        parts.append(Askings(_rows_of(grid, first), *counts, where))
+    return _side_by_side(parts)
+
+
+def sound_variants(study: Study, family: Family) -> list[str]:
+    """The variants of a family of which an asking is not shown to be wrong."""
+    wrong = wrong_runs(study).keys()
+    return [n for n in family.runs if {*family.askings.get(n, (n,))} - wrong]
+
+
+def _rows_of(grid: Grid, rows: np.ndarray) -> Grid:
+    """The rows of a grid in this order; −1 was never asked anything."""
+    absent = (rows < 0)[:, None]
+    asked, right, lost = (
+        ~absent & part[rows] for part in (grid.asked, grid.right, grid.lost)
+    )
+    nobody = -1 - len(grid.asked) - np.arange(len(rows))[:, None]
+    answer = np.where(absent, nobody, grid.answer[rows])
+    return Grid(grid.questions, asked, right, lost, answer, grid.cluster)
+
+
+def _side_by_side(parts: list[Askings]) -> Askings:
+    """The questions of several exams in one table."""
+    cluster, met = [], 0
+    for part in parts:
+        cluster.append(part.first.cluster + met)
+        met += len(part.first.questions)
+    tables = zip(*((*p.first[1:5], p.asked, p.right) for p in parts), strict=True)
+    *grid, asked, right = (np.concatenate(each, axis=1) for each in tables)
+    names = tuple(name for part in parts for name in part.first.questions)
+    joined = Grid._make([names, *grid, np.concatenate(cluster)])
+    return Askings(joined, asked, right, np.concatenate([part.exam for part in parts]))
