@@ -18,7 +18,12 @@ PLAIN_HEADER = pattern(
     r"[*\[]{0,2}(?i:assistant[\s*:]{0,3}(analysis|commentary|final))(?![a-z]{2})"
     r"[\]*:]{0,3}"
 )
-PLAIN_START = pattern(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
+# On a line of its own it may be a heading: then a line that answers stands below.
+PLAIN_START = pattern(
+    r"\A\s*(analysis|commentary)(?=[^\sa-z]|[ \t]+to="
+    r"|\n(?![\s\S]*\n\W{0,4}(?i:final answer|answer|答え|正解|解答|回答)"
+    r"\W{0,4}[:：は]))"
+)
 PLAIN_FIRST = pattern(r"\A\s*(?:analysis|commentary)")
 # A bare letter against the word, at the start or at the end of thought.
 PLAIN_FINAL = pattern(r"(?:\A\s*|(?<=[.。!?！？\n]))final(?=[a-hA-H](?![A-Za-z]))")

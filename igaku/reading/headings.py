@@ -87,7 +87,9 @@ def _end(text: str, at: int, form: str, is_final: bool) -> re.Match[str] | None:
     """What ends the thought: a heading of the same form, else any, else a statement."""
     if not is_final and (done := DONE.search(text, at)):
         return done
-    for name in dict.fromkeys((form, "label", *ENDS)):
+    # Square brackets are a mark more than a heading: only their like ends them.
+    others = () if form == "square" else ("label", *ENDS)
+    for name in dict.fromkeys((form, *others)):
         for found in ENDS[name].finditer(text, at):
             if not is_final or re.search(r"final|最終|최종", found["name"], re.I):
                 return found

@@ -19,7 +19,8 @@ PERSON = (
 )
 ASKING = (
     r"question|exercise|problem|instructions?|prompt|quiz|q|問題文?|質問文?|設問|問い?"
-    r"|指示文?|命令|類題|例題|練習問題|设问|题目|题|问题|問題|題目|指令|질문|문제|지시"
+    r"|指示文?|命令|類題|例題|練習問題|関連問題|设问|题目|题|问题|問題|題目|指令|질문"
+    r"|문제|지시"
 )
 NEXT = r"(?:the )?(?:next|another|new|following) |次の?|別の|新しい|下一|다음 "
 # What a model that goes on by itself writes next: another's line, or a new question.
@@ -36,6 +37,8 @@ ANOTHERS_LINE = pattern(
 ANSWERED = pattern(
     r"(?:answer|答え|解答|回答|正解|正答|答案|정답|結論)[^\n]{0,12}(?:[a-h]|\d)"
     r"|(?:適切|正し|該当|correct|best|appropriate)[^\n]{0,20}(?<![a-z])[a-h](?![a-z])"
+    r"|(?<![a-z])[a-h][」）)]?\s?(?:が|は|を|is)[^\n]{0,8}(?:正し|正解|適切|選|correct"
+    r"|right)"
     r"|^[\W_]{0,6}(?:[a-h](?:[\s,、と]{1,3}[a-h]){0,4}|[\d.]{1,9})[\W_]{0,3}"
     r"(?:です。?)?[ \t]*$"
     r"|\A[\W_]{0,6}[a-h][.:：)）、 ][^\n]*\n(?!\W{0,3}[b-h][.:：)）、 ])",

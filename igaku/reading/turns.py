@@ -27,6 +27,9 @@ TORN = pattern(
     r"(?:<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*|[a-z]+_[a-z_]*|eo[a-z]?|end?)|◁/?\w*"
     r"|\[/[A-Z_]*){1,8}\Z"
 )
+LAST_WORD = pattern(
+    r"[^\w\s]{1,2}(?:end|eos|eot|stop|done|fin|finish)[^\w\s]{1,2}\s*\Z", re.IGNORECASE
+)
 FENCE = pattern(
     r"```(?:(?P<call>tool|func)|think|thought|reason)\w*\n"
     r"(?P<inside>[^`]*(?:`{1,2}[^`]+)*)(?P<end>```)?"
@@ -126,7 +129,8 @@ def _split(text: str) -> Turn:
             break
     else:
         rest = shown[at:]
-        told.hear(rest[:-LAST] + TORN.sub("", rest[-LAST:]))
+        tail = LAST_WORD.sub("", TORN.sub("", rest[-LAST:]))
+        told.hear(rest[:-LAST] + tail)
     said, tool = without_calls(own_lines("".join(told.said)))
     thought = "\n".join(filter(None, (piece.strip() for piece in told.thought)))
     marks = tuple(dict.fromkeys(told.marks))[:MOST_MARKS]

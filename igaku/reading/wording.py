@@ -73,7 +73,7 @@ SEPARATOR = (
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
 # The first step of a walk is no part of the list in front of it.
-NO_STEP = rf"(?!{OPEN}a(?![a-z]).{{0,300}}\n[ \t・*-]{{0,4}}{OPEN}b(?![a-z]))"
+NO_STEP = rf"(?!{OPEN}a(?![a-z]).{{0,300}}\n[ \t・*-]{{0,4}}{OPEN}[b{STRUCK}](?![a-z]))"
 MORE = rf"{SEPARATOR}{NO_STEP}{ITEM}(?!\s?(?:is|was)\b)"  # "C; B is a close second"
 LETTERS = rf"(?P<letters>(?>{ITEM}(?:{MORE}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
