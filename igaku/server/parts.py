@@ -82,6 +82,8 @@ class Parts:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None  # of the prompt, not computed anew
+    reply_id: str | None = None
     tokens_per_second: float | None = None
     served_model: str | None = None
     error: str | None = None
@@ -106,6 +108,7 @@ def parts_of(body: object, status: int = 200) -> Parts:
         finish_reason=DECLINED if _is_declined(message) else _finish(ends),
         **_counts(told, bool(said or thought)),
         tokens_per_second=_speed(told),
+        reply_id=_first(told, text_of, "id", "response_id"),
         served_model=_first(told, text_of, "model", "model_instance_id"),
         error=_error(told, status) or _broken(told, message, ends),
         tool=next(_tools(told), None),
@@ -343,7 +346,15 @@ def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
         "output_tokens_details.reasoning_tokens",
         "reasoning_output_tokens", "reasoning_tokens",
     )  # fmt: skip
+    cached = _first(
+        usage, _count,
+        "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
+        "cache_read_input_tokens", "prompt_cache_hit_tokens",
+    )  # fmt: skip
     return {
+        "cached_tokens": _count(at(body, "timings.cache_n"))
+        if cached is None
+        else cached,
         "prompt_tokens": prompt or None,
         "completion_tokens": completion,
         "reasoning_tokens": thought,

@@ -46,9 +46,11 @@ COLUMNS = {
     "completion_tokens": "whole",  # tokens of reasoning and answer together
     "reasoning_tokens": "whole",  # tokens of the reasoning
     "reasoning_tokens_estimated": "truth",  # estimated here, not counted there
+    "cached_tokens": "whole",  # of the prompt, that the server had computed before
     "seconds": "number",  # from request to reply
     "tokens_per_second": "number",  # the server's figure for the reply
     "served_model": "text",  # the model the server says it used
+    "reply_id": "text",  # the server's own name of the reply
     "attempts": "whole",  # requests it took
     "prompt_sha256": "text",  # hash of the messages sent
     "error": "text",  # what went wrong, in words

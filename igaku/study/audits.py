@@ -404,5 +404,5 @@ AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     *(evidence.other_exam, evidence.other_gold, evidence.wrong_grades),
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
     *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),
-    *(evidence.other_versions, evidence.other_pace),
+    *(evidence.other_versions, evidence.other_pace, evidence.repeated_ids),
 )  # fmt: skip

@@ -32,7 +32,7 @@ PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into on
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
-SERVED = ("context_length", "parallel", "runtime", "template")
+SERVED = ("context_length", "parallel", "runtime", "template", "cached_tokens")
 
 Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on record of it
 
@@ -198,6 +198,14 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
             yield alarm_on("constant_tokens", run, prompts=prompts, tokens=tokens)
 
 
+def repeated_ids(study: Study) -> Iterator[Alarm]:
+    """Runs of which several replies have one id; some servers send no other."""
+    for run in study.runs:
+        ids = run.rows["reply_id"].dropna()
+        if n := len(ids) - ids.nunique():
+            yield alarm_on("repeated_ids", run, n=n, ids=ids.nunique(), grave=False)
+
+
 # --- parts ----------------------------------------------------------------------------
 
 
@@ -311,6 +319,9 @@ def _served_with(run: Run, name: str) -> str | None:
         told = at(run.manifest.get("server_before"), "/props.chat_template")
         known = told.encode("utf-8", "replace") if isinstance(told, str) else None
         return hashlib.sha256(known).hexdigest()[:8] if known else None
+    if name == "cached_tokens":  # whether any prompt's beginning was not computed anew
+        told = run.rows[name].max()
+        return None if pd.isna(told) else "> 0" if told else "0"
     said = entry(run, "identity").get("fingerprint")
     value = said.get(name) if isinstance(said, dict) else None
     return None if value is None else str(value)
