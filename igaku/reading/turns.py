@@ -179,8 +179,8 @@ def _think(told: Told, mark: Mark) -> None:
         if mark.is_last:
             told.thinking = [each for each in told.thinking if each.core != mark.core]
         told.has_thought = True
-        if told.has_spoken and not told.thinking:
-            told.said.append("\n")  # no word goes on across a thought
+        if told.said and told.said[-1].endswith(">") and not told.thinking:
+            told.said.append("\n")  # two boxes with a thought between are not one
     elif mark.is_followed or not told.has_thought:
         told.thought += told.said
         told.said, told.has_spoken = [], False
