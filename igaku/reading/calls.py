@@ -66,7 +66,8 @@ def without_calls(said: str) -> tuple[str, str | None]:
 def name_of(called: str) -> str:
     """The name of the tool that a text between a call's marks calls."""
     found = NAME_IN.search(called)
-    return next(filter(None, found.groups()), NO_NAME) if found else NO_NAME
+    name = next(filter(None, found.groups()), NO_NAME) if found else NO_NAME
+    return name.removeprefix("functions.")
 
 
 def _is_call(told: object) -> bool:

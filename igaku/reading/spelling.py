@@ -24,6 +24,7 @@ HALF_MARK = pattern(rf"<(?P<slash>/?)(?P<name>{NAME_OF_TAG})\|>")
 FOLDED = pattern(
     r"<details(?:\s[^<>\n]{0,80})?>\s{0,9}<summary>(?P<title>[^<\n]{0,60})</summary>"
 )
+COMMENT = pattern(r"<!--(?P<said>.*?)(?:-->|\Z)", re.DOTALL)
 BYTES = pattern(r"(?:<0x[0-9A-Fa-f]{2}>)+")
 PAD = pattern(r"\s?[Ġ▁]")
 ESCAPED_LINE = pattern(r"\\n(?![a-z])|\A(?:\\n)+(?=[a-h](?![a-z]))|(?:\\n)+\s*\Z")
@@ -41,6 +42,8 @@ def as_meant(text: str) -> str:
         text = ESCAPED.sub(_unescaped, text)
     if "<details" in text:
         text = FOLDED.sub(_folded, text)
+    if "<!--" in text:
+        text = COMMENT.sub(_unshown, text)
     if "|>" in text and "</" in text:
         text = _with_tags(text)
     if "<0x" in text:
@@ -63,6 +66,12 @@ def _unescaped(found: re.Match[str]) -> str:
 def _folded(found: re.Match[str]) -> str:
     is_thought = THOUGHT.search(found["title"].lower())
     return '<details type="thought">' if is_thought else found[0]
+
+
+def _unshown(found: re.Match[str]) -> str:
+    is_thought = THOUGHT.match(found["said"][:20].strip().lower())
+    is_closed = found[0].endswith("-->")
+    return f"<think>{found['said']}{'</think>' * is_closed}" if is_thought else found[0]
 
 
 def _with_tags(text: str) -> str:

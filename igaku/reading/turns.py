@@ -79,6 +79,8 @@ class Told:
 
     def hear(self, text: str) -> None:
         """Take a piece of text for what it is at this place."""
+        if not text:
+            return
         if self.thinking:
             self.thought.append(text)
         elif self.calling:

@@ -299,6 +299,9 @@ def test_what_a_reader_of_thought_prints_around_it():
     text = "Thinking...\nまず b か。\n...done thinking.\n\nd"
     assert (turn_of(text).said, turn_of(text).thought) == ("d", "まず b か。")
     assert turn_of("Thinking...\nまず b か。").said == ""
+    fold = "<details>\n<summary>Thought for 3 seconds</summary>\n答え: b\n</details>\nd"
+    assert turn_of(fold).said == "d"
+    assert turn_of("<!-- thinking: 答え: b か -->\nd").said == "d"
 
 
 @pytest.mark.parametrize(
@@ -370,6 +373,21 @@ def test_a_call_is_no_answer(call):
     graded = outcome_of(reply, QUESTION, 1024)
     assert (reply.content, reply.tool) == ("", "find")
     assert (graded.outcome, graded.answer, graded.cause) == ("empty", None, "tool")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|start|>assistant to=functions.find<|channel|>commentary json<|message|>",
+        "<|channel|>commentary to=functions.find <|constrain|>json<|message|>",
+        "commentary to=functions.find json",
+    ],
+)
+def test_harmonys_calls_are_named(header):
+    for before in ("", "<|channel|>analysis<|message|>答え: b か<|end|>"):
+        if "<|" in header or not before:
+            turn = turn_of(f'{before}{header}{{"answer": "b"}}')
+            assert (turn.said, turn.tool) == ("", "find")
 
 
 def test_what_is_said_beside_a_call_is_read():
