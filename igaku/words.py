@@ -43,7 +43,7 @@ NO_REPLY = ("api_error", "wrong_model", "not_run")
 # What a comparison of two runs must hold fixed, as a run's settings name it.
 HELD_FIXED = (
     "max_tokens", "reasoning_effort", "shots", "prompt", "language", "serial_context",
-    "temperature", "top_p", "seed", "extra_body",
+    "choice_order", "temperature", "top_p", "seed", "extra_body",
 )  # fmt: skip
 LEVEL = 0.05  # two-sided, of a difference; the intervals are its 95 %
 ONE_SIDED = 0.025  # of "not worse by the margin": the same limit of the same interval

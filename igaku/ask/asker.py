@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.ask.folder import Row, now
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
+from igaku.exam.choices import released
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
 from igaku.reading.answer import Graded, outcome_of, reading_of
@@ -74,7 +75,7 @@ class Asker:
             return None
         other = contradiction(self.settings, last.reply, self.facts)
         window = context_length(self.facts, self.settings.model)
-        asked = (item.question, self.budget, other is None, window)
+        asked = (item.shown, self.budget, other is None, window)
         graded = outcome_of(last.reply, *asked)
         is_other = graded.outcome == "wrong_model"
         why = other if is_other else error_of(last.reply, graded)
@@ -172,7 +173,7 @@ def _row(
         "problem_id": item.question.problem_id,
         "section": item.question.section,
         "outcome": graded.outcome,
-        "answer": list(graded.answer) if graded.answer else None,
+        "answer": _listed(released(graded.answer, item.order)),
         "correct": None if unread else graded.correct,
         "content": reply.content or (None if failed else ""),
         "reasoning": reply.reasoning or (None if failed else ""),
@@ -181,16 +182,22 @@ def _row(
         "completion_tokens": reply.completion_tokens,
         "reasoning_tokens": reply.reasoning_tokens,
         "reasoning_tokens_estimated": reply.reasoning_tokens_estimated,
+        "cached_tokens": reply.cached_tokens,
         "seconds": round(last.seconds, 4),
         "tokens_per_second": reply.tokens_per_second,
         "served_model": reply.served_model,
+        "reply_id": reply.reply_id,
         "attempts": attempts,
         "prompt_sha256": item.prompt_sha256,
         "error": reply.error,
         "raw": reply.raw,
         "asked_at": asked_at,
-        **as_read(item.question, reply, graded),
+        **as_read(item.shown, reply, graded, item.order),
     }
+
+
+def _listed(letters: tuple[str, ...] | None) -> list[str] | None:
+    return list(letters) if letters else None
 
 
 def error_of(reply: Reply, graded: Graded) -> str | None:
@@ -200,8 +207,13 @@ def error_of(reply: Reply, graded: Graded) -> str | None:
     return reply.error
 
 
-def as_read(question: Question, reply: Reply, graded: Graded) -> Row:
-    """How a reply was read: the cause of a lost one, the rule, the place, and more."""
+def as_read(
+    question: Question, reply: Reply, graded: Graded, order: str | None = None
+) -> Row:
+    """How a reply was read: the cause of a lost one, the rule, the place, and more.
+
+    The question is the one that was shown; letters are those of the release.
+    """
     reading = graded.reading or Reading()
     lenient = graded.answer  # where an answer is read, both readers read it
     if graded.outcome not in ("answered", "api_error", "wrong_model"):
@@ -210,8 +222,8 @@ def as_read(question: Question, reply: Reply, graded: Graded) -> Row:
         "cause": graded.cause,
         "rule": reading.rule,
         "span": list(reading.span) if reading.span else None,
-        "second": list(reading.second) if reading.second else None,
-        "permissive": list(lenient) if lenient else None,
+        "second": _listed(released(reading.second, order)),
+        "permissive": _listed(released(lenient, order)),
         "marks": list(reply.marks),
         "reader": READER,
     }

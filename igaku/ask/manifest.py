@@ -16,6 +16,7 @@ from igaku import paths
 from igaku.ask.folder import Manifest, Row, now, read_manifest
 from igaku.ask.plan import ORDER, Plan
 from igaku.errors import IgakuError, WrongModel
+from igaku.exam.choices import AS_RELEASED
 from igaku.exam.questions import Question
 from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
+# What a condition meant that was written before it could say so.
+EARLIER = {"choice_order": AS_RELEASED}
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
@@ -46,7 +49,9 @@ def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
         _refuse_other(plan, manifest, rows)
     known = {question["problem_id"] for question in manifest["questions"]}
     new = [
-        planned(item.question) | {"prompt_sha256": item.prompt_sha256}
+        planned(item.question)
+        | {"prompt_sha256": item.prompt_sha256}
+        | ({"shown_as": item.order} if item.order else {})
         for item in plan.items
         if item.question.problem_id not in known
     ]
@@ -71,6 +76,7 @@ def condition(plan: Plan) -> Manifest:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two conditions, in words, the settings by their names."""
+    old = EARLIER | dict(old)
     named = [name for name in KEPT if old.get(name) != new.get(name)]
     if named:
         return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in named]

@@ -17,6 +17,7 @@ from igaku.ask.prompt import (
     prompt_sha256,
     shared_prefix,
 )
+from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, exam_hashes, load_examples
 from igaku.params.settings import Settings
 from igaku.words import CAUSES
@@ -34,6 +35,12 @@ class Item:
     question: Question
     chat: list[Message]
     prompt_sha256: str
+    order: str | None = None  # of its choices, see `exam.choices`
+
+    @property
+    def shown(self) -> Question:
+        """The question as the model sees it."""
+        return shown(self.question, self.order)
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,9 @@ def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
     examples = load_examples(exam, settings.shots, folder, language)
     items = []
     for question in questions:
-        chat = messages(prompt, question, examples)
-        items.append(Item(question, chat, prompt_sha256(chat)))
+        order = order_of(question, settings.choice_order)
+        chat = messages(prompt, shown(question, order), examples)
+        items.append(Item(question, chat, prompt_sha256(chat), order))
     return Plan(
         settings,
         tuple(items),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from igaku.errors import IgakuError
+from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, load_examples
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def prompt_frame(settings: Settings, question: Question) -> pd.DataFrame:
 
     exam, folder, language = settings.exam, settings.data_dir, settings.language
     examples = load_examples(exam, settings.shots, folder, language)
-    chat = messages(load_prompt(settings.prompt, language), question, examples)
+    asked = shown(question, order_of(question, settings.choice_order))
+    chat = messages(load_prompt(settings.prompt, language), asked, examples)
     return pd.DataFrame(chat, columns=["role", "content"])
 
 

@@ -92,7 +92,7 @@ def contents(facts: Facts) -> dict[str, Any]:
         "shared": shared(facts), "variants": list(variants(facts)),
         "limits": list(_limits(facts)), "methods": _methods(facts),
         "readings": facts.say("read_readings", runs=facts.runs.to_dict("records")),
-        "sized": (len(_sized(facts)), len(facts.done)),
+        "sized": (len(_sized(facts)), len(facts.finished)),
         "pictures": {each.name: each for each in pictures(facts)},
     }  # fmt: skip
 
@@ -147,10 +147,16 @@ def _interval(row: Any, kind: str) -> str | None:
 
 
 def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
-    """Pairs with difference, interval, counts and p-values."""
+    """Pairs with difference, interval, counts and p-values.
+
+    Verdicts, that is the adjusted p-values, stand with the pairs under test alone.
+    """
     if pairs.empty:
         return None
     shown = _named(facts, pairs, facts.marked)
+    is_tested = shown["family"] == "finished"
+    for name in ("adjusted", "not_worse_adjusted"):
+        shown[name] = shown[name].where(is_tested)
     shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
     counts = ["only_reference", "only_candidate"]
     if pairs["family"].nunique() > 1:
@@ -268,7 +274,7 @@ def _sized(facts: Facts) -> pd.DataFrame:
     """The finished runs that the figure of sizes draws."""
     from igaku.figures.scores import sized
 
-    return sized(facts.runs.loc[facts.done].reset_index(drop=True))
+    return sized(facts.runs.loc[facts.finished].reset_index(drop=True))
 
 
 def _cells(parts: pd.DataFrame) -> Iterator[dict[str, Any]]:

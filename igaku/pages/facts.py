@@ -14,6 +14,7 @@ import pandas as pd
 import igaku
 from igaku.pages.index import exam_name
 from igaku.pages.repeated import repeated
+from igaku.study.audits import wrong_runs
 from igaku.study.families import Study, label_of, unlike
 from igaku.study.scoring import is_lost
 from igaku.words import (
@@ -85,10 +86,21 @@ class Facts:
         """A run's label as a table has it, with the mark of what its weights are."""
         return labelled(self.label(name), self.study.run(name).identity)
 
+    @cached_property
+    def wrong(self) -> dict[str, str | None]:
+        """The runs that leave every count → the run they are a copy of, or None."""
+        return wrong_runs(self.study)
+
+    @property
+    def finished(self) -> list[str]:
+        """The finished runs among those that were asked alike, copies among them."""
+        done = [n for n in self.main if self.runs.at[n, "role"] == "finished"]
+        return [name for name in done if self.wrong.get(name, name) is not None]
+
     @property
     def done(self) -> list[str]:
-        """The finished runs among those that were asked alike."""
-        return [name for name in self.main if self.runs.at[name, "role"] == "finished"]
+        """The finished runs that count: none shown to be wrong, no copy of another."""
+        return [name for name in self.finished if name not in self.wrong]
 
 
 def facts_of(study: Study) -> Facts:
@@ -225,7 +237,7 @@ def silence(facts: Facts) -> tuple[str, str]:
     """How many replies of all variants are lost and what is known of the reason, first
     in few words.
     """
-    names = [*facts.main, *facts.apart]
+    names = [n for n in (*facts.main, *facts.apart) if n not in facts.wrong]
     runs = facts.runs.loc[names]
     lost = Counter(
         outcome for name in names for outcome in facts.study.run(name).rows["outcome"]
@@ -344,14 +356,13 @@ def findings(facts: Facts) -> list[str]:
 def _range(facts: Facts) -> Iterator[str]:
     scores = facts.runs.loc[facts.done, "accuracy"]
     if len(scores) > 1:
-        counted = int(facts.runs.loc[facts.done, "counted"].sum())
-        yield facts.say("finding_range", n=len(scores), counted=counted,
-                        low=scores.min(), high=scores.max())  # fmt: skip
+        yield facts.say("finding_range", n=len(scores), low=scores.min(),
+                        high=scores.max())  # fmt: skip
 
 
 def _formats(facts: Facts) -> Iterator[str]:
     """Format and size of the runs that lost nothing, and of those that broke."""
-    runs = facts.runs.loc[list(facts.main)]
+    runs = facts.runs.loc[[name for name in facts.main if name not in facts.wrong]]
     whole = list(runs.loc[(runs["asked"] > 0) & (runs["lost"] == 0), "run"])
     broken = list(runs.loc[runs["status"] == "BROKEN", "run"])
     if whole and broken:

@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from igaku import paths
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
+from igaku.exam.choices import AS_RELEASED
 
 EXAMS = (*igakuqa.EXAMS, "calibration")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -203,6 +204,13 @@ def _exam(value: Any) -> int | str:
     return year
 
 
+def _choice_order(value: Any) -> int | str:
+    is_seed = type(value) is int and value >= 0
+    if not is_seed and value != AS_RELEASED:
+        raise _wanted(f"{AS_RELEASED}, or a whole number from 0 that shuffles choices")
+    return int(value) if is_seed else AS_RELEASED
+
+
 def _sections(text: str) -> str:
     letters = text.upper()
     if not re.fullmatch("[A-F]{1,6}", letters) or len(set(letters)) < len(letters):
@@ -261,6 +269,7 @@ RunName = Annotated[Text, AfterValidator(_folder)]
 Address = Annotated[Text, AfterValidator(_address)]
 Sections = Annotated[Text, AfterValidator(_sections)]
 Wording = Annotated[Text, AfterValidator(_wording)]
+ChoiceOrder = Annotated[int | str, PlainValidator(_choice_order)]
 Exam = Annotated[int | str, PlainValidator(_exam)]
 Place = Annotated[Path, PlainValidator(_place)]
 ExtraBody = Annotated[dict[str, Any], PlainValidator(_extra_body)]

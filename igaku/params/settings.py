@@ -67,6 +67,7 @@ class Settings:
     serial_context: Annotated[str, kinds.one_of("as_released", "joined"), KEPT] = (
         "as_released"
     )
+    choice_order: Annotated[kinds.ChoiceOrder, KEPT] = "as_released"
     max_tokens: Annotated[int, kinds.whole(1, 1_000_000), KEPT] = 1024
     temperature: Annotated[float, kinds.number(0, 2), KEPT] = 0.0
     top_p: Annotated[float, kinds.above(0, 1), KEPT] = 1.0

@@ -14,10 +14,14 @@ from igaku.reading.plain import plain_text
 from igaku.reading.readings import TOO_LONG, Answer, Reading
 from igaku.reading.reply import Reply, understood
 from igaku.reading.turns import turn_of
-from igaku.server.parts import LOOPED, Parts
+from igaku.server.parts import CALLED, DECLINED, LOOPED, Parts
 
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
+SMALLEST_WINDOW, WINDOW_STEP = 2048, 1024  # tokens
 GOES_ON = pattern(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
+# What ends a sentence, or a bracket: nothing of the statement is left to say.
+ENDED = pattern(r"[。．.!！?？)）\]」』】}*\"]\s*\Z|\n")
+SENTENCE_ENDED = pattern(r"[。．.!！?？)）\]」』】}*\"`|]\s*\Z")
 UNCLOSED = pattern(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
 # Words that take an answer up again anywhere; others do so where a line begins with
 # them, and in the middle of an explanation only join its parts.
@@ -107,8 +111,12 @@ def outcome_of(
         return Graded("wrong_model")
     if not isinstance(reply, Reply):
         reply = understood(reply)
+    if reply.finish_reason == DECLINED:
+        return Graded("refused")
+    if reply.finish_reason == CALLED:
+        return Graded("empty", cause="tool")  # what is said before a call is no answer
     is_stuck = reply.finish_reason == LOOPED
-    if is_stuck or is_cut(reply, max_tokens):
+    if is_stuck or is_cut(reply, max_tokens, window):
         return _cut(reply, question, is_stuck, cut_by(reply, max_tokens, window))
     if not reply.content.strip():
         return Graded("empty", cause=_silent_for(reply))
@@ -163,7 +171,11 @@ def _is_declared(reading: Reading, content: str) -> bool:
     before, after = content[line_start:start], content[end:]
     is_alone = len(before.strip()) <= BESIDE and len(line) - (end - start) <= AROUND
     is_open = GOES_ON.fullmatch(after) or UNCLOSED.search(content)
-    return is_alone and not is_open and not DOUBT.search(after)
+    stated = content[start:end].lower()
+    told = max(stated.rfind(each[-1].lower()) for each in reading.answer or ("?",))
+    tail = content[start + told + 1 if told >= 0 else end :].lstrip(" \t")
+    is_ended = not tail.strip() or ENDED.search(tail)
+    return is_alone and bool(is_ended) and not is_open and not DOUBT.search(after)
 
 
 def _is_open(reading: Reading, reply: Reply) -> bool:
@@ -177,13 +189,34 @@ def _is_open(reading: Reading, reply: Reply) -> bool:
     return is_sure and statement[-1:].isalpha() and not after.strip(" \t\u3000")
 
 
-def is_cut(reply: Parts, max_tokens: int | None) -> bool:
-    """Whether the token budget ended the reply; some servers count one token less."""
+def is_cut(reply: Parts, max_tokens: int | None, window: int | None = None) -> bool:
+    """Whether the token budget ended a reply, or the window, whatever its server says.
+
+    Some servers count one token less, and some call a full window a stop: what was
+    being said then is unfinished.
+    """
+    used = reply.completion_tokens
     if reply.finish_reason == "length":
         return True
-    if max_tokens is None or reply.completion_tokens is None:
+    if used is None or (max_tokens is None and window is None):
         return False
-    return reply.completion_tokens >= max_tokens - 1
+    if max_tokens is not None and used >= max_tokens - 1:
+        return True
+    return is_full(reply, window) and not SENTENCE_ENDED.search(reply.content)
+
+
+def is_full(reply: Parts, window: int | None = None) -> bool:
+    """Whether prompt and reply together fill the window.
+
+    Where it is not known, a sum that is a window's usual size is taken for one: a
+    multiple of 1024, which one reply in a thousand meets by chance.
+    """
+    if not reply.prompt_tokens or reply.completion_tokens is None:
+        return False
+    filled = reply.prompt_tokens + reply.completion_tokens
+    if window is not None:
+        return filled >= window - 1
+    return filled >= SMALLEST_WINDOW and filled % WINDOW_STEP == 0
 
 
 def cut_by(reply: Parts, max_tokens: int | None, window: int | None = None) -> str:
@@ -194,10 +227,9 @@ def cut_by(reply: Parts, max_tokens: int | None, window: int | None = None) -> s
     """
     if reply.completion_tokens is None:
         return "budget"
-    filled = (reply.prompt_tokens or 0) + reply.completion_tokens
-    is_full = window is not None and reply.prompt_tokens and filled >= window - 1
     is_early = max_tokens is not None and reply.completion_tokens < max_tokens - 1
-    return "window" if is_full or is_early else "budget"
+    is_met = window is not None and is_full(reply, window)
+    return "window" if is_met or is_early else "budget"
 
 
 def is_refusal(text: str) -> bool:

@@ -14,8 +14,14 @@ CHANNEL = pattern(r"final|analysis|commentary", re.IGNORECASE)
 OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?")
 OTHERS = pattern(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
 # The same marks decoded to their words, which stand against the text.
-PLAIN_HEADER = pattern(r"assistant\n{0,2}(analysis|commentary|final)")
+PLAIN_HEADER = pattern(
+    r"[*\[]{0,2}(?i:assistant[\s*:]{0,3}(analysis|commentary|final))(?![a-z]{2})"
+    r"[\]*:]{0,3}"
+)
 PLAIN_START = pattern(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
+PLAIN_FIRST = pattern(r"\A\s*(?:analysis|commentary)")
+# A bare letter against the word, at the start or at the end of thought.
+PLAIN_FINAL = pattern(r"(?:\A\s*|(?<=[.。!?！？\n]))final(?=[a-hA-H](?![A-Za-z]))")
 THOUGHT, THOUGHT_END = "<think>", "</think>"
 
 
@@ -27,8 +33,10 @@ def as_marks(text: str) -> str:
     """
     if HARMONY.search(text):
         return _marked(text)
-    if PLAIN_START.match(text) or PLAIN_HEADER.search(text):
-        return _plain(text)
+    if PLAIN_HEADER.search(text):
+        return _plain(text, PLAIN_FIRST.match(text))
+    if (start := PLAIN_START.match(text)) or PLAIN_FINAL.match(text):
+        return _plain(PLAIN_FINAL.sub("assistantfinal ", text), start)
     return text
 
 
@@ -39,7 +47,7 @@ def _marked(text: str) -> str:
         return ""
     if all(channel == "loose" for channel, _ in spoken):
         return "\n".join(said for _, said in spoken)
-    if spoken[0][0] == "loose" and len(spoken) > 1:
+    if spoken[0][0] in ("loose", "plain") and "final" in dict(spoken[1:]):
         # The header of the first message was the end of the prompt.
         spoken[0] = ("analysis", spoken[0][1])
     last = dict(spoken)
@@ -80,14 +88,13 @@ def _message(chunk: str) -> tuple[str, str]:
     return "loose", OWN_HEADER.sub("", chunk).strip()
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, start: re.Match[str] | None) -> str:
     """Messages whose marks were decoded: only what `final` heads was said."""
-    start = PLAIN_START.match(text)
     first, *rest = PLAIN_HEADER.split(text[start.end() :] if start else text)
     messages = list(zip(rest[::2], rest[1::2], strict=True))
-    finals = [said for name, said in messages if name == "final"]
-    thoughts = [first, *(said for name, said in messages if name != "final")]
-    return _put(thoughts, finals[-1].strip() if finals else "")
+    finals = [said for name, said in messages if name.lower() == "final"]
+    thoughts = [first, *(said for name, said in messages if name.lower() != "final")]
+    return _put(thoughts, next(filter(None, map(str.strip, finals[::-1])), ""))
 
 
 def _put(thoughts: list[str], final: str) -> str:

@@ -42,7 +42,9 @@ def understood(parts: Parts) -> Reply:
     guess = None if thought is not None else _guessed(parts, turn.said, reasoning)
     if guess is not None:
         told |= {"reasoning_tokens": guess, "reasoning_tokens_estimated": True}
-    return Reply(**told, marks=turn.marks)
+    told["tool"] = parts.tool or turn.tool
+    known = parts.marks if isinstance(parts, Reply) else ()
+    return Reply(**told, marks=tuple(dict.fromkeys(known + turn.marks)))
 
 
 def _counted(parts: Parts, content: str, reasoning: str) -> int | None:

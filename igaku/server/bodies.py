@@ -17,7 +17,12 @@ BROKE_OFF = "the stream broke off before the reply ended"
 
 BLANK = "\ufeff \t\r\n"
 # What frames the data of an event stream, and what llama.cpp sends for an error.
-FRAME = re.compile(r"^(?:data:[ \t]*|(?:event|id|retry)?:.*$)", re.MULTILINE)
+# Data in words, such as "ping", says nothing of a reply.
+FRAME = re.compile(
+    r"^(?:data:[ \t]*(?:(?!(?:true|false|null)\b)[A-Za-z].*$)?"
+    r"|(?:event|id|retry)?:.*$)",
+    re.MULTILINE,
+)
 FAULT = re.compile(r"^error:[ \t]*(\{.*\})[ \t]*$", re.MULTILINE)
 DONE = "[DONE]"
 DECODER = json.JSONDecoder(strict=False)
@@ -113,9 +118,11 @@ def _is_piece(event: Event) -> bool:
 
 def _inner(event: Event) -> Event:
     """The whole reply that an event may hold, else the event."""
-    for name in ("response", "result"):
+    for name in ("response", "result", "data"):
         inner = event.get(name)
-        if isinstance(inner, dict) and isinstance(inner.get("output"), list):
+        if isinstance(inner, dict) and any(
+            isinstance(inner.get(told), list) for told in ("output", "choices")
+        ):
             return inner
     return event
 

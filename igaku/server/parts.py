@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, TypeVar
 
 from igaku.server.bodies import said_in
@@ -22,6 +22,7 @@ T = TypeVar("T")
 # ended from outside is a piece of a reply, which nobody may grade.
 LOOPED = "repetition"  # by the server's own guard against loops
 ABORTED, WITHHELD = "stopped", "withheld the reply"
+CALLED, DECLINED = "tool_calls", "refusal"  # by the model, instead of an answer
 ENDS = {
     LOOPED: r"repeti|repeat|loop|degenerat",
     ABORTED: r"error|abort|cancel|fail|unload|^user|by_?user|time|deadline|interrupt"
@@ -29,7 +30,8 @@ ENDS = {
     r"|queued|rate_?limit",
     WITHHELD: r"filter|safety|sensitive|recitation|blocklist|prohibited|spii|guardrail"
     r"|toxic|moderat",
-    "tool_calls": r"tool|function",
+    CALLED: r"tool|function|^pause",
+    DECLINED: r"refus|declin",
     "length": r"length|limit|max\w*tokens|context|incomplete",
     "stop": r"^(?:finish(?:ed)?_?)?(?:stop|eos|end|complete|done|word|$)",
 }
@@ -70,8 +72,8 @@ class Parts:
 
     `content` and `reasoning` are the texts as they came, not yet taken apart. Unknown
     is None, never 0 and never a guess. `finish_reason` is `stop`, `length`,
-    `tool_calls`, `repetition` (ended by the server's guard against loops), else the
-    server's own word. `raw` is the body, whole: of a stream, its text.
+    `tool_calls`, `refusal`, `repetition` (ended by the server's guard against loops),
+    else the server's own word. `raw` is the body, whole: of a stream, its text.
     """
 
     content: str = ""
@@ -80,6 +82,8 @@ class Parts:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None  # of the prompt, not computed anew
+    reply_id: str | None = None
     tokens_per_second: float | None = None
     served_model: str | None = None
     error: str | None = None
@@ -101,9 +105,10 @@ def parts_of(body: object, status: int = 200) -> Parts:
     return Parts(
         content=sound(said),
         reasoning=sound(thought),
-        finish_reason=_finish(ends),
+        finish_reason=DECLINED if _is_declined(message) else _finish(ends),
         **_counts(told, bool(said or thought)),
         tokens_per_second=_speed(told),
+        reply_id=_first(told, text_of, "id", "response_id"),
         served_model=_first(told, text_of, "model", "model_instance_id"),
         error=_error(told, status) or _broken(told, message, ends),
         tool=next(_tools(told), None),
@@ -115,7 +120,9 @@ def parts_of(body: object, status: int = 200) -> Parts:
 def _choice(body: dict[str, Any]) -> dict[str, Any]:
     """The choice that counts: that of index 0, else the first."""
     choices = _maps(body.get("choices"))
-    return next((c for c in choices if c.get("index") == 0), next(iter(choices), {}))
+    return next(
+        (c for c in choices if str(c.get("index")) == "0"), next(iter(choices), {})
+    )
 
 
 def _message(body: dict[str, Any]) -> object:
@@ -171,7 +178,9 @@ def _musing(fields: dict[str, Any], depth: int) -> str:
     """The thought in a message's own fields, which often repeat each other."""
     names = dict.fromkeys((*MUSINGS, *filter(_is_musing, fields)))
     told = (mused(fields[name], depth + 1) for name in names if name in fields)
-    return next((thought for thought in told if thought.strip()), "")
+    aside = (v for n, v in fields.items() if isinstance(v, dict) and n not in SAID)
+    inner = (_musing(value, depth + 1) for value in aside if depth < DEEPEST)
+    return next((thought for thought in chain(told, inner) if thought.strip()), "")
 
 
 def _both(thought: str, other: str) -> str:
@@ -217,6 +226,16 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
     for call in filter(None, calls):
         name = _first(call, text_of, *NAMES)
         yield shortened(sound(name or "without a name"))
+
+
+def _is_declined(message: object) -> bool:
+    """Whether a message says nothing but a refusal, in a field of its own."""
+    fields = _map(message)
+    parts = [fields, *_maps(fields.get("content"))]
+    parts += [part for each in parts[1:] for part in _maps(each.get("content"))]
+    told = [part for part in parts if text_of(part.get("refusal"))]
+    texts = (text_of(part.get(name)) for part in parts for name in ("content", "text"))
+    return bool(told) and not any(texts)
 
 
 def _ends(body: dict[str, Any]) -> list[str]:
@@ -327,7 +346,15 @@ def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
         "output_tokens_details.reasoning_tokens",
         "reasoning_output_tokens", "reasoning_tokens",
     )  # fmt: skip
+    cached = _first(
+        usage, _count,
+        "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
+        "cache_read_input_tokens", "prompt_cache_hit_tokens",
+    )  # fmt: skip
     return {
+        "cached_tokens": _count(at(body, "timings.cache_n"))
+        if cached is None
+        else cached,
         "prompt_tokens": prompt or None,
         "completion_tokens": completion,
         "reasoning_tokens": thought,
@@ -371,6 +398,8 @@ def shortened(text: str, length: int = 60) -> str:
 
 
 def _count(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:15])
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < 1e12 and value == int(value) else None

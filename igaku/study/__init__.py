@@ -16,6 +16,7 @@ if _TYPE_CHECKING:
     from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
+    from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
     from igaku.study.tokens import budget_curves, lengths, rescues, survival
 
@@ -28,6 +29,7 @@ _HOMES = {
     **dict.fromkeys(("plan", "repeats"), "igaku.study.noise"),
     "cards": "igaku.study.overview",
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
+    **dict.fromkeys(("orders", "shuffles"), "igaku.study.positions"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }

@@ -21,6 +21,7 @@ import msgspec
 
 from igaku.ask import folder as files
 from igaku.errors import IgakuError
+from igaku.exam.choices import released, shown
 from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
@@ -54,6 +55,11 @@ class Sat:
     budget: int | None
     window: int | None  # tokens that prompt and reply may fill together
     is_recorded: bool
+
+    def order(self, name: str) -> str | None:
+        """The order in which a question's choices were shown; None: as released."""
+        told = (self.planned.get(name) or {}).get("shown_as")
+        return told if isinstance(told, str) else None
 
 
 @dataclass
@@ -124,7 +130,7 @@ def read_again(
         return set(), []
     questions = exams.of(sat)
     if questions is None:
-        said = {(each.content, each.outcome, each.answer) for each in old}
+        said = {(a.content, a.outcome, a.answer, sat.order(a.problem_id)) for a in old}
         return set(), [] if all(starmap(_is_bare, said)) else exams.lacking_note(sat)
     more = (each for each in old if not _is_terse(each, sat, questions, exams.terse))
     left = [each for each in more if _is_sound(each, sat)]
@@ -165,12 +171,14 @@ class _Body(msgspec.Struct):
 _BODY = msgspec.json.Decoder(_Body)
 
 
-def _is_bare(content: str | None, outcome: str, answer: Any) -> bool:
+def _is_bare(
+    content: str | None, outcome: str, answer: Any, order: str | None = None
+) -> bool:
     """Whether a text is nothing but letters, and was read as these."""
     stated = TERSE.fullmatch(content or "")
     if stated is None or outcome != "answered":
         return False
-    return tuple(sorted({*stated[1]} - {",", " "})) == answer
+    return released(tuple(sorted({*stated[1]} - {",", " "})), order) == answer
 
 
 def _is_sound(answer: Any, sat: Sat) -> bool:
@@ -178,9 +186,9 @@ def _is_sound(answer: Any, sat: Sat) -> bool:
 
     A row that it cannot have written is evidence of something else, for the audits.
     """
-    told = sat.planned.get(answer.problem_id) or {}
+    told, order = sat.planned.get(answer.problem_id) or {}, sat.order(answer.problem_id)
     stated = TERSE.fullmatch(answer.content or "")
-    is_other = stated and not _is_bare(answer.content, "answered", answer.answer)
+    is_other = stated and not _is_bare(answer.content, "answered", answer.answer, order)
     if answer.outcome != "answered" or not answer.answer:
         return not answer.correct
     ways = told.get("accepted") or [told.get("gold")]
@@ -197,12 +205,14 @@ def _is_terse(
     """Whether a reply is its letters and was read as these; if so, by which rule."""
     from igaku.reading.answer import reading_of
 
-    is_bare = _is_bare(answer.content, answer.outcome, answer.answer)
+    order = sat.order(answer.problem_id)
+    is_bare = _is_bare(answer.content, answer.outcome, answer.answer, order)
     question = questions.get(answer.problem_id)
     if not is_bare or question is None or _is_at_budget(answer, sat):
         return is_bare and question is None
     if question.kind == "numeric" or not _says_only(answer):
         return False
+    question = shown(question, order)
     choices = question.choices
     shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
     key = (answer.content, shape, len(question.answer))
@@ -211,10 +221,11 @@ def _is_terse(
 
         known[key] = reading_of(answer.content, question)
     reading = known[key]
-    if reading.answer != answer.answer:
+    if released(reading.answer, order) != answer.answer:
         return False
-    answer.rule, answer.span, answer.second = reading.rule, reading.span, reading.second
-    answer.permissive, answer.marks, answer.reader = reading.answer, (), READER
+    answer.rule, answer.span = reading.rule, reading.span
+    answer.second, answer.permissive = released(reading.second, order), answer.answer
+    answer.marks, answer.reader = (), READER
     return True
 
 
@@ -277,14 +288,16 @@ def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:
     is_body = isinstance(body, dict | str)
     if not is_body or (reply.error and not (reply.content or reply.reasoning)):
         return {}  # a failure, or a body that is not on record
-    graded = outcome_of(reply, question, sat.budget, window=sat.window)
+    order = sat.order(question.problem_id)
+    asked = shown(question, order)
+    graded = outcome_of(reply, asked, sat.budget, window=sat.window)
     failed = graded.outcome == "api_error"
     return {name: getattr(reply, name) for name in AS_SENT} | {
         "outcome": graded.outcome,
-        "answer": graded.answer,
+        "answer": released(graded.answer, order),
         "correct": None if failed else graded.correct,
         "error": error_of(reply, graded),
-        **as_read(question, reply, graded),
+        **as_read(asked, reply, graded, order),
     }
 
 

@@ -46,9 +46,11 @@ COLUMNS = {
     "completion_tokens": "whole",  # tokens of reasoning and answer together
     "reasoning_tokens": "whole",  # tokens of the reasoning
     "reasoning_tokens_estimated": "truth",  # estimated here, not counted there
+    "cached_tokens": "whole",  # of the prompt, that the server had computed before
     "seconds": "number",  # from request to reply
     "tokens_per_second": "number",  # the server's figure for the reply
     "served_model": "text",  # the model the server says it used
+    "reply_id": "text",  # the server's own name of the reply
     "attempts": "whole",  # requests it took
     "prompt_sha256": "text",  # hash of the messages sent
     "error": "text",  # what went wrong, in words
@@ -75,6 +77,7 @@ COLUMNS = {
     "category": "text",  # speciality
     "kinki": "letters",  # 禁忌 choices: choosing one can fail an examinee
     "human_accuracy": "number",  # examinees who got it right, in percent
+    "shown_as": "text",  # original letters in the order shown; missing: as released
     "max_tokens": "whole",  # token budget of a reply, where it is known
 }
 FROM_RUN = ("run", "model", "label", "origin", "exam", "max_tokens")
@@ -84,7 +87,7 @@ DERIVED = (
 )  # fmt: skip
 FROM_PLAN = (
     "gold", "points", "kind", "text_only", "stem", "category", "kinki",
-    "human_accuracy",
+    "human_accuracy", "shown_as",
 )  # fmt: skip
 TEXTS = ("content", "reasoning")
 FOREIGN = "a question that is not of this run"

@@ -269,11 +269,17 @@ def regraded(study: Study) -> Iterator[Alarm]:
 def other_settings(study: Study) -> Iterator[Alarm]:
     """Runs of one exam that were asked under different settings.
 
-    The reasoning effort has an audit of its own: see `other_effort`.
+    The reasoning effort has an audit of its own: see `other_effort`. A model that was
+    asked again with its choices in another order is one variant, under several orders.
     """
+    repeats = (pair for each in study.families if each.kind == "repeats"
+               for pair in each.pairs)  # fmt: skip
+    again = {name for _, name in repeats}
     for runs in by_exam(study):
         for place, name in enumerate(HELD_FIXED):
-            told = grouped((known(run)[place], run) for run in runs)
+            is_order = name == "choice_order"
+            asked = [run for run in runs if not (is_order and run.name in again)]
+            told = grouped((known(run)[place], run) for run in asked)
             if len(told) > 1 and name != "reasoning_effort":
                 values = (condition(each[0])[name] for each in told.values())
                 shown = ("–" if value is None else str(value) for value in values)
@@ -398,5 +404,5 @@ AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     *(evidence.other_exam, evidence.other_gold, evidence.wrong_grades),
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
     *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),
-    *(evidence.other_versions, evidence.other_pace),
+    *(evidence.other_versions, evidence.other_pace, evidence.repeated_ids),
 )  # fmt: skip

@@ -45,6 +45,8 @@ def _are_alike(one: Run, other: Run, texts: Mapping[str, Mapping[str, str]]) -> 
     Replies that are all blank are alike in nothing but their silence. Reasoning that is
     not on record differs from none.
     """
+    if one.seed != other.seed:  # then the same letters name other choices
+        return False
     said, common = texts[other.name], []
     for name, text in texts[one.name].items():
         if name in said:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from igaku.exam.choices import shown
 from igaku.exam.questions import Question
 from igaku.study.adjudication import DECISION, decisions, lines_of
 from igaku.study.again import Exams
@@ -43,7 +44,9 @@ def doubtful(outputs_dir: Source = None) -> pd.DataFrame:
     unknown in the text; `outcome`: what became of the question. `adjudicated decided by
     note`: whether a human decided, what, who, and why.
 
-    The gold is left out, so that whoever decides is blind to it. `question` and
+    Where a run showed the choices in another order, "a = c." is the choice that the
+    reply calls a and the exam c: what is read, and what is decided, is c. The gold is
+    left out, so that whoever decides is blind to it. `question` and
     `choices` are missing where the exam's files are not on this machine.
 
     >>> igaku.doubtful("outputs")[["run", "answer", "permissive"]]  # doctest: +SKIP
@@ -84,16 +87,24 @@ def _doubts(run: Run, exams: Exams) -> Iterator[dict[str, Any]]:
         question = exams.question(at, row["problem_id"])
         decision = told.get(row["problem_id"])
         about: dict[str, Any] = {str(name): value for name, value in row.items()}
-        about |= _asked(question) | {"answer": row["strict"]}
+        about |= _asked(question, at.order(row["problem_id"])) | {
+            "answer": row["strict"]
+        }
         for name in ("by", "note"):
             about[name] = decision and getattr(decision, name)
         yield about | {"decided": decision and (decision.answer or decision.outcome)}
 
 
-def _asked(question: Question | None) -> dict[str, str | None]:
+def _asked(question: Question | None, order: str | None) -> dict[str, str | None]:
+    """The words of a question; a choice shown under another letter says which."""
     if question is None:
         return {"question": None, "choices": None}
-    pairs = zip(question.labels, question.choices, strict=True)
+    seen = shown(question, order)
+    marks = (
+        f"{a} = {b}" if order else a
+        for a, b in zip(seen.labels, order or seen.labels, strict=True)
+    )
+    pairs = zip(marks, seen.choices, strict=True)
     listed = "\n".join(f"{label}. {text}" for label, text in pairs)
     return {"question": question.prompt_text, "choices": listed}
 

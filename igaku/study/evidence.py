@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from igaku.exam.choices import released
 from igaku.server.parts import at
 from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
 from igaku.study.copies import copies
-from igaku.study.families import Study
+from igaku.study.families import Study, condition
 from igaku.study.runs import Run
 
 # With these the same, two runs send the same words for a question.
@@ -31,7 +32,7 @@ PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into on
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
-SERVED = ("context_length", "parallel", "runtime", "template")
+SERVED = ("context_length", "parallel", "runtime", "template", "cached_tokens")
 
 Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on record of it
 
@@ -44,7 +45,7 @@ def other_wording(study: Study) -> Iterator[Alarm]:
     for runs in by_exam(study):
         alike: dict[tuple[Any, ...], list[Run]] = {}
         for run in runs:
-            settings = tuple(str(run.settings.get(name)) for name in WORDED)
+            settings = tuple(str(condition(run)[name]) for name in WORDED)
             alike.setdefault((run.origin == "recorded", *settings), []).append(run)
         for group in alike.values():
             told = {run.name: _wording(run) for run in group}
@@ -197,6 +198,14 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
             yield alarm_on("constant_tokens", run, prompts=prompts, tokens=tokens)
 
 
+def repeated_ids(study: Study) -> Iterator[Alarm]:
+    """Runs of which several replies have one id; some servers send no other."""
+    for run in study.runs:
+        ids = run.rows["reply_id"].dropna()
+        if n := len(ids) - ids.nunique():
+            yield alarm_on("repeated_ids", run, n=n, ids=ids.nunique(), grave=False)
+
+
 # --- parts ----------------------------------------------------------------------------
 
 
@@ -310,6 +319,9 @@ def _served_with(run: Run, name: str) -> str | None:
         told = at(run.manifest.get("server_before"), "/props.chat_template")
         known = told.encode("utf-8", "replace") if isinstance(told, str) else None
         return hashlib.sha256(known).hexdigest()[:8] if known else None
+    if name == "cached_tokens":  # whether any prompt's beginning was not computed anew
+        told = run.rows[name].max()
+        return None if pd.isna(told) else "> 0" if told else "0"
     said = entry(run, "identity").get("fingerprint")
     value = said.get(name) if isinstance(said, dict) else None
     return None if value is None else str(value)
@@ -328,7 +340,8 @@ def _version(run: Run) -> str | None:
 def _misgraded(run: Run) -> list[str]:
     """The questions of a run that are graded otherwise than answer and gold say."""
     rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
-    columns = [rows[name].tolist() for name in ("outcome", "answer", "gold", "correct")]
+    names = ("outcome", "answer", "gold", "correct", "shown_as")
+    columns = [rows[name].tolist() for name in names]
     texts = rows["content"].tolist() if "content" in rows else [None] * len(rows)
     short = (t if len(str(t)) <= LETTERS else None for t in texts)
     told = list(zip(*columns, short, strict=True))
@@ -349,21 +362,25 @@ def _misgraded(run: Run) -> list[str]:
 
 def _is_misgraded(row: tuple[Any, ...], ways: Any = None) -> bool:
     """Whether a row's grade is not what its answer and the gold give."""
-    outcome, answer, gold, correct, content = row
+    outcome, answer, gold, correct, shown, content = row
     said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
     is_silent = outcome == "answered" and said is None
     if gold is None or pd.isna(correct) or is_silent:
         return False
     is_right = outcome == "answered" and said in (ways or [gold])
-    return is_right != bool(correct) or _says_another(content, said)
+    order = shown if isinstance(shown, str) else None
+    return is_right != bool(correct) or _says_another(content, said, order)
 
 
-def _says_another(content: Any, answer: tuple[str, ...] | None) -> bool:
+def _says_another(
+    content: Any, answer: tuple[str, ...] | None, order: str | None
+) -> bool:
     """Whether a text of nothing but letters states another answer."""
     if answer is None or not isinstance(content, str):
         return False
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
-    return bool(is_bare) and tuple(sorted(re.findall("[a-h]", content))) != answer
+    said = tuple(sorted(re.findall("[a-h]", content)))
+    return bool(is_bare) and released(said, order) != answer
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ import pandas as pd
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
+from igaku.exam.choices import AS_RELEASED
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
 from igaku.study.pooling import KINDS, Family, differ, differ_any, pooled
 from igaku.study.runs import Run, find_runs, outputs_folder, status
@@ -270,8 +271,12 @@ def size_gb(run: Run) -> float | None:
 
 
 def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known."""
-    return {name: run.settings.get(name) for name in HELD_FIXED}
+    """The settings that a comparison must hold fixed; None where one is not known.
+
+    Runs that do not tell the order of their choices showed them as released.
+    """
+    told = {"choice_order": AS_RELEASED} | dict(run.settings)
+    return {name: told.get(name) for name in HELD_FIXED}
 
 
 def unlike(a: Run, b: Run) -> list[str]:
@@ -323,14 +328,16 @@ def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
     """Where a run stands: finished ones first, the reference before all of them.
 
     Then as the cards are numbered, the larger model first where they are not, and of
-    one model the sitting that began first: a folder's name chooses nothing.
+    one model the sitting with its choices as released, then the one that began first: a
+    folder's name chooses nothing.
     """
     run = one.run
     told = run.published["summary"].get("number")
     number = told if isinstance(told, int) and not run.is_lab else 99
     return (
         run.name not in first, ROLES.index(one.role), run.is_lab, str(run.exam),
-        number, -(size_gb(run) or 0), -run.asked, one.variant, began(run), run.name,
+        number, -(size_gb(run) or 0), -run.asked, one.variant, run.seed, began(run),
+        run.name,
     )  # fmt: skip
 
 
@@ -338,7 +345,7 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
     """Each run that asked a model again → the first that did.
 
     Again means the same questions under the same settings: a trial of ten questions is
-    no repeat of a whole exam.
+    no repeat of a whole exam. Only the order of the choices may be another.
     """
     first: dict[tuple[Any, ...], list[_Sitting]] = {}
     again = {}
@@ -347,12 +354,19 @@ def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
             continue
         key = (one.run.exam, one.variant, one.role, one.planned)
         alike = first.setdefault(key, [])
-        earlier = next((o for o in alike if not differ_any(o.known, one.known)), None)
+        same = (o for o in alike if not differ_any(_but_order(o), _but_order(one)))
+        earlier = next(same, None)
         if earlier:
             again[one.name] = earlier.name
         else:
             alike.append(one)
     return again
+
+
+def _but_order(one: _Sitting) -> tuple[str | None, ...]:
+    """What is known of a run's settings, without the order of its choices."""
+    place = HELD_FIXED.index("choice_order")
+    return (*one.known[:place], *one.known[place + 1 :])
 
 
 # --- families -------------------------------------------------------------------------
@@ -394,12 +408,19 @@ def _families(
     for kind, pairs in tested:
         met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
         if met:
-            askings = {
-                name: tuple(one.name for one in group)
-                for name, group in sittings.items()
-                if kind == "finished"
-            }
+            own = {one.name: sittings.get(one.name, [one]) for one in chain(*pairs)}
+            askings = _askings(own) if kind == "finished" else {}
             yield Family(kind, exam, tuple(met), askings)
+
+
+def _askings(own: Mapping[str, Sequence[_Sitting]]) -> dict[str, tuple[str, ...]]:
+    """The sittings of each run's variant under the orders of choices that all had."""
+    orders = [{one.run.seed for one in group} for group in own.values()]
+    shared = set.intersection(*orders)
+    return {
+        name: tuple(one.name for one in group if one.run.seed in shared)
+        for name, group in own.items()
+    }
 
 
 def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:

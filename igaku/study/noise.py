@@ -54,13 +54,10 @@ def _alone(study: Study, pooled: Set[str]) -> Iterator[Family]:
     """Variants that were asked again and are compared with no other."""
     for family in (family for family in study.families if family.kind == "repeats"):
         askings: dict[str, tuple[str, ...]] = {}
+        later = {other for _, other in family.pairs}
         for first, other in family.pairs:
-            if first not in pooled and not any(
-                first in own for own in askings.values()
-            ):
-                askings[first] = (first,)
-            if first in askings:
-                askings[first] += (other,)
+            if first not in pooled | later:
+                askings[first] = (*askings.get(first, (first,)), other)
         if askings:
             pairs = tuple((name, name) for name in askings)
             yield Family("repeats", family.exam, pairs, askings)

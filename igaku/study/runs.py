@@ -124,6 +124,12 @@ class Run:
         return whole_of(self.settings.get("max_tokens"))
 
     @property
+    def seed(self) -> int:
+        """The seed that shuffled its choices; −1 where they are as released."""
+        told = self.settings.get("choice_order")
+        return told if isinstance(told, int) else -1
+
+    @property
     def is_lab(self) -> bool:
         """Whether the numbers speak of the embedded tiny model."""
         return self.origin == "lab"
@@ -266,6 +272,8 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     reread, lacking = read_again(answers, at, known.exams)
     strict, faults = adjudicate(answers, at, plan.ways, known.exams)
     label = run.card.get("label") or run.settings.get("slug") or run.model or run.name
+    if run.seed >= 0:
+        label = f"{label} (choice_order {run.seed})"
     about = {
         "run": run.name, "model": run.model, "label": label, "origin": run.origin,
         "exam": run.exam, "max_tokens": run.budget,

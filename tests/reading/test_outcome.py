@@ -35,6 +35,8 @@ def cut(content, **told):
         "Answer: B\n\nWait, however, the culture",
         "b が考えやすい。しかし",
         "\\boxed{b",
+        *(f"答え: b{tail}" for tail in (" が", " は", " の可能性", "も", " ではな")),
+        *(f"The answer is b{tail}" for tail in (" because", " since the", ", but")),
         "まず a を検討する。",
     ],
 )
@@ -134,6 +136,52 @@ def test_what_is_too_long_to_be_a_reply_is_looping_and_not_read():
 def test_the_window_is_told_from_the_budget(told, budget, window, cause):
     graded = outcome_of(cut("", **told), ONE, budget, window=window)
     assert (graded.outcome, graded.cause) == ("truncated", cause)
+
+
+@pytest.mark.parametrize(
+    "content", ["答え: c。", "答え: c\n", "Answer: c.", "**c** です。"]
+)
+def test_a_statement_that_ended_before_the_cut_is_an_answer(content):
+    graded = outcome_of(cut(content + "\n理由は"), ONE, 1024)
+    assert (graded.outcome, graded.answer) == ("answered", ("c",))
+    assert outcome_of(cut("答え: c。"), ONE, 1024).answer == ("c",)
+
+
+@pytest.mark.parametrize("finish", ["stop", None])
+@pytest.mark.parametrize("filled", [2048, 4096, 5120, 8192, 32768])
+@pytest.mark.parametrize("content", ["", "<think>答え: b か", "b is likely. But wait"])
+def test_a_full_window_is_a_cut_whatever_the_server_says(content, filled, finish):
+    used = {"prompt_tokens": 777, "completion_tokens": filled - 777}
+    message = {"message": {"content": content}, "finish_reason": finish}
+    reply = read_reply({"choices": [message], "usage": used})
+    graded = outcome_of(reply, ONE, 65536)
+    assert (graded.outcome, graded.cause) == ("truncated", "window")
+    known = outcome_of(reply, ONE, 65536, window=2 * filled)
+    assert known.outcome != "truncated"
+
+
+@pytest.mark.parametrize("content", ["答え: c", "c", "答え: c。理由を述べる。"])
+def test_a_whole_answer_in_a_full_window_counts(content):
+    told = {"prompt_tokens": 777, "completion_tokens": 4096 - 777}
+    reply = Reply(content=content, finish_reason="stop", **told)
+    assert outcome_of(reply, ONE, 65536).answer == ("c",)
+
+
+@pytest.mark.parametrize(
+    ("finish", "outcome", "cause"),
+    [
+        *((f, "empty", "tool") for f in ("tool_calls", "FUNCTION_CALL", "tool_use")),
+        *((f, "empty", "tool") for f in ("pause_turn", "malformed_function_call")),
+        *((f, "refused", None) for f in ("refusal", "REFUSAL")),
+    ],
+)
+def test_what_is_said_before_a_call_or_a_refusal_is_no_answer(finish, outcome, cause):
+    message = {
+        "message": {"content": "調べます。答え: c だと"},
+        "finish_reason": finish,
+    }
+    graded = outcome_of(read_reply({"choices": [message]}), ONE, 1024)
+    assert (graded.outcome, graded.cause, graded.answer) == (outcome, cause, None)
 
 
 def test_a_tool_call_is_no_answer_and_named():

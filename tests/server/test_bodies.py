@@ -81,6 +81,8 @@ def asked(text, kind="application/json", status=200, sent=None):
         f": PROCESSING\n\n: PROCESSING\n\ndata: {WHOLE}\n\n",
         f"event: message\nid: 1\ndata: {WHOLE}\n\ndata: [DONE]\n\n",
         f"\r\n: ping\r\ndata: {WHOLE}\r\n\r\n",
+        f"data: ping\n\ndata: still at work\n\ndata: {WHOLE}\n\n",
+        f'{{"data": {WHOLE}}}',
     ],
 )
 def test_a_whole_completion_however_it_is_wrapped(text, kind):
@@ -240,6 +242,8 @@ def test_the_choice_of_index_0_counts():
     one, two = completion("b")["choices"][0], completion("d")["choices"][0]
     assert parts_of({"choices": [one | {"index": 1}, two]}).content == "d"
     assert parts_of({"choices": [one | {"index": 3}]}).content == "b"
+    told = [one | {"index": "1"}, two | {"index": "0"}]
+    assert parts_of({"choices": told}).content == "d"
 
 
 @pytest.mark.parametrize(
@@ -256,6 +260,7 @@ def test_the_choice_of_index_0_counts():
         *(("Repetition_Detected", "repetition"), ("eos_token", "stop")),
         *(("FinishReason.STOP", "stop"), ("COMPLETE", "stop"), ("null", None)),
         *(({"type": "length"}, "length"), ("refusal", "refusal")),
+        *(("MALFORMED_FUNCTION_CALL", "tool_calls"), ("pause_turn", "tool_calls")),
     ],
 )
 def test_reasons_in_any_case(told, meant):
@@ -288,12 +293,33 @@ def test_a_piece_of_a_reply_is_an_error(reason):
         {"reasoning_details": [{"type": "reasoning.text", "text": "b か"}]},
         {"inner_thought": {"text": "b か"}},
         {"analysis": "b か"},
+        {"provider_specific_fields": {"reasoning_content": "b か"}},
         {"reasoning": "b か", "thinking_blocks": thinking("b か")},
     ],
 )
 def test_thought_under_any_name_is_reasoning(message):
     parts = parts_of(completion("d", **message))
     assert (parts.content, parts.reasoning) == ("d", "b か")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "refusal": "答え: b でもお答えできません"},
+        {"content": "", "refusal": "I can't help with that."},
+        {"content": [{"type": "refusal", "refusal": "I can't help with that."}]},
+    ],
+)
+def test_a_refusal_in_a_field_of_its_own_is_told(message):
+    assert parts_of({"choices": [{"message": message}]}).finish_reason == "refusal"
+    whole = {"content": "d", "refusal": None}
+    assert parts_of({"choices": [{"message": whole}]}).finish_reason is None
+
+
+@pytest.mark.parametrize("told", ["1024", 1024, 1024.0])
+def test_tokens_are_counted_in_words_too(told):
+    body = completion("d") | {"usage": {"completion_tokens": told}}
+    assert parts_of(body).completion_tokens == 1024
 
 
 @pytest.mark.parametrize("kind", ["think", "thinking", "thought", "reasoning_text"])

@@ -223,6 +223,17 @@ def test_replies_longer_than_the_budget(study, runs):
     assert alarms(study())["over_budget"] == [("bb4",)]
 
 
+def test_replies_of_one_id_and_prompts_that_were_kept_in_a_cache(study, runs):
+    for number, each in enumerate(runs["bb4"]["rows"]):
+        each |= {"reply_id": f"chatcmpl-{number // 2}", "cached_tokens": 512}
+    for number, each in enumerate(runs["a8"]["rows"]):
+        each |= {"reply_id": f"chatcmpl-{number}", "cached_tokens": 0}
+    told = igaku.audit(study())
+    assert list(told.loc[told["kind"] == "repeated_ids", "runs"]) == [("bb4",)]
+    found = told[told["kind"] == "other_serving"].iloc[0]
+    assert found["facts"]["setting"] == "cached_tokens" and not found["grave"]
+
+
 def test_one_text_for_many_questions_and_one_count_for_all_prompts(study, runs):
     for each in runs["bb4"]["rows"]:
         each |= {"reasoning": "<b>The same long thought, again</b> " * 5}

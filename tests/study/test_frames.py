@@ -14,8 +14,8 @@ from igaku.words import heading, printed
 
 OF_A_STUDY = (
     "runs", "pairs", "audit", "walls", "sections", "strata", "official", "published",
-    "gates", "lengths", "survival", "budget_curves", "rescues", "loops",
-    "repeats",
+    "gates", "lengths", "survival", "budget_curves", "rescues", "loops", "orders",
+    "shuffles", "repeats",
 )  # fmt: skip
 
 
