@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-ALL = "all"
 VERDICT = ("compulsory", "rest", "kinki")
 PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
 SIGNS = {"s": "■ ", "o": "● "}
@@ -30,13 +29,15 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     lanes = rows.name_rows(ax, [labels[str(n)] for n in names], [""] * len(names))
     heads = list(frame["section"].unique())
     planned = "planned" if "planned" in frame else "asked"
+    counts, shades = ["right", "asked", planned], _shades()
+    known = frame.set_index(["run", "section"])[counts].fillna(0).astype(int)
+    cells = dict(zip(known.index, known.to_numpy().tolist(), strict=True))
     for y, name in enumerate(names):
-        part = frame[frame["run"] == name].set_index("section").reindex(heads)
-        part = part[["right", "asked", planned]].fillna(0).astype(int)
-        part.loc[ALL] = part.sum()
-        for x, (right, asked, size) in enumerate(part.to_numpy().tolist()):
-            told = _told(right, asked, size, lang)
-            _cell(lanes, x, y, told, right / asked if asked else None)
+        part = [cells.get((name, head), (0, 0, 0)) for head in heads]
+        part.append(tuple(map(sum, zip(*part, strict=True))))
+        for x, (right, asked, size) in enumerate(part):
+            fill = shades(right / asked) if asked else None
+            _cell(lanes, x, y, _told(right, asked, size, lang), fill)
     _heads(ax, frame, heads, planned, lang)
     rows.entitle(ax, "sections_title", lang, pad=12 + 2.4 * style.small())
     return ax
@@ -51,16 +52,15 @@ def _told(right: int, asked: int, planned: int, lang: str) -> str:
     return f"{right}/{asked}\n{right / asked:.0%}"
 
 
-def _cell(lanes: rows.Lanes, x: int, y: int, text: str, share: float | None) -> None:
-    """A section of a run: the darker, the more were right; hatched if not asked."""
+def _cell(lanes: rows.Lanes, x: int, y: int, text: str, fill: Any) -> None:
+    """A section of a run in the colour of its share; hatched if it was not asked."""
     from matplotlib.colors import to_hex
     from matplotlib.patches import Rectangle
 
     top, tall = y + lanes.top + 0.03, 0.47 - lanes.top
     look: dict[str, Any] = {"facecolor": "none", "hatch": "////", "linewidth": 0}
     colour = style.faint()
-    if share is not None:
-        fill = _shades()(share)
+    if fill is not None:
         look = {"facecolor": to_hex(fill), "linewidth": 0}
         colour = style.INK if sum(fill[:3]) > 1.5 else "white"
     lanes.ax.add_patch(
@@ -73,7 +73,7 @@ def _cell(lanes: rows.Lanes, x: int, y: int, text: str, share: float | None) -> 
 
 
 def _shades() -> Any:
-    """The colours of shares: pale on paper, deep on a dark page."""
+    """The colours of shares, the darker the more; deep on a dark page."""
     import seaborn as sns
 
     if style.is_dark():
@@ -119,12 +119,12 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     lanes = rows.name_rows(ax, names, beside)
     looks = style.style_of(frame)
     step = 0.8 * (0.5 - lanes.top) / max(len(runs), 2)
-    for y, (stratum, level) in enumerate(levels):
-        shares: list[Any] = frame[_is(frame, stratum, level)].to_dict("records")
-        for row in shares:
-            off = step * (runs.index(row["run"]) - (len(runs) - 1) / 2)
-            look = looks[str(row["run"])]
-            interval(ax, row, y + lanes.middle + off, look, look.color, size=5)
+    at = {tuple(level): y + lanes.middle for y, level in enumerate(levels)}
+    for i, run in enumerate(runs):
+        shares: list[Any] = frame[frame["run"] == run].to_dict("records")
+        off = step * (i - (len(runs) - 1) / 2)
+        ys = [at[row["stratum"], row["level"]] + off for row in shares]
+        intervals(ax, shares, ys, looks[str(run)], looks[str(run)].color, size=5)
     ax.set_xlim(0, 1)
     rows.percent(ax.xaxis)
     ax.set_xlabel(say("accuracy_axis", lang))
@@ -149,19 +149,21 @@ def _span(counts: pd.Series) -> str:
     return f"{least}" if least == most else f"{least}–{most}"
 
 
-def interval(
+def intervals(
     ax: Axes,
-    row: dict[str, Any],
-    y: float,
+    shares: list[Any],
+    ys: list[float],
     look: style.Look,
     face: str,
     size: float = 7,
 ) -> None:
-    """A share with its interval along a row."""
-    ax.plot([row["low"], row["high"]], [y, y], color=look.color, linewidth=2)
+    """Shares of one run with their intervals, each along a row of its own."""
+    apart = float("nan")
+    spans = [end for row in shares for end in (row["low"], row["high"], apart)]
+    ax.plot(spans, [y for y in ys for _ in range(3)], color=look.color, linewidth=2)
     ax.plot(
-        [row["accuracy"]], [y], marker=look.marker, color=look.color, markersize=size,
-        markerfacecolor=face, clip_on=False, zorder=3,
+        [row["accuracy"] for row in shares], ys, marker=look.marker, color=look.color,
+        markersize=size, markerfacecolor=face, clip_on=False, linestyle="", zorder=3,
     )  # fmt: skip
 
 

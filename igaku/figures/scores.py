@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from igaku.figures import rows, style
-from igaku.figures.levels import interval
+from igaku.figures.levels import intervals
 from igaku.words import PASS_MARK, formatted, is_missing, say, word
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def _draw(ax: Axes, row: dict[str, Any], y: float, look: style.Look) -> None:
     """A run's share along its row, hollow where the run is not counted."""
     if row.get("role") == "reference":
         look = style.Look(style.faint(), look.marker)
-    interval(ax, row, y, look, look.color if _is_counted(row) else style.paper())
+    face = look.color if _is_counted(row) else style.paper()
+    intervals(ax, [row], [y], look, face)
 
 
 def _is_counted(row: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ Colour never carries meaning alone, so a figure survives a black and white print
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -22,6 +23,7 @@ COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 WIDE, SLIM = 9.0, 3.9  # inches: a notebook's cell, and a phone held upright
 LEAST = 8.0  # points, the smallest print
+PNG = {"compress_level": 3}  # a tenth larger than at 6, in half the time
 INK, FAINT, RULE, PAPER = "#1f2328", "#6b7178", "#d5d9de", "#ffffff"
 DARK_INK, DARK_FAINT, DARK_RULE, DARK_PAPER = "#e6e8eb", "#a0a7b0", "#3d444d", "#16191d"
 
@@ -54,7 +56,7 @@ def _print_once(kernel: Any) -> None:
     """
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("png", bbox_inches=None)
+    set_matplotlib_formats("png", bbox_inches=None, pil_kwargs=PNG)
     ended = kernel.events.callbacks["post_execute"]
     if _arrange_all not in ended:
         ended.insert(0, _arrange_all)
@@ -71,10 +73,14 @@ def _arrange_all() -> None:
 def arrange(figure: Figure) -> None:
     """Make a figure's layout, once and for all."""
     import matplotlib as mpl
+    from matplotlib.layout_engine import TightLayoutEngine
 
     if engine := figure.get_layout_engine():
+        told = engine.get()
+        if told.get("rect") == (0, 0, 1, 1):  # for which all is measured twice
+            engine = TightLayoutEngine(**told | {"rect": None})
         engine.execute(figure)
-        with mpl.rc_context({"figure.autolayout": False}):
+        with mpl.rc_context({"figure.autolayout": False}):  # with "none" it draws twice
             figure.set_layout_engine(None)
 
 
@@ -171,10 +177,11 @@ def small() -> float:
 
 def fonts(lang: str) -> list[str]:
     """The families of a language; glyphs that the first lacks come from the second."""
-    import matplotlib as mpl
+    if "matplotlib_fontja" not in sys.modules:
+        import matplotlib as mpl
 
-    with mpl.rc_context():  # it makes itself the font of everything when imported
-        import matplotlib_fontja  # noqa: F401  # it registers IPAexGothic
+        with mpl.rc_context():  # it makes itself the font of everything when imported
+            import matplotlib_fontja  # noqa: F401  # it registers IPAexGothic
     families = ["DejaVu Sans", "IPAexGothic"]
     return families if checked(lang) == "en" else families[::-1]
 
@@ -209,6 +216,7 @@ def _theme(lang: str, is_dark: bool, width: float) -> Any:
             "hatch.linewidth": 0.6,
             "legend.frameon": False,
             "savefig.facecolor": back,
+            "text.hinting": "none",  # letters as drawn, in half the time
         }
     )
 

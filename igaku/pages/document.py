@@ -322,8 +322,9 @@ def _png(ax: Any) -> bytes:
     from igaku.figures import style
 
     png = io.BytesIO()
+    ax.figure.set_dpi(DPI)  # of which the layout is made, too: a text is measured once
     style.arrange(ax.figure)
-    ax.figure.savefig(png, format="png", dpi=DPI)
+    ax.figure.savefig(png, dpi=DPI, pil_kwargs=style.PNG)
     plt.close(ax.figure)
     return png.getvalue()
 

@@ -38,13 +38,13 @@ def shared(facts: Facts) -> Table | None:
 
 def variants(facts: Facts) -> Iterator[dict[str, Any]]:
     """Each run whole: what only its card says, its sections, what was published."""
-    cards = _cards(facts)
+    cards = [(item, row, _usual(row)) for item, row in _cards(facts).iterrows()]
     for place, name in enumerate((*facts.main, *facts.apart), 1):
         row = facts.runs.loc[name]
         own = [
-            {"item": item, "value": row_[name]}
-            for item, row_ in cards.iterrows()
-            if not is_missing(row_[name]) and row_[name] != _usual(row_)
+            {"item": item, "value": card[name]}
+            for item, card, usual in cards
+            if not is_missing(card[name]) and card[name] != usual
         ]
         yield {
             "title": facts.say(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from igaku.lazy import pattern
+from igaku.reading.marks import ANSWER
 
 MESSAGE_END = pattern(
     r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
@@ -75,7 +76,9 @@ def _message(chunk: str) -> tuple[str, str]:
     head, mark, body = chunk.partition("<|message|>")
     if mark:
         named = CHANNEL.search(head)
+        word = head.rpartition("<|channel|>")[2].lower()
         unnamed = "analysis" if "<|channel|>" in head else "plain"
+        unnamed = "final" if ANSWER.search(word) else unnamed
         channel = named[0].lower() if named else unnamed
         said = body.replace("<|message|>", "").strip()
         return channel, said

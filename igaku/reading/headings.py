@@ -25,8 +25,8 @@ NAMES = (
 LEAD = r"(?:(?:here(?:'s| is|’s)|this is) )?(?:(?:my|the) )?"
 FORMS = (
     ("hash", r"#{1,6}[ \t]*\**%s\**[ \t]*[:：]?\**[ \t]*\n"),
-    ("bold", r"\*\*%s[ \t]*[:：]?\*\*[ \t]*[:：]?"),
-    ("box", r"【%s】[:：]?"),
+    ("bold", r"[*_]{1,3}%s[ \t]*[:：]?[*_]{1,3}[ \t]*[:：]?"),
+    ("box", r"[【《〈〔『≪]%s[】》〉〕』≫][:：]?"),
     ("square", r"\[%s\][:：]?"),
     ("label", rf"{LEAD}%s[ \t]*[:：]"),
     ("alone", r"%s(?:\.{3}|…)?[ \t]*\n"),
@@ -46,7 +46,7 @@ ENDS = {
     for name, form in FORMS
 }
 SAYS_IT = pattern(
-    r"\n\s*\n(?=\W{0,4}(?:(?:so|thus|therefore),? )?"
+    r"\n[ \t]{0,8}\n(?=\W{0,4}(?:(?:so|thus|therefore),? )?"
     r"(?:the (?:final |correct )?answer is|正解は|答えは))",
     re.IGNORECASE,
 )

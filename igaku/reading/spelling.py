@@ -11,18 +11,22 @@ import re
 from igaku.lazy import pattern
 from igaku.reading.marks import ANSWER, NAME_OF_TAG, THOUGHT
 
-LEFT, RIGHT = r"&(?:lt|#0*60|#x3c);|\\u003c|\\<", r"&(?:gt|#0*62|#x3e);|\\u003e|\\?>"
+LEFT = r"&(?:amp;)?(?:lt|#0*60|#x3c);|\\u003c|\\<"
+RIGHT = r"&(?:amp;)?(?:gt|#0*62|#x3e);|\\u003e|\\>"
 ESCAPED = pattern(
-    rf"(?:{LEFT})(?P<escaped>[|｜]?\\?/?\s?{NAME_OF_TAG}[|｜]?)(?:{RIGHT})"
-    rf"|<(?P<slashed>\\/{NAME_OF_TAG})>"
+    rf"(?:{LEFT})(?P<escaped>[|｜]?\\?/?\s?{NAME_OF_TAG}[|｜]?)(?:{RIGHT}|>)"
+    rf"|<(?P<half>/?{NAME_OF_TAG})(?:{RIGHT})|<(?P<slashed>\\/{NAME_OF_TAG})>"
     rf"|<(?P<spaced>\s{{1,3}}/?\s{{0,3}}{NAME_OF_TAG}\s{{1,3}})>",
     re.IGNORECASE,
 )
 # `<x|>` closes, unless the same name has a slash somewhere: `<x|>…</x|>`.
 HALF_MARK = pattern(rf"<(?P<slash>/?)(?P<name>{NAME_OF_TAG})\|>")
+FOLDED = pattern(
+    r"<details(?:\s[^<>\n]{0,80})?>\s{0,9}<summary>(?P<title>[^<\n]{0,60})</summary>"
+)
 BYTES = pattern(r"(?:<0x[0-9A-Fa-f]{2}>)+")
 PAD = pattern(r"\s?[Ġ▁]")
-ESCAPED_LINE = pattern(r"\\n(?![a-z])|(?:\\n)+\s*\Z")
+ESCAPED_LINE = pattern(r"\\n(?![a-z])|\A(?:\\n)+(?=[a-h](?![a-z]))|(?:\\n)+\s*\Z")
 HALF = r"[\ufffd\ud800-\udfff]+"
 HALVES = pattern(rf"(?<=\w){HALF}(?=\s*(?:\n|\Z))|\A{HALF}")
 
@@ -35,6 +39,8 @@ def as_meant(text: str) -> str:
     """
     if "<" in text or "\\" in text or "&" in text:
         text = ESCAPED.sub(_unescaped, text)
+    if "<details" in text:
+        text = FOLDED.sub(_folded, text)
     if "|>" in text and "</" in text:
         text = _with_tags(text)
     if "<0x" in text:
@@ -52,6 +58,11 @@ def _unescaped(found: re.Match[str]) -> str:
     bare = re.sub(r"[\s\\]", "", name)
     is_meant = THOUGHT.search(name.lower()) or ANSWER.search(name.lower())
     return f"<{bare}>" if is_meant or "|" in bare else found[0]
+
+
+def _folded(found: re.Match[str]) -> str:
+    is_thought = THOUGHT.search(found["title"].lower())
+    return '<details type="thought">' if is_thought else found[0]
 
 
 def _with_tags(text: str) -> str:

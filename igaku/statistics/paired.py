@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,9 @@ UNLIKELY = 1e-12  # numbers of flips that are rarer than this add nothing to a p
 class Proportion:
     """A share with its Wilson interval."""
 
-    estimate: float
-    low: float
-    high: float
+    estimate: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,20 @@ class ClusteredError:
     high: Numbers
 
 
-def proportion(k: int, n: int, confidence: float = 0.95) -> Proportion:
+def proportion(k: Numbers, n: Numbers, confidence: float = 0.95) -> Proportion:
     """The share k/n with its Wilson score interval; n = 0 knows nothing: 0 to 1.
 
     >>> p = proportion(15, 148)
     >>> round(p.low, 4), round(p.high, 4)
     (0.0624, 0.1605)
     """
-    _counted(k, n - k)
+    right, wrong = _counted(k, np.subtract(n, k))
     _fraction("confidence", confidence)
-    if n == 0:
-        return Proportion(math.nan, 0.0, 1.0)
-    return Proportion(k / n, *_plain(*_wilson(k, n, confidence)))
+    n = right + wrong
+    none, of = n == 0, np.maximum(n, 1)
+    low, high = _wilson(right, of, confidence)
+    found = np.where(none, np.nan, right / of), np.where(none, 0.0, low)
+    return Proportion(*_plain(*found, np.where(none, 1.0, high)))
 
 
 def mcnemar(only_a: Numbers, only_b: Numbers) -> McNemar:
@@ -279,8 +282,8 @@ def mcnemar_power(
     >>> round(mcnemar_power(400, 0.055, 0.005), 3)
     0.064
     """
-    flips, against, weight = _splits(n, discordance, difference)
-    rejected = mcnemar(against, flips - against).midp < alpha
+    weight = _splits(n, discordance, difference)[2]
+    rejected = _midp(n, discordance) < alpha
     return float(weight[rejected].sum())
 
 
@@ -306,12 +309,26 @@ def _splits(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every number of flips, every split of it, and how probable both together are."""
     _discordant(-discordance, difference, discordance)
-    numbers = np.flatnonzero(binom.pmf(range(n + 1), n, discordance) > UNLIKELY)
+    flips, against, share = _flips(n, discordance)
+    tilt = (discordance + difference) / (2 * discordance)
+    return flips, against, share * binom.pmf(against, flips, tilt)
+
+
+@lru_cache(maxsize=8)  # they are those of every difference on a curve
+def _flips(n: int, discordance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same, but how probable a number of flips alone is."""
+    share = binom.pmf(range(n + 1), n, discordance)
+    numbers = np.flatnonzero(share > UNLIKELY)
     flips = np.repeat(numbers, numbers + 1)
     against = np.concatenate([np.arange(number + 1) for number in numbers])
-    tilt = (discordance + difference) / (2 * discordance)
-    weight = binom.pmf(flips, n, discordance) * binom.pmf(against, flips, tilt)
-    return flips, against, weight
+    return flips, against, share[flips]
+
+
+@lru_cache(maxsize=8)
+def _midp(n: int, discordance: float) -> np.ndarray:
+    """The mid-p of each of the splits."""
+    flips, against, _ = _flips(n, discordance)
+    return np.asarray(mcnemar(against, flips - against).midp)
 
 
 def _connor(difference: float, discordance: float, power: float, alpha: float) -> float:

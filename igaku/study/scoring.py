@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from igaku.exam.igakuqa import SECTIONS
 from igaku.statistics import proportion
-from igaku.study.families import Source, named, stacked, study_in
+from igaku.study.families import Source, Study, named, stacked, study_in
 from igaku.study.runs import Run, status
 from igaku.words import CAUSES, PASS_MARK
 
@@ -72,13 +73,12 @@ def with_share(counts: pd.DataFrame, of: str) -> pd.DataFrame:
     >>> told[["accuracy", "low", "high"]].round(3).values.tolist()
     [[0.715, 0.669, 0.757]]
     """
-    shares: list[tuple[float | None, ...]] = []
-    for right, n in zip(counts["right"], counts[of], strict=True):
-        found = proportion(int(right), int(n))
-        shares.append((right / n, found.low, found.high) if n else (None,) * 3)
-    names, told = ["accuracy", "low", "high"], counts.copy()
-    told[names] = pd.DataFrame(shares, counts.index, names, dtype=float)
-    return told
+    n = counts[of].to_numpy(float)
+    found = proportion(counts["right"].to_numpy(float), n)
+    shares = {"accuracy": found.estimate, "low": found.low, "high": found.high}
+    return counts.assign(
+        **{name: np.where(n > 0, share, np.nan) for name, share in shares.items()}
+    )
 
 
 def sections(outputs_dir: Source = None) -> pd.DataFrame:
@@ -122,7 +122,11 @@ def published(outputs_dir: Source = None) -> pd.DataFrame:
     `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
     section was not asked whole, or was asked with another budget.
     """
-    rows = [row for run in study_in(outputs_dir).runs for row in _published(run)]
+    return study_in(outputs_dir).once(_all_published).copy()
+
+
+def _all_published(study: Study) -> pd.DataFrame:
+    rows = [row for run in study.runs for row in _published(run)]
     frame = pd.DataFrame(rows, columns=list(PUBLISHED))
     return frame.astype({"agrees": "boolean", "counted": "Float64"})
 

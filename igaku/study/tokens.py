@@ -51,7 +51,7 @@ def lengths(outputs_dir: Source = None) -> pd.DataFrame:
     its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
     """
     study, found = study_in(outputs_dir), []
-    for run, rows in _counted(study):
+    for run, rows in study.once(_counted):
         n, finished = len(rows), int(rows["finished"].sum())
         told = ("tokens", n, finished, *median_of(kaplan_meier(rows)))
         found.append((*named(study, run).values(), *told, (n - finished) / n))
@@ -71,7 +71,7 @@ def survival(outputs_dir: Source = None) -> pd.DataFrame:
         kaplan_meier(rows).assign(
             **named(study, run, "color", "marker"), max_tokens=run.budget
         )
-        for run, rows in _counted(study)
+        for run, rows in study.once(_counted)
     ]
     return stacked(parts, SURVIVAL)
 
@@ -87,16 +87,14 @@ def budget_curves(outputs_dir: Source = None) -> pd.DataFrame:
     study = study_in(outputs_dir)
     parts = [
         smaller_budgets(rows, run.budget).assign(**named(study, run, "color", "marker"))
-        for run, rows in _counted(study)
+        for run, rows in study.once(_counted)
     ]
     return stacked(parts, BUDGETS)
 
 
-def _counted(study: Study) -> Iterator[tuple[Run, pd.DataFrame]]:
+def _counted(study: Study) -> list[tuple[Run, pd.DataFrame]]:
     """The runs whose tokens are on record, with what they spent."""
-    for run in study.runs:
-        if len(rows := spent(run)):
-            yield run, rows
+    return [(run, rows) for run in study.runs if len(rows := spent(run))]
 
 
 def spent(run: Run) -> pd.DataFrame:
@@ -197,12 +195,11 @@ def smaller_budgets(
     within[:, -1] = True
     answered = rows["outcome"].isin(WITH_ANSWER).to_numpy()
     right = (within & rows["correct"].to_numpy(bool)[:, None]).sum(0)
-    limits = [proportion(int(k), n) for k in right]
+    limits = proportion(right, n)
     return pd.DataFrame(
         {
             "max_tokens": x, "accuracy": right / n,
-            "low": [each.low for each in limits],
-            "high": [each.high for each in limits],
+            "low": limits.low, "high": limits.high,
             "blank": 1 - (within & answered[:, None]).sum(0) / n,
         }
     )  # fmt: skip

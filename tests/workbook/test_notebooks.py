@@ -411,7 +411,7 @@ def test_the_analysis_leaves_tables_a_figure_and_the_document(analysis, recorded
     assert (recorded / "flips.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     assert flips["gold"].isin(["b, e", "c, d"]).any()
     assert len(pd.read_csv(recorded / "pairs.csv")) == 21
-    for name in ("forest.pdf", "report.html", "report.md"):
+    for name in ("forest.svg", "report.html", "report.md"):
         assert (recorded / name).stat().st_size > 1000
 
 
