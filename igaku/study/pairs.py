@@ -218,13 +218,14 @@ def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
         k = askings.asked[[first, second]][:, met]
         own = ["askings_reference", "askings_candidate"]
         table.loc[i, own] = k.min(axis=1)
-        share = askings.right[[first, second]][:, met] / k
+        right = askings.right[[first, second]][:, met]
+        share = right / k
         shares = ["accuracy_reference", "accuracy_candidate"]
         table.loc[i, shares] = share.mean(axis=1)
         if k.max() == 1:
             continue
         exam, cluster = askings.exam[met], askings.first.cluster[met]
-        test = statistics.mean_difference(share[0], share[1], margin, exam)
+        test = statistics.mean_difference(right[0], k[0], right[1], k[1], margin, exam)
         if np.isnan(test.error):
             continue
         error = statistics.clustered_error(share[1] - share[0], cluster)
