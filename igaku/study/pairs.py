@@ -216,7 +216,7 @@ def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
     table[["askings_reference", "askings_candidate"]] = 1
     for side in ("reference", "candidate"):
         table[f"accuracy_{side}"] = (table["both"] + table[f"only_{side}"]) / table["n"]
-    often = (askings.asked > 1).any(axis=1)
+    often = askings.asked.max(axis=1) > 1
     chosen = table[often[table["first"]] | often[table["second"]]]
     for i, first, second in chosen[["first", "second"]].itertuples():
         met = askings.first.asked[[first, second]].all(axis=0)
