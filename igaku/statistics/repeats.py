@@ -88,20 +88,14 @@ def mean_difference(
     (0.0, 0.27, 1.0)
     """
     d = np.divide(right_a, askings_a) - np.divide(right_b, askings_b)
-    group = np.unique(np.zeros(len(d)) if strata is None else strata, False, True)[1]
-    sizes = np.bincount(group)
-    left, n, df = (
-        d - (np.bincount(group, d) / sizes)[group],
-        len(d),
-        len(d) - len(sizes),
-    )
+    left, df = _deviations(d, strata)
     estimate = float(d.mean())
     if df < 1 or not left.any():
         return MeanDifference(estimate, *[math.nan] * 6)
     spread = math.sqrt(float(left @ left) / df)
     step = float(np.mean(1 / np.asarray(askings_a) + 1 / np.asarray(askings_b)) / 2)
-    error = math.sqrt(spread**2 / n + step / n**2)
-    skew = float(np.mean(left**3)) / spread**3 / math.sqrt(n)
+    error = math.sqrt(spread**2 / len(d) + step / len(d) ** 2)
+    skew = float(np.mean(left**3)) / spread**3 / math.sqrt(len(d))
     low, high = (estimate - error * x for x in _reach(skew, df))
     below, above = (_tails((estimate + m) / error, skew, df) for m in (-margin, margin))
     return MeanDifference(
@@ -109,6 +103,15 @@ def mean_difference(
         min(1.0, 2 * min(_tails(estimate / error, skew, df))),
         below[0], max(below[0], above[1]),
     )  # fmt: skip
+
+
+def _deviations(values: np.ndarray, strata: Strata) -> tuple[np.ndarray, int]:
+    """How far each value is from the mean of its stratum, and degrees of freedom."""
+    labels = np.zeros(len(values)) if strata is None else strata
+    _, group = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(group)
+    left = values - (np.bincount(group, values) / sizes)[group]
+    return left, len(values) - len(sizes)
 
 
 def _tails(distance: float, skew: float, df: int) -> tuple[float, float]:
