@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from igaku.lazy import pattern
+from igaku.reading.marks import ANSWER
 
 MESSAGE_END = pattern(
     r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
 )
 HARMONY = pattern(r"<\|(?:channel|message|start|call|return)\|>")
 CHANNEL = pattern(r"final|analysis|commentary", re.IGNORECASE)
-OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?")
+OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?(?:\s{0,2}to=[\w.]+)?")
+CALLED = pattern(r"(?:assistant|analysis|commentary)\s{1,2}(to=[\w.]+)")
 OTHERS = pattern(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
 # The same marks decoded to their words, which stand against the text.
 PLAIN_HEADER = pattern(
@@ -36,6 +38,14 @@ def as_marks(text: str) -> str:
     >>> as_marks("analysisb or d?assistantfinald")
     '<think>b or d?</think>d'
     """
+    told = _told(text)
+    call = CALLED.search(text) if told is not text else None
+    if call and (told.startswith(THOUGHT) or not told) and THOUGHT_END not in told:
+        return f"{told}{THOUGHT_END * bool(told)}<tool_call>{call[1]}</tool_call>"
+    return told
+
+
+def _told(text: str) -> str:
     if HARMONY.search(text):
         return _marked(text)
     if PLAIN_HEADER.search(text):
@@ -80,7 +90,9 @@ def _message(chunk: str) -> tuple[str, str]:
     head, mark, body = chunk.partition("<|message|>")
     if mark:
         named = CHANNEL.search(head)
+        word = head.rpartition("<|channel|>")[2].lower()
         unnamed = "analysis" if "<|channel|>" in head else "plain"
+        unnamed = "final" if ANSWER.search(word) else unnamed
         channel = named[0].lower() if named else unnamed
         said = body.replace("<|message|>", "").strip()
         return channel, said

@@ -42,7 +42,10 @@ ANSWER = pattern(
     r"|choice|option|select|\bans\b|letter|label|verdict"
     r"|回答|解答|答え|答案|結論|结论|정답|답변"
 )
-CALL = pattern(r"tool|func|invoke|python tag")
+CALL = pattern(
+    r"tool|func|invoke|python tag|\bapi\b|\w calls?\b|execut|plugin|\barg(?:ument)?s?\b"
+    r"|\bparameters?\b"
+)
 # The words that a header is made of, beside the role: one of these opens it.
 HEADER = frozenset(("start", "begin", "header", "turn", "role", "middle", "inst"))
 BESIDE = HEADER | frozenset(("im", "of", "id", "message", "msg", "token", "prompt"))
@@ -67,8 +70,12 @@ BEGINNING = pattern(
     r"bo[a-z](?: id| token)?|sop|unk|gmask|start ?of ?text|s"
     r"|(?:begin|start) (?:of )?(?:text|sentence|document|sequence|stream|file)"
 )
-OPENING = pattern(r"^(?:begin|start|open)(?: of)? | (?:begin|start|open|prefix)$")
-CLOSING = pattern(r"^(?:end|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$")
+OPENING = pattern(
+    r"^(?:begin(?:ning)?|start|open)(?: of)? | (?:begin|start|open|prefix)$"
+)
+CLOSING = pattern(
+    r"^(?:end(?:ing)?|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$"
+)
 NUMBERED = pattern(r"(?P<stem>[^\d]*?[^\d ]) ?\d+")
 PLACEHOLDER = pattern(r"(?:unused|reserved|extra|special|ctrl|token)[a-z ]*\d+")
 # Tags for looks, and letters in brackets: they are text.

@@ -12,10 +12,11 @@ from functools import partial
 from igaku.lazy import pattern
 from igaku.reading.marks import ANSWER, NAME_OF_TAG, THOUGHT
 
-LEFT, RIGHT = r"&(?:lt|#0*60|#x3c);|\\u003c|\\<", r"&(?:gt|#0*62|#x3e);|\\u003e|\\?>"
+LEFT = r"&(?:amp;)?(?:lt|#0*60|#x3c);|\\u003c|\\<"
+RIGHT = r"&(?:amp;)?(?:gt|#0*62|#x3e);|\\u003e|\\>"
 ESCAPED = pattern(
-    rf"(?:{LEFT})(?P<escaped>[|｜]?\\?/?\s?{NAME_OF_TAG}[|｜]?)(?:{RIGHT})"
-    rf"|<(?P<slashed>\\/{NAME_OF_TAG})>"
+    rf"(?:{LEFT})(?P<escaped>[|｜]?\\?/?\s?{NAME_OF_TAG}[|｜]?)(?:{RIGHT}|>)"
+    rf"|<(?P<half>/?{NAME_OF_TAG})(?:{RIGHT})|<(?P<slashed>\\/{NAME_OF_TAG})>"
     rf"|<(?P<spaced>\s{{1,3}}/?\s{{0,3}}{NAME_OF_TAG}\s{{1,3}})>",
     re.IGNORECASE,
 )
@@ -29,9 +30,13 @@ WRAPPED = pattern(
     re.IGNORECASE,
 )
 SLASH = pattern(r"(?<=[<‹＜\[［◁【《⟨«])／")
+FOLDED = pattern(
+    r"<details(?:\s[^<>\n]{0,80})?>\s{0,9}<summary>(?P<title>[^<\n]{0,60})</summary>"
+)
+COMMENT = pattern(r"<!--(?P<said>.*?)(?:-->|\Z)", re.DOTALL)
 BYTES = pattern(r"(?:<0x[0-9A-Fa-f]{2}>)+")
 PAD = pattern(r"\s?[Ġ▁]")
-ESCAPED_LINE = pattern(r"\\n(?![a-z])|(?:\\n)+\s*\Z")
+ESCAPED_LINE = pattern(r"\\n(?![a-z])|\A(?:\\n)+(?=[a-h](?![a-z]))|(?:\\n)+\s*\Z")
 HALF = r"[\ufffd\ud800-\udfff]+"
 HALVES = pattern(rf"(?<=\w){HALF}(?=\s*(?:\n|\Z))|\A{HALF}")
 
@@ -47,6 +52,10 @@ def as_meant(text: str) -> str:
         names = (found[found.lastgroup or 0] for found in ESCAPED.finditer(text))
         closed = {_bare(name)[1:] for name in names if _bare(name).startswith("/")}
         text = ESCAPED.sub(partial(_unescaped, closed), text)
+    if "<details" in text:
+        text = FOLDED.sub(_folded, text)
+    if "<!--" in text:
+        text = COMMENT.sub(_unshown, text)
     if "|>" in text and "</" in text:
         text = _with_tags(text)
     if "<0x" in text:
@@ -75,6 +84,17 @@ def _wrapped(found: re.Match[str]) -> str:
     if found["word"]:
         return f"<{'/' * (found['word'].lower() in ENDS)}{found['named']}>"
     return f"<{found['name']}>"
+
+
+def _folded(found: re.Match[str]) -> str:
+    is_thought = THOUGHT.search(found["title"].lower())
+    return '<details type="thought">' if is_thought else found[0]
+
+
+def _unshown(found: re.Match[str]) -> str:
+    is_thought = THOUGHT.match(found["said"][:20].strip().lower())
+    is_closed = found[0].endswith("-->")
+    return f"<think>{found['said']}{'</think>' * is_closed}" if is_thought else found[0]
 
 
 def _with_tags(text: str) -> str:

@@ -232,6 +232,24 @@ REPEATED = [
     *("答え: a\n問題: b\n", "Question: a\n", "analysis", "assistantfinal", "#/think#"),
     *("<|channel|>final<|message|>", "⟨/a⟩", "<a b=", "<|start|>user", "```thinking\n"),
     *("<unused1>thought\n", "a\nuser\n", "<x y ", "◁/", "[/A", "\n\n\n"),
+    *("&lt;x&gt;", "<x|></x|>", "## Thinking\n", "\n \n", "~~~think\n", "[x]", "\\n"),
+    *(
+        '{"name": ',
+        "Action: x\n",
+        "f(a=1 ",
+        "答え: d\n\n問題2 ",
+        "d\nQ: ",
+        "Ġ",
+        "<tool>",
+    ),
+    *(
+        "Thinking: \n\n",
+        "Analysis\n",
+        "assistant final ",
+        "[analysis]",
+        "\ufffd",
+        "<s>",
+    ),
 ]
 
 
