@@ -162,11 +162,10 @@ LEADS = [
     "<s>",
     "<|begin_of_text|>",
     "<unk>",
-    "<|zorp|>",
     "[BOS]",
     "[gMASK]<sop>",
 ]
-LEADS += ["<|startoftext|>", "<pad><pad>", "<BOS_TOKEN>", "<reserved_107>", "<zorp>"]
+LEADS += ["<|startoftext|>", "<pad><pad>", "<BOS_TOKEN>", "<reserved_107>"]
 TAILS = ["", "</s>", "<eos>", "[EOS]", "<|zorp|>", "<unk>", "<end_of", "<EOS_TOKEN>"]
 
 
@@ -179,8 +178,8 @@ def test_a_mark_in_front_makes_no_answer_thought(lead, tail):
         assert answered(f"{lead}{stated}{tail}") == ("d",)
 
 
-def test_an_unknown_mark_in_front_is_named():
-    assert turn_of("<|zorp|>d").marks == ("<|zorp|>",)
+def test_a_mark_that_only_holds_a_place_is_named():
+    assert turn_of("<reserved_107>d").marks == ("<reserved_107>",)
     assert turn_of("<bos>d").marks == ()
 
 
