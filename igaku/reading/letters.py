@@ -61,10 +61,19 @@ EITHER = (
     r"|이거나|이?나(?=\s)|\bor\b)\s?"
     r"|\s?か[、,]?\s?)"
 )
+# What an alternative needs, looked for first: the pattern of one is dear.
+OPEN_WORD = pattern(
+    r"または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이거나|나\s|\bor\b|か|중|可能"
+)
 UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
     rf"(?:{EITHER}{OPEN}{NAMED}{OPEN}{ONE}(?![はが]?\s?(?:正しい|正解))"
     r"|\s?の?(?:うちの?|中の?)?(?:いずれ|どちら|どれ)か|\s?중 하나|\s?都有可能)"
+)
+BELIEF = pattern(
+    r"思|考え|誤解|間違|答えた|選びた|がち|勘違い|迷|候補|え[るまた]|次善|次点|言いたい|かも|可能性"
+    r"|かどうか|否か|最初|初め|当初|seem|look|appear|th(?:ink|ought)|sa[iy]|answer"
+    r"|cho(?:se|ose)|pick|wrote|consider|tempt|plausible|attractive"
 )
 BELIEVED = pattern(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?[とをにがでは]?\s?"
@@ -172,11 +181,11 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
     plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
-    plain = (
-        plain.replaced(NAMES, _struck)
-        .replaced(UNDECIDED, _struck)
-        .replaced(BELIEVED, _struck)
-    )
+    plain = plain.replaced(NAMES, _struck)
+    if OPEN_WORD.search(plain.text):
+        plain = plain.replaced(UNDECIDED, _struck)
+    if BELIEF.search(plain.text):
+        plain = plain.replaced(BELIEVED, _struck)
     inverse = _is_inverse(question.text)
     walk = walk_of(plain.text, labels, wanted)
     found = [

@@ -135,6 +135,9 @@ POINTED_AT = pattern(
     rf"[\s、,:，]{{0,4}}+{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
+SINGLES = pattern(
+    r"[がをとにでの是为為正最가이을를]|\b(?:is|are|be|seems|appears|looks|remain)"
+)
 SINGLED_OUT = pattern(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|最善|最良"
@@ -203,6 +206,7 @@ COUNTED = pattern(
     r"|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
+CHANGES = pattern(r"[にへ로]\s?(?:訂正|変更|修正|改め|直|정정|변경|바[꾸꿉]|수정)")
 JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 ISOLATED = pattern(STATED)
@@ -255,7 +259,8 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
     """What a reply says it should have said."""
-    for found in chain(CORRECTED.finditer(plain), CHANGED.finditer(plain)):
+    changed = CHANGED.finditer(plain) if CHANGES.search(plain) else ()
+    for found in chain(CORRECTED.finditer(plain), changed):
         letters = _letters_in(found, wanted)
         yield Statement(letters, *found.span(), "correction", Force.CUE, True)
 
@@ -394,7 +399,9 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
-    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS, ARRIVED_AT, NAMED_FOR):
+    singled = (SINGLED_OUT,) if SINGLES.search(plain) else ()
+    others = (POINTED_AT, SENTENCE, AFTER_WORDS, ARRIVED_AT, NAMED_FOR)
+    for each in (*singled, *others):
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
             if each is AFTER_WORDS and is_denied(found, plain):
