@@ -49,6 +49,7 @@ from igaku.reading.quantities import (
     SPELLED,
     STRUCK,
     TAKEN_BACK,
+    TAKES_BACK,
     TOLD,
 )
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
@@ -108,7 +109,9 @@ def read_digits(text: str, question: Question, permissive: bool = False) -> Read
     if len(text) > LIMIT:
         return Reading(rule=TOO_LONG)
     layout = _layout(question)
-    boxed = _number_text(text).replaced(TAKEN_BACK, "")
+    boxed = _number_text(text)
+    if TAKES_BACK.search(boxed.text):
+        boxed = boxed.replaced(TAKEN_BACK, "")
     rows = [
         number
         for reader in (_rows, _listed, _in_a_row)

@@ -95,6 +95,11 @@ ASIDE = pattern(r"\([^()\n]{0,120}\)")
 # 「300ではなく325」 and 「2.05を四捨五入して2.1」 state the second number alone.
 _PLACE = r"(?:小数(?:第|点第?|点以下)?[0-9一二三]?[位桁]?(?:以下|まで)?(?:を|で|に)?)?"
 _ROUNDED = r"(?<![a-z])round(?:ed|ing|s)?(?![a-z])"
+# A word without which nothing is, looked for first: the pattern is dear.
+TAKES_BACK = pattern(
+    r"で|じゃ|四捨五入|なので|から|よって|→|->|不是|아니|반올림|四舍五入|not|instead|rather"
+    r"|round|(?<![a-z])so(?![a-z])"
+)
 TAKEN_BACK = pattern(
     rf"{QUOTED}{SOME}[」』\"')]? ?(?:では|でも?|じゃ)(?:なくて?|はなく|ない|ありません)"
     rf"[、。,.\s]{{0,3}}{QUOTED}{NEXT}"

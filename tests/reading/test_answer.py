@@ -525,7 +525,7 @@ def test_no_number_of_a_calculation(text):
 @pytest.mark.parametrize("asked", [ONE, TWO, DECIMAL], ids=["one", "two", "number"])
 def test_hostile_replies_are_read_in_no_time(piece, asked):
     hostile = "答え: " + piece * (20_000 // len(piece)) + "x"
-    extract_answer("答え: 1x", asked)  # patterns are compiled once, on first use
+    extract_answer(hostile[:200], asked)  # patterns are compiled once, on first use
     start = time.process_time()
     extract_answer(hostile, asked)
     assert time.process_time() - start < 0.3
