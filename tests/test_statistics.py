@@ -28,6 +28,7 @@ from igaku.statistics import (
     paired,
     paired_difference,
     proportion,
+    repeats,
     required_questions,
 )
 
@@ -39,7 +40,7 @@ CONOVER = [
 
 
 def test_the_examples_of_the_module_hold():
-    found = [doctest.testmod(module) for module in (overall, paired)]
+    found = [doctest.testmod(module) for module in (overall, paired, repeats)]
     assert sum(f.attempted for f in found) >= 15
     assert all(f.attempted and not f.failed for f in found)
 

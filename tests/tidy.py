@@ -145,11 +145,18 @@ def budget():
     )  # fmt: skip
 
 
+def plan():
+    from igaku.study import plan
+
+    return plan(0.145, 400)
+
+
 FRAMES = {
     "accuracy": runs,
     "budget": budget,
     "forest": pairs,
     "memory": runs,
+    "plan": plan,
     "power": pairs,
     "sections": sections,
     "strata": strata,

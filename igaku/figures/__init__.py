@@ -12,12 +12,12 @@ from igaku.lazy import attach as _attach
 if _TYPE_CHECKING:
     from igaku.figures.lengths import budget, survival, token_usage
     from igaku.figures.levels import sections, strata, verdict
-    from igaku.figures.paired import forest, power
+    from igaku.figures.paired import forest, plan, power
     from igaku.figures.scores import accuracy, memory
 
 _HOMES = {
     **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
-    **dict.fromkeys(("forest", "power"), "igaku.figures.paired"),
+    **dict.fromkeys(("forest", "plan", "power"), "igaku.figures.paired"),
     **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
     **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }

@@ -187,3 +187,37 @@ def _power_curve(ax: Axes, pair: dict[str, Any], colour: str, lang: str) -> rows
         return rows.Mark(text, float(x[-1]), 0.0, look)
     ax.plot([at], [POWER], marker="o", markersize=7, color=look["color"], zorder=3)
     return rows.Mark(text, at, POWER, look | {"marker": "o"})
+
+
+@rows.figure("systematic", "n", "repeats", "power", "fewest")
+def plan(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """The chance to show "not worse", against how often each variant is asked.
+
+    `frame` is of `igaku.study.plan`: systematic, n, repeats, power, fewest. A line for
+    each systematic share of the flips and each number of questions; beside it, how many
+    askings reach 80 %.
+    """
+    parts: list[Any] = list(frame.groupby(["systematic", "n"], observed=True))
+    ax = rows.axes_for(ax, 0, least=3.2, keys=len(parts))
+    marks: list[rows.Mark] = []
+    for (share, n), part in parts:
+        look: dict[str, Any] = {
+            "color": style.seen(style.COLOURS[len(marks) % len(style.COLOURS)]),
+            "marker": "o",
+        }
+        part = part.sort_values("repeats")
+        ax.plot(part["repeats"], part["power"], linewidth=1.8, markersize=4, **look)
+        fewest = None if is_missing(part["fewest"].iloc[0]) else part["fewest"].iloc[0]
+        text = say("plan_label", lang, share=float(share), n=n)
+        text += "\n" + say("plan_fewest", lang, fewest=fewest)
+        end = part.iloc[-1]
+        marks.append(rows.Mark(text, float(end["repeats"]), float(end["power"]), look))
+    ax.axhline(POWER, color=style.faint(), linestyle=(0, (4, 3)), linewidth=0.9)
+    ax.set_ylim(0, 1.02)
+    rows.percent(ax.yaxis)
+    ax.set_xticks(sorted(set(frame["repeats"])))
+    rows.label_marks(ax, marks)
+    ax.set_xlabel(say("plan_axis", lang))
+    ax.set_ylabel(say("plan_powers", lang))
+    rows.entitle(ax, "plan_title", lang)
+    return ax

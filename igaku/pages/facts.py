@@ -194,13 +194,10 @@ def difference(facts: Facts) -> tuple[str, str]:
     widest = int(known["difference"].abs().to_numpy().argmax())
     told = [pair_sentence(facts, known.iloc[widest])]
     if len(known) > 1:
-        told.append(
-            facts.say(
-                "report_pairs", n=len(known),
-                shown=shown, margin=facts.study.margin,
-                fine=int((known["not_worse_adjusted"] < facts.study.level / 2).sum()),
-            )
-        )  # fmt: skip
+        told.append(facts.say(
+            "report_pairs", n=len(known), shown=shown, margin=facts.study.margin,
+            fine=int((known["not_worse_adjusted"] < facts.study.level / 2).sum()),
+        ))  # fmt: skip
     return head, " ".join(told)
 
 
@@ -222,9 +219,7 @@ def power(facts: Facts) -> Iterator[str]:
     gates = igaku.study.gates(facts.study)
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
-    labels = {run.name: facts.label(run.name) for run in facts.study.runs}
-    for told in repeated(facts.study, labels):
-        yield facts.say("report_noise" if told["is_one"] else "report_parts", **told)
+    yield from repeated(facts.study, facts.label, facts.say)
     known = igaku.study.planning(evidence(facts.pairs))
     for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)

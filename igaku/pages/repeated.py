@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import igaku
 from igaku.study.families import Study
 
 
-def repeated(study: Study, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Each row of `igaku.study.repeats` with labels and, of a pair, with its plan.
-
-    `fewest fewest_low fewest_high`: the askings for 80 % power at the systematic share
-    of the flips and at its limits, missing where no number would do; `needed`: the
-    questions, asked as often as these.
-    """
+def repeated(
+    study: Study, label: Callable[[str], str], say: Callable[..., str]
+) -> Iterator[str]:
+    """A sentence for each row of `igaku.study.repeats`, of a pair with its plan."""
     pairs = igaku.pairs(study).query("family == 'finished'")
     compared = pairs.set_index(["reference", "candidate"])["compared"]
     rows: list[Any] = igaku.study.repeats(study).to_dict("records")
     for row in rows:
         key = (row["reference"], row["candidate"])
-        told = row | {"margin": study.margin, "is_one": key[0] == key[1]}
-        told |= {name: labels[row[name]] for name in ("reference", "candidate")}
+        told = row | {"reference": label(key[0]), "candidate": label(key[1])}
         if key in compared.index and row["flips"] > 0:
             told |= _planned(study, row, int(compared[key]))
-        yield told
+        block = "report_noise" if key[0] == key[1] else "report_parts"
+        yield say(block, **told, margin=study.margin)
 
 
 def _planned(study: Study, row: Mapping[str, Any], pairs: int) -> dict[str, Any]:
+    """What 80 % power takes, at the systematic share of the flips and at its limits.
+
+    `fewest fewest_low fewest_high`: the askings, missing where no number would do;
+    `needed`: the questions, asked as often as these.
+    """
     ends = ("", "_low", "_high")
     shares = [min(1.0, max(0.0, row[f"systematic_share{end}"])) for end in ends]
     k = min(row["askings_reference"], row["askings_candidate"])

@@ -19,8 +19,8 @@ from igaku.server.parts import CALLED, DECLINED, LOOPED, Parts
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
 SMALLEST_WINDOW, WINDOW_STEP = 2048, 1024  # tokens
 GOES_ON = pattern(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
-# What ends a sentence, or a bracket: nothing of the statement is left to say.
-ENDED = pattern(r"[。．.!！?？)）\]」』】}*\"]\s*\Z|\n")
+# What ends a sentence, or a bracket at the cut: all of the statement is said.
+ENDED = pattern(r"[。．！？!?\n]|\.(?=\s|\Z)|[)）\]」』】}>*\"]\s*\Z")
 SENTENCE_ENDED = pattern(r"[。．.!！?？)）\]」』】}*\"`|]\s*\Z")
 UNCLOSED = pattern(r"[{(\[「『<][^{}()\[\]「」『』<>\n]{0,20}\Z")
 # Words that take an answer up again anywhere; others do so where a line begins with

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import islice
 
 from igaku.lazy import pattern
+from igaku.reading.marks import ANSWER
 
-NAMED = ("name", "tool", "tool_name", "function", "recipient_name")
+NAMED = ("name", "tool", "tool_name", "function", "recipient_name", "action")
 GIVEN = ("arguments", "parameters", "input", "args", "tool_input", "action_input")
+LISTED = ("tool_calls", "function_call", "tool_uses")
 NAME_IN = pattern(
     r"\"(?:tool_)?name\"\s*:\s*\"([^\"]{1,60})|=\s*\"?([\w.\-]{1,60})"
     r"|(?:call:|functions\.)([\w.\-]{1,60})|([A-Za-z_][\w.\-]{0,60})\s*[(\[{]"
 )
-# What may stand before a call in JSON: a word, a mark, a fence.
-BEFORE = pattern(r"\s*(?:```\w*\s*)?(?:\w{1,40}|\[\w{1,40}\]\w{0,60}(?:\[\w+\])?)?\s*")
-STEP = pattern(
-    r"^[*# \t]{0,4}Action\d*[* \t]{0,3}:(.{0,80})\n\s{0,3}[*# \t]{0,4}"
-    r"Action Input\d*[* \t]{0,3}:",
-    2 | 8,
+# Where a call in JSON may begin: at once, behind a word, a mark or a fence, or on a
+# line of its own.
+BEFORE = pattern(
+    r"\A\s*(?:```\w*\s*)?(?:(?:\w{1,40}|\[\w{1,40}\]\w{0,60}(?:\[\w+\])?"
+    r"|(?:assistant )?to=[\w.]+(?: \w+)?)\s*)?(?=[\[{])"
+    rf"|^[ \t]*(?=\[?\s?\{{\s?\"(?:{'|'.join((*NAMED, *LISTED, 'type'))})\")",
+    re.MULTILINE,
 )
+ADDRESSED = pattern(r"\s*(?:assistant )?to=(?:functions\.)?([\w.]+)")
+STEP = pattern(
+    r"^[*# \t]{0,4}Action\d*[* \t]{0,3}:(?P<name>[^\n\[]{0,80})"
+    r"(?:\n\s{0,3}[*# \t]{0,4}Action Input\d*[* \t]{0,3}:|\[)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A call as code writes it, which is the whole of a text.
+CODED = pattern(
+    r"\s*\[?(?P<name>[A-Za-z_][\w.]{0,60})\(\s*\w{1,60}\s*=[^()\n]{0,2000}\)\]?\s*"
+)
+MOST_CALLS = 4
 NO_NAME = "without a name"
 DECODER = json.JSONDecoder(strict=False)
 
@@ -30,25 +46,28 @@ def without_calls(said: str) -> tuple[str, str | None]:
     ('', 'find')
     """
     if step := STEP.search(said):
-        return said[: step.start()], step[1].strip(" *`") or NO_NAME
-    start = BEFORE.match(said)
-    at = start.end() if start else 0
-    if said[at : at + 1] not in ("{", "["):
-        return said, None
-    try:
-        told, end = DECODER.raw_decode(said, at)
-    except (ValueError, RecursionError):
-        return said, None
-    calls = told if isinstance(told, list) else [told]
-    if not calls or not all(map(_is_call, calls)):
-        return said, None
-    return said[end:].removeprefix("\n```"), _named(calls[0])
+        return said[: step.start()], step["name"].strip(" *`") or NO_NAME
+    coded = CODED.fullmatch(said)
+    if coded and not ANSWER.search(coded["name"].lower()):
+        return "", coded["name"]
+    for before in islice(BEFORE.finditer(said), MOST_CALLS):
+        try:
+            told, end = DECODER.raw_decode(said, before.end())
+        except (ValueError, RecursionError):
+            continue
+        calls = told if isinstance(told, list) else [told]
+        to = ADDRESSED.match(said, before.start(), before.end())
+        if to or (calls and all(map(_is_call, calls))):
+            rest = said[end:].removeprefix("\n```")
+            return said[: before.start()] + rest, to[1] if to else _named(calls[0])
+    return said, None
 
 
 def name_of(called: str) -> str:
     """The name of the tool that a text between a call's marks calls."""
     found = NAME_IN.search(called)
-    return next(filter(None, found.groups()), NO_NAME) if found else NO_NAME
+    name = next(filter(None, found.groups()), NO_NAME) if found else NO_NAME
+    return name.removeprefix("functions.")
 
 
 def _is_call(told: object) -> bool:
@@ -56,6 +75,8 @@ def _is_call(told: object) -> bool:
     if not isinstance(told, dict):
         return False
     inner = told.get("function")
+    if any(isinstance(told.get(name), list | dict) for name in LISTED):
+        return True
     is_named = any(isinstance(told.get(name), str) for name in NAMED)
     is_given = any(name in told for name in GIVEN)
     return (is_named and is_given) or (isinstance(inner, dict) and "name" in inner)

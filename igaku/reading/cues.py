@@ -10,8 +10,9 @@ import re
 
 from igaku.lazy import pattern
 from igaku.reading.plain import DECLARED
-from igaku.reading.wording import DENIED, GLYPH, LINKING
+from igaku.reading.wording import CUE, DENIED, GLYPH, LINKING, STRUCK
 
+ANY_CUE = pattern(CUE)
 STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
 VERDICT_PLACE = pattern(
     r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?[ \t]?"
@@ -27,11 +28,11 @@ SUPPOSED = pattern(
     r"|看似|乍一?看|有人(?:认为|認為|说|說)|如果|若[是为為]|첫눈에"
     r"|(?<![a-z])at first (?:glance|sight)"
     r"|(?:がある|がない|した|する)とき(?:は|の)[^。\n]{0,20}\Z"
-    r"|(?:類題|過去問|前問|前の問題|別の問題|他の問題|昨年)[^。\n]{0,20}\Z"
+    r"|(?:類題|関連問題|過去問|前問|前の問題|別の問題|他の問題|昨年)[^。\n]{0,20}\Z"
     r"|(?<![a-z])(?:previous|last|another|other|different) (?:question|problem"
     r"|exam)[^.\n]{0,20}\Z"
     r"|(?<![a-z])(?:some|many|others|people|students|examinees|one|you)(?: [a-z]+)? "
-    r"(?:argue|say|think|believe|claim|answer|assume|conclude)[^.\n]{0,20}\Z"
+    r"(?:argue|say|think|believe|claim|answer|assume|conclude)[^.,\n]{0,20}\Z"
 )
 ELSEWHERE = pattern(
     r"\s?(?:but )?(?:in|for|with|without) (?:an?|another|other|patients|cases|those"
@@ -51,6 +52,19 @@ def leads(found: re.Match[str], plain: str) -> bool:
     if "\n" in gap:
         return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
     return VERDICT_PLACE.search(before) is None
+
+
+def of_steps(plain: str) -> set[int]:
+    """Places of cues that are verdicts of a walk: the first behind each of its steps.
+
+    They are where at least two steps, which are struck out, have one in their block.
+    """
+    first: dict[int, int] = {}
+    for cue in ANY_CUE.finditer(plain):
+        step = plain.rfind(STRUCK, 0, cue.start())
+        if step >= 0 and "\n\n" not in plain[step : cue.start()]:
+            first.setdefault(step, cue.start())
+    return set(first.values()) if len(first) > 1 else set()
 
 
 def is_supposed(found: re.Match[str], plain: str) -> bool:

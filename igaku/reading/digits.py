@@ -49,6 +49,7 @@ from igaku.reading.quantities import (
     SPELLED,
     STRUCK,
     TAKEN_BACK,
+    TOLD,
 )
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import Force
@@ -237,6 +238,10 @@ def _statements(plain: str, layout: Layout) -> Iterator[Number]:
             yield replace(number, rule=rule, force=force, is_strict=is_strict)
     if number := _concluded(plain, layout):
         yield replace(number, rule="number_concluded", force=Force.POINTED)
+    for found in TOLD.finditer(plain):
+        if layout.fits(found[1]):
+            rule, place = "number_concluded", found.span(1)
+            yield Number(found[1], *place, rule, Force.POINTED)
     if "\n" not in plain and (number := _spelled(plain, 0, layout)):
         yield replace(number, rule="number_alone", force=Force.BARE, is_strict=True)
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import re
 
 from igaku.lazy import pattern
+from igaku.reading.marks import ANSWER
 
 MESSAGE_END = pattern(
     r"<\|(?:end|return|call|endoftext|startoftext)\|>|(?=<\|(?:start|channel)\|>)"
 )
 HARMONY = pattern(r"<\|(?:channel|message|start|call|return)\|>")
 CHANNEL = pattern(r"final|analysis|commentary", re.IGNORECASE)
-OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?")
+OWN_HEADER = pattern(r"\A<\|start\|>(?:assistant)?(?:\s{0,2}to=[\w.]+)?")
+CALLED = pattern(r"(?:assistant|analysis|commentary)\s{1,2}(to=[\w.]+)")
 OTHERS = pattern(r"(?:user|system|developer|tool|functions?[.\w]*)\b", re.IGNORECASE)
 # The same marks decoded to their words, which stand against the text.
 PLAIN_HEADER = pattern(
     r"[*\[]{0,2}(?i:assistant[\s*:]{0,3}(analysis|commentary|final))(?![a-z]{2})"
     r"[\]*:]{0,3}"
 )
-PLAIN_START = pattern(r"\A\s*(analysis|commentary)(?=[^\sa-z]|\n|[ \t]+to=)")
+# On a line of its own it may be a heading: then a line that answers stands below.
+PLAIN_START = pattern(
+    r"\A\s*(analysis|commentary)(?=[^\sa-z]|[ \t]+to="
+    r"|\n(?![\s\S]*\n\W{0,4}(?i:final answer|answer|答え|正解|解答|回答)"
+    r"\W{0,4}[:：は]))"
+)
 PLAIN_FIRST = pattern(r"\A\s*(?:analysis|commentary)")
 # A bare letter against the word, at the start or at the end of thought.
 PLAIN_FINAL = pattern(r"(?:\A\s*|(?<=[.。!?！？\n]))final(?=[a-hA-H](?![A-Za-z]))")
@@ -31,6 +38,14 @@ def as_marks(text: str) -> str:
     >>> as_marks("analysisb or d?assistantfinald")
     '<think>b or d?</think>d'
     """
+    told = _told(text)
+    call = CALLED.search(text) if told is not text else None
+    if call and (told.startswith(THOUGHT) or not told) and THOUGHT_END not in told:
+        return f"{told}{THOUGHT_END * bool(told)}<tool_call>{call[1]}</tool_call>"
+    return told
+
+
+def _told(text: str) -> str:
     if HARMONY.search(text):
         return _marked(text)
     if PLAIN_HEADER.search(text):
@@ -75,7 +90,9 @@ def _message(chunk: str) -> tuple[str, str]:
     head, mark, body = chunk.partition("<|message|>")
     if mark:
         named = CHANNEL.search(head)
+        word = head.rpartition("<|channel|>")[2].lower()
         unnamed = "analysis" if "<|channel|>" in head else "plain"
+        unnamed = "final" if ANSWER.search(word) else unnamed
         channel = named[0].lower() if named else unnamed
         said = body.replace("<|message|>", "").strip()
         return channel, said

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from igaku.lazy import pattern
+from igaku.reading.harmony import PLAIN_START
 from igaku.reading.harmony import THOUGHT as OPEN
 from igaku.reading.harmony import THOUGHT_END as CLOSE
 
@@ -25,8 +26,8 @@ NAMES = (
 LEAD = r"(?:(?:here(?:'s| is|’s)|this is) )?(?:(?:my|the) )?"
 FORMS = (
     ("hash", r"#{1,6}[ \t]*\**%s\**[ \t]*[:：]?\**[ \t]*\n"),
-    ("bold", r"\*\*%s[ \t]*[:：]?\*\*[ \t]*[:：]?"),
-    ("box", r"【%s】[:：]?"),
+    ("bold", r"[*_]{1,3}%s[ \t]*[:：]?[*_]{1,3}[ \t]*[:：]?"),
+    ("box", r"[【《〈〔『≪]%s[】》〉〕』≫][:：]?"),
     ("square", r"\[%s\][:：]?"),
     ("label", rf"{LEAD}%s[ \t]*[:：]"),
     ("alone", r"%s(?:\.{3}|…)?[ \t]*\n"),
@@ -46,7 +47,7 @@ ENDS = {
     for name, form in FORMS
 }
 SAYS_IT = pattern(
-    r"\n\s*\n(?=\W{0,4}(?:(?:so|thus|therefore),? )?"
+    r"\n[ \t]{0,8}\n(?=\W{0,4}(?:(?:so|thus|therefore),? )?"
     r"(?:the (?:final |correct )?answer is|正解は|答えは))",
     re.IGNORECASE,
 )
@@ -73,7 +74,9 @@ def as_thought(text: str) -> str:
     is_box = form in ("box", "square")
     if is_box and f"{begun[0].strip()[0]}/" in text:
         return text  # with a slash: the marks of a pair
-    found = _end(text, begun.end(), form, is_final=force == "explain")
+    # Harmony's word in plain text: without an end, all of it would be thought.
+    is_final = force == "explain" and PLAIN_START.match(text) is None
+    found = _end(text, begun.end(), form, is_final)
     if found is None:
         return text if force == "explain" else OPEN + text[begun.end() :].strip()
     thought = text[begun.end() : found.start()].strip()
@@ -87,7 +90,9 @@ def _end(text: str, at: int, form: str, is_final: bool) -> re.Match[str] | None:
     """What ends the thought: a heading of the same form, else any, else a statement."""
     if not is_final and (done := DONE.search(text, at)):
         return done
-    for name in dict.fromkeys((form, "label", *ENDS)):
+    # Square brackets are a mark more than a heading: only their like ends them.
+    others = () if form == "square" else ("label", *ENDS)
+    for name in dict.fromkeys((form, *others)):
         for found in ENDS[name].finditer(text, at):
             if not is_final or re.search(r"final|最終|최종", found["name"], re.I):
                 return found

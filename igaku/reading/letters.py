@@ -79,8 +79,10 @@ BELIEVED = pattern(
     r"|answered)[^.,\n]{0,30}?" + rf"{OPEN}{ALONE}{ONE}"
     r"|(?<![a-z])(?:(?<!i )(?:may|might|could) (?:seem|look|appear|think|say|answer"
     r"|choose|be tempted)|tempting to|(?:initially|at first|first),? (?:i )?(?:thought"
-    r"|chose|considered)|(?:people|students|many|some) (?:often )?(?:choose|answer|say"
+    r"|chose|considered)|(?:people|students|many|some) (?:often |would |might "
+    r"|may )?(?:choose|answer|say"
     r"|think|pick))(?![a-z])[^.\n]{0,30}?" + rf"{OPEN}{ALONE}{ONE}"
+    rf"|{ALONE}{LABELS}{CLOSE} (?:is|looks|seems) (?:tempting|plausible|attractive)"
     rf"|{ALONE}{LABELS}{CLOSE}\s?[はがも]\s?(?:誤り|間違い|正しい|不適切|適切)"
     r"[のなであるい]{0,4}(?:かも|可能性|か(?:どうか|否か))"
     r"|(?:最初|初め|当初)は[、,]?\s?" + rf"{OPEN}{ONE}"
@@ -119,7 +121,10 @@ CALLED_WRONG = pattern(
     r"|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(
-    r"誤って|誤り|(?:で|く|し|られ|れ|か|が|べきで|が必要)ない|適切でな|不適|除く|禁忌"
+    r"誤って|誤り|不適|除く|禁忌|適切でな"
+    r"|(?<!なければなら)(?<!なくてはなら)(?<!かもしれ)(?<!違い)(?<!少)"
+    r"(?:ない|にくい|可能性が低い)(?:と(?:考えられる|思われる|される|いえる))?"
+    r"(?:の|もの|こと|[一-鿿ァ-ヺー]{1,10})は"
     r"|\b(?:not|except|incorrect|false|contraindicated)\b"
 )
 NOTHING_ELSE = pattern(

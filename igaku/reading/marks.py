@@ -20,7 +20,7 @@ MARK = pattern(
     rf"<[|｜]\s?(?P<pipes>/?{NAME})\s?[|｜]>|<[|｜](?P<opens>{NAME}?)>"
     rf"|<(?P<closes>{NAME}?)[|｜]>|\[[|｜](?P<barred>/?{NAME})[|｜]\]"
     rf"|(?<!<)<(?P<tag>(?:/\s?)?{NAME_OF_TAG})(?P<more>[\s=][^<>\n]{{0,200}}?)?\s?/?>"
-    r"(?!>)|\[(?P<square>/?[A-Z][A-Z0-9_ ]{1,30})\]"
+    r"(?!>)|\[(?P<square>/?[A-Z][A-Z0-9_:.\- ]{1,30})\]"
     r"|\[(?P<worded>/?[^\W\d][\w ]{1,30})\]"
 )
 SPECIAL = ("pipes", "opens", "closes", "barred")
@@ -42,7 +42,10 @@ ANSWER = pattern(
     r"|choice|option|select|\bans\b|letter|label|verdict"
     r"|回答|解答|答え|答案|結論|结论|정답|답변"
 )
-CALL = pattern(r"tool|func|invoke|python tag")
+CALL = pattern(
+    r"tool|func|invoke|python tag|\bapi\b|\w calls?\b|execut|plugin|\barg(?:ument)?s?\b"
+    r"|\bparameters?\b"
+)
 # The words that a header is made of, beside the role: one of these opens it.
 HEADER = frozenset(("start", "begin", "header", "turn", "role", "middle", "inst"))
 BESIDE = HEADER | frozenset(("im", "of", "id", "message", "msg", "token", "prompt"))
@@ -64,11 +67,15 @@ ENDING = pattern(
     r"|return|call|end|stop|fin|finish|done|pad|endoftext|end of sentence"
 )
 BEGINNING = pattern(
-    r"bo[a-z](?: id| token)?|sop|gmask|start ?of ?text|s"
+    r"bo[a-z](?: id| token)?|sop|unk|gmask|start ?of ?text|s"
     r"|(?:begin|start) (?:of )?(?:text|sentence|document|sequence|stream|file)"
 )
-OPENING = pattern(r"^(?:begin|start|open)(?: of)? | (?:begin|start|open|prefix)$")
-CLOSING = pattern(r"^(?:end|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$")
+OPENING = pattern(
+    r"^(?:begin(?:ning)?|start|open)(?: of)? | (?:begin|start|open|prefix)$"
+)
+CLOSING = pattern(
+    r"^(?:end(?:ing)?|close|stop|finish)(?: of)? | (?:end|close|stop|suffix)$"
+)
 NUMBERED = pattern(r"(?P<stem>[^\d]*?[^\d ]) ?\d+")
 PLACEHOLDER = pattern(r"(?:unused|reserved|extra|special|ctrl|token)[a-z ]*\d+")
 # Tags for looks, and letters in brackets: they are text.
@@ -76,7 +83,8 @@ LOOKS = pattern(
     r"[a-z]|br|hr|em|strong|del|ins|sub|sup|code|pre|mark|span|div|font|center|small"
     r"|big|table|thead|tbody|tr|td|th|ul|ol|li|dl|dt|dd|h[1-6]|blockquote|details"
     r"|summary|ruby|rt|rp|img|figure|caption|section|article|html|body|head|title|tt"
-    r"|strike|button|label|input|https?:.*|mailto.*|script|style|noscript|iframe|svg|path"
+    r"|strike|button|label|input|https?:.*|mailto.*|script|style|noscript|iframe|svg"
+    r"|path"
     r"|math|form|select|option|textarea|fieldset|legend|nav|main|aside|header|footer"
     r"|address|audio|video|source|track|link|meta|object|embed|canvas|template|picture"
     r"|abbr|cite|dfn|kbd|samp|var|time|data|wbr|bdi|bdo|col|colgroup|map|area|base"
@@ -154,7 +162,7 @@ def _placed(marks: list[Mark], text: str) -> list[Mark]:
         if mark.is_close:
             mark.is_last = mark.core not in closing
             closing[mark.core] = is_followed
-        mark.precedes = closing.get(mark.core, _is_opening(mark))
+        mark.precedes = closing.get(mark.core, True)
         at, is_end = mark.start, mark.kind in ("role", "end")
     return marks
 
@@ -200,7 +208,7 @@ def _odd_marks(text: str) -> list[Mark]:
     """Marks in other signs: closing ones that a slash tells, and what opens them."""
     found = {match.group(*ODD) for match in ODD_CLOSE.finditer(text)}
     start = ODD_START.match(text)
-    if start and THOUGHT.match(start["name"].lower()) and len(start["name"]) < 20:
+    if start and _begins_thought(start["left"], start["name"]):
         found.add(start.group(*ODD))
     marks = []
     for left, name, right in sorted(found)[:MOST_MARKS]:
@@ -213,6 +221,13 @@ def _odd_marks(text: str) -> list[Mark]:
                 for match in re.finditer(one, text):
                     marks.append(Mark(*match.span(), "odd", low, low, bool(slash)))
     return marks
+
+
+def _begins_thought(left: str, name: str) -> bool:
+    """Whether signs around a name at the head of a text are a mark, of thought then."""
+    low = name.lower()
+    is_bracket = left[0] in "<{‹«◁⟨⟪" and len(name) > 2 and not ANSWER.search(low)
+    return len(name) < 20 and bool(THOUGHT.match(low) or is_bracket)
 
 
 def _kind(mark: Mark, is_paired: bool, is_first: bool) -> str:
@@ -245,15 +260,11 @@ def _kind(mark: Mark, is_paired: bool, is_first: bool) -> str:
         return "pair"
     if mark.is_close and shape in SPECIAL:
         return "end"
-    if is_first and is_token and _is_opening(mark):
+    is_opener = is_token or shape == "odd"
+    if is_first and is_opener and not (mark.is_close or PLACEHOLDER.fullmatch(name)):
         return "pair"
     is_named = shape != "square" or len(name) > 3 or re.search(r"\W|\d", name)
     return "unknown" if shape != "odd" and is_named else "text"
-
-
-def _is_opening(mark: Mark) -> bool:
-    """Whether a mark's name says that something begins with it: `<|start_x|>`."""
-    return not mark.is_close and OPENING.search(mark.name) is not None
 
 
 def _looks(mark: Mark, is_paired: bool, is_first: bool) -> str:

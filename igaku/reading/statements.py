@@ -16,7 +16,7 @@ from enum import IntEnum
 from itertools import chain
 
 from igaku.lazy import pattern
-from igaku.reading.cues import STATED, is_denied, is_supposed, leads
+from igaku.reading.cues import ANY_CUE, STATED, is_denied, is_supposed, leads, of_steps
 from igaku.reading.plain import DECLARED, DECLARED_END
 from igaku.reading.wording import (
     ALONE,
@@ -94,7 +94,8 @@ HEADING = pattern(
 LINE = pattern("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
-    r"(?:です|である|だ|になります|となります|が(?:正解|正答|答え)(?:です)?|입니다"
+    r"(?:です|である|だ|になります|となります|となる|が(?:正解|正答|答え)(?:です)?"
+    r"|입니다"
     r"|이다)?"
     r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
@@ -118,11 +119,13 @@ GRADE = pattern(
 POINTED_AT = pattern(
     rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
     rf"|やはり|やっぱり"
-    r"|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是|보니|本(?:症?例|問)では"
+    r"|選ぶ(?:と|なら(?:ば)?)|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是"
+    r"|보니|本(?:症?例|問)では"
     r"|この(?:症例"
     r"|場合|問題)では)|よって|したがって|従って|ゆえに|以上(?:から|より)"
     rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
-    r"|it(?:['’]s| is)|so|leaves|leaving|the best is|remaining [a-z]{3,8} (?:is|are)"
+    r"|it(?:['’]s| is)|so|should be|leaves|leaving|the best is"
+    r"|remaining [a-z]{3,8} (?:is|are)"
     r"|exception is|i(?:['’]d| would) say|i (?:think"
     r"|believe|guess)"
     r"|definitely|probably|must be|(?:most|best)\s[a-z ]{3,40} is)(?![a-z])|것은"
@@ -185,6 +188,15 @@ MORE_SAID = pattern(
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
+# 「正しい組合せは c です」, 「まず行うべき検査は c である」
+NAMED_FOR = pattern(
+    rf"(?:^|(?<=[。、\n]))(?![^。\n]{{0,30}}(?:次|候補|誤答"
+    rf"|不正解|例))[^。、\n※]{{1,30}}[一-鿿のー]は"
+    rf"\s?{LETTERS}\s?(?:です|である|だ|となる|になる|を選ぶ|(?:の"
+    rf"|:)\s?{MASKED}{CLOSE}\s?(?:です|である|だ))"
+    r"(?=[。!\n]|$)",
+    re.MULTILINE,
+)
 COUNTED = pattern(
     r"(?:[1-3一二三](?:つ|個)目|(?<![a-z0-9.])[1-3](?=[.):]?\s)|[1一]つは"
     r"|もう[1一]つは|第[1-3一二三]"
@@ -195,7 +207,6 @@ JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 ISOLATED = pattern(STATED)
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
-ANY_CUE = pattern(CUE)
 ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
 
 
@@ -211,8 +222,9 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
 
 def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
+    told = of_steps(plain)
     for found in CUED.finditer(plain):
-        if not leads(found, plain):
+        if found.start() in told or not leads(found, plain):
             continue
         cue = found["cue"]
         before = plain[max(0, found.start() - 12) : found.start()]
@@ -382,7 +394,7 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
-    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS, ARRIVED_AT):
+    for each in (POINTED_AT, SINGLED_OUT, SENTENCE, AFTER_WORDS, ARRIVED_AT, NAMED_FOR):
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
             if each is AFTER_WORDS and is_denied(found, plain):

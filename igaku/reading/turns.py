@@ -25,11 +25,15 @@ from igaku.reading.spelling import as_meant
 # A mark that the end of the text cuts in half.
 TORN = pattern(
     r"(?:<(?:[|｜]/?[\w▁]*[|｜]?|/[\w:]*|[a-z]+_[a-z_]*|eo[a-z]?|end?)|◁/?\w*"
-    r"|\[/[A-Z_]*){1,8}\Z"
+    r"|\[(?:/[A-Z_]*|[A-Z_]{2,})){1,8}\Z"
+)
+LAST_WORD = pattern(
+    r"[^\w\s]{1,2}(?:end|eos|eot|stop|done|fin|finish)[^\w\s]{1,2}\s*\Z", re.IGNORECASE
 )
 FENCE = pattern(
-    r"```(?:(?P<call>tool|func)|think|thought|reason)\w*\n"
-    r"(?P<inside>[^`]*(?:`{1,2}[^`]+)*)(?P<end>```)?"
+    r"(?P<fence>`{3}|~{3})(?:(?P<call>tool|func)|think|thought|reason)\w*\n"
+    r"(?P<inside>.*?)(?:(?P<end>(?P=fence))|\Z)",
+    re.DOTALL,
 )
 # Behind an end: the model's own turn goes on with what it marks as the text itself.
 CONTENT_NEXT = pattern(
@@ -78,6 +82,8 @@ class Told:
 
     def hear(self, text: str) -> None:
         """Take a piece of text for what it is at this place."""
+        if not text:
+            return
         if self.thinking:
             self.thought.append(text)
         elif self.calling:
@@ -126,7 +132,8 @@ def _split(text: str) -> Turn:
             break
     else:
         rest = shown[at:]
-        told.hear(rest[:-LAST] + TORN.sub("", rest[-LAST:]))
+        tail = LAST_WORD.sub("", TORN.sub("", rest[-LAST:]))
+        told.hear(rest[:-LAST] + tail)
     said, tool = without_calls(own_lines("".join(told.said)))
     thought = "\n".join(filter(None, (piece.strip() for piece in told.thought)))
     marks = tuple(dict.fromkeys(told.marks))[:MOST_MARKS]
@@ -178,6 +185,8 @@ def _think(told: Told, mark: Mark) -> None:
         if mark.is_last:
             told.thinking = [each for each in told.thinking if each.core != mark.core]
         told.has_thought = True
+        if told.said and told.said[-1].endswith(">") and not told.thinking:
+            told.said.append("\n")  # two boxes with a thought between are not one
     elif mark.is_followed or not told.has_thought:
         told.thought += told.said
         told.said, told.has_spoken = [], False
@@ -238,6 +247,8 @@ def _header(told: Told, mark: Mark, text: str) -> int:
     role, at = role_of(mark.name), mark.end
     if found:
         role, at = role or found.lastgroup, found.end()
+    elif text[at : at + 1] in (":", "："):
+        at += 1
     if "inst" in mark.name.split():
         role = "own" if mark.is_close else "other"
     if role is None and not mark.is_close:

@@ -100,7 +100,7 @@ VERDICT_LINK = (
     r"|也)?(?:是|为|為)|[都均]|은|는|이|가"
     rf"|(?:is|are)\b)?[ \t]?(?:[-–—→⇒]>?[ \t]?)?(?:判定:?\s?)?[(「『\"'【\[|]{{0,3}}"
     r"(?:(?:\{\s?\"|,\s?\")[^\"\n:]{1,16}\"\s?:\s?\"?)?"
-    rf"(?:{MASKED}{CLOSE}[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
+    rf"(?:{MASKED}{CLOSE}[ \t]?[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
 )
 JUDGED = pattern(
     rf"(?P<cue>{CUE}{LINK}{OPEN})?{ALONE}(?P<labels>{LABELS})(?P<link>{VERDICT_LINK})"
@@ -129,7 +129,8 @@ BEFORE = pattern(
     r"|(?P<most>最も|most )?(?P<right>^正(?=\s?:)|正しい|適切|妥当|該当する|当てはまる"
     r"|正[确確]"
     r"|(?<![a-z])(?:correct|right|true|appropriate)))"
-    r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|できる|される|すべき|する"
+    r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|組み?合わ?せ|対応|処置|治療"
+    r"|検査|できる|される|すべき|する"
     r"|的|选项|選項|答案"
     r"|\s?(?:ones?|statements?)){0,4}"
     rf"\s?(?:は|:|是|为|為|is\b"
@@ -166,7 +167,7 @@ EXCEPT = pattern(
     rf"(?P<others>{LABELS}){CLOSE} (?:are|is) (?:(?P<against>{WRONG_ENGLISH})"
     rf"|(?P<favour>{RIGHT_ENGLISH})){ENDED}"
 )
-SETTLED = pattern("正解|正答|誤答|answer|정답|오답")
+SETTLED = pattern("正解|正答|誤答|答え|答案|选项|選項|answer|정답|오답")
 LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
@@ -182,7 +183,7 @@ INLINE_HEAD = pattern(
     rf"(?![a-z0-9ァ-ヺー])(?=[)」』】]|{CLOSE}(?:{HEAD_LINK}))(?!。)"
 )
 LED_TO = pattern(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
-LISTED = pattern(rf"{GLYPH}{CLOSE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
+LISTED = pattern(rf"{GLYPH}{CLOSE}{BESIDE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
 NOTHING = pattern(
     rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
 )
@@ -365,7 +366,7 @@ def _before(plain: str) -> Iterator[Verdict]:
         group = next(g for g in ("labels", "out", "signed") if found[g])
         for label in LABEL.finditer(found[group]):
             start = found.start(group) + label.start()
-            settled = found["most"] is not None
+            settled = (found["most"] or SETTLED.search(found[0])) is not None
             yield Verdict(label[0], start, found.end(), is_right, settled, True)
 
 

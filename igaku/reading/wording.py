@@ -52,7 +52,7 @@ ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
 GLOSS = (
     r"\s?\((?:正しい|正解|○|correct|right)\)|\s?\((?!\s?(?:誤|正|不|適|間違|in?correct"
     r"|wrong|right|true|false|not|x\)|o\)))"
-    r"[^()\n○×✗✓❌✅]{2,60}\)"
+    r"(?:[0-9]|[^()\n○×✗✓❌✅]{2,60})\)"
 )
 BESIDE = rf"(?:{GLOSS}|\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
 # Arrows, bullets and pictures, without those that cross out.
@@ -62,14 +62,19 @@ SIGNS = (
 )
 ITEM = rf"{OPEN}{NAMED}{OPEN}{GLYPH}{UNGLUED}{CLOSE}{BESIDE}(?:[选選]?[项項]|番|번)?"
 SEPARATOR = (
-    r"(?:\s?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&|\+"
+    r"(?:[ \t]?(?:,\s?and\b|,\s?와|,|、|・|/|;|と|及び|および|ならびに|かつ|\band\b|&"
+    r"|\+"
     r"|以及|및|及|和|与|與|跟|그리고|와|과|하고|랑|,?\s?\b(?:as well as|along with)\b"
     r"|\bplus\b|[.,、]?\s?\balso\b,?"
-    r"|、?\s?(?:そして|および|及び|それと|それから|さらに|加えて|次に)、?)\s?"
-    r"|[ \t]?\|[ \t]?|[ \t]|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
+    r"|だけで(?:は)?なく、?|、?\s?(?:そして|および|及び|それと|それから|さらに|加えて"
+    r"|次に)、?)\s?"
+    r"|[ \t]?\|[ \t]?|[ \t](?!a\s?[.:)].{0,200}?\sb\s?[.:)])"
+    r"|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
-MORE = rf"{SEPARATOR}{ITEM}(?!\s?(?:is|was)\b)"  # "C; B is a close second"
+# The first step of a walk is no part of the list in front of it.
+NO_STEP = rf"(?!{OPEN}a(?![a-z]).{{0,300}}\n[ \t・*-]{{0,4}}{OPEN}[b{STRUCK}](?![a-z]))"
+MORE = rf"{SEPARATOR}{NO_STEP}{ITEM}(?!\s?(?:is|was)\b)"  # "C; B is a close second"
 LETTERS = rf"(?P<letters>(?>{ITEM}(?:{MORE}){{0,9}}+)|{RUN})"
 LABELS = rf"{GLYPH}(?![a-z0-9])(?:{CLOSE}{SEPARATOR}{OPEN}{GLYPH}(?![a-z0-9])){{0,7}}+"
 BULLET = (
@@ -89,12 +94,15 @@ CHINESE_CUE = (
     r"|正[确確]的?(?:[选選][项項])?(?=[是为為])"
 )
 CUE = (
-    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论|結論として"
+    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正[解答]肢?|結論|结论|結論として"
     r"|最終的に"
-    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|답안|선택(?=\s?:)|결론|답변"
+    r"|(?:正しい|適切な|誤っている)(?:組み?合わ?せ|選択肢|対応|処置|治療"
+    r"|検査)(?=\s?[は:])"
+    r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|답안|선택(?=\s?:)|결론"
+    r"|답변"
     r"|(?<![가-힣])답"
     r"|(?m:^)a\s?[:.](?=\s?[(「\[]?[a-h](?:[,、と ]{1,2}[a-h]){0,3}[)」\]]?"
-    r"[。.]?(?m:$))"
+    rf"(?:[。.]?(?m:$)|\s?{MASKED}|[:)、。]|\.(?!\s?{SPECIES})))"
     rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
 )
 # What makes a cue say: this one. Without it, the letter may belong to what follows.
@@ -103,7 +111,8 @@ LINKING = pattern(
     rf"|was)(?![a-z])"
 )
 LINK = (
-    rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|は|が|是|为|為|은|는|이|として|です"
+    rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|\.{{2,6}}|は|が|是|为|為|은|는|이"
+    rf"|として|です"
     rf"|の選択肢"
     r"|の組(?:み)?合(?:わ)?せ|番号|記号|(?:次|以下)の(?:通り|とおり)(?:です)?。?"
     r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"

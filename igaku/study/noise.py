@@ -119,7 +119,7 @@ def plan(
     with these repeats.
 
     >>> plan(0.145, 400, 0.025, [0.0], repeats=[1, 5])["power"].round(2).tolist()
-    [0.26, 0.84]
+    [0.26, 0.83]
     """
     if not 0 < discordance <= 1:
         raise IgakuError(

@@ -213,18 +213,23 @@ def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
     A question's share of right askings stands for it. Where no question's difference
     deviates from another's, there is nothing to test by: the first askings stay.
     """
-    for i, first, second in table[["first", "second"]].itertuples():
+    table[["askings_reference", "askings_candidate"]] = 1
+    for side in ("reference", "candidate"):
+        table[f"accuracy_{side}"] = (table["both"] + table[f"only_{side}"]) / table["n"]
+    often = askings.asked.max(axis=1) > 1
+    chosen = table[often[table["first"]] | often[table["second"]]]
+    for i, first, second in chosen[["first", "second"]].itertuples():
         met = askings.first.asked[[first, second]].all(axis=0)
         k = askings.asked[[first, second]][:, met]
-        own = ["askings_reference", "askings_candidate"]
-        table.loc[i, own] = k.min(axis=1)
-        share = askings.right[[first, second]][:, met] / k
+        right = askings.right[[first, second]][:, met]
+        share = right / k
+        table.loc[i, ["askings_reference", "askings_candidate"]] = k.min(axis=1)
         shares = ["accuracy_reference", "accuracy_candidate"]
         table.loc[i, shares] = share.mean(axis=1)
         if k.max() == 1:
             continue
         exam, cluster = askings.exam[met], askings.first.cluster[met]
-        test = statistics.mean_difference(share[0], share[1], margin, exam)
+        test = statistics.mean_difference(right[0], k[0], right[1], k[1], margin, exam)
         if np.isnan(test.error):
             continue
         error = statistics.clustered_error(share[1] - share[0], cluster)

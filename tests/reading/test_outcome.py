@@ -147,6 +147,14 @@ def test_a_statement_that_ended_before_the_cut_is_an_answer(content):
     assert outcome_of(cut("答え: c。"), ONE, 1024).answer == ("c",)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["正解は c です。理由は咳であり", "<answer>c</answer>", "答え: c（胸部X線）"],
+)
+def test_so_is_one_in_a_sentence_or_a_box_that_was_closed(content):
+    assert outcome_of(cut(content), ONE, 1024).answer == ("c",)
+
+
 @pytest.mark.parametrize("finish", ["stop", None])
 @pytest.mark.parametrize("filled", [2048, 4096, 5120, 8192, 32768])
 @pytest.mark.parametrize("content", ["", "<think>答え: b か", "b is likely. But wait"])

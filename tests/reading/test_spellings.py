@@ -43,6 +43,7 @@ FRAMES = [
     "[{}]: ",
 ]
 FRAMES += ["{}2 ", "{} 2: ", "{}2. ", "{}：", "---\n{}: ", "> {} 4: "]
+FRAMES += ["■{}2\n", "=== {} ===\n", "◆次の{}\n"]
 POSED = ["次はどれか。\n答え: b", "Which?\n\nAnswer: b", "どれか。\n### 応答:\nb"]
 POSED += ["次は。\na 甲\nb 乙\n【答え】b"]
 
@@ -89,7 +90,10 @@ def test_words_of_questions_in_an_explanation_are_the_models_own(more):
 @pytest.mark.parametrize(
     "person", ["Human", "User", "人間", "ユーザー", "用户", "利用者"]
 )
-@pytest.mark.parametrize("frame", ["\n{}: ", "\n### {}:\n", "\n\n**{}:** ", "\n{}："])
+@pytest.mark.parametrize(
+    "frame",
+    ["\n{}: ", "\n### {}:\n", "\n\n**{}:** ", "\n{}：", "\n## {}\n", "\n=== {} ===\n"],
+)
 def test_a_line_that_names_another_is_anothers(person, frame):
     text = f"答え: d{frame.format(person)}では 答え: b ですか"
     assert turn_of(text).said == "答え: d"
@@ -158,11 +162,10 @@ LEADS = [
     "<s>",
     "<|begin_of_text|>",
     "<unk>",
-    "<|zorp|>",
     "[BOS]",
     "[gMASK]<sop>",
 ]
-LEADS += ["<|startoftext|>", "<pad><pad>", "<BOS_TOKEN>", "<reserved_107>", "<zorp>"]
+LEADS += ["<|startoftext|>", "<pad><pad>", "<BOS_TOKEN>", "<reserved_107>"]
 TAILS = ["", "</s>", "<eos>", "[EOS]", "<|zorp|>", "<unk>", "<end_of", "<EOS_TOKEN>"]
 
 
@@ -175,8 +178,8 @@ def test_a_mark_in_front_makes_no_answer_thought(lead, tail):
         assert answered(f"{lead}{stated}{tail}") == ("d",)
 
 
-def test_an_unknown_mark_in_front_is_named():
-    assert turn_of("<|zorp|>d").marks == ("<|zorp|>",)
+def test_a_mark_that_only_holds_a_place_is_named():
+    assert turn_of("<reserved_107>d").marks == ("<reserved_107>",)
     assert turn_of("<bos>d").marks == ()
 
 
@@ -209,6 +212,9 @@ def test_a_stray_close_behind_the_answer_swallows_nothing(close):
         ("Assistant: d", "d"),
         ("**アシスタント:** 答え: d", "答え: d"),
         ("AI: d", "d"),
+        ("AIアシスタント: d", "d"),
+        ("Model response: d", "d"),
+        ("【アシスタント】d", "d"),
         ("Q: どれか。 A: d", "d"),
         ("Human: どれか\nAssistant: d", "d"),
     ],
@@ -292,6 +298,9 @@ def test_what_a_reader_of_thought_prints_around_it():
     text = "Thinking...\nまず b か。\n...done thinking.\n\nd"
     assert (turn_of(text).said, turn_of(text).thought) == ("d", "まず b か。")
     assert turn_of("Thinking...\nまず b か。").said == ""
+    fold = "<details>\n<summary>Thought for 3 seconds</summary>\n答え: b\n</details>\nd"
+    assert turn_of(fold).said == "d"
+    assert turn_of("<!-- thinking: 答え: b か -->\nd").said == "d"
 
 
 @pytest.mark.parametrize(
@@ -348,6 +357,10 @@ CALLS = [
     '<tool_call>{"name": "find", "arguments": {"answer": "b"}}</tool_call>',
     '<|python_tag|>{"name": "find", "parameters": {"answer": "b"}}',
     'Action: find\nAction Input: {"answer": "b"}',
+    '{"action": "find", "action_input": {"answer": "b"}}',
+    '[find(answer="b")]',
+    'to=functions.find {"answer": "b"}',
+    "Action: find[b]\nObservation: 答え: b",
     "```tool_code\nfind('答え: b')\n```",
     "<zog:tool_call>find(answer='b')</zog:tool_call>",
 ]
@@ -359,6 +372,21 @@ def test_a_call_is_no_answer(call):
     graded = outcome_of(reply, QUESTION, 1024)
     assert (reply.content, reply.tool) == ("", "find")
     assert (graded.outcome, graded.answer, graded.cause) == ("empty", None, "tool")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|start|>assistant to=functions.find<|channel|>commentary json<|message|>",
+        "<|channel|>commentary to=functions.find <|constrain|>json<|message|>",
+        "commentary to=functions.find json",
+    ],
+)
+def test_harmonys_calls_are_named(header):
+    for before in ("", "<|channel|>analysis<|message|>答え: b か<|end|>"):
+        if "<|" in header or not before:
+            turn = turn_of(f'{before}{header}{{"answer": "b"}}')
+            assert (turn.said, turn.tool) == ("", "find")
 
 
 def test_what_is_said_beside_a_call_is_read():

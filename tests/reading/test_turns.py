@@ -93,21 +93,9 @@ def test_thought_that_states_b_and_an_answer_that_states_d_give_d(opening, closi
     assert extract_answer(text, QUESTION) == ("d",)
 
 
-# Of these the name neither speaks of thought nor says that something begins.
-MUTE = [
-    (opening.format(name), closing.format(name))
-    for opening, closing in FORMS
-    for name in ("zog", "Muse")
-    if "start" not in opening and "begin" not in opening
-]
-
-
 @pytest.mark.parametrize(("opening", "closing"), [*KNOWN, *INVENTED])
 @pytest.mark.parametrize("thought", INSIDE)
 def test_thought_that_never_ends_says_nothing(opening, closing, thought):
-    if (opening, closing) in MUTE:
-        assert turn_of(opening + thought).marks == (opening,)  # for a human to see
-        return
     turn = turn_of(opening + thought)
     assert (turn.said, turn.is_closed) == ("", False)
     for finish, outcome in (("stop", "empty"), ("length", "truncated")):
@@ -244,6 +232,24 @@ REPEATED = [
     *("答え: a\n問題: b\n", "Question: a\n", "analysis", "assistantfinal", "#/think#"),
     *("<|channel|>final<|message|>", "⟨/a⟩", "<a b=", "<|start|>user", "```thinking\n"),
     *("<unused1>thought\n", "a\nuser\n", "<x y ", "◁/", "[/A", "\n\n\n"),
+    *("&lt;x&gt;", "<x|></x|>", "## Thinking\n", "\n \n", "~~~think\n", "[x]", "\\n"),
+    *(
+        '{"name": ',
+        "Action: x\n",
+        "f(a=1 ",
+        "答え: d\n\n問題2 ",
+        "d\nQ: ",
+        "Ġ",
+        "<tool>",
+    ),
+    *(
+        "Thinking: \n\n",
+        "Analysis\n",
+        "assistant final ",
+        "[analysis]",
+        "\ufffd",
+        "<s>",
+    ),
 ]
 
 

@@ -4,6 +4,8 @@ import doctest
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import planned, sit
 from scipy.stats import ttest_rel
 
@@ -50,11 +52,13 @@ def test_askings_are_pooled_in_a_paired_t_test_of_each_questions_share(tmp_path)
     a, b = (np.mean([drawn(d) for d in days], 0) for days in ((1, 2, 3), (4, 5)))
     expected = ttest_rel(b, a)
     limits = expected.confidence_interval()
-    assert row["pvalue"] == pytest.approx(expected.pvalue)
     assert row["difference"] == pytest.approx(np.mean(b - a))
-    assert (row["low"], row["high"]) == pytest.approx((limits.low, limits.high))
-    worse = ttest_rel(b + 0.025, a, alternative="greater")
-    assert row["not_worse_p"] == pytest.approx(worse.pvalue)
+    # More cautious than Student's t, and by little.
+    assert expected.pvalue <= row["pvalue"] < expected.pvalue + 0.03
+    assert limits.low - 0.01 < row["low"] <= limits.low
+    assert limits.high <= row["high"] < limits.high + 0.01
+    worse = ttest_rel(b + 0.025, a, alternative="greater").pvalue
+    assert row["not_worse_p"] == pytest.approx(worse, abs=0.03)
     assert (row["askings_reference"], row["askings_candidate"]) == (3, 2)
     assert row["accuracy_reference"] == pytest.approx(a.mean())
     first = np.array(drawn(1)), np.array(drawn(4))
@@ -116,7 +120,8 @@ def test_repeats_and_exams_are_pooled_together_each_exam_for_itself(tmp_path):
             for day in range(1, times + 1):
                 seed = exam + 10 * day + (slug == "a")
                 # One exam is harder for b: no part of what the questions vary by.
-                rights = drawn(seed, chance=0.5 + 0.4 * (exam == 2022))
+                hard = (exam, slug) == (2018, "b")
+                rights = drawn(seed, chance=0.3 if hard else 0.95)
                 found.setdefault((exam, slug), []).append(rights)
                 asked(
                     tmp_path, f"{slug}-{exam}-{day}", rights, slug, day,
@@ -126,7 +131,8 @@ def test_repeats_and_exams_are_pooled_together_each_exam_for_itself(tmp_path):
     means = {key: np.mean(rights, axis=0) for key, rights in found.items()}
     d = [means[exam, "a"] - means[exam, "b"] for exam in (2018, 2022)]
     error = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in d) / 78 / 80)
-    assert (row["high"] - row["low"]) / 2 / 1.990847 == pytest.approx(error, rel=1e-6)
+    whole = np.std(np.concatenate(d), ddof=1) / np.sqrt(80)
+    assert error < (row["high"] - row["low"]) / 2 / 1.990847 < min(1.1 * error, whole)
     assert abs(row["difference"]) == pytest.approx(abs(np.concatenate(d).mean()))
 
 
@@ -174,13 +180,44 @@ def test_two_askings_of_two_variants_tell_the_systematic_share_to_006_008():
     assert 0.05 < np.std(shares) < 0.09
 
 
+TABLES = st.tuples(st.integers(2, 60), st.integers(1, 3), st.integers(2, 4))
+
+
+@given(TABLES, st.integers(0, 2**32 - 1))
+def test_limits_and_p_values_are_the_same_statement(shape, seed):
+    n, k, m = shape
+    generator = np.random.default_rng(seed)
+    a, b = generator.integers(0, k + 1, n), generator.integers(0, m + 1, n)
+    found, margin = statistics.mean_difference(a, [k] * n, b, [m] * n, 0.1), 0.1
+    if np.isnan(found.error):
+        return
+    assert found.low <= found.estimate <= found.high
+    assert (found.pvalue < 0.05) == (found.low > 0 or found.high < 0)
+    assert (found.not_worse_p < 0.025) == (found.high < margin)
+    back = statistics.mean_difference(b, [m] * n, a, [k] * n, 0.1)
+    assert back.pvalue == pytest.approx(found.pvalue)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_a_loss_that_few_questions_bear_is_not_missed_too_often():
+    generator, n, wrong, t_wrong = np.random.default_rng(4), 400, 0, 0
+    for _ in range(2000):
+        p = generator.beta(0.386, 0.158, n)
+        q = np.where(generator.random(n) < 0.025 * 0.544 / 0.386, 0, p)
+        a, b = generator.binomial(10, p), generator.binomial(10, q)
+        found = statistics.mean_difference(a, [10] * n, b, [10] * n, 0.025)
+        wrong += found.not_worse_p < 0.025
+        t_wrong += ttest_rel(a / 10 - 0.025, b / 10, alternative="less").pvalue < 0.025
+    assert wrong / 2000 < 0.035 < 0.036 < t_wrong / 2000 + 0.006
+
+
 REVIEW = {
     0: (0.26, 0.45, 0.62, 0.83, 0.96, 0.98),
     0.10: (0.27, 0.44, 0.56, 0.70, 0.81, 0.85),
     0.22: (0.26, 0.39, 0.48, 0.57, 0.64, 0.67),
     0.40: (0.25, 0.35, 0.40, 0.45, 0.48, 0.50),
     1: (0.26, 0.26, 0.26, 0.26, 0.26, 0.26),
-}  # simulated 4,000 times each: to about 0.008
+}  # simulated 4,000 times each: the standard error is 0.008 at most
 
 
 def test_the_plan_is_what_simulation_found():
@@ -188,9 +225,9 @@ def test_the_plan_is_what_simulation_found():
         index="systematic", columns="repeats", values="power"
     )
     for f, powers in REVIEW.items():
-        assert table.loc[f].tolist() == pytest.approx(powers, abs=0.02)
+        assert table.loc[f].tolist() == pytest.approx(powers, abs=0.025)
     five = plan(0.145, 400, systematic=[0, 0.4], repeats=[1, 2], exams=[5])
-    assert five["power"].tolist() == pytest.approx([0.85, 0.99, 0.83, 0.95], abs=0.02)
+    assert five["power"].tolist() == pytest.approx([0.85, 0.99, 0.83, 0.95], abs=0.025)
 
 
 def test_the_plan_says_where_no_number_of_repeats_would():
