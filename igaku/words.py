@@ -104,7 +104,8 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     class Printed(Styler):
         def _repr_html_(self) -> str:
             """HTML of few lines: of a notebook's file every line is a text apart."""
-            return re.sub(r">\s+<", "><", self.to_html())
+            head, end, table = self.to_html().partition("</style>")
+            return " ".join(head.split()) + end + re.sub(r">\s+<", "><", table)
 
     index, columns = frame.index, frame.columns
     shown = frame.set_axis(index.set_names(_escaped_names(index, lang)))

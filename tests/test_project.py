@@ -40,6 +40,7 @@ FIXED = {
 }
 # What is imported by a name that is not the project's, or comes with it for good.
 OTHER_NAMES = {
+    "PIL": "pillow",
     "yaml": "pyyaml",
     "cycler": "matplotlib",
     "markupsafe": "jinja2",

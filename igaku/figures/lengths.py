@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+DRAWN = (
+    "run", "label", "origin", "outcome", "blank", "max_tokens", "seconds",
+    "completion_tokens",
+)  # fmt: skip
 GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
 KEY = 120.0  # points above the axes that the key to the marks takes
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
@@ -45,7 +49,8 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     else the times at which blank replies pile up, with the speed that this implies.
     A reply of no length has no place on the axis, which says how many there are.
     """
-    asked = frame[frame["outcome"] != "not_run"]
+    drawn = frame[[name for name in DRAWN if name in frame]]
+    asked = drawn[drawn["outcome"] != "not_run"]
     unit = _unit(asked)
     known = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
     timed = known[known[unit].astype(float) > 0]
@@ -97,6 +102,8 @@ def _draw_replies(
         (took[is_blank], y + 0.2, style.VERMILLION, ">"),
     )
     for amounts, place, colour, marker in kinds:
+        if amounts.empty:
+            continue
         lanes.ax.scatter(
             amounts, place + _sway(amounts.to_numpy()), s=11, marker=marker,
             color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
@@ -112,8 +119,6 @@ def _sway(amounts: np.ndarray) -> np.ndarray:
     """How far each reply stands off its lane: the further, the more are like it."""
     import numpy as np
 
-    if not len(amounts):
-        return np.empty(0)
     logs = np.log10(np.maximum(amounts, 1e-3))
     edges = np.arange(logs.min() - 0.03, logs.max() + 0.09, 0.06)
     crowd, _ = np.histogram(logs, edges)

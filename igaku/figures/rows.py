@@ -78,7 +78,9 @@ def _first(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         return frame.head(MOST), len(frame)
     met = set(frame["run"])
     names = [name for name in style.order(frame["run"]) if name in met]
-    return frame[frame["run"].isin(names[:MOST])], len(names)
+    if len(names) > MOST:
+        frame = frame[frame["run"].isin(names[:MOST])]
+    return frame, len(names)
 
 
 def axes_for(
@@ -156,7 +158,8 @@ def named(frame: pd.DataFrame, lang: str) -> dict[str, str]:
 
     Where measured, recorded and other numbers meet, the name says which kind it is.
     """
-    runs = frame.drop_duplicates("run").astype({"run": str}).set_index("run")
+    told = [name for name in ("run", "label", "origin") if name in frame]
+    runs = frame[told].drop_duplicates("run").astype({"run": str}).set_index("run")
     names = runs.index.to_series()
     if "label" in runs:
         names = runs["label"].fillna(names)
@@ -211,7 +214,7 @@ def name_rows(
         for y, text in enumerate(beside):
             note(ax, (1, y), text, (8, 0), va="center")
         return Lanes(ax, n)
-    ax.set_yticks(range(n), [""] * n)
+    ax.set_yticks([])
     ax.grid(visible=False)
     for y, (name, text) in enumerate(zip(names, beside, strict=True)):
         is_apart = heads > 1

@@ -8,7 +8,6 @@ stopped early are a family of their own, on the questions that all of them were 
 
 from __future__ import annotations
 
-import gc
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -130,8 +129,6 @@ def open_study(
     runs. The `margin` is the declared one, else 0.025, unless it is given.
     """
     checked(lang)
-    if not gc.get_freeze_count():
-        gc.freeze()  # what is imported stays: the collector need not walk it again
     listed = family.split(",") if isinstance(family, str) else family or ()
     chosen = [name.strip() for name in listed if name.strip()]
     runs, folder = find_runs(outputs_dir), outputs_folder(outputs_dir)

@@ -58,7 +58,10 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
     0   openai @8bit    286    400     0.715  0.669  0.757
     1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
-    study = study_in(outputs_dir)
+    return study_in(outputs_dir).once(_runs).copy()
+
+
+def _runs(study: Study) -> pd.DataFrame:
     wrong = wrong_runs(study)
     rows = [_row(study, run) for run in study.runs]
     frame = pd.DataFrame(rows, columns=list(RUNS))

@@ -6,6 +6,7 @@ did not record is missing, never 0.
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from collections.abc import Mapping
@@ -211,6 +212,8 @@ def find_runs(
     folder = outputs_folder(outputs_dir)
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
+    if not gc.get_freeze_count():
+        gc.freeze()  # what is imported stays: the collector need not walk it again
     known = Known({}, Exams())
     found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
     return _told_apart([_run(each, raw, texts, known) for each in found])
