@@ -399,9 +399,9 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     """Sentences that point at a choice: 「最も考えられるのはc」, "c is correct"."""
-    singled = (SINGLED_OUT,) if SINGLES.search(plain) else ()
-    others = (POINTED_AT, SENTENCE, AFTER_WORDS, ARRIVED_AT, NAMED_FOR)
-    for each in (*singled, *others):
+    singled = [SINGLED_OUT] if SINGLES.search(plain) else []
+    others = [POINTED_AT, SENTENCE, AFTER_WORDS, ARRIVED_AT, NAMED_FOR]
+    for each in singled + others:
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
             if each is AFTER_WORDS and is_denied(found, plain):
@@ -409,7 +409,8 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
             if each is POINTED_AT and NEXT_BEST.search(before):
                 continue
             letters = _completed(found, plain, wanted)
-            yield Statement(letters, *found.span(), "pointed", Force.POINTED)
+            start, end = found.span()
+            yield Statement(letters, start, end, "pointed", Force.POINTED)
 
 
 def _restated(plain: str, wanted: int) -> Iterator[Statement]:
