@@ -283,7 +283,10 @@ def _declared(found: list[Statement], plain: str) -> list[Statement]:
 
 def _letters_in(found: re.Match[str], wanted: int) -> str:
     """The letters of a matched list; a run such as `ac` must not look like a word."""
-    said = GLOSSED.sub("", found["letters"])
+    said = found["letters"]
+    if len(said) == 1:
+        return str(said)
+    said = GLOSSED.sub("", said)
     if isolated := ISOLATED.findall(said):
         return _union(isolated)
     run = "".join(re.findall(GLYPH, said))
@@ -357,7 +360,11 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
             end = line.start() + found.end("letters")
             is_headed = HEADING.fullmatch(before[:24]) is not None
             if block:
-                letters, start = _union([block.letters, letters]), block.start
+                if letters not in block.letters:
+                    letters = _union([block.letters, letters])
+                else:
+                    letters = block.letters
+                start = block.start
                 is_headed = block.is_headed
             block = Block(letters, start, end, is_next, is_headed)
         elif block:

@@ -169,6 +169,7 @@ EXCEPT = pattern(
     rf"|(?P<favour>{RIGHT_ENGLISH})){ENDED}"
 )
 SETTLED = pattern("正解|正答|誤答|答え|答案|选项|選項|answer|정답|오답")
+SINGLED = pattern(r"[が이가]|\b(?:is|are)\b")
 LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
@@ -293,6 +294,8 @@ def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
 
 def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]:
     """The steps of a row that goes through the choices; none of a list of answers."""
+    if len(run) < 2:
+        return []
     run = run[_fronted(run, plain, wanted) :]
     if not run or len(run) == len(labels):
         return run
@@ -325,7 +328,7 @@ def _beside(plain: str) -> Iterator[Verdict]:
             continue
         said = found.end("link") - found.start()
         settled = SETTLED.search(found[0], said) is not None
-        singled = re.search(r"[が이가]|\b(?:is|are)\b", found["link"]) is not None
+        singled = SINGLED.search(found["link"]) is not None
         is_right = found["right"] is not None
         for label in LABEL.finditer(found["labels"]):
             start = found.start("labels") + label.start()
