@@ -76,9 +76,9 @@ def arrange(figure: Figure) -> None:
     from matplotlib.layout_engine import TightLayoutEngine
 
     if engine := figure.get_layout_engine():
-        told = engine.get()
-        if told.get("rect") == (0, 0, 1, 1):  # for which all is measured twice
-            engine = TightLayoutEngine(**told | {"rect": None})
+        is_whole = engine.get().get("rect") == (0, 0, 1, 1)
+        if is_whole and isinstance(engine, TightLayoutEngine):  # it measures twice
+            engine = TightLayoutEngine(**engine.get() | {"rect": None})
         engine.execute(figure)
         with mpl.rc_context({"figure.autolayout": False}):  # with "none" it draws twice
             figure.set_layout_engine(None)

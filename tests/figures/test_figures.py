@@ -153,3 +153,12 @@ def test_a_narrow_panel_names_its_rows_above_them():
     assert rows.is_narrow(draw("accuracy", ax=panels[0]))
     with style.context():
         assert not rows.is_narrow(draw("accuracy"))
+
+
+@pytest.mark.parametrize("layout", ["tight", "constrained", "compressed", "none"])
+def test_a_figure_of_any_layout_is_arranged(layout):
+    figure, ax = plt.subplots(layout=layout)
+    ax.set_title("c")
+    style.arrange(figure)
+    figure.canvas.draw()
+    assert figure.get_layout_engine() is None or layout == "none"
