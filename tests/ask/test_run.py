@@ -31,7 +31,8 @@ from igaku.study.runs import load_run
 KEYS = """
     problem_id section outcome answer correct content reasoning finish_reason
     prompt_tokens completion_tokens reasoning_tokens reasoning_tokens_estimated
-    seconds tokens_per_second served_model attempts prompt_sha256 error raw asked_at
+    cached_tokens seconds tokens_per_second served_model reply_id attempts
+    prompt_sha256 error raw asked_at
     cause rule span second permissive marks reader
 """.split()  # noqa: SIM905
 
@@ -534,8 +535,8 @@ def mixed(sizes):
     return [replace(question(n, s), text=f"質問{s}{n}") for s, n in listed]
 
 
-def test_any_twenty_first_questions_are_a_small_exam():
-    exam = load_exam(2022)
+def test_any_twenty_first_questions_are_a_small_exam(shared):
+    exam = load_exam(2022, data_dir=shared / "data/igakuqa")
     asked = plan.in_asking_order(exam, plan.ORDER)
     assert sorted(map(id, asked)) == sorted(map(id, exam))
     sizes = Counter(q.section for q in exam)

@@ -34,8 +34,12 @@ def test_a_shown_question_is_the_same_question_under_other_letters():
     assert shown(asked, None) == asked and released(None, "cadbe") is None
 
 
-def test_the_gold_stands_behind_each_letter_as_often():
-    exam = [q for q in igaku.load_exam(2022) if len(q.answer) == 1 and q.choices]
+def test_the_gold_stands_behind_each_letter_as_often(shared):
+    exam = [
+        q
+        for q in igaku.load_exam(2022, data_dir=shared / "data/igakuqa")
+        if len(q.answer) == 1 and q.choices
+    ]
     for seed in range(5):
         moved = [q for q in exam if order_of(q, seed)]
         found = Counter(shown(q, order_of(q, seed)).answer[0] for q in moved)
@@ -67,5 +71,10 @@ def test_a_question_that_means_its_choices_by_place_is_left_alone(choices, bound
     assert (order_of(asked, 3) is None) == bound
 
 
-def test_the_docs_count_what_is_left_alone_in_exam_116():
-    assert sum(is_bound(q) for q in igaku.load_exam(2022)) == 20
+def test_the_docs_count_what_is_left_alone_in_exam_116(shared):
+    assert (
+        sum(
+            is_bound(q) for q in igaku.load_exam(2022, data_dir=shared / "data/igakuqa")
+        )
+        == 20
+    )

@@ -293,7 +293,7 @@ def test_reading_takes_time_in_proportion_to_the_text(piece):
     size, two = len(piece.encode(errors="surrogatepass")), question("ac")
     short, long = (piece * (kilobytes * 1024 // size) for kilobytes in (8, 64))
     fast = slow = math.inf
-    for _ in range(6):  # a busy machine only ever adds to a time
+    for _ in range(20):  # a busy machine only ever adds to a time
         fast = min(fast, seconds(short, two), seconds(short, two))
         slow = min(slow, seconds(long, two))
         if slow / fast <= 10:
