@@ -60,10 +60,14 @@ def of_steps(plain: str) -> set[int]:
     They are where at least two steps, which are struck out, have one in their block.
     """
     first: dict[int, int] = {}
+    step, at = -1, 0
     for cue in ANY_CUE.finditer(plain):
-        step = plain.rfind(STRUCK, 0, cue.start())
-        if step >= 0 and "\n\n" not in plain[step : cue.start()]:
-            first.setdefault(step, cue.start())
+        struck, gap = (plain.rfind(sign, at, cue.start()) for sign in (STRUCK, "\n\n"))
+        step, at = (step if struck == gap else struck), cue.start()
+        if step >= 0 and gap <= step:
+            first.setdefault(step, at)
+        elif gap > step:
+            step = -1
     return set(first.values()) if len(first) > 1 else set()
 
 

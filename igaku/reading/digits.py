@@ -147,10 +147,10 @@ def _counted(kanji: str) -> str:
         if sign in TENS:
             number, digit = number + max(digit, 1) * TENS[sign], 0
         else:
-            number, digit = (number, digit * 10 + ONES.index(sign))
+            digit = digit * 10 + ONES.index(sign)
     said = f"{number + digit}" + dot.replace("点", ".")
     said += "".join(str(ONES.index(sign)) for sign in fraction)
-    return said.rjust(len(kanji))[: max(len(kanji), len(said))]
+    return said.rjust(len(kanji))
 
 
 def _layout(question: Question) -> Layout:

@@ -360,10 +360,8 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
             end = line.start() + found.end("letters")
             is_headed = HEADING.fullmatch(before[:24]) is not None
             if block:
-                if letters not in block.letters:
-                    letters = _union([block.letters, letters])
-                else:
-                    letters = block.letters
+                is_new = letters not in block.letters
+                letters = _union([block.letters, letters]) if is_new else block.letters
                 start = block.start
                 is_headed = block.is_headed
             block = Block(letters, start, end, is_next, is_headed)
