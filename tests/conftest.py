@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,11 @@ CHECKOUT = PACKAGE.parent
 # A busy machine is no reason to call a test failed.
 hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
+
+
+# A shell that starts the suite in the background has it ignore interrupts, and all that
+# the suite starts; the tests of interrupts send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Folders whose tests take longest, as they execute notebooks and open browsers: begun

@@ -1,12 +1,11 @@
 """The digits of a number: in boxes, after cues, at the end of sums, taken back, cut."""
 
-import math
-import time
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timing import assert_linear
 
 from igaku.exam.questions import Question
 from igaku.reading.answer import extract_answer, outcome_of, reading_of
@@ -437,18 +436,4 @@ REPEATED = [
 
 @pytest.mark.parametrize("piece", REPEATED)
 def test_reading_takes_time_in_proportion_to_the_text(piece):
-    size = len(piece.encode())
-    short, long = (piece * (kilobytes * 1024 // size) for kilobytes in (8, 64))
-    fast = slow = math.inf
-    for _ in range(20):  # a busy machine only ever adds to a time
-        fast = min(fast, seconds(short), seconds(short))
-        slow = min(slow, seconds(long))
-        if slow / fast <= 10:
-            return
-    raise AssertionError(f"64 kB take {slow / fast:.1f} times as long as 8 kB")
-
-
-def seconds(text):
-    start = time.process_time()
-    read_digits(text, RATE)
-    return time.process_time() - start
+    assert_linear(lambda text: read_digits(text, RATE), piece)

@@ -1,14 +1,13 @@
 """Letters, for every question of the real exam, any text, and any length."""
 
 import json
-import math
 import random
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timing import assert_linear
 
 from igaku.exam.questions import Question
 from igaku.reading.letters import read_letters
@@ -282,20 +281,6 @@ REPEATED = [
 ]
 
 
-def seconds(text: str, one: Question) -> float:
-    start = time.process_time()
-    read_letters(text, one)
-    return time.process_time() - start
-
-
 @pytest.mark.parametrize("piece", REPEATED)
 def test_reading_takes_time_in_proportion_to_the_text(piece):
-    size, two = len(piece.encode(errors="surrogatepass")), question("ac")
-    short, long = (piece * (kilobytes * 1024 // size) for kilobytes in (8, 64))
-    fast = slow = math.inf
-    for _ in range(20):  # a busy machine only ever adds to a time
-        fast = min(fast, seconds(short, two), seconds(short, two))
-        slow = min(slow, seconds(long, two))
-        if slow / fast <= 10:
-            return
-    raise AssertionError(f"64 kB take {slow / fast:.1f} times as long as 8 kB")
+    assert_linear(lambda text: read_letters(text, question("ac")), piece)

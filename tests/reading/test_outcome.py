@@ -1,8 +1,7 @@
 """What became of a reply: cut, full, looping, a tool call, and what was declared."""
 
-import time
-
 import pytest
+from timing import assert_linear
 
 from igaku.exam.questions import Question
 from igaku.reading.answer import outcome_of
@@ -215,12 +214,4 @@ def test_every_loss_names_its_cause(reply, cause):
 
 @pytest.mark.parametrize("piece", ["a", "ab c ", "答え: c\n", "no loop", "1;2:"])
 def test_loops_are_found_in_linear_time(piece):
-    def seconds(size):
-        text, spent = (piece * size)[:size], []
-        for _ in range(3):
-            began = time.process_time()
-            is_looping(text)
-            spent.append(time.process_time() - began)
-        return min(spent)
-
-    assert seconds(64_000) <= 10 * max(seconds(8_000), 0.005)
+    assert_linear(is_looping, piece)
