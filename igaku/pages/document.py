@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,21 @@ DPI = 144
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as PNG in a wide and in a narrow form, with the text that stands in."""
+    """A figure with the text that stands in for it, drawn when it is asked for."""
 
     name: str
-    wide: bytes
-    slim: bytes
     alt: str
+    draw: Callable[[bool], bytes]
+
+    @cached_property
+    def wide(self) -> bytes:
+        """The PNG for a window."""
+        return self.draw(False)
+
+    @cached_property
+    def slim(self) -> bytes:
+        """The PNG for a phone."""
+        return self.draw(True)
 
 
 def write(study: Study) -> Path:
@@ -51,11 +61,16 @@ def write(study: Study) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace(target, picture.wide)
     values["files"] = write_tables(facts, folder / TABLES) if study.runs else []
-    put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
+    put(folder / "report.md", text(study.lang, values))
     title = f"igaku: {values['heading']}"
     target = folder / "report.html"
     put(target, page("report.j2", study.lang, title, **_counting(values)))
     return target
+
+
+def text(lang: str, values: dict[str, Any]) -> str:
+    """The document as Markdown, which names its pictures and draws none."""
+    return markdown("report.j2", lang, **_counting(values))
 
 
 def _counting(values: dict[str, Any]) -> dict[str, Any]:
@@ -225,17 +240,17 @@ def _strata(facts: Facts) -> Table | None:
 
 def pictures(facts: Facts) -> Iterator[Picture]:
     """Each figure that has something to show, in a wide and in a narrow form."""
+    for name, (figure, frame, alt) in _drawn(facts).items():
+        if not frame.empty:
+            yield Picture(name, alt, partial(_form, figure, frame, facts.study.lang))
+
+
+def _form(figure: str, frame: pd.DataFrame, lang: str, is_narrow: bool) -> bytes:
     from igaku import figures
     from igaku.figures import style
 
-    for name, (figure, frame, alt) in _drawn(facts).items():
-        draw = getattr(figures, figure)
-        if not frame.empty:
-            forms = []
-            for is_narrow in (False, True):
-                with style.context(facts.study.lang, narrow=is_narrow):
-                    forms.append(_png(draw(frame, lang=facts.study.lang)))
-            yield Picture(name, forms[0], forms[1], alt)
+    with style.context(lang, narrow=is_narrow):
+        return _png(getattr(figures, figure)(frame, lang=lang))
 
 
 def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:

@@ -96,7 +96,7 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """This machine's, read once: that takes longer than a server on it to answer."""
+    """Those of this machine, read once: a server on it answers in less time."""
     return ssl.create_default_context()
 
 
