@@ -12,6 +12,7 @@ import igaku
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.pages import facts as told
+from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
@@ -79,10 +80,11 @@ def contents(facts: Facts) -> dict[str, Any]:
     return either | {
         "heading": _title(facts), "asked": told.asked(facts),
         "declared": standing(facts.study),
+        "is_declared": facts.study.declaration is not None,
         "marks": marks(facts.study),
         "kinds": list(facts.runs["origin"].unique()),
         "answers": [told.difference(facts), told.silence(facts),
-                    (facts.say("head_open"), told.still_open(facts))],
+                    (facts.say("head_open"), still_open(facts))],
         "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
         "walls": _walls(facts), "pairs": pair_table(facts, known),
@@ -360,9 +362,6 @@ def _limits(facts: Facts) -> Iterator[str]:
         yield facts.say("limit_repeats")
     if (facts.runs.loc[list(facts.main), "origin"] == "recorded").any():
         yield facts.say("limit_recorded")
-    blind = max(
-        int(facts.study.run(n).rows["text_only"].eq(False).sum()) for n in facts.main
-    )
-    if blind:
+    if blind := without_image(facts):
         yield facts.say("limit_images", n=blind)
     yield facts.say("limit_scores")

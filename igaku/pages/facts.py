@@ -27,12 +27,7 @@ from igaku.words import (
 
 SMALL = 0.005  # a difference that is often called small: two of 400 questions
 FEW = 6  # names in a sentence
-# The audits that bear on what may be concluded, each in one clause.
-OPEN = (
-    "identical_replies", "wrong_weights", "other_model", "other_effort",
-    "unknown_effort", "unverified",
-)  # fmt: skip
-DOUBTS = OPEN[:3]  # which weights answered
+DOUBTS = ("identical_replies", "wrong_weights", "other_model")  # of the weights
 CARD = ("base_model", "huggingface_id", "format", "quantization", "engine")
 
 
@@ -220,9 +215,14 @@ def power(facts: Facts) -> Iterator[str]:
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
     yield from repeated(facts.study, facts.label, facts.say)
-    known = igaku.study.planning(evidence(facts.pairs))
-    for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
+    for _, row in widest(facts).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)
+
+
+def widest(facts: Facts) -> pd.DataFrame:
+    """The pair under test that is widest apart, with what its questions let one see."""
+    known = igaku.study.planning(evidence(facts.pairs))
+    return known.sort_values("difference", key=abs).tail(1)
 
 
 # --- the silence ----------------------------------------------------------------------
@@ -319,24 +319,6 @@ def _further(facts: Facts) -> dict[str, Any] | None:
                 "wall": far["seconds"] / near["seconds"],
             }
     return None
-
-
-def still_open(facts: Facts) -> str:
-    """What may not be concluded, with the reasons that are on record."""
-    place = facts.places
-    reasons: dict[str, None] = {}
-    alarms = facts.audit
-    # Models that know the answers give them in one letter: such copies are none.
-    alarms = alarms[alarms["grave"] | (alarms["kind"] != "identical_replies")]
-    for kind in OPEN:
-        for runs in alarms.loc[alarms["kind"] == kind, "runs"]:
-            rows = [place[name] for name in runs if name in place]
-            if rows and not (kind == "identical_replies" and len(rows) < 2):
-                told = facts.say(f"open_{kind}", rows=rows, all=len(rows) == len(place))
-                reasons[told] = None
-    shown = bool((evidence(facts.pairs)["adjusted"] < facts.study.level).any())
-    silent = bool(facts.runs["blank"].sum())
-    return facts.say("report_open", reasons=list(reasons), shown=shown, silent=silent)
 
 
 # --- the findings, one by one ---------------------------------------------------------

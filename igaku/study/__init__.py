@@ -18,10 +18,12 @@ if _TYPE_CHECKING:
     from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
     from igaku.study.silent import silences
+    from igaku.study.timing import clocks, foretold, reply_lengths
     from igaku.study.tokens import budget_curves, lengths, rescues, survival
 
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
+    **dict.fromkeys(("clocks", "foretold", "reply_lengths"), "igaku.study.timing"),
     "open_study": "igaku.study.families",
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
