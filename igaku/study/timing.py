@@ -22,7 +22,8 @@ from igaku.words import NO_REPLY
 ALIKE = 1.1  # times in which sections that ran side by side took equally long
 CLOCKS = (
     "run", "label", "max_tokens", "seconds", "at_wall", "blank", "tokens_per_second",
-    "at_once", "sections", "first", "asked", "slower", "finished", "median", "longest",
+    "at_once", "sections", "first", "until", "asked", "slower", "finished", "median",
+    "longest",
 )  # fmt: skip
 LENGTHS = (
     "run", "label", "problem_id", "section", "tokens", "finished", "is_inferred",
@@ -49,8 +50,9 @@ def clocks(outputs_dir: Source = None) -> pd.DataFrame:
     `run label max_tokens`; `seconds at_wall`: the wall, and the blank replies at it, of
     `blank` in all. `tokens_per_second`: the speed of a reply, inferred. `at_once`: 1,
     or how many sections ran side by side, so that each was slower by that factor;
-    missing where a second wall is not explained so. `sections first asked`: the
-    sections, the first question and the number of questions that belong to this wall.
+    missing where a second wall is not explained so. `sections first until asked`: the
+    sections and the first question of this wall, the question at which it gave way to
+    another, and the number of questions that belong to it.
     `slower`: replies that took longer than the wall by more than 5 %: the speed was
     less there. `finished median longest`: replies with text, and how long they are in
     tokens, inferred; missing where several ran at once, or it is not known.
@@ -79,11 +81,22 @@ def _clock(run: Run, stretch: Stretch) -> dict[str, Any]:
         "blank": int(blank(run.rows).sum()),
         "tokens_per_second": run.budget / stretch.seconds if run.budget else None,
         "at_once": stretch.at_once, "sections": tuple(rows["section"].unique()),
-        "first": next(iter(rows["problem_id"]), None), "asked": len(rows),
+        "first": next(iter(rows["problem_id"]), None), "until": _until(run, rows),
+        "asked": len(rows),
         "slower": int((rows["seconds"] > NEAR * stretch.seconds).sum()),
         "finished": len(finished) if stretch.at_once == 1 else None,
         "median": finished.median(), "longest": finished.max(),
     }  # fmt: skip
+
+
+def _until(run: Run, rows: pd.DataFrame) -> str | None:
+    """The question that came after these in a section that they share with others."""
+    for section, part in rows.groupby("section", sort=False):
+        names = run.rows.loc[run.rows["section"] == section, "problem_id"].tolist()
+        after = names[names.index(part["problem_id"].iloc[-1]) + 1 :]
+        if after:
+            return str(after[0])
+    return None
 
 
 def stretches(run: Run) -> list[Stretch]:
