@@ -187,7 +187,7 @@ INLINE_HEAD = pattern(
 LED_TO = pattern(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
 LISTED = pattern(rf"{GLYPH}{CLOSE}{BESIDE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
 NOTHING = pattern(
-    rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
+    rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*+"
 )
 SECTION = pattern(
     r"^(?:#{1,6} |【|\[|[■◆●▼]|[^\n]{0,12}(?:解説|検討|理由|説明|考察|選択肢|解析|分析"

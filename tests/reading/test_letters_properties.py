@@ -284,3 +284,8 @@ REPEATED = [
 @pytest.mark.parametrize("piece", REPEATED)
 def test_reading_takes_time_in_proportion_to_the_text(piece):
     assert_linear(lambda text: read_letters(text, question("ac")), piece)
+
+
+@pytest.mark.parametrize("piece", [", ", "、", "・ ", "と", " / ", " and "])
+def test_what_stands_between_a_label_and_its_words_takes_no_longer(piece):
+    assert_linear(lambda text: read_letters(f"a: {text}x\nb: y", question("c")), piece)
