@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from igaku.exam.questions import Question
 from igaku.lazy import pattern
+from igaku.reading.begins import on_its_own_line
 from igaku.reading.plain import Plain, plain_of
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import (
@@ -186,6 +187,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
         plain = plain.replaced(UNDECIDED, _struck)
     if BELIEF.search(plain.text):
         plain = plain.replaced(BELIEVED, _struck)
+    plain = on_its_own_line(plain, labels, wanted)
     inverse = _is_inverse(question.text)
     walk = walk_of(plain.text, labels, wanted)
     found = [
