@@ -70,7 +70,7 @@ def _runs(text: str) -> Iterator[list[Step]]:
     for one, end in zip(found, ends, strict=False):
         if NOTHING.fullmatch(text, one.end("label"), end):
             continue
-        sign = re.sub(MASKED, " ", one["sign"] or "")
+        sign = re.sub(MASKED, "", one["sign"] or "")  # a choice, quoted or not
         run = runs.setdefault((one["open"], one["close"], sign), [])
         last = run[-1]["label"] if run else ""
         if one["label"] < last or (one["label"] == last and len(run) == 1):
