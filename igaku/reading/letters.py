@@ -126,8 +126,10 @@ HESITATION = pattern(
 CALLED_WRONG = pattern(
     r"[^\w\n]{0,4}\s{0,2}(?:(?:but )?(?:that|this|it)(?:['’]s| is| was)"
     r" (?:wrong|incorrect|not (?:right|correct)|a mistake)"
-    r"|(?:これ|それ)?は(?:誤り|間違い|不正解)|で(?:は|も)な[いく]|is (?:wrong"
-    r"|incorrect|not\b)"
+    r"|(?:(?:これ|それ)?は|と(?:する|答える|考える)の[はも]|を選ぶの[はも])"
+    r"(?:誤り|間違い|不正解|不適切)|で(?:は|も)な[いく]"
+    r"|(?:is|was|(?:would|could|must|will) be) (?:the |an? )?(?:wrong|incorrect|mistake"
+    r"|not\b)"
     r"|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(

@@ -85,6 +85,8 @@ LOOPS = [
     PROSE + "c" * 400,
     "".join(f"{i}. {i}. 胸部X線を撮影するときです。\n\n" for i in range(8)),
     "".join(f"{label}: 経過をみて帰宅を許可する。\n" for label in "abcdefghijk"),
+    " ".join(f"{i}." for i in range(1, 400)),
+    PROSE + "、".join(f"所見{i}" for i in range(1, 90)),
 ]
 
 
@@ -108,6 +110,7 @@ def test_a_servers_own_guard_against_loops_is_told():
         "a: 誤り\nb: 誤り\nc: 正しい\nd: 誤り\ne: 誤り",
         "".join(f"{label}: {PROSE}\n" for label in "abcde"),
         "答え: c\n答え: c",
+        "用量は 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 mg の順に増やす。",
         "| a | × |\n| b | × |\n| c | ○ |\n| d | × |\n| e | × |",
     ],
 )
