@@ -22,7 +22,7 @@ TIMES = 2.0  # the ratio of two median lengths above which it is as between two 
 FEWEST = 10  # questions
 SEED, DRAWS = 2022, 999  # of the resampling: the same replies have the same limits
 RATIOS = (
-    "shorter", "longer", "n", "median_shorter", "median_longer", "ratio", "low", "high",
+    "shorter_run", "longer_run", "n", "median_shorter", "median_longer", "ratio", "low", "high",
     "max_tokens", "is_inferred",
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ def unknown_effort(study: Study) -> Iterator[Alarm]:
 def length_ratios(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per two runs of an exam: how many times as long the longer's replies are.
 
-    `shorter longer n`: two runs, and the questions that both replied to (10 or more).
+    `shorter_run longer_run n`: two runs, and the questions that both replied to (10 or more).
     `median_shorter median_longer ratio low high`: tokens, how many times as many, and
     the 95 % interval of that (bootstrap over questions, both replies drawn together).
     `max_tokens`: the smaller budget; what is longer counts as that long, so that the
@@ -114,12 +114,16 @@ def other_length(study: Study) -> Iterator[Alarm]:
     runs = {run.name: run for run in study.runs}
     found: dict[str, list[dict[str, Any]]] = {}
     for exam, row in study.once(_ratios):
-        known = [effort_of(runs[row[side]])[0] for side in ("shorter", "longer")]
+        known = [
+            effort_of(runs[row[side]])[0] for side in ("shorter_run", "longer_run")
+        ]
         is_told = None not in known and known[0] != known[1]
         if row["ratio"] > TIMES and row["low"] > 1 and not is_told:
             found.setdefault(exam, []).append(row)
     for pairs in found.values():
-        names = dict.fromkeys(row[s] for row in pairs for s in ("shorter", "longer"))
+        names = dict.fromkeys(
+            row[s] for row in pairs for s in ("shorter_run", "longer_run")
+        )
         pairs = sorted(pairs, key=lambda row: -row["ratio"])
         yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
 
@@ -147,7 +151,7 @@ def _ratio(a: Run, b: Run, both: pd.DataFrame) -> dict[str, Any]:
     low, high = _limits(*tokens)
     medians = np.median(tokens, axis=1)
     return {
-        "shorter": a.name, "longer": b.name, "n": len(both),
+        "shorter_run": a.name, "longer_run": b.name, "n": len(both),
         "median_shorter": float(medians[0]), "median_longer": float(medians[1]),
         "ratio": times_as_long(*tokens), "low": low, "high": high,
         "max_tokens": most, "is_inferred": bool(both["is_inferred_a"].iloc[0]),

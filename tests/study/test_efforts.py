@@ -46,7 +46,7 @@ def test_medium_of_the_real_model_is_to_low_as_one_effort_to_another(counted, ru
         for e in ("low", "medium")
     )
     (row,) = ratios_of(medium, low).to_dict("records")
-    assert (row["shorter"], row["longer"], row["n"]) == ("low", "medium", 400)
+    assert (row["shorter_run"], row["longer_run"], row["n"]) == ("low", "medium", 400)
     assert (row["median_shorter"], row["median_longer"]) == (70, 400.5)
     assert row["ratio"] == pytest.approx(400 / 70, rel=0.01)
     assert 4 < row["low"] < row["ratio"] < row["high"] < 8
@@ -112,7 +112,7 @@ def test_inferred_lengths_are_compared_with_inferred_ones_alone(run_of):
     counted = run_of([answer(n) for n in range(1, 51)], "counted")
     runs = walled(1.0, "short"), walled(4.0, "long"), counted
     (row,) = ratios_of(*runs).to_dict("records")
-    assert (row["shorter"], row["longer"], row["n"]) == ("short", "long", 50)
+    assert (row["shorter_run"], row["longer_run"], row["n"]) == ("short", "long", 50)
     assert row["ratio"] == 4 and row["is_inferred"]
     assert row["median_shorter"] == BUDGET / 8
     (note,) = notes_of(*runs).to_dict("records")
@@ -123,13 +123,13 @@ def test_inferred_lengths_are_compared_with_inferred_ones_alone(run_of):
 def test_the_recorded_runs_without_a_wall_are_in_no_ratio(recorded_folder):
     study = open_study(recorded_folder)
     told = igaku.study.length_ratios(study)
-    met = {*told["shorter"], *told["longer"]}
+    met = {*told["shorter_run"], *told["longer_run"]}
     assert {"safeguard-mxfp4", "safeguard-mxfp4-mt4096"} <= met
     assert not met & {"openai-8bit", "openai-mxfp4-gguf", "mlx-community-mxfp4-q8"}
     assert told["is_inferred"].all()
     # One model under two budgets is as long as itself, as far as both budgets reach.
     sides = {"safeguard-mxfp4", "safeguard-mxfp4-mt4096"}
-    own = told[told["shorter"].isin(sides) & told["longer"].isin(sides)]
+    own = told[told["shorter_run"].isin(sides) & told["longer_run"].isin(sides)]
     assert own["ratio"].item() == pytest.approx(1, abs=0.1)
 
 
