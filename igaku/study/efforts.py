@@ -22,8 +22,8 @@ TIMES = 2.0  # the ratio of two median lengths above which it is as between two 
 FEWEST = 10  # questions
 SEED, DRAWS = 2022, 999  # of the resampling: the same replies have the same limits
 RATIOS = (
-    "shorter_run", "longer_run", "n", "median_shorter", "median_longer", "ratio", "low", "high",
-    "max_tokens", "is_inferred",
+    "shorter_run", "longer_run", "n", "median_shorter", "median_longer", "ratio", "low",
+    "high", "max_tokens", "is_inferred",
 )  # fmt: skip
 
 # --- what is on record ----------------------------------------------------------------
@@ -96,7 +96,8 @@ def unknown_effort(study: Study) -> Iterator[Alarm]:
 def length_ratios(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per two runs of an exam: how many times as long the longer's replies are.
 
-    `shorter_run longer_run n`: two runs, and the questions that both replied to (10 or more).
+    `shorter_run longer_run n`: two runs, and the questions that both replied to, 10 or
+    more.
     `median_shorter median_longer ratio low high`: tokens, how many times as many, and
     the 95 % interval of that (bootstrap over questions, both replies drawn together).
     `max_tokens`: the smaller budget; what is longer counts as that long, so that the
