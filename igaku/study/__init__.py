@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.study.efforts import length_ratios
     from igaku.study.families import open_study
     from igaku.study.levels import strata
     from igaku.study.lines import official
@@ -25,6 +26,7 @@ if _TYPE_CHECKING:
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
     **dict.fromkeys(("clocks", "foretold", "reply_lengths"), "igaku.study.timing"),
+    "length_ratios": "igaku.study.efforts",
     "open_study": "igaku.study.families",
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
