@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ import igaku
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.pages import facts as told
+from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
+from igaku.pages.silence import rescues, silence, timing
 from igaku.pages.variants import shared, variants
 from igaku.study.declared import standing
 from igaku.study.families import Study
@@ -23,19 +26,30 @@ from igaku.words import formatted, is_missing, labelled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 TABLES, FIGURES = "report/tables", "report/figures"
 DPI = 144
+BESIDE = "walls"  # the figure that stands beside words
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as PNG in a wide and in a narrow form, with the text that stands in."""
+    """A figure with the text that stands in for it, drawn when it is asked for."""
 
     name: str
-    wide: bytes
-    slim: bytes
     alt: str
+    draw: Callable[[bool], bytes]
+
+    @cached_property
+    def wide(self) -> bytes:
+        """The PNG for a window."""
+        return self.draw(False)
+
+    @cached_property
+    def slim(self) -> bytes:
+        """The PNG for a phone."""
+        return self.draw(True)
 
 
 def write(study: Study) -> Path:
@@ -51,11 +65,16 @@ def write(study: Study) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace(target, picture.wide)
     values["files"] = write_tables(facts, folder / TABLES) if study.runs else []
-    put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
+    put(folder / "report.md", text(study.lang, values))
     title = f"igaku: {values['heading']}"
     target = folder / "report.html"
     put(target, page("report.j2", study.lang, title, **_counting(values)))
     return target
+
+
+def text(lang: str, values: dict[str, Any]) -> str:
+    """The document as Markdown, which names its pictures and draws none."""
+    return markdown("report.j2", lang, **_counting(values))
 
 
 def _counting(values: dict[str, Any]) -> dict[str, Any]:
@@ -79,14 +98,15 @@ def contents(facts: Facts) -> dict[str, Any]:
     return either | {
         "heading": _title(facts), "asked": told.asked(facts),
         "declared": standing(facts.study),
+        "is_declared": facts.study.declaration is not None,
         "marks": marks(facts.study),
         "kinds": list(facts.runs["origin"].unique()),
-        "answers": [told.difference(facts), told.silence(facts),
-                    (facts.say("head_open"), told.still_open(facts))],
+        "answers": [(*told.difference(facts), None), (*silence(facts), "walls"),
+                    (facts.say("head_open"), still_open(facts), None)],
         "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
         "walls": _walls(facts), "pairs": pair_table(facts, known),
-        "power": list(told.power(facts)), "rescues": list(told.rescues(facts)),
+        "power": list(told.power(facts)), "rescues": [*timing(facts), *rescues(facts)],
         "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
@@ -175,11 +195,15 @@ def _named(facts: Facts, pairs: pd.DataFrame, name: Any) -> pd.DataFrame:
 
 
 def _walls(facts: Facts) -> Table | None:
-    if facts.walls.empty:
+    """The walls with what they let one infer; without a budget, the walls alone."""
+    found = facts.walls.rename(columns={"replies": "at_wall"})
+    keys = ["run", "seconds"]
+    more = ["at_once", "slower", "finished", "median", "longest"]
+    found = found.merge(facts.clocks[[*keys, *more]], on=keys, how="left")
+    if found.empty:
         return None
-    named = facts.walls.assign(label=[facts.marked(n) for n in facts.walls["run"]])
-    kept = ["label", "max_tokens", "seconds", "replies", "blank", "tokens_per_second"]
-    return tabled(named[kept].rename(columns={"replies": "at_wall"}), facts.study.lang)
+    named = found.assign(run=[facts.marked(n) for n in found["run"]])
+    return tabled(named.rename(columns={"run": "label"}), facts.study.lang)
 
 
 def _official(facts: Facts) -> Table | None:
@@ -225,17 +249,33 @@ def _strata(facts: Facts) -> Table | None:
 
 def pictures(facts: Facts) -> Iterator[Picture]:
     """Each figure that has something to show, in a wide and in a narrow form."""
+    for name, (figure, frame, alt) in _drawn(facts).items():
+        if not frame.empty:
+            beside = name == BESIDE
+            draw = partial(_form, figure, frame, facts.study.lang, beside)
+            yield Picture(name, alt, draw)
+
+
+def _form(
+    figure: str, frame: pd.DataFrame, lang: str, beside: bool, narrow: bool
+) -> bytes:
     from igaku import figures
     from igaku.figures import style
 
-    for name, (figure, frame, alt) in _drawn(facts).items():
-        draw = getattr(figures, figure)
-        if not frame.empty:
-            forms = []
-            for is_narrow in (False, True):
-                with style.context(facts.study.lang, narrow=is_narrow):
-                    forms.append(_png(draw(frame, lang=facts.study.lang)))
-            yield Picture(name, forms[0], forms[1], alt)
+    with style.context(lang, narrow=narrow):
+        ax = _compact(frame) if beside and not narrow else None
+        drawn = getattr(figures, figure)(frame, ax=ax, lang=lang)
+        if ax is not None:
+            drawn.set_title("", loc="left")  # the words beside it say so
+        return _png(drawn)
+
+
+def _compact(frame: pd.DataFrame) -> Axes:
+    """Axes for a figure that stands beside words, its rows as low as can be read."""
+    import matplotlib.pyplot as plt
+
+    height = 1.6 + 0.32 * frame["run"].nunique()
+    return plt.subplots(figsize=(7.6, height), layout="tight")[1]
 
 
 def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
@@ -360,9 +400,6 @@ def _limits(facts: Facts) -> Iterator[str]:
         yield facts.say("limit_repeats")
     if (facts.runs.loc[list(facts.main), "origin"] == "recorded").any():
         yield facts.say("limit_recorded")
-    blind = max(
-        int(facts.study.run(n).rows["text_only"].eq(False).sum()) for n in facts.main
-    )
-    if blind:
+    if blind := without_image(facts):
         yield facts.say("limit_images", n=blind)
     yield facts.say("limit_scores")

@@ -16,6 +16,7 @@ from igaku.lazy import pattern
 # repeat numbers, and few of their 12-grams; prose repeats hardly any.
 COPIES = 3
 LOOP_LENGTH = 60  # characters that the copies fill at least
+RULED = 120  # the same for copies of signs alone, which may be a ruled line
 STUTTER, STUTTER_LENGTH = 8, 16  # copies of a word that fill less, and characters
 LITTLE_NEW = 0.35  # share of distinct 12-grams; a chain written twice has about 0.5
 LONG = 500  # characters from which on that share is judged
@@ -88,8 +89,10 @@ def is_repeating(text: str, length: int, share: float | None) -> bool:
     period = end - text.rfind(text[end:], 0, len(text) - 1)
     # Beside its repetition the first copy stands, so `period` more belong to the loop.
     copied = length + period
+    if not any(map(str.isalnum, text[-period:])):
+        return copied >= COPIES * period and copied >= RULED
     if copied >= STUTTER * period and copied >= STUTTER_LENGTH:
-        return any(map(str.isalnum, text[-period:]))
+        return True
     return copied >= COPIES * period and copied >= LOOP_LENGTH
 
 

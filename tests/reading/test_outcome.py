@@ -118,6 +118,14 @@ def test_a_walk_through_the_choices_is_no_loop(text):
     assert not is_looping(text) or len(text) >= 60 * 3
 
 
+@pytest.mark.parametrize("sign", ["．", "・", "\n", " ."])
+def test_one_sign_over_and_over_is_a_loop_and_a_ruled_line_is_none(sign):
+    said = "これは歴史であるよ"
+    assert is_looping(said + sign * 200)
+    assert not is_looping(f"{said}\n" + "-" * 80)
+    assert not is_looping(f"{said}\n|" + "---|" * 5)
+
+
 def test_what_is_too_long_to_be_a_reply_is_looping_and_not_read():
     graded = outcome_of(Reply(content="答え: c。" + "あ" * LIMIT), ONE)
     assert (graded.outcome, graded.cause) == ("unparsable", "looping")
