@@ -14,8 +14,9 @@ from igaku.words import heading, printed
 
 OF_A_STUDY = (
     "runs", "pairs", "audit", "walls", "sections", "strata", "official", "published",
-    "gates", "lengths", "survival", "budget_curves", "rescues", "loops", "orders",
+    "gates", "lengths", "survival", "budget_curves", "rescues", "silences", "orders",
     "shuffles", "repeats", "clocks", "foretold", "reply_lengths",
+    "length_ratios",
 )  # fmt: skip
 
 
