@@ -105,6 +105,7 @@ NAMES = pattern(
 )
 ON_ITS_OWN = pattern(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = pattern(MASKED)
+CIRCLED = frozenset("①②③④⑤⑥⑦⑧⑨⑩")
 STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = pattern(
     r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う"
@@ -164,7 +165,8 @@ def read_letters(text: str, question: Question, permissive: bool = False) -> Rea
         return Reading(rule=TOO_LONG)
     if (found := NOTHING_ELSE.fullmatch(text)) and (said := _bare(found, question)):
         return said  # most replies of a terse model, read in no time
-    whole = _masked(plain_of(text.replace("．", "、")), question.choices)
+    plain = plain_of(text.replace("．", "、"))
+    whole = _masked(_signs_read(plain, text, question.choices), question.choices)
     reading = _strictly(whole, question)
     if permissive and len(reading.answer or ()) != len(question.answer):
         return _permissively(whole, question) or reading
@@ -229,6 +231,27 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
             span = whole.span(min(stood[-wanted:]), stood[-1] + 1)
             return Reading(tuple(sorted(letters)), rule, span)
     return None
+
+
+def _signs_read(plain: Plain, text: str, choices: tuple[str, ...]) -> Plain:
+    """The text with signs that are choices, 「②」, read as what they stand for.
+
+    Beside letters a sign is a choice that is quoted; where a reply has no letter it is
+    what the reply calls its choices by, and as good as one.
+    """
+    signs = {c: i for i, c in enumerate(choices) if c in CIRCLED}
+    if not any(sign in text for sign in signs):
+        return plain
+    places = [
+        (place, place + 1, signs[text[start]])
+        for place, start in enumerate(plain.starts)
+        if text[start] in signs
+    ]
+    quoted, named = (
+        plain.with_words((*place, chr(first + choice)) for *place, choice in places)
+        for first in (MASK, ord("a"))
+    )
+    return quoted if STRIKETHROUGH.search(quoted.text) else named
 
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:

@@ -671,3 +671,36 @@ def test_the_last_word_of_a_correction_counts_and_a_new_question_does_not(text, 
     row |= {"choices": ["頭部CT", "血液培養", "胸部X線", "心エコー", "尿沈渣"]}
     question = Question.from_record(row | {"answer": ["c"]})
     assert extract_answer(text, question) == (answer,)
+
+
+# --- choices that are signs -----------------------------------------------------------
+
+SIGNS = Question.from_record(
+    {
+        "problem_id": "116A33",
+        "problem_text": "下線部①〜⑤のうち正しいのはどれか。",
+        "choices": ["①", "②", "③", "④", "⑤"],
+        "answer": ["b"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("b ②", "答え: b ②", "**b ②**", "b\u3000②", "b. ②", "正解はb（②）です。"),
+        *("答え: ②", "正解は②です。", "②", "Answer: ②", "①は誤り。②が正解です。"),
+        "下線部①は正しくないので、答え: b",
+        "a: ① × b: ② ○ c: ③ × d: ④ × e: ⑤ ×",
+        "①：誤り\n②：正しい\n③：誤り\n④：誤り\n⑤：誤り",
+    ],
+)
+def test_a_sign_that_is_a_choice_is_quoted_or_stands_for_its_letter(text):
+    reading = read_letters(text, SIGNS)
+    assert reading.answer == ("b",)
+    start, end = reading.span
+    assert 0 <= start < end <= len(text)
+
+
+def test_a_sign_is_no_letter_where_choices_have_words():
+    assert read_letters("答え: ②", ONE).answer is None
