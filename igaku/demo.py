@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # often none: as if those had been told low, and these nothing, which is medium here.
 TOLD_LOW = ("lab-mlx-8bit", "lab-gguf-mxfp4", "lab-mxfp4-q8")
 TOLD_NOTHING = ("lab-mxfp4-q4", "lab-mlx-4bit", "lab-all-mxfp4")
+RECIPES = (*TOLD_LOW, *TOLD_NOTHING)
 LIMIT = 30
 # Every reply at low takes 16 to 34 tokens, at medium 32 to 80, one half of them 51 or
 # more, at high 53 to 151: so 48 leaves low whole and cuts most of medium, as 1,024 may
@@ -51,7 +52,7 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
     from tqdm import tqdm
 
     place = {"outputs_dir": str(outputs_dir.absolute())} if outputs_dir else {}
-    there = {slug for slug in (*TOLD_LOW, *TOLD_NOTHING, CONTROL) if has_engine(slug)}
+    there = {slug for slug in (*RECIPES, CONTROL) if has_engine(slug)}
     asked = [given | place for given in as_asked(limit) if given["model"] in there]
     if not asked:
         raise IgakuError(
@@ -63,7 +64,7 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
         failed = ask_all(asked, lang, bar)
     failed += cross([slug for slug in (*CROSSED, CONTROL) if slug in there], place)
     failed += rescue([given["model"] for given in asked], place)
-    page = workbook.analyse(outputs_dir.absolute() if outputs_dir else paths.OUTPUTS, lang)
+    page = workbook.analyse(Path(place.get("outputs_dir", paths.OUTPUTS)), lang)
     say(f"Every reply is kept under {page.parent}; report, workbook, and all pages:")
     for name in ("report.html", page.name, "index.html"):
         print(page.with_name(name))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.study.factors import contrasts, crossed, decided
     from igaku.study.families import open_study
-    from igaku.study.factors import contrasts, crossed
     from igaku.study.levels import strata
     from igaku.study.lines import official
     from igaku.study.looping import loops
@@ -24,7 +24,7 @@ if _TYPE_CHECKING:
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
     "open_study": "igaku.study.families",
-    **dict.fromkeys(("contrasts", "crossed"), "igaku.study.factors"),
+    **dict.fromkeys(("contrasts", "crossed", "decided"), "igaku.study.factors"),
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
     "loops": "igaku.study.looping",
