@@ -12,10 +12,12 @@ import igaku
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.pages import facts as told
+from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
 from igaku.pages.html import Table, markdown, page, put, tabled
 from igaku.pages.index import marks, state
+from igaku.pages.silence import rescues, silence, timing
 from igaku.pages.variants import shared, variants
 from igaku.study.declared import standing
 from igaku.study.families import Study
@@ -23,9 +25,11 @@ from igaku.words import formatted, is_missing, labelled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 TABLES, FIGURES = "report/tables", "report/figures"
 DPI = 144
+BESIDE = "walls"  # the figure that stands beside words
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,15 @@ def contents(facts: Facts) -> dict[str, Any]:
     return either | {
         "heading": _title(facts), "asked": told.asked(facts),
         "declared": standing(facts.study),
+        "is_declared": facts.study.declaration is not None,
         "marks": marks(facts.study),
         "kinds": list(facts.runs["origin"].unique()),
-        "answers": [told.difference(facts), told.silence(facts),
-                    (facts.say("head_open"), told.still_open(facts))],
+        "answers": [(*told.difference(facts), None), (*silence(facts), "walls"),
+                    (facts.say("head_open"), still_open(facts), None)],
         "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
         "walls": _walls(facts), "pairs": pair_table(facts, known),
-        "power": list(told.power(facts)), "rescues": list(told.rescues(facts)),
+        "power": list(told.power(facts)), "rescues": [*timing(facts), *rescues(facts)],
         "all_pairs": pair_table(facts, facts.pairs), "official": _official(facts),
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
@@ -175,11 +180,15 @@ def _named(facts: Facts, pairs: pd.DataFrame, name: Any) -> pd.DataFrame:
 
 
 def _walls(facts: Facts) -> Table | None:
-    if facts.walls.empty:
+    """The walls with what they let one infer; without a budget, the walls alone."""
+    found = facts.walls.rename(columns={"replies": "at_wall"})
+    keys = ["run", "seconds"]
+    more = ["at_once", "slower", "finished", "median", "longest"]
+    found = found.merge(facts.clocks[[*keys, *more]], on=keys, how="left")
+    if found.empty:
         return None
-    named = facts.walls.assign(label=[facts.marked(n) for n in facts.walls["run"]])
-    kept = ["label", "max_tokens", "seconds", "replies", "blank", "tokens_per_second"]
-    return tabled(named[kept].rename(columns={"replies": "at_wall"}), facts.study.lang)
+    named = found.assign(run=[facts.marked(n) for n in found["run"]])
+    return tabled(named.rename(columns={"run": "label"}), facts.study.lang)
 
 
 def _official(facts: Facts) -> Table | None:
@@ -234,8 +243,20 @@ def pictures(facts: Facts) -> Iterator[Picture]:
             forms = []
             for is_narrow in (False, True):
                 with style.context(facts.study.lang, narrow=is_narrow):
-                    forms.append(_png(draw(frame, lang=facts.study.lang)))
+                    ax = None if is_narrow or name != BESIDE else _compact(frame)
+                    drawn = draw(frame, ax=ax, lang=facts.study.lang)
+                    if ax is not None:
+                        drawn.set_title("", loc="left")  # the words beside it say so
+                    forms.append(_png(drawn))
             yield Picture(name, forms[0], forms[1], alt)
+
+
+def _compact(frame: pd.DataFrame) -> Axes:
+    """Axes for a figure that stands beside words, its rows as low as can be read."""
+    import matplotlib.pyplot as plt
+
+    height = 1.6 + 0.32 * frame["run"].nunique()
+    return plt.subplots(figsize=(7.6, height), layout="tight")[1]
 
 
 def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
@@ -360,9 +381,6 @@ def _limits(facts: Facts) -> Iterator[str]:
         yield facts.say("limit_repeats")
     if (facts.runs.loc[list(facts.main), "origin"] == "recorded").any():
         yield facts.say("limit_recorded")
-    blind = max(
-        int(facts.study.run(n).rows["text_only"].eq(False).sum()) for n in facts.main
-    )
-    if blind:
+    if blind := without_image(facts):
         yield facts.say("limit_images", n=blind)
     yield facts.say("limit_scores")

@@ -22,7 +22,7 @@ REPLY = (
 )  # fmt: skip
 OF_A_RUN = {"run": "identity", "reference": "identity_reference",
             "candidate": "identity_candidate"}  # fmt: skip
-FRAMES = ("gates", "patterns", "rescues", "lengths", "loops")
+FRAMES = ("gates", "patterns", "rescues", "lengths", "silences")
 
 
 def write_tables(facts: Facts, folder: Path) -> list[str]:
@@ -34,7 +34,8 @@ def write_tables(facts: Facts, folder: Path) -> list[str]:
         "official": facts.official, "published": facts.published,
     }  # fmt: skip
     for name in FRAMES:
-        named[name] = getattr(igaku.study, name)(facts.study)
+        frame = getattr(igaku.study, name)(facts.study)
+        named[name] = frame.drop(columns="text", errors="ignore")
     for name, frame in named.items():
         put_table(folder, name, _identified(facts, frame))
     return [f"{name}.csv" for name in named]

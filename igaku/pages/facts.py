@@ -17,23 +17,16 @@ from igaku.pages.repeated import repeated
 from igaku.study.audits import wrong_runs
 from igaku.study.designs import unlike
 from igaku.study.families import Study, label_of
-from igaku.study.scoring import is_lost
 from igaku.words import (
     PASS_MARK,
     is_missing,
     labelled,
     say,
-    word,
 )
 
 SMALL = 0.005  # a difference that is often called small: two of 400 questions
 FEW = 6  # names in a sentence
-# The audits that bear on what may be concluded, each in one clause.
-OPEN = (
-    "identical_replies", "wrong_weights", "other_model", "other_effort",
-    "unknown_effort", "unverified",
-)  # fmt: skip
-DOUBTS = OPEN[:3]  # which weights answered
+DOUBTS = ("identical_replies", "wrong_weights", "other_model")  # of the weights
 CARD = ("base_model", "huggingface_id", "format", "quantization", "engine")
 
 
@@ -58,6 +51,16 @@ class Facts:
     def sections(self) -> pd.DataFrame:
         """The frame of sections."""
         return igaku.study.sections(self.study)
+
+    @cached_property
+    def clocks(self) -> pd.DataFrame:
+        """The frame of what the walls tell of lengths."""
+        return igaku.study.clocks(self.study)
+
+    @cached_property
+    def foretold(self) -> pd.DataFrame:
+        """The frame of what runs with a larger budget tell of those with a smaller."""
+        return igaku.study.foretold(self.study)
 
     @cached_property
     def strata(self) -> pd.DataFrame:
@@ -225,123 +228,14 @@ def power(facts: Facts) -> Iterator[str]:
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
     yield from repeated(facts.study, facts.label, facts.say)
-    known = igaku.study.planning(evidence(facts.pairs))
-    for _, row in known.sort_values("difference", key=abs).tail(1).iterrows():
+    for _, row in widest(facts).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)
 
 
-# --- the silence ----------------------------------------------------------------------
-
-
-def silence(facts: Facts) -> tuple[str, str]:
-    """How many replies of all variants are lost and what is known of the reason, first
-    in few words.
-    """
-    names = [n for n in (*facts.main, *facts.apart) if n not in facts.wrong]
-    runs = facts.runs.loc[names]
-    lost = Counter(
-        outcome for name in names for outcome in facts.study.run(name).rows["outcome"]
-    )
-    told = {"lost": int(runs["lost"].sum()), "asked": int(runs["asked"].sum())}
-    if not told["lost"]:
-        head = facts.say("head_no_silence", **told)
-        return head, facts.say("report_no_silence", **told)
-    here = facts.walls[facts.walls["run"].isin(names)]
-    at_wall, worst = int(here["replies"].sum()), _worst(facts, runs)
-    is_known = runs.loc[runs["lost"] > 0, "completion_tokens"].notna().any()
-    if lost["truncated"] or is_known or at_wall <= told["lost"] / 2:
-        rows = pd.concat([facts.study.run(name).rows for name in names])
-        met = rows.loc[is_lost(rows), "cause"].value_counts()
-        causes = [facts.say(f"lost_{cause}", n=int(n)) for cause, n in met.items()]
-        words = facts.say("report_lost", **told, causes=causes)
-        return facts.say("head_lost"), f"{words} {worst}"
-    words = facts.say(
-        "report_silence", asked=told["asked"], blank=lost["empty"], at_wall=at_wall,
-        failed=lost["api_error"],
-        sharp=_sharpest(facts, here), further=_further(facts),
-        again=next((r for r in _rescues(facts) if r["run"] in names), None),
-    )  # fmt: skip
-    return facts.say("head_silence"), f"{words} {worst}"
-
-
-def _worst(facts: Facts, runs: pd.DataFrame) -> str:
-    """The runs that lost replies with status and cause, the largest share first."""
-    losing = runs[runs["lost"] > 0]
-    shares = (losing["lost"] / losing["asked"]).sort_values(
-        ascending=False, kind="stable"
-    )
-    told = [
-        dict(losing.loc[name])
-        | {"label": facts.label(str(name))}
-        | {key: _word(facts, key, losing.at[name, key]) for key in ("status", "cause")}
-        for name in shares.index
-    ]
-    more = max(0, len(told) - FEW)
-    return facts.say("report_worst", runs=told[:FEW], more=more)
-
-
-def _word(facts: Facts, kind: str, value: Any) -> str | None:
-    return None if is_missing(value) else word(kind, value, facts.study.lang)
-
-
-def rescues(facts: Facts) -> Iterator[str]:
-    """What became of lost questions that were asked again with a larger budget."""
-    for row in _rescues(facts):
-        yield facts.say("report_rescue", **row)
-
-
-def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
-    for _, row in igaku.study.rescues(facts.study).iterrows():
-        yield dict(row) | {"label": short_label(facts, row["run"])}
-
-
-def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
-    """The run whose blank replies are all at one wall, later than every other reply."""
-    whole = walls[walls["replies"] == walls["blank"]]
-    for _, row in whole.sort_values("replies", ascending=False).iterrows():
-        rows = facts.study.run(row["run"]).rows
-        blank = rows["blank"].fillna(False).astype(bool)
-        last = rows.loc[~blank & rows["outcome"].ne("api_error"), "seconds"].max()
-        if not is_missing(last) and last < rows.loc[blank, "seconds"].min():
-            label = facts.label(row["run"])
-            return dict(row) | {"last": float(last), "label": label}
-    return None
-
-
-def _further(facts: Facts) -> dict[str, Any] | None:
-    """How much further the wall of a model stands where its budget was larger."""
-    slug = {
-        run.name: str(run.settings.get("slug") or run.model) for run in facts.study.runs
-    }
-    for _, found in facts.walls.groupby(facts.walls["run"].map(slug), sort=False):
-        ends = found.dropna(subset=["max_tokens"]).sort_values("max_tokens")
-        if ends["max_tokens"].nunique() > 1:
-            near, far = ends.iloc[0], ends.iloc[-1]
-            card = facts.study.run(near["run"]).card
-            return {
-                "label": card.get("label") or near["run"],
-                "budget": far["max_tokens"] / near["max_tokens"],
-                "wall": far["seconds"] / near["seconds"],
-            }
-    return None
-
-
-def still_open(facts: Facts) -> str:
-    """What may not be concluded, with the reasons that are on record."""
-    place = facts.places
-    reasons: dict[str, None] = {}
-    alarms = facts.audit
-    # Models that know the answers give them in one letter: such copies are none.
-    alarms = alarms[alarms["grave"] | (alarms["kind"] != "identical_replies")]
-    for kind in OPEN:
-        for runs in alarms.loc[alarms["kind"] == kind, "runs"]:
-            rows = [place[name] for name in runs if name in place]
-            if rows and not (kind == "identical_replies" and len(rows) < 2):
-                told = facts.say(f"open_{kind}", rows=rows, all=len(rows) == len(place))
-                reasons[told] = None
-    shown = bool((evidence(facts.pairs)["adjusted"] < facts.study.level).any())
-    silent = bool(facts.runs["blank"].sum())
-    return facts.say("report_open", reasons=list(reasons), shown=shown, silent=silent)
+def widest(facts: Facts) -> pd.DataFrame:
+    """The pair under test that is widest apart, with what its questions let one see."""
+    known = igaku.study.planning(evidence(facts.pairs))
+    return known.sort_values("difference", key=abs).tail(1)
 
 
 # --- the findings, one by one ---------------------------------------------------------

@@ -30,6 +30,17 @@ PLAIN_FIRST = pattern(r"\A\s*(?:analysis|commentary)")
 # A bare letter against the word, at the start or at the end of thought.
 PLAIN_FINAL = pattern(r"(?:\A\s*|(?<=[.。!?！？\n]))final(?=[a-hA-H](?![A-Za-z]))")
 THOUGHT, THOUGHT_END = "<think>", "</think>"
+TOLD = 12  # characters of what stands behind a torn mark
+# A whole header, or a mark that begins or ends one and belongs to none that is whole.
+HEADER = pattern(
+    r"(?P<whole>(?:<\|start\|>assistant)?(?:\s{0,2}to=[\w.]+)?<\|channel\|>"
+    r"(?:analysis|commentary|final)(?:\s{1,2}to=[\w.]+)?"
+    r"(?:\s{0,2}<\|constrain\|>\w+)?<\|message\|>)"
+    r"|<\|(?:start|channel|message)\|>"
+)
+BEGUN = pattern(
+    r"(?:<\|start\|>\w{0,9})?(?:<\|channel\|>\w{0,10})?(?:<\|?\w{0,9}\|?)?\Z"
+)
 
 
 def as_marks(text: str) -> str:
@@ -43,6 +54,21 @@ def as_marks(text: str) -> str:
     if call and (told.startswith(THOUGHT) or not told) and THOUGHT_END not in told:
         return f"{told}{THOUGHT_END * bool(told)}<tool_call>{call[1]}</tool_call>"
     return told
+
+
+def torn_header(text: str, is_cut: bool = False) -> str | None:
+    """The first header of a marked text that is no whole one, and what follows.
+
+    What a reply that was cut had begun at its end is not torn.
+
+    >>> torn_header("<|channel|>analysis<|message|>b?<|end|><|start|><|message|>d")
+    '<|start|><|message|>d'
+    >>> torn_header("<|channel|>final<|message|>b<|end|><|start|>assis", is_cut=True)
+    """
+    if is_cut:
+        text = BEGUN.sub("", text)
+    torn = next((each for each in HEADER.finditer(text) if not each["whole"]), None)
+    return text[torn.start() : torn.end() + TOLD] if torn else None
 
 
 def _told(text: str) -> str:

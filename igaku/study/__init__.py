@@ -13,26 +13,28 @@ if _TYPE_CHECKING:
     from igaku.study.families import open_study
     from igaku.study.levels import strata
     from igaku.study.lines import official
-    from igaku.study.looping import loops
     from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
     from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
+    from igaku.study.silent import silences
+    from igaku.study.timing import clocks, foretold, reply_lengths
     from igaku.study.tokens import budget_curves, lengths, rescues, survival
 
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
+    **dict.fromkeys(("clocks", "foretold", "reply_lengths"), "igaku.study.timing"),
     "open_study": "igaku.study.families",
     **dict.fromkeys(("contrasts", "crossed", "decided"), "igaku.study.factors"),
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
-    "loops": "igaku.study.looping",
     **dict.fromkeys(("plan", "repeats"), "igaku.study.noise"),
     "cards": "igaku.study.overview",
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
     **dict.fromkeys(("orders", "shuffles"), "igaku.study.positions"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
+    "silences": "igaku.study.silent",
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }
 __all__ = [*_HOMES]

@@ -269,7 +269,7 @@ def _rescues(base: Run, runs: tuple[Run, ...]) -> Iterator[dict[str, Any]]:
     again = [
         _Again(run.name, run.budget, run.rows)
         for run in runs
-        if run.budget is not None and _is_pair(base, run)
+        if run.budget is not None and is_pair(base, run)
     ]
     again = [each for each in [*again, *_probe(base)] if _became(each, lost)["asked"]]
     controls = [each for each in again if each.budget == base.budget]
@@ -306,7 +306,7 @@ def _became(again: _Again, questions: set[str]) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _is_pair(base: Run, other: Run) -> bool:
+def is_pair(base: Run, other: Run) -> bool:
     """Whether a run asks a base's questions again with nothing changed but the budget.
 
     The slug says which model it is, else the model's name. What a recorded run does not

@@ -101,20 +101,55 @@ def test_the_silence_is_inferred_and_said_to_be(written):
     first = before_the_figures(text)
     said = {
         "en": ["214 of 1,475", "58 of 58 at 7.6 s", "7.3 s at most",
-               "4 times the token budget", "36 of 39 blank questions", "inferred"],
-        "ja": ["1,475件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "推定"],
+               "4 times the token budget", "3.9 times as far", "133 to 135 tokens",
+               "197 of 369 finished replies at 4,096 fit into 1,024 tokens",
+               "text for 33 of 75 questions", "text for 30, 25 of them the same",
+               "sections A and B ran side by side until 116A50",
+               "36 of 39 blank questions", "All of it is inferred from timing"],
+        "ja": ["1,475件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "3.9倍",
+               "毎秒133〜135トークン", "369件のうち197件が1,024トークンに収まり",
+               "75問中33問で本文", "本文があったのは30問で、25問が一致",
+               "116A50の前まで区分AとBが並行", "以上は時間からの推定"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
+
+
+def test_the_figure_of_the_silence_stands_beside_its_words(written):
+    _, folder, text = written
+    page = Page((folder / "report.html").read_text("utf-8"))
+    tags = [tag for tag, _ in page.found]
+    assert tags.index("img") < tags.index("table")
+    assert text.index("report/figures/walls.png") < text.index("\n## ")
+
+
+def test_a_run_without_a_wall_is_said_to_have_no_clock(written):
+    lang, _, text = written
+    said = {"en": "No wall, no clock: ", "ja": "壁がないため長さを換算できない実行："}
+    (line,) = [line for line in text.splitlines() if line.startswith(said[lang])]
+    for label in ("openai @8bit", "openai @mxfp4", "mlx-community Q8"):
+        assert label in line
+    for label in ("safeguard", "Q4", "InferenceIllusionist"):
+        assert label not in line
 
 
 def test_what_may_not_be_concluded_names_its_reasons(written):
     lang, _, text = written
     first = before_the_figures(text)
     said = {
-        "en": ["rows 2 and 3 gave the same replies", "another model's name",
-               "reasoning effort is not on record", "no server reported"],
-        "ja": ["2と3は返答が一字一句同じ", "別のモデル名", "推論の強さの記録なし",
-               "どの量子化版が応答したかの記録なし"],
+        "en": ["rows 2 and 3 gave the same replies", "to 400 of 400 questions",
+               "another model's name", "no analysis was declared",
+               "reasoning effort is not on record for 6 of 6 rows",
+               "no server reported which weights answered in 6 of 6",
+               "400 questions detect 5.3 points or more (80% power)",
+               "how many of the 58 flips are noise is not known",
+               "rows 4, 5, 6 stopped after 75 to 125 of 400 questions",
+               "99 questions need an image"],
+        "ja": ["2と3は返答が一字一句同じ（400問中400問）", "別のモデル名",
+               "推論の強さの記録なし（6件中6件）", "解析の事前宣言なし",
+               "どの量子化版が応答したかの記録なし（6件中6件）",
+               "400問で検出できる差は5.3ポイント以上（検出力80%）",
+               "入れ替わり58問のうちゆらぎの数は不明",
+               "4、5、6は400問中75〜125問で打ち切り", "99問は必要な画像なし"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
 

@@ -15,7 +15,7 @@ from igaku.words import heading, printed
 OF_A_STUDY = (
     "runs", "pairs", "audit", "walls", "sections", "strata", "official", "published",
     "gates", "lengths", "survival", "budget_curves", "rescues", "loops", "orders",
-    "shuffles", "repeats",
+    "shuffles", "repeats", "clocks", "foretold", "reply_lengths",
 )  # fmt: skip
 
 

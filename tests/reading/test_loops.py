@@ -5,16 +5,12 @@ import json
 import random
 import time
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replies import answer, blank, cut, failed
 
 from igaku.exam import calibration
 from igaku.reading import loops as looping
-from igaku.study.families import study_of
-from igaku.study.looping import loops
 from train.dialogue import EFFORTS, reasoning
 
 
@@ -78,32 +74,3 @@ def test_a_loop_that_counts_on_is_a_loop():
 )
 def test_a_short_repetition_at_the_end_is_no_loop(end):
     assert not looping.is_looping(f"鑑別には心電図と採血が要る。よって c を選ぶ。{end}")
-
-
-def test_loops_are_one_row_per_reply_with_reasoning(run_of):
-    rows = [answer(1), cut(2, reasoning="so c. Wait, " * 30), blank(3), failed(4)]
-    found = loops(study_of([run_of(rows)])).set_index("problem_id")
-    assert found.index.tolist() == ["900A1", "900A2"]
-    assert found["looping"].tolist() == [False, True]
-    assert found["characters"].tolist() == [4, 360]
-    assert found.loc["900A2", "repeated_suffix"] == 348
-    assert pd.isna(found.loc["900A1", "distinct_share"])
-    assert found.loc["900A2", "distinct_share"] == pytest.approx(12 / 349)
-
-
-def test_clipped_or_unrecorded_reasoning_tells_nothing_of_loops(run_of):
-    rows = [answer(1, reasoning="so c. Wait, " * 30)]
-    whole = {"clipped": {"response": 1, "reasoning": 0}}
-    kept = loops(study_of([run_of(rows, "whole", about=whole)]))
-    assert kept["looping"].tolist() == [True]
-    short = {"clipped": {"response": 0, "reasoning": 1}}
-    assert loops(study_of([run_of(rows, "clipped", about=short)])).empty
-    assert loops(study_of([run_of([blank(1)], "none")])).empty
-
-
-def test_loops_of_many_runs_are_one_frame(run_of):
-    runs = [run_of([answer(1)], "one"), run_of([blank(1)], "two")]
-    runs.append(run_of([cut(1, reasoning="so c. Wait, " * 30)], "three"))
-    found = loops(study_of(runs)).set_index("run")["looping"]
-    assert found.to_dict() == {"one": False, "three": True}
-    assert loops(study_of(runs[1:2])).empty
