@@ -114,6 +114,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each reply's body waits 40 ms
 
         def do_GET(self) -> None:
             stand_in.looked_up.append(self.path)

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,16 +216,21 @@ def sampling(
 
 def environment() -> Manifest:
     """The versions of Python, of the packages and of this checkout."""
-    packages = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": packages,
+        "packages": dict(_packages()),
         "git_commit": git_commit(),
     }
+
+
+@cache
+def _packages() -> Mapping[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_commit() -> str | None:

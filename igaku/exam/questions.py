@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -192,8 +193,7 @@ def exam_hashes(
     wanted = _checked_sections(sections)
     _check_one_of("language", language, ("ja", "en"))
     if year == CALIBRATION:
-        text = json.dumps(_calibration(language), ensure_ascii=False)
-        return {CALIBRATION: hashlib.sha256(text.encode()).hexdigest()}
+        return {CALIBRATION: _calibration_hash(language)}
     number = exam_year(year)
     folder = exam_folder(number, data_dir)
     kinds = ("", "_metadata") + (("_translate",) if language == "en" else ())
@@ -326,6 +326,12 @@ def _calibration(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
     if language != "ja":
         raise IgakuError("The calibration exam is in Japanese: set language to 'ja'.")
     return calibration_records(), calibration_examples()
+
+
+@cache  # drawing 400 questions takes longer than all else that begins a run
+def _calibration_hash(language: str) -> str:
+    text = json.dumps(_calibration(language), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _checked_sections(sections: Iterable[str]) -> list[str]:

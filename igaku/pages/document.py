@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,21 @@ BESIDE = "walls"  # the figure that stands beside words
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as PNG in a wide and in a narrow form, with the text that stands in."""
+    """A figure with the text that stands in for it, drawn when it is asked for."""
 
     name: str
-    wide: bytes
-    slim: bytes
     alt: str
+    draw: Callable[[bool], bytes]
+
+    @cached_property
+    def wide(self) -> bytes:
+        """The PNG for a window."""
+        return self.draw(False)
+
+    @cached_property
+    def slim(self) -> bytes:
+        """The PNG for a phone."""
+        return self.draw(True)
 
 
 def write(study: Study) -> Path:
@@ -55,11 +65,16 @@ def write(study: Study) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace(target, picture.wide)
     values["files"] = write_tables(facts, folder / TABLES) if study.runs else []
-    put(folder / "report.md", markdown("report.j2", study.lang, **_counting(values)))
+    put(folder / "report.md", text(study.lang, values))
     title = f"igaku: {values['heading']}"
     target = folder / "report.html"
     put(target, page("report.j2", study.lang, title, **_counting(values)))
     return target
+
+
+def text(lang: str, values: dict[str, Any]) -> str:
+    """The document as Markdown, which names its pictures and draws none."""
+    return markdown("report.j2", lang, **_counting(values))
 
 
 def _counting(values: dict[str, Any]) -> dict[str, Any]:
@@ -234,21 +249,25 @@ def _strata(facts: Facts) -> Table | None:
 
 def pictures(facts: Facts) -> Iterator[Picture]:
     """Each figure that has something to show, in a wide and in a narrow form."""
+    for name, (figure, frame, alt) in _drawn(facts).items():
+        if not frame.empty:
+            beside = name == BESIDE
+            draw = partial(_form, figure, frame, facts.study.lang, beside)
+            yield Picture(name, alt, draw)
+
+
+def _form(
+    figure: str, frame: pd.DataFrame, lang: str, beside: bool, narrow: bool
+) -> bytes:
     from igaku import figures
     from igaku.figures import style
 
-    for name, (figure, frame, alt) in _drawn(facts).items():
-        draw = getattr(figures, figure)
-        if not frame.empty:
-            forms = []
-            for is_narrow in (False, True):
-                with style.context(facts.study.lang, narrow=is_narrow):
-                    ax = None if is_narrow or name != BESIDE else _compact(frame)
-                    drawn = draw(frame, ax=ax, lang=facts.study.lang)
-                    if ax is not None:
-                        drawn.set_title("", loc="left")  # the words beside it say so
-                    forms.append(_png(drawn))
-            yield Picture(name, forms[0], forms[1], alt)
+    with style.context(lang, narrow=narrow):
+        ax = _compact(frame) if beside and not narrow else None
+        drawn = getattr(figures, figure)(frame, ax=ax, lang=lang)
+        if ax is not None:
+            drawn.set_title("", loc="left")  # the words beside it say so
+        return _png(drawn)
 
 
 def _compact(frame: pd.DataFrame) -> Axes:

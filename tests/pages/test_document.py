@@ -12,6 +12,8 @@ from recordings import STEMS, bring_in
 from runs import planned, replied, sit
 
 from igaku.pages import document
+from igaku.pages.export import write_tables
+from igaku.pages.facts import facts_of
 from igaku.study import open_study
 from igaku.study.declared import declare
 
@@ -30,6 +32,14 @@ def markdown(folder, lang="en"):
     """The document of a folder, as Markdown without its escapes."""
     page = document.write(open_study(folder, lang=lang))
     return page.with_suffix(".md").read_text("utf-8").replace("\\", "")
+
+
+def worded(folder, lang="en"):
+    """The same with its tables, but without its page and its pictures: to be read."""
+    facts = facts_of(open_study(folder, lang=lang))
+    files = write_tables(facts, folder / document.TABLES)
+    values = document.contents(facts) | {"files": files}
+    return document.text(lang, values).replace("\\", "")
 
 
 @pytest.fixture(scope="module", params=["ja", "en"])
@@ -340,8 +350,9 @@ def test_every_alarm_pattern_and_rescue_is_in_a_table(written):
     assert (points["compulsory"], points["rest"]) == ("164", "228")
 
 
-def test_the_repeated_document_is_the_same_text(recorded):
-    assert markdown(recorded) == markdown(recorded)
+def test_the_repeated_document_is_the_same_text(written):
+    lang, folder, text = written
+    assert worded(folder, lang) == text
 
 
 # --- repeats --------------------------------------------------------------------------
@@ -352,7 +363,7 @@ def test_flips_between_models_are_read_against_those_of_a_repeat(tmp_path):
     sit(tmp_path, first, "a1", settings={"slug": "a"})
     sit(tmp_path, [not first[0], *first[1:]], "a2", settings={"slug": "a"})
     sit(tmp_path, [i % 5 > 0 for i in range(40)], "b")
-    assert "Noise floor: a (a1) asked again flips 1 of 40" in markdown(tmp_path)
+    assert "Noise floor: a (a1) asked again flips 1 of 40" in worded(tmp_path)
 
 
 def test_askings_are_pooled_and_say_what_it_takes(tmp_path):
@@ -368,14 +379,14 @@ def test_askings_are_pooled_and_say_what_it_takes(tmp_path):
                "系統的", "各1回なら、60問"),
     }  # fmt: skip
     for lang, parts in said.items():
-        text = markdown(tmp_path, lang)
+        text = worded(tmp_path, lang)
         assert [part for part in parts if part not in text] == []
 
 
 def test_without_a_repeat_the_noise_is_said_to_be_unknown(tmp_path):
     sit(tmp_path, [True] * 20, "a")
     sit(tmp_path, [False] * 20, "b")
-    assert "the part of the flips that is noise is not known" in markdown(tmp_path)
+    assert "the part of the flips that is noise is not known" in worded(tmp_path)
 
 
 # --- what is lost ---------------------------------------------------------------------
@@ -394,7 +405,7 @@ def test_replies_that_the_budget_cut_are_counted_and_not_inferred(tmp_path):
     sit(tmp_path, [True] * 30 + [False] * 10, "first", asked)
     rows = [cut(q) if i < 4 else replied(q) for i, q in enumerate(asked)]
     sit(tmp_path, None, "second", asked, rows=rows)
-    text = markdown(tmp_path)
+    text = worded(tmp_path)
     assert "4 of 80 replies were lost: 4 cut by the token budget." in text
     assert "inferred from" not in before_the_figures(text)
 
@@ -423,7 +434,7 @@ def losing(folder, name, kinds, **more):
 def test_a_run_asked_otherwise_that_lost_its_replies_is_named_at_once(tmp_path, lang):
     sit(tmp_path, [True] * 40, "whole")
     losing(tmp_path, "cut-off", [cut] * 20, settings={"max_tokens": 64})
-    first = before_the_figures(markdown(tmp_path, lang))
+    first = before_the_figures(worded(tmp_path, lang))
     said = {
         "en": ["Are replies lost? Yes.", "20 of 80 replies were lost",
                "cut-off", "(BROKEN, token budget) 20 of 40"],
@@ -438,7 +449,7 @@ def test_runs_that_lost_as_much_are_all_named_and_the_worst_first(tmp_path):
     for name, kinds in (("a", [cut] * 2), ("b", [cut] * 2), ("c", [cut] * 3)):
         losing(tmp_path, name, kinds)
     told = r"worst first: c \(.*\) 3 of 40; a \(.*\) 2 of 40; b \(.*\) 2 of 40\."
-    assert re.search(told, before_the_figures(markdown(tmp_path)))
+    assert re.search(told, before_the_figures(worded(tmp_path)))
 
 
 def test_causes_of_loss_are_counted_apart_and_none_is_named_that_did_not_occur(
@@ -452,8 +463,8 @@ def test_causes_of_loss_are_counted_apart_and_none_is_named_that_did_not_occur(
         ("blank", "40 of 40 replies were lost: 40 blank. Lost"),
         ("all", "3 cut by the token budget, 2 failed with an API error, 1 blank. Lost"),
     ):
-        assert told in markdown(tmp_path / name), name
-    assert "APIエラー40件）" in markdown(tmp_path / "api", "ja")
+        assert told in worded(tmp_path / name), name
+    assert "APIエラー40件）" in worded(tmp_path / "api", "ja")
 
 
 @pytest.mark.parametrize(
@@ -465,19 +476,19 @@ def test_causes_of_loss_are_counted_apart_and_none_is_named_that_did_not_occur(
 )
 def test_a_cut_that_was_not_the_budgets_is_not_put_down_to_it(tmp_path, cause, told):
     losing(tmp_path, "a", [lambda q: cut(q) | {"cause": cause}] * 6)
-    text = markdown(tmp_path)
+    text = worded(tmp_path)
     assert told in text and "token budget." not in before_the_figures(text)
 
 
 def test_without_a_lost_reply_that_is_said_with_n(tmp_path):
     sit(tmp_path, [True] * 20, "one")
-    assert "none of 20 replies was lost" in markdown(tmp_path)
+    assert "none of 20 replies was lost" in worded(tmp_path)
 
 
 def test_more_than_one_pair_is_told_by_the_widest_and_by_counts(tmp_path):
     for name, right in (("a", 60), ("b", 40), ("c", 57)):
         sit(tmp_path, [i < right for i in range(80)], name)
-    first = before_the_figures(markdown(tmp_path))
+    first = before_the_figures(worded(tmp_path))
     assert (
         "b got 40 of 80 right" in first and "Of 3 pairs a difference is shown" in first
     )
@@ -500,7 +511,7 @@ def of_three_kinds(tmp_path):
 
 @pytest.mark.parametrize("lang", ["ja", "en"])
 def test_the_table_of_scores_marks_what_is_known_of_the_weights(of_three_kinds, lang):
-    first = before_the_figures(markdown(of_three_kinds, lang))
+    first = before_the_figures(worded(of_three_kinds, lang))
     assert re.search(r"\| \d\. mute † \|", first)
     assert re.search(r"\| \d\. other ‡ \|", first)
     assert re.search(r"\| \d\. sure \|", first)
@@ -513,7 +524,7 @@ def test_every_table_that_names_a_run_marks_it(of_three_kinds, lang):
         return {**silent(question), "seconds": 7.6}
 
     losing(of_three_kinds, "mute-too", [late] * 30)
-    text = markdown(of_three_kinds, lang)
+    text = worded(of_three_kinds, lang)
     tables = [each for each in text.split("\n\n") if each.startswith("| ")]
     naming = [each for each in tables if re.search(r"[| ](mute|other)", each)]
     assert len(naming) >= 5 and any("| 7.6 |" in each for each in naming)
@@ -527,7 +538,7 @@ def test_strata_and_sections_are_described_and_not_tested(tmp_path):
     for i, question in enumerate(asked):
         question["text_only"] = i >= 15
     sit(tmp_path, [q["section"] != "C" for q in asked], "one", asked)
-    text = markdown(tmp_path)
+    text = worded(tmp_path)
     assert "described, not tested" in text
     alone = [t for t in text.split("\n\n") if t.startswith("| Stratum")]
     assert alone and "p" not in alone[0].splitlines()[0].split(" ")
@@ -536,7 +547,7 @@ def test_strata_and_sections_are_described_and_not_tested(tmp_path):
 
 
 def test_other_weights_leave_the_pairs(of_three_kinds):
-    text = markdown(of_three_kinds)
+    text = worded(of_three_kinds)
     assert "other weights than those asked for answered in row" in text
     (row,) = [
         each
@@ -547,7 +558,7 @@ def test_other_weights_leave_the_pairs(of_three_kinds):
 
 
 def test_tables_for_programs_have_a_column_instead_of_marks(of_three_kinds):
-    markdown(of_three_kinds)
+    worded(of_three_kinds)
     tables = tables_of(of_three_kinds)
     known = {"sure": "verified", "mute": "unverified", "other": "wrong_model"}
     for name in ("models", "sections", "answers", "strata"):
@@ -571,7 +582,7 @@ def test_the_first_screen_says_what_was_declared_and_the_level_is_used(tmp_path)
     declare(tmp_path, question=f"{HOSTILE}?", reference="b", margin=0.1, level=0.001)
     sit(tmp_path, [True] * 40, "a")
     sit(tmp_path, [True] * 32 + [False] * 8, "b")
-    first = before_the_figures(markdown(tmp_path))
+    first = before_the_figures(worded(tmp_path))
     assert "Reference b; family all finished runs" in first
     assert "before a, b is not shown" in first or "before b, a is not shown" in first
     assert "at level 0.001). Neither was shown to be better." in first
@@ -702,7 +713,7 @@ def test_whatever_is_there_is_told_and_the_rest_is_a_sentence(tmp_path, case, la
 def test_letters_that_models_share_because_they_know_make_no_copies(tmp_path):
     for name in ("a", "b"):
         sit(tmp_path, [True] * 40, name)
-    text = markdown(tmp_path)
+    text = worded(tmp_path)
     assert "and count once" not in text
     assert "quantization is why replies are blank" not in text  # none is
 
@@ -710,5 +721,5 @@ def test_letters_that_models_share_because_they_know_make_no_copies(tmp_path):
 def test_a_difference_that_is_shown_is_not_called_open(tmp_path):
     sit(tmp_path, [True] * 40, "a")
     sit(tmp_path, [True] * 20 + [False] * 20, "b")
-    assert "That one quantization is better" not in markdown(tmp_path)
-    assert "優劣は結論できません" not in markdown(tmp_path, "ja")
+    assert "That one quantization is better" not in worded(tmp_path)
+    assert "優劣は結論できません" not in worded(tmp_path, "ja")
