@@ -111,8 +111,10 @@ def facts_of(study: Study) -> Facts:
     """The frames of a study, read once."""
     runs = igaku.runs(study).set_index("run", drop=False)
     main, apart = _compared(study)
-    return Facts(study, runs, igaku.pairs(study), igaku.audit(study),
-                 igaku.walls(study), main, apart)  # fmt: skip
+    walls = igaku.walls(study)
+    walls = walls[~walls["run"].isin(study.aside)]
+    frames = (igaku.pairs(study), igaku.audit(study), walls)
+    return Facts(study, runs, *frames, main, apart)
 
 
 def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -33,7 +33,8 @@ CONTRASTS = (
 )  # fmt: skip
 DECIDED = (
     "design", "exam", "factor", "a", "b", "measure", "contrasts", "shown", "n", "fixed",
-    "before", "after", "difference", "low", "high", "least", "most",
+    "before", "after", "difference", "low", "high", "least", "most", "right_before",
+    "right_after",
 )  # fmt: skip
 MEASURES = {"lost": "", "right": "right_"}  # and the columns that are of it
 
@@ -92,7 +93,8 @@ def decided(outputs_dir: Source = None) -> pd.DataFrame:
     `design exam factor a b`: the change; `measure`: lost or right. `contrasts shown`:
     in how many conditions it was made, and in how many of them a difference is shown
     (Holm, at the study's level). `n fixed before after difference low high`: the widest
-    of them. `least most`: the outermost limits of all of them.
+    of them. `least most`: the outermost limits of all of them. `right_before
+    right_after`: right answers in the condition of the widest.
 
     >>> igaku.study.decided("outputs").query("measure == 'lost'")  # doctest: +SKIP
     """
@@ -117,6 +119,7 @@ def _widest(part: pd.DataFrame, measure: str, level: float) -> dict[str, Any]:
         "fixed": widest["fixed"], "before": int(widest[f"{measure}_a"]),
         "after": int(widest[f"{measure}_b"]),
         **{name: widest[f"{prefix}{name}"] for name in ends},
+        "right_before": int(widest["right_a"]), "right_after": int(widest["right_b"]),
         "least": part[f"{prefix}low"].min(), "most": part[f"{prefix}high"].max(),
     }  # fmt: skip
 
