@@ -16,6 +16,7 @@ if _TYPE_CHECKING:
     from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
+    from igaku.study.parting import partings
     from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
     from igaku.study.silent import silences
@@ -34,6 +35,7 @@ _HOMES = {
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
     **dict.fromkeys(("orders", "shuffles"), "igaku.study.positions"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
+    "partings": "igaku.study.parting",
     "silences": "igaku.study.silent",
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }
