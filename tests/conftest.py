@@ -1,6 +1,8 @@
 """What the tests share."""
 
+import os
 import signal
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -19,16 +21,25 @@ hypothesis.settings.load_profile("igaku")
 # the suite starts; the tests of interrupts send some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Where Python is told to keep no compiled files, as in many a container, each of the
+# processes that the suite starts would compile all that it imports anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
-# Folders whose tests take longest, as they execute notebooks and open browsers: begun
+
+# Files that take longest, as they execute notebooks, open browsers or draw: begun
 # first, so that none is left for the end.
-LONGEST = ("sweep", "ask", "workbook", "pages")
+LONGEST = (
+    "test_sweep", "test_browser", "test_notebooks", "test_jupyterlab", "test_figures",
+    "test_letters_properties", "test_run", "test_sweep_lm_studio", "test_run_crash",
+    "test_document", "test_lmstudio", "test_rescue", "test_positions",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the folders that take longest first."""
+    """Put the files that take longest first."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.fixture(scope="session")

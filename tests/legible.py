@@ -18,16 +18,16 @@ def check_legible(figure):
 
 def texts(figure):
     """Every text that the figure shows, with its place in pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    if figure.stale:  # else it is drawn already, and a draw takes long
+        figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
     hidden = {id(label) for axes in figure.axes for label in beyond(axes)}
     found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
     shown = [t for t in found if id(t) not in hidden]
     # An annotation's own extent would hold the line that leads to its mark.
-    return [(t, Text.get_window_extent(t, canvas.get_renderer())) for t in shown]
+    return [(t, Text.get_window_extent(t, renderer)) for t in shown]
 
 
 def printed(ax):

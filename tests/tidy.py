@@ -151,11 +151,26 @@ def plan():
     return plan(0.145, 400)
 
 
+def partings():
+    """Two candidates beside one reference: one parts seldom, one early and silently."""
+    parts = []
+    for name, some, at in (("four", 12, 60), ("long", 40, 9)):
+        flips = ["only_reference", None, None, "only_candidate"]
+        parts.append(pd.DataFrame({
+            "reference": "eight", "candidate": name, "unit": "character",
+            "parted": np.arange(60) < some, "parted_at": at + 5 * np.arange(60) % 97,
+            "flip": flips * 15, "silent": (["candidate"] + ["neither"] * 4) * 12,
+        }))  # fmt: skip
+    found = pd.concat(parts, ignore_index=True).astype({"parted_at": "Int64"})
+    return found.assign(parted_at=found["parted_at"].where(found["parted"]))
+
+
 FRAMES = {
     "accuracy": runs,
     "budget": budget,
     "forest": pairs,
     "memory": runs,
+    "partings": partings,
     "plan": plan,
     "power": pairs,
     "sections": sections,

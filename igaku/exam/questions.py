@@ -193,7 +193,8 @@ def exam_hashes(
     wanted = _checked_sections(sections)
     _check_one_of("language", language, ("ja", "en"))
     if year == CALIBRATION:
-        return {CALIBRATION: _calibration_hash(language)}
+        text = json.dumps(_calibration(language), ensure_ascii=False)
+        return {CALIBRATION: hashlib.sha256(text.encode()).hexdigest()}
     number = exam_year(year)
     folder = exam_folder(number, data_dir)
     kinds = ("", "_metadata") + (("_translate",) if language == "en" else ())
@@ -319,6 +320,7 @@ def _question_start(text: str, language: str) -> int:
     return start
 
 
+@cache  # drawing 400 questions takes longer than all else that begins a run
 def _calibration(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
     """The calibration exam's rows, each with its metadata, and its worked examples."""
     from igaku.exam.calibration import calibration_examples, calibration_records
@@ -326,12 +328,6 @@ def _calibration(language: str) -> tuple[list[tuple[Row, Row]], list[Row]]:
     if language != "ja":
         raise IgakuError("The calibration exam is in Japanese: set language to 'ja'.")
     return calibration_records(), calibration_examples()
-
-
-@cache  # drawing 400 questions takes longer than all else that begins a run
-def _calibration_hash(language: str) -> str:
-    text = json.dumps(_calibration(language), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _checked_sections(sections: Iterable[str]) -> list[str]:

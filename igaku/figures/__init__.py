@@ -14,12 +14,14 @@ if _TYPE_CHECKING:
     from igaku.figures.lengths import budget, survival, token_usage
     from igaku.figures.levels import sections, strata, verdict
     from igaku.figures.paired import forest, plan, power
+    from igaku.figures.parted import partings
     from igaku.figures.scores import accuracy, memory
 
 _HOMES = {
     "crossed": "igaku.figures.designs",
     **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
     **dict.fromkeys(("forest", "plan", "power"), "igaku.figures.paired"),
+    "partings": "igaku.figures.parted",
     **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
     **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }

@@ -58,14 +58,14 @@ def _cell(lanes: rows.Lanes, x: int, y: int, text: str, fill: Any) -> None:
     from matplotlib.patches import Rectangle
 
     top, tall = y + lanes.top + 0.03, 0.47 - lanes.top
-    look: dict[str, Any] = {"facecolor": "none", "hatch": "////", "linewidth": 0}
+    look: dict[str, Any] = {"facecolor": "none", "hatch": "////"}
     colour = style.faint()
     if fill is not None:
-        look = {"facecolor": to_hex(fill), "linewidth": 0}
+        look = {"facecolor": to_hex(fill)}
         colour = style.INK if sum(fill[:3]) > 1.5 else "white"
-    lanes.ax.add_patch(
-        Rectangle((x + 0.02, top), 0.96, tall, edgecolor=style.rule(), **look)
-    )
+    look |= {"edgecolor": style.rule(), "linewidth": 0, "in_layout": False}
+    # No patch: those are measured, for limits that are known here.
+    lanes.ax.add_artist(Rectangle((x + 0.02, top), 0.96, tall, **look))
     lanes.ax.text(
         x + 0.5, top + tall / 2, text, ha="center", va="center", color=colour,
         fontsize=style.small(), linespacing=1.05, in_layout=False,

@@ -5,11 +5,14 @@ Colour never carries meaning alone, so a figure survives a black and white print
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from igaku.words import checked, is_missing
 
@@ -183,7 +186,33 @@ def fonts(lang: str) -> list[str]:
         with mpl.rc_context():  # it makes itself the font of everything when imported
             import matplotlib_fontja  # noqa: F401  # it registers IPAexGothic
     families = ["DejaVu Sans", "IPAexGothic"]
-    return families if checked(lang) == "en" else families[::-1]
+    told = families if checked(lang) == "en" else families[::-1]
+    _hold(tuple(told))
+    return told
+
+
+@cache
+def _hold(families: tuple[str, ...]) -> None:
+    """Have matplotlib open these fonts with buffers that hold them whole.
+
+    It looks each glyph up in the file, every time that a text is measured or drawn: by
+    the few KB that a file's buffer holds otherwise, text takes two to three times as
+    long. matplotlib keeps what it has opened, and offers no other way to open it.
+    """
+    from matplotlib.font_manager import findfont, get_font
+
+    opened = io.open
+
+    def whole(file: Any, mode: str = "r", *more: Any, **named: Any) -> Any:
+        if mode == "rb" and not more and not named:
+            more = (Path(file).stat().st_size,)
+        return opened(file, mode, *more, **named)
+
+    cast(Any, io).open = whole
+    try:
+        get_font([findfont(family) for family in families])
+    finally:
+        cast(Any, io).open = opened
 
 
 def _theme(lang: str, is_dark: bool, width: float) -> Any:

@@ -249,11 +249,13 @@ def run_name(slug: str, exam: int | str, own_exam: int | str = EXAM) -> str:
 
 
 def slugified(model: str) -> str:
-    """A model's name as the name of a folder.
+    """A model's name as the name of a folder; of a file's path only its last part.
 
-    >>> slugified("Qwen/Qwen3-30B @q4_K_M")
-    'qwen-qwen3-30b-q4_k_m'
+    >>> slugified("Qwen/Qwen3-30B @q4_K_M"), slugified("/home/me/models/tiny.gguf")
+    ('qwen-qwen3-30b-q4_k_m', 'tiny.gguf')
     """
+    if re.match(r"[/\\~.]|[A-Za-z]:[/\\]", model):
+        model = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
     return re.sub(r"[^a-z0-9._]+", "-", model.lower()).strip("-.") or "model"
 
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from igaku.exam.questions import Question
 from igaku.lazy import pattern
+from igaku.reading.begins import on_its_own_line
 from igaku.reading.plain import Plain, plain_of
 from igaku.reading.readings import LIMIT, TOO_LONG, Reading
 from igaku.reading.statements import (
@@ -125,8 +126,10 @@ HESITATION = pattern(
 CALLED_WRONG = pattern(
     r"[^\w\n]{0,4}\s{0,2}(?:(?:but )?(?:that|this|it)(?:['’]s| is| was)"
     r" (?:wrong|incorrect|not (?:right|correct)|a mistake)"
-    r"|(?:これ|それ)?は(?:誤り|間違い|不正解)|で(?:は|も)な[いく]|is (?:wrong"
-    r"|incorrect|not\b)"
+    r"|(?:(?:これ|それ)?は|と(?:する|答える|考える)の[はも]|を選ぶの[はも])"
+    r"(?:誤り|間違い|不正解|不適切)|で(?:は|も)な[いく]"
+    r"|(?:is|was|(?:would|could|must|will) be) (?:the |an? )?(?:wrong|incorrect|mistake"
+    r"|not\b)"
     r"|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(
@@ -186,6 +189,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
         plain = plain.replaced(UNDECIDED, _struck)
     if BELIEF.search(plain.text):
         plain = plain.replaced(BELIEVED, _struck)
+    plain = on_its_own_line(plain, labels, wanted)
     inverse = _is_inverse(question.text)
     walk = walk_of(plain.text, labels, wanted)
     found = [

@@ -6,6 +6,8 @@ under way at its end.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from igaku.lazy import pattern
 
 # A text loops when it ends in one piece over and over, or when, long as it is, most of
@@ -14,6 +16,7 @@ from igaku.lazy import pattern
 # repeat numbers, and few of their 12-grams; prose repeats hardly any.
 COPIES = 3
 LOOP_LENGTH = 60  # characters that the copies fill at least
+RULED = 120  # the same for copies of signs alone, which may be a ruled line
 STUTTER, STUTTER_LENGTH = 8, 16  # copies of a word that fill less, and characters
 LITTLE_NEW = 0.35  # share of distinct 12-grams; a chain written twice has about 0.5
 LONG = 500  # characters from which on that share is judged
@@ -24,6 +27,7 @@ SENTENCE = pattern(r"[。！？\n]|[.!?](?=\s)")
 LABEL = pattern(r"\s*[(（]?([A-Za-z]|\d{1,4})[)）:：.．、]")
 NUMBER = pattern(r"\d+(?:[.．]\d+)*|[.．]")
 SHORTEST, FEWEST, FEW_NEW = 4, 8, 0.3  # characters, sentences, share of new ones
+DIGITS, COUNTED = pattern(r"\d{1,9}"), 16  # numbers in order
 MOST_LABELS = 6  # of a walk through the choices, whose verdicts are alike
 
 
@@ -41,7 +45,21 @@ def is_looping(text: str) -> bool:
         is_repeating(text, repeated_suffix(text), distinct_share(text))
         or is_repeating(end, 0, distinct_share(end))
         or _says_the_same(end)
+        or _counts_on(end)
     )
+
+
+def _counts_on(text: str) -> bool:
+    """Whether a text ends in a count, by ones, with the same between its numbers.
+
+    >>> _counts_on(" ".join(f"{i}." for i in range(1, 40))), _counts_on("1. 2. 3.")
+    (True, False)
+    """
+    told = list(DIGITS.finditer(text))[-COUNTED - 1 : -1]  # the last may be cut
+    pairs = list(pairwise(told))
+    is_count = all(int(after[0]) == int(one[0]) + 1 for one, after in pairs)
+    between = {text[one.end() : after.start()] for one, after in pairs}
+    return len(told) == COUNTED and is_count and len(between) == 1
 
 
 def _says_the_same(text: str) -> bool:
@@ -71,8 +89,10 @@ def is_repeating(text: str, length: int, share: float | None) -> bool:
     period = end - text.rfind(text[end:], 0, len(text) - 1)
     # Beside its repetition the first copy stands, so `period` more belong to the loop.
     copied = length + period
+    if not any(map(str.isalnum, text[-period:])):
+        return copied >= COPIES * period and copied >= RULED
     if copied >= STUTTER * period and copied >= STUTTER_LENGTH:
-        return any(map(str.isalnum, text[-period:]))
+        return True
     return copied >= COPIES * period and copied >= LOOP_LENGTH
 
 

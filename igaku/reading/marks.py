@@ -20,7 +20,7 @@ MARK = pattern(
     rf"<[|｜]\s?(?P<pipes>/?{NAME})\s?[|｜]>|<[|｜](?P<opens>{NAME}?)>"
     rf"|<(?P<closes>{NAME}?)[|｜]>|\[[|｜](?P<barred>/?{NAME})[|｜]\]"
     rf"|(?<!<)<(?P<tag>(?:/\s?)?{NAME_OF_TAG})(?P<more>[\s=][^<>\n]{{0,200}}?)?\s?/?>"
-    r"(?!>)|\[(?P<square>/?[A-Z][A-Z0-9_:.\- ]{1,30})\]"
+    r"|\[(?P<square>/?[A-Z][A-Z0-9_:.\- ]{1,30})\]"
     r"|\[(?P<worded>/?[^\W\d][\w ]{1,30})\]"
 )
 SPECIAL = ("pipes", "opens", "closes", "barred")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,10 +89,15 @@ class Plain:
         self, pattern: re.Pattern[str], by: Callable[[re.Match[str]], str] | str
     ) -> Plain:
         """The text with other words for each match; they stand where it stood."""
+        return self.with_words(
+            (*found.span(), by if isinstance(by, str) else by(found))
+            for found in pattern.finditer(self.text)
+        )
+
+    def with_words(self, places: Iterable[tuple[int, int, str]]) -> Plain:
+        """The text with a word at each place, in order: from where, to where, what."""
         pieces, starts, ends, at = list[str](), array("i"), array("i"), 0
-        for found in pattern.finditer(self.text):
-            start, end = found.span()
-            word = by if isinstance(by, str) else by(found)
+        for start, end, word in places:
             if at < start:
                 pieces.append(self.text[at:start])
                 starts.extend(self.starts[at:start])

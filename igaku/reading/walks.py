@@ -180,6 +180,7 @@ LINE_HEAD = pattern(
     r"|(?=[:.)、]?[ \t]?$)|(?=[ \t][^\sa-z0-9])))",
     re.MULTILINE,
 )
+SIGNED = pattern(rf"(?:{WRONG_SIGN}|(?P<right>{RIGHT_SIGN}))[ \t\"「『(\[【<]{{0,3}}\Z")
 INLINE_HEAD = pattern(
     rf"(?<=[。、,;.|/)」』】\s{{:\"])[(「『【\"]?{NAMED}(?P<label>{GLYPH})"
     rf"(?![a-z0-9ァ-ヺー])(?=[)」』】]|{CLOSE}(?:{HEAD_LINK}))(?!。)"
@@ -187,7 +188,7 @@ INLINE_HEAD = pattern(
 LED_TO = pattern(rf"{CUE}(?P<gap>{LINK}){OPEN}{NAMED}{OPEN}")
 LISTED = pattern(rf"{GLYPH}{CLOSE}{BESIDE}{SEPARATOR}{OPEN}{NAMED}{OPEN}")
 NOTHING = pattern(
-    rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*"
+    rf"(?:(?!{WRONG_SIGN}|{RIGHT_SIGN})(?:[^\w\ue000-\ue0ff]|_)|{SEPARATOR})*+"
 )
 SECTION = pattern(
     r"^(?:#{1,6} |【|\[|[■◆●▼]|[^\n]{0,12}(?:解説|検討|理由|説明|考察|選択肢|解析|分析"
@@ -234,9 +235,10 @@ class Walk:
 
 def walk_of(plain: str, labels: str, wanted: int) -> Walk:
     """The walk through the choices that a plain text holds, if only in parts."""
-    steps, at_last = dict[int, str](), list[Verdict]()
+    steps, at_last, signed = dict[int, str](), list[Verdict](), list[Verdict]()
     for run, end in _runs(_heads(plain), plain):
-        verdicts = list(_at_last(plain, run, end)) if len(run) > 1 else []
+        signed += (of_run := _signed(plain, run))
+        verdicts = of_run or (list(_at_last(plain, run, end)) if len(run) > 1 else [])
         is_judged = len(run) > 1 and {v.start for v in verdicts} == {
             head.start for head in run
         }
@@ -245,8 +247,10 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
     # What stands beside a label counts more than what its explanation ends with.
     at_last.sort(key=lambda verdict: verdict.start)
-    beside = (*_before(plain), *_beside(plain), *_in_a_row(plain), *_excepted(plain))
-    return Walk(steps, (*at_last, *beside))
+    own = {verdict.start for verdict in signed}
+    beside = (verdict for verdict in _beside(plain) if verdict.start not in own)
+    others = (*_before(plain), *beside, *_in_a_row(plain), *_excepted(plain))
+    return Walk(steps, (*at_last, *others))
 
 
 def _heads(plain: str) -> list[Head]:
@@ -374,14 +378,24 @@ def _before(plain: str) -> Iterator[Verdict]:
             yield Verdict(label[0], start, found.end(), is_right, settled, True)
 
 
+def _signed(plain: str, run: list[Head]) -> list[Verdict]:
+    """Verdicts of one sign each, in front of all labels of a row: 「× a. … ○ b. …」."""
+    signs = [SIGNED.search(plain, max(0, one.start - 6), one.start) for one in run]
+    return [
+        Verdict(one.label, one.start, one.start + 1, sign["right"] is not None, False)
+        for one, sign in zip(run, signs, strict=True)
+        if sign and len(run) > 1 and all(signs)
+    ]
+
+
 def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
     """Verdicts that the explanations of steps end with."""
     ends = [*(head.start for head in run[1:]), end_of_run]
     for head, end in zip(run, ends, strict=True):
-        if head.style != "inline" and end < len(
-            plain
-        ):  # a sign may stand before the next line's label
-            end = max(plain.rfind("\n", head.start, end), head.start + 1)
+        if head.style != "inline" and end < len(plain):
+            # A sign may stand before the next line's label.
+            line_end = plain.rfind("\n", head.start + 1, end)
+            end = line_end if line_end >= 0 else end
         said = plain[head.start + 1 : end]
         if head is run[-1]:
             said = re.split(r"(?<=[^\s:)\]」])\n\n", said, maxsplit=1)[0]

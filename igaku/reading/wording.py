@@ -207,6 +207,7 @@ CORRECTED = pattern(
     r"|chang\w{1,4} (?:my|the) (?:answer|choice) to|at a closer look"
     r"|on (?:second thought|reflection)|upon re\w{4,12}|scratch that"
     r"|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"
-    rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}){LETTERS}{NOT_OPEN_ENDED}{SAID}",
+    rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}(?:{CUE}{LINK})?)"
+    rf"{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )

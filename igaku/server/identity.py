@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from igaku.server.parts import Parts
 
 TOLERANCE = 0.01  # of the size; two recipes of one model can be 0.5 % apart
+ROUNDED = 5e6  # bytes that two decimals of a GB may hide
 SIZES = ("size_bytes", "tensor_bytes", "size_gb")  # GB are 10⁹ bytes
 STATUSES = ("wrong_model", "unverified", "verified")
 
@@ -239,7 +240,8 @@ def _size(settings: Settings, said: Fingerprint) -> Compared:
         return Compared("size", next(iter(sizes), None), said.size_bytes, None)
     given = said.size_bytes
     nearest = min(sizes, key=lambda size: abs(given / size - 1))
-    agrees = abs(given / nearest - 1) <= TOLERANCE
+    rounded = ROUNDED if isinstance(told, float) and nearest == told * 1e9 else 0
+    agrees = abs(given - nearest) <= max(TOLERANCE * nearest, rounded)
     return Compared("size", round(nearest), given, agrees)
 
 

@@ -22,6 +22,7 @@ from igaku.statistics.paired import (
     proportion,
     required_questions,
 )
+from igaku.statistics.ranks import Precedence, precedence
 from igaku.statistics.repeats import (
     FlipParts,
     Limits,

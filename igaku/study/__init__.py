@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.study.efforts import length_ratios
     from igaku.study.factors import contrasts, crossed, decided
     from igaku.study.families import open_study
     from igaku.study.levels import strata
@@ -16,6 +17,7 @@ if _TYPE_CHECKING:
     from igaku.study.noise import plan, repeats
     from igaku.study.overview import cards
     from igaku.study.pairs import gates, patterns, planning
+    from igaku.study.parting import partings
     from igaku.study.positions import orders, shuffles
     from igaku.study.scoring import published, sections
     from igaku.study.silent import silences
@@ -25,6 +27,7 @@ if _TYPE_CHECKING:
 _TOKENS = ("budget_curves", "lengths", "rescues", "survival")
 _HOMES = {
     **dict.fromkeys(("clocks", "foretold", "reply_lengths"), "igaku.study.timing"),
+    "length_ratios": "igaku.study.efforts",
     "open_study": "igaku.study.families",
     **dict.fromkeys(("contrasts", "crossed", "decided"), "igaku.study.factors"),
     "strata": "igaku.study.levels",
@@ -34,6 +37,7 @@ _HOMES = {
     **dict.fromkeys(("gates", "patterns", "planning"), "igaku.study.pairs"),
     **dict.fromkeys(("orders", "shuffles"), "igaku.study.positions"),
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
+    "partings": "igaku.study.parting",
     "silences": "igaku.study.silent",
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from igaku.server.client import served_as
-from igaku.study import evidence, scoring
+from igaku.study import efforts, evidence, scoring
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
@@ -287,67 +287,6 @@ def other_settings(study: Study) -> Iterator[Alarm]:
                 yield parted("other_settings", groups, "value", setting=name)
 
 
-def other_effort(study: Study) -> Iterator[Alarm]:
-    """Runs of one exam that thought under different efforts.
-
-    What a recorded run does not tell is not known, and no difference.
-    """
-    for runs in by_exam(study, study.aside):
-        efforts = [effort_of(run)[0] for run in runs]
-        told = grouped(
-            (effort or (None if run.origin == "recorded" else "–"), run)
-            for effort, run in zip(efforts, runs, strict=True)
-        )
-        if len(told) > 1:
-            ways = {
-                effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
-                for effort, each in told.items()
-            }
-            yield parted("other_effort", told, "effort", known_by=ways)
-
-
-def effort_of(run: Run) -> tuple[str | None, str]:
-    """The reasoning effort a run was under, and how that is known.
-
-    That is the effort asked for ("shown" where trials bore it out, else "asked"), or
-    the server's own ("default"); None where no effort is on record.
-    """
-    told = entry(run, "effort")
-    if asked := told.get("asked") or run.settings.get("reasoning_effort"):
-        return str(asked), "shown" if told.get("shown") else "asked"
-    said = entry(run, "identity").get("fingerprint")
-    of_weights = said.get("effort") if isinstance(said, dict) else None
-    default = told.get("default") or of_weights
-    return (str(default), "default") if default else (None, "")
-
-
-def told_otherwise(study: Study) -> Iterator[Alarm]:
-    """Runs of one exam that were told the same effort in different ways."""
-    for runs in by_exam(study):
-        told = grouped((entry(run, "effort").get("told_by"), run) for run in runs)
-        if len(told) > 1:
-            yield parted("told_otherwise", told, "way", grave=False)
-
-
-def effort_unshown(study: Study) -> Iterator[Alarm]:
-    """Runs that asked for an effort of which the trials saw no effect."""
-    names = ("problem_id", "told_by", "asked_tokens", "contrast_tokens")
-    for run in study.variants:
-        told = entry(run, "effort")
-        if told.get("asked") and told.get("shown") is False:
-            trials = dicts(told.get("trials"))
-            tried = [{name: trial.get(name) for name in names} for trial in trials]
-            about = {"asked": told["asked"], "contrast": told.get("contrast")}
-            yield Alarm("effort_unshown", (run.name,), about | {"trials": tried})
-
-
-def unknown_effort(study: Study) -> Iterator[Alarm]:
-    """Runs whose reasoning effort is not on record, neither asked for nor told."""
-    names = tuple(run.name for run in study.variants if effort_of(run)[0] is None)
-    if names:
-        yield Alarm("unknown_effort", names, {}, grave=False)
-
-
 # --- what was not measured, and what could not be read --------------------------------
 
 
@@ -397,9 +336,10 @@ def ended_oddly(study: Study) -> Iterator[Alarm]:
 
 AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     identical_replies, other_model, wrong_weights, published_sums, published_shares,
-    other_settings, other_effort, told_otherwise, effort_unshown, one_name_twice,
-    unread, ended_oddly, published_otherwise, not_measured, unverified, unknown_effort,
-    regraded, clipped,
+    other_settings, *(efforts.other_effort, efforts.told_otherwise),
+    *(efforts.effort_unshown, one_name_twice, unread, ended_oddly),
+    *(published_otherwise, not_measured, unverified, efforts.unknown_effort),
+    *(efforts.other_length, regraded, clipped),
     *(evidence.shared_replies, evidence.same_weights, evidence.other_wording),
     *(evidence.other_exam, evidence.other_gold, evidence.wrong_grades),
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),

@@ -71,7 +71,10 @@ def pairs(
     >>> igaku.pairs("outputs").query("~tainted")[["candidate", "difference", "pvalue"]]
     ... # doctest: +SKIP
     """
-    study = study_in(outputs_dir, reference, margin)
+    return study_in(outputs_dir, reference, margin).once(_pairs).copy()
+
+
+def _pairs(study: Study) -> pd.DataFrame:
     found = stacked([_of_family(study, family) for family in study.families], PAIRS)
     numbers = [name for name in PAIRS[PAIRS.index("difference") :] if name != "tainted"]
     whole = (*COUNTS, "compared", "askings_reference", "askings_candidate")

@@ -65,7 +65,7 @@ def may_be_clipped(run: Run, thought: str, said: str) -> bool:
 
 def _judged(run: Run, lost: pd.DataFrame) -> pd.DataFrame:
     """What is told of each silent reply by its text."""
-    bodies = _bodies(run)
+    bodies = bodies_of(run)
     texts = lost[["reasoning", "content"]].fillna("").astype(str)
     told = zip(
         lost["problem_id"], lost["outcome"], texts.itertuples(index=False), strict=True
@@ -99,7 +99,7 @@ def measured(thought: str, said: str) -> tuple[int, float, float | None, str]:
     return len(text), share, distinct_share(end), text
 
 
-def _bodies(run: Run) -> Mapping[Any, object]:
+def bodies_of(run: Run) -> Mapping[Any, object]:
     """The servers' bodies by question, where a run recorded them."""
     if "raw" in run.rows:
         return dict(zip(run.rows["problem_id"], run.rows["raw"], strict=True))

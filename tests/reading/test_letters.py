@@ -350,6 +350,11 @@ def test_a_cue_in_its_own_negation_is_none(text, letters):
     ("答案是D。更正：C", "c"),
     ("정답: D\n정정: C", "c"),
     ("答え: c\n訂正前は d でした。", "c"),
+    ("最終回答：d\n\n訂正：正解は c です。", "c"),
+    ("\\boxed{D}\n\nCorrection: the answer is C.", "c"),
+    ("答え: c\nNote: answer: b would be wrong", "c"),
+    ("答え: c\n注: 答え: b とするのは誤り。", "c"),
+    ("Answer: B would be the best", "b"),
 )
 def test_corrections_and_what_others_would_say(text, letters):
     assert extract_answer(text, ONE) == letters

@@ -73,6 +73,7 @@ STEPS = {
     "sign-first": "{sign} {x}. {text}",
 }
 BETWEEN = {"row": " ", "sentence": "", "section": "\n\n"}
+LINES = {"bullet", "below", "bold", "table"}  # each step begins a line
 VERDICTS = [
     *(("○", "×"), ("正しい", "誤り"), ("適切", "不適切"), ("正解", "不正解")),
     *(("correct", "incorrect"), ("正", "誤"), ("✓", "✗"), ("正确", "错误")),
@@ -84,7 +85,8 @@ BREAKS = ["\n", "\n\n", "\n\n解説：\n", "\n\n### 各選択肢の検討\n\n", 
 def walk(texts: dict[str, str], right: str, skip: bool, draw: random.Random) -> str:
     """Any walk through the choices that agrees with the answer."""
     style, (good, bad) = draw.choice(list(STEPS)), draw.choice(VERDICTS)
-    between = BETWEEN.get(style, draw.choice(["\n", "\n", "\n\n"]))
+    gaps = ["\n", "\n", "\n\n", " "][: 3 if style in LINES else 4]
+    between = BETWEEN.get(style, draw.choice(gaps))
     steps = []
     for x, text in texts.items():
         said = good if x in right else bad
@@ -124,6 +126,27 @@ def test_an_answer_in_front_of_any_walk_is_the_answer(front, exam):
         if answer != tuple(right):
             wrong.append((one.problem_id, right, answer, text))
     assert len(exam) > 700
+    assert wrong == []
+
+
+# What may join an answer to a walk on one line; the last, where a sentence has ended.
+JOINS = [" ", "\u3000", "。", "。 ", " — ", " / ", ""]
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_an_answer_on_the_line_of_any_walk_is_the_answer(join, exam):
+    draw, wrong = random.Random(join), list[tuple]()
+    for one in exam:
+        right = "".join(sorted(draw.sample(one.labels, len(one.answer))))
+        texts = dict(zip(one.labels, one.choices, strict=True))
+        said = {front: state(right, texts) for front, state in FRONTS.items()}
+        ended = [front for front in said if said[front][-1] in "。>}"]
+        front = draw.choice(list(said) if join else ended)
+        skip = draw.random() < 0.3 and front != "labels"
+        text = said[front] + join + walk(texts, right, skip, draw)
+        answer = read_letters(text, one).answer
+        if answer != tuple(right):
+            wrong.append((one.problem_id, right, answer, text))
     assert wrong == []
 
 
@@ -266,7 +289,7 @@ REPEATED = [
         "のはa",
         "よってa、",
     ),
-    *("推奨グレード\nA\n", "a\n不適切。\n\n"),
+    *("推奨グレード\nA\n", "a\n不適切。\n\n", "答え: c a: x b: y d: z ", "× a. x "),
     *("a。b。c。", "a b c d e ", "一つ目はa、"),
     *(
         "abcdefgh",
@@ -284,3 +307,8 @@ REPEATED = [
 @pytest.mark.parametrize("piece", REPEATED)
 def test_reading_takes_time_in_proportion_to_the_text(piece):
     assert_linear(lambda text: read_letters(text, question("ac")), piece)
+
+
+@pytest.mark.parametrize("piece", [", ", "、", "・ ", "と", " / ", " and "])
+def test_what_stands_between_a_label_and_its_words_takes_no_longer(piece):
+    assert_linear(lambda text: read_letters(f"a: {text}x\nb: y", question("c")), piece)

@@ -85,6 +85,8 @@ LOOPS = [
     PROSE + "c" * 400,
     "".join(f"{i}. {i}. 胸部X線を撮影するときです。\n\n" for i in range(8)),
     "".join(f"{label}: 経過をみて帰宅を許可する。\n" for label in "abcdefghijk"),
+    " ".join(f"{i}." for i in range(1, 400)),
+    PROSE + "、".join(f"所見{i}" for i in range(1, 90)),
 ]
 
 
@@ -108,11 +110,20 @@ def test_a_servers_own_guard_against_loops_is_told():
         "a: 誤り\nb: 誤り\nc: 正しい\nd: 誤り\ne: 誤り",
         "".join(f"{label}: {PROSE}\n" for label in "abcde"),
         "答え: c\n答え: c",
+        "用量は 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 mg の順に増やす。",
         "| a | × |\n| b | × |\n| c | ○ |\n| d | × |\n| e | × |",
     ],
 )
 def test_a_walk_through_the_choices_is_no_loop(text):
     assert not is_looping(text) or len(text) >= 60 * 3
+
+
+@pytest.mark.parametrize("sign", ["．", "・", "\n", " ."])
+def test_one_sign_over_and_over_is_a_loop_and_a_ruled_line_is_none(sign):
+    said = "これは歴史であるよ"
+    assert is_looping(said + sign * 200)
+    assert not is_looping(f"{said}\n" + "-" * 80)
+    assert not is_looping(f"{said}\n|" + "---|" * 5)
 
 
 def test_what_is_too_long_to_be_a_reply_is_looping_and_not_read():

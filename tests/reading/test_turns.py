@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from timing import assert_linear
 
@@ -209,6 +209,11 @@ def test_thought_in_the_servers_field_and_in_the_text_are_both_kept():
     assert "b or" in reply.reasoning and "and c?" in reply.reasoning
 
 
+def test_thought_that_begins_with_a_quotation_is_thought():
+    assert turn_of("<think>> b or c?</think>d").thought == "> b or c?"
+    assert turn_of("<think>> b or c?").said == ""
+
+
 PIECES = [
     *("<", "<|", "|>", "[", "]", "/", ">", "{{", "}}", "◁", "▷", "«", "»", "\n", " "),
     *("think", "zog", "user", "assistant", "final", "analysis", "end", "b", "答え: d"),
@@ -220,6 +225,7 @@ texts = st.lists(st.sampled_from(PIECES), max_size=20).map("".join) | st.text()
 
 @settings(max_examples=400, deadline=None)
 @given(texts)
+@example("analysis>")
 def test_what_is_said_is_the_replys_own_words_and_read_again_the_same(text):
     said, rest = turn_of(text).said, iter(text)
     assert all(character in rest for character in "".join(said.split()))

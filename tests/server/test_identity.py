@@ -231,6 +231,19 @@ def test_llama_cpp_counts_its_tensors():
     assert identify(settings_from(model="m", card=card), facts).status == "wrong_model"
 
 
+def test_a_size_of_two_decimals_is_right_within_its_rounding():
+    meta = {"size": 96_576_768, "ftype": "Q4_1"}
+    facts = {
+        "/props": {"model_path": "/m.gguf", "model_alias": "m", "total_slots": 1},
+        "/v1/models": {"data": [{"id": "m", "owned_by": "llamacpp", "meta": meta}]},
+    }
+    card = {"format": "GGUF", "quantization": "Q4_1"}
+    own = settings_from(model="m", card=card | {"size_gb": 0.10})
+    assert identify(own, facts).status == "verified"
+    other = settings_from(model="m", card=card | {"size_gb": 0.11})
+    assert identify(other, facts).status == "wrong_model"
+
+
 @pytest.mark.parametrize("facts", [{}, {"/v1/models": {"data": [{"id": "m"}]}}])
 def test_a_server_that_says_nothing_leaves_the_weights_unverified(facts):
     settings = settings_from(model="m", card={"size_gb": 12.11})

@@ -1,0 +1,179 @@
+"""The reasoning effort of runs: what is on record of it, and what lengths tell.
+
+A larger effort makes replies several times as long, but so may other things: lengths
+are no proof of an effort, and times are no lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from igaku.study.alarms import Alarm, by_exam, dicts, entry, grouped, parted
+from igaku.study.families import Source, Study, study_in
+from igaku.study.runs import Run
+from igaku.study.timing import lengths_of
+
+TIMES = 2.0  # the ratio of two median lengths above which it is as between two efforts
+FEWEST = 10  # questions
+SEED, DRAWS = 2022, 999  # of the resampling: the same replies have the same limits
+RATIOS = (
+    "shorter_run", "longer_run", "n", "median_shorter", "median_longer", "ratio", "low",
+    "high", "max_tokens", "is_inferred",
+)  # fmt: skip
+
+# --- what is on record ----------------------------------------------------------------
+
+
+def other_effort(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that thought under different efforts.
+
+    What a recorded run does not tell is not known, and no difference.
+    """
+    for runs in by_exam(study, study.aside):
+        efforts = [effort_of(run)[0] for run in runs]
+        told = grouped(
+            (effort or (None if run.origin == "recorded" else "–"), run)
+            for effort, run in zip(efforts, runs, strict=True)
+        )
+        if len(told) > 1:
+            ways = {
+                effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
+                for effort, each in told.items()
+            }
+            yield parted("other_effort", told, "effort", known_by=ways)
+
+
+def effort_of(run: Run) -> tuple[str | None, str]:
+    """The reasoning effort a run was under, and how that is known.
+
+    That is the effort asked for ("shown" where trials bore it out, else "asked"), or
+    the server's own ("default"); None where no effort is on record.
+    """
+    told = entry(run, "effort")
+    if asked := told.get("asked") or run.settings.get("reasoning_effort"):
+        return str(asked), "shown" if told.get("shown") else "asked"
+    said = entry(run, "identity").get("fingerprint")
+    of_weights = said.get("effort") if isinstance(said, dict) else None
+    default = told.get("default") or of_weights
+    return (str(default), "default") if default else (None, "")
+
+
+def told_otherwise(study: Study) -> Iterator[Alarm]:
+    """Runs of one exam that were told the same effort in different ways."""
+    for runs in by_exam(study):
+        told = grouped((entry(run, "effort").get("told_by"), run) for run in runs)
+        if len(told) > 1:
+            yield parted("told_otherwise", told, "way", grave=False)
+
+
+def effort_unshown(study: Study) -> Iterator[Alarm]:
+    """Runs that asked for an effort of which the trials saw no effect."""
+    names = ("problem_id", "told_by", "asked_tokens", "contrast_tokens")
+    for run in study.variants:
+        told = entry(run, "effort")
+        if told.get("asked") and told.get("shown") is False:
+            trials = dicts(told.get("trials"))
+            tried = [{name: trial.get(name) for name in names} for trial in trials]
+            about = {"asked": told["asked"], "contrast": told.get("contrast")}
+            yield Alarm("effort_unshown", (run.name,), about | {"trials": tried})
+
+
+def unknown_effort(study: Study) -> Iterator[Alarm]:
+    """Runs whose reasoning effort is not on record, neither asked for nor told."""
+    names = tuple(run.name for run in study.variants if effort_of(run)[0] is None)
+    if names:
+        yield Alarm("unknown_effort", names, {}, grave=False)
+
+
+# --- what lengths tell ----------------------------------------------------------------
+
+
+def length_ratios(outputs_dir: Source = None) -> pd.DataFrame:
+    """One row per two runs of an exam: how many times as long the longer's replies are.
+
+    `shorter_run longer_run n`: two runs, and the questions that both replied to, 10 or
+    more.
+    `median_shorter median_longer ratio low high`: tokens, how many times as many, and
+    the 95 % interval of that (bootstrap over questions, both replies drawn together).
+    `max_tokens`: the smaller budget; what is longer counts as that long, so that the
+    ratio is too small rather than too large. `is_inferred`: the tokens of both are
+    inferred from walls. Two runs of which one is counted and one is not, or that have
+    no wall, have no row: times alone do not tell a short reply from a fast one.
+    """
+    rows = [dict(row) for _, row in study_in(outputs_dir).once(_ratios)]
+    frame = pd.DataFrame(rows, columns=list(RATIOS))
+    return frame.astype({"max_tokens": "Int64", "is_inferred": bool})
+
+
+def other_length(study: Study) -> Iterator[Alarm]:
+    """Runs whose replies differ in length as they do between two efforts."""
+    runs = {run.name: run for run in study.runs}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for exam, row in study.once(_ratios):
+        known = [
+            effort_of(runs[row[side]])[0] for side in ("shorter_run", "longer_run")
+        ]
+        is_told = None not in known and known[0] != known[1]
+        if row["ratio"] > TIMES and row["low"] > 1 and not is_told:
+            found.setdefault(exam, []).append(row)
+    for pairs in found.values():
+        names = dict.fromkeys(
+            row[s] for row in pairs for s in ("shorter_run", "longer_run")
+        )
+        pairs = sorted(pairs, key=lambda row: -row["ratio"])
+        yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
+
+
+def _ratios(study: Study) -> list[tuple[str, dict[str, Any]]]:
+    """The exam and the ratio of every two runs that have lengths of one kind."""
+    found = []
+    for runs in by_exam(study):
+        told = [(run, took) for run in runs if len(took := lengths_of(run))]
+        for (a, of_a), (b, of_b) in combinations(told, 2):
+            both = of_a.merge(of_b, on="problem_id", suffixes=("_a", "_b"))
+            alike = both[both["is_inferred_a"] == both["is_inferred_b"]]
+            if len(alike) >= FEWEST:
+                found.append((str(a.exam), _ratio(a, b, alike)))
+    return found
+
+
+def _ratio(a: Run, b: Run, both: pd.DataFrame) -> dict[str, Any]:
+    """The ratio of two runs' median lengths on the same questions, the longer above."""
+    budgets = [run.budget for run in (a, b) if run.budget is not None]
+    most = min(budgets, default=None)
+    tokens = both[["tokens_a", "tokens_b"]].to_numpy(float).T.clip(1, most)
+    if np.median(tokens[0]) > np.median(tokens[1]):
+        a, b, tokens = b, a, tokens[::-1]
+    low, high = _limits(*tokens)
+    medians = np.median(tokens, axis=1)
+    return {
+        "shorter_run": a.name, "longer_run": b.name, "n": len(both),
+        "median_shorter": float(medians[0]), "median_longer": float(medians[1]),
+        "ratio": times_as_long(*tokens), "low": low, "high": high,
+        "max_tokens": most, "is_inferred": bool(both["is_inferred_a"].iloc[0]),
+    }  # fmt: skip
+
+
+def times_as_long(shorter: Any, longer: Any, axis: int = -1) -> Any:
+    """The ratio of two medians.
+
+    >>> float(times_as_long([70, 60, 80], [400, 350, 500]))
+    5.714285714285714
+    """
+    return np.median(longer, axis=axis) / np.median(shorter, axis=axis)
+
+
+def _limits(shorter: np.ndarray, longer: np.ndarray) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    drawn = bootstrap(
+        (shorter, longer), times_as_long, paired=True, vectorized=True,
+        n_resamples=DRAWS, method="percentile", rng=np.random.default_rng(SEED),
+    )  # fmt: skip
+    interval = drawn.confidence_interval
+    return float(interval.low), float(interval.high)
