@@ -16,11 +16,11 @@ RIGHT = "#56B4E9"
 KINDS = ("lost", "wrong", "right")  # from the left
 
 
-@rows.figure("model", "effort", "budget", "n", "lost", "right")
+@rows.figure("run", "effort", "budget", "n", "lost", "right")
 def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     """What became of the replies: one lane a budget and effort, one bar a model.
 
-    `frame` is of `igaku.study.crossed`, of one design: model, effort, budget, n, lost,
+    `frame` is of `igaku.study.crossed`, of one design: run, effort, budget, n, lost,
     right and, where there is, label. Bars are the shares of n that were lost, answered
     wrong and answered right; equal bars in a lane: the model made no difference.
     """
@@ -31,11 +31,13 @@ def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     ax = rows.axes_for(ax, len(order), 0.24 * most + 0.06)
     names = [say("crossed_lane", lang, budget=b, effort=e) for b, e in order]
     placed = rows.name_rows(ax, names, [""] * len(order))
+    labels = rows.named(drawn, lang)
     tall = TALL * (0.5 - placed.top) / most
     for y, key in enumerate(order):
         for i, row in enumerate(lanes.get_group(key).to_dict("records")):
             top = y + placed.top + (1 - TALL) * (0.5 - placed.top) / 2
-            _bar(ax, row, top + (i + 0.5) * tall, 0.9 * tall, lang)
+            label = rows.fitted(labels[str(row["run"])], lines=1)
+            _bar(ax, row | {"label": label}, top + (i + 0.5) * tall, 0.9 * tall, lang)
     _finish(ax, lang)
     return ax
 
@@ -49,9 +51,9 @@ def _bar(ax: Axes, row: Any, y: float, tall: float, lang: str) -> None:
         share = counts[kind] / row["n"]
         ax.barh(y, share, tall, start, color=_colour(kind), linewidth=0)
         start += share
-    label = rows.fitted(row.get("label", row["model"]), lines=1)
+    told = say("crossed_bar", lang, label=row["label"], **counts)
     ax.annotate(
-        say("crossed_bar", lang, label=label, **counts), (0, y), (4, 0), va="center",
+        told, (0, y), (4, 0), va="center",
         textcoords="offset points", fontsize=style.small(), color=style.ink(),
         path_effects=style.halo(),
     )  # fmt: skip

@@ -115,9 +115,10 @@ def other_length(study: Study) -> Iterator[Alarm]:
     runs = {run.name: run for run in study.runs}
     found: dict[str, list[dict[str, Any]]] = {}
     for exam, row in study.once(_ratios):
-        known = [
-            effort_of(runs[row[side]])[0] for side in ("shorter_run", "longer_run")
-        ]
+        sides = [row[side] for side in ("shorter_run", "longer_run")]
+        if not study.aside.isdisjoint(sides):
+            continue
+        known = [effort_of(runs[name])[0] for name in sides]
         is_told = None not in known and known[0] != known[1]
         if row["ratio"] > TIMES and row["low"] > 1 and not is_told:
             found.setdefault(exam, []).append(row)
