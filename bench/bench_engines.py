@@ -18,10 +18,10 @@ from pathlib import Path
 from igaku.ask.prompt import load_prompt, messages
 from igaku.exam.questions import load_exam, stratified
 from igaku.lab.engines import missing_engine
-from igaku.lab.recipes import RECIPES
+from igaku.lab.recipes import VARIANTS
 from igaku.lab.serve import Server, serving
 
-SLUGS = [f"lab-{recipe}" for recipe in RECIPES if recipe != "float32"]
+SLUGS = [f"lab-{recipe}" for recipe in VARIANTS]
 CONCURRENCY = (1, 8)
 HEAD = "| variant | ready s | replies/s at 1, 8 | tokens/s at 1, 8 | peak MB |"
 

@@ -42,6 +42,22 @@ def rescue(
     """
     from tqdm import tqdm
 
+    given = sittings(run, max_tokens, base_url, outputs_dir)
+    chosen = [settings_from(**sitting) for sitting in given]
+    asked = [len(questions_of(settings)) for settings in chosen]
+    for settings, sitting, total in zip(chosen, given, asked, strict=True):
+        with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
+            workbook.ask(settings, sitting | {"lang": lang}, bar)
+        yield settings.folder
+
+
+def sittings(
+    run: str,
+    max_tokens: int | None = None,
+    base_url: str | None = None,
+    outputs_dir: Path | None = None,
+) -> list[dict[str, Any]]:
+    """The parameters of a rescue and of its control; see `rescue`."""
     outputs_dir = (outputs_dir or paths.OUTPUTS).absolute()
     base = base_of(checked("lost_of", run, "the run"), outputs_dir)
     larger = FACTOR * base.budget if max_tokens is None else max_tokens
@@ -59,13 +75,7 @@ def rescue(
         )
     place = {"outputs_dir": str(outputs_dir)}
     place |= {"base_url": base_url} if base_url else {}
-    sittings = [parameters(base, budget) | place for budget in (larger, base.budget)]
-    chosen = [settings_from(**sitting) for sitting in sittings]
-    asked = [len(questions_of(settings)) for settings in chosen]
-    for settings, sitting, total in zip(chosen, sittings, asked, strict=True):
-        with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
-            workbook.ask(settings, sitting | {"lang": lang}, bar)
-        yield settings.folder
+    return [parameters(base, budget) | place for budget in (larger, base.budget)]
 
 
 def parameters(base: Base, max_tokens: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from igaku import cli, demo, workbook
 from igaku.errors import IgakuError
+from igaku.params.settings import FIELDS
 from igaku.paths import NOTEBOOKS
 from igaku.workbook import ended
 
@@ -133,16 +134,30 @@ def test_the_sentence_of_a_log_is_that_of_the_error():
 def test_every_model_is_asked_though_one_fails(
     papermill, monkeypatch, tmp_path, capsys
 ):
-    monkeypatch.setattr(demo, "has_engine", lambda settings: True)
+    monkeypatch.setattr(demo, "has_engine", lambda slug: slug in demo.RECIPES)
+    monkeypatch.setattr(demo, "cross", lambda slugs, place: [])
     page = tmp_path / "analysis.html"
     monkeypatch.setattr(workbook, "analyse", lambda folder, lang: page)
     papermill.ends = [(1, "igaku.errors.IgakuError: The port is taken.")]
-    with pytest.raises(IgakuError, match=r"^lab-all-mxfp4 did not finish"):
+    with pytest.raises(IgakuError, match=r"^lab-mlx-8bit did not finish"):
         demo.demo(limit=2, outputs_dir=tmp_path)
-    models = [given_to(command)["model"] for command in papermill.commands]
-    assert models == sorted(models)
-    assert len(models) == len(demo.lab_settings())
-    assert "lab-all-mxfp4: The port is taken." in capsys.readouterr().err
+    given = [given_to(command) for command in papermill.commands]
+    assert [each["model"] for each in given] == [*demo.RECIPES]
+    assert [each.get("reasoning_effort") for each in given] == ["low"] * 3 + [None] * 3
+    assert {(each["max_tokens"], each["limit"]) for each in given} == {(48, 2)}
+    assert "lab-mlx-8bit: The port is taken." in capsys.readouterr().err
+
+
+def test_the_crossing_changes_model_effort_and_budget_and_nothing_else(tmp_path):
+    place = {"outputs_dir": str(tmp_path)}
+    runs = demo.crossed((*demo.CROSSED, demo.CONTROL), place)
+    told = {(s.slug, s.reasoning_effort, s.max_tokens) for s in runs}
+    assert len(told) == len(runs) == 3 * 3 * 2
+    assert {s.run for s in runs} == {"-".join(map(str, each)) for each in told}
+    free = ("run", "model", "slug", "reasoning_effort", "max_tokens", "card")
+    kept = {n: {repr(s.to_dict()[n]) for s in runs} for n in FIELDS if n not in free}
+    assert all(len(values) == 1 for values in kept.values())
+    assert not any(s.stop_when_broken for s in runs)
 
 
 def test_without_any_engine_the_demo_says_so(monkeypatch):

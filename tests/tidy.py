@@ -121,6 +121,19 @@ def official():
     return frame.assign(label=frame["run"].map(LABELS))
 
 
+def crossed():
+    """Two models under two efforts and two budgets."""
+    rows = [
+        (model, model, LABELS[model], effort, budget, 40, lost, (40 - lost) * 3 // 4)
+        for model in ("twin", "four")
+        for effort, budget, lost in (
+            ("low", 48, 0), ("high", 48, 40), ("low", 192, 0), ("high", 192, 3)
+        )
+    ]  # fmt: skip
+    columns = ["run", "model", "label", "effort", "budget", "n", "lost", "right"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def survival():
     """Three runs of one curve, and one that the budget cut."""
     x = np.arange(0, 129, 8)
@@ -168,6 +181,7 @@ def partings():
 FRAMES = {
     "accuracy": runs,
     "budget": budget,
+    "crossed": crossed,
     "forest": pairs,
     "memory": runs,
     "partings": partings,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from igaku.exam.questions import Question, load_exam, stratified
-from igaku.lab.recipes import RECIPES
+from igaku.lab.recipes import VARIANTS
 from igaku.lab.variants import model_card, quantize
 from igaku.mechanism.ablation import FINAL, Ablation, ablate
 from igaku.mechanism.sitting import chats_of, graded
@@ -134,8 +134,7 @@ SCHEDULE = ("steps", "batch", "rate", "warmup", "seed")
 def shipped_card() -> str:
     """The card as it should stand beside the shipped weights."""
     card = json.loads((WEIGHTS / "card.json").read_text(encoding="utf-8"))
-    slugs = [slug for slug in RECIPES if slug != "float32"]
-    return card_markdown(card, [model_card(quantize(slug)) for slug in slugs])
+    return card_markdown(card, [model_card(quantize(slug)) for slug in VARIANTS])
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from igaku.server import lmstudio
 
 T = TypeVar("T")
 
-__all__ = ["check", "questions_of", "run_exam", "server_of"]
+__all__ = ["asked_by_one", "check", "questions_of", "run_exam", "server_of"]
 
 RELOAD_PAUSE = 3.0  # seconds
 RELOADS = 2  # of a model whose engine crashed, before the run is given up
@@ -52,6 +52,11 @@ class Served:
         self._settings, self._stack = settings, stack
         self._is_ready = False
         self._loaded: lmstudio.Loaded | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address: "lab" until an embedded model's engine is there."""
+        return self._settings.base_url
 
     def check(self, questions: Sequence[Question]) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
@@ -149,3 +154,16 @@ def server_of(settings: Settings) -> Iterator[Served]:
     """The server that settings name, for the time of a `with`."""
     with ExitStack() as stack:
         yield Served(settings, stack)
+
+
+def asked_by_one(runs: Sequence[Settings]) -> Iterator[Path]:
+    """Ask several runs of one embedded model by one engine; their folders.
+
+    It starts with the first run that has a question left.
+    """
+    with ExitStack() as stack:
+        url = LAB
+        for settings in runs:
+            served = Served(replace(settings, base_url=url), stack)
+            yield served.run_exam(questions_of(settings), progress=False)
+            url = served.base_url

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.figures.designs import crossed
     from igaku.figures.lengths import budget, survival, token_usage
     from igaku.figures.levels import sections, strata, verdict
     from igaku.figures.paired import forest, plan, power
@@ -17,6 +18,7 @@ if _TYPE_CHECKING:
     from igaku.figures.scores import accuracy, memory
 
 _HOMES = {
+    "crossed": "igaku.figures.designs",
     **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
     **dict.fromkeys(("forest", "plan", "power"), "igaku.figures.paired"),
     "partings": "igaku.figures.parted",

@@ -83,12 +83,13 @@ def _draw(lanes: rows.Lanes, row: int, part: pd.DataFrame) -> None:
 
 
 def _fit(ax: Axes, frame: pd.DataFrame) -> None:
-    """An axis by doublings, from the first place to beyond the last parting."""
+    """An axis by doublings, from before the first parting to beyond the last."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    last = frame["parted_at"].max() if frame["parted"].any() else 2
+    places = frame.loc[frame["parted"], "parted_at"].astype(float)
+    first, last = (places.min(), places.max()) if len(places) else (1, 2)
     ax.set_xscale("log", base=2)
-    ax.set_xlim(0.9, 1.3 * float(last))
+    ax.set_xlim(first / 1.7, 1.3 * last)
     ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     ax.xaxis.set_minor_locator(NullLocator())

@@ -72,8 +72,8 @@ def check(name: str, frame: pd.DataFrame, needs: Sequence[str]) -> None:
 
 def _first(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """As many runs, or pairs, as a figure shows, and how many there are."""
-    # The rows of a plan are the points of a few lines, those of partings of a few rows.
-    if "repeats" in frame or "parted" in frame:
+    # Rows of a plan are points of a few lines, of partings or a design parts of a few.
+    if not {"repeats", "parted", "effort"}.isdisjoint(frame):
         return frame, 1
     if "run" not in frame:
         return frame.head(MOST), len(frame)

@@ -1,7 +1,8 @@
-"""The six recipes: how the variants of the comparison were quantized, layer by layer.
+"""The recipes: how the six variants of the comparison were quantized, layer by layer.
 
 A recipe says how each component of a gpt-oss is coded, and which engine it is for.
-`igaku.lab.variants` writes what it says.
+`igaku.lab.variants` writes what it says. Two are no variant's: the reference, and a
+positive control, coarse enough for bits to show.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Coding:
 
 AFFINE8 = Coding("affine", 8, 64)
 AFFINE4 = Coding("affine", 4, 64)
+AFFINE2 = Coding("affine", 2, 64)
 MXFP4 = Coding("mxfp4", 4, 32)
 Q8_0 = Coding("q8_0", 8, 32)
 
@@ -66,9 +68,11 @@ RECIPES = {
         ("mxfp4-q4", MLX, AFFINE4, AFFINE8, MXFP4),
         ("mlx-4bit", MLX, AFFINE4, AFFINE4, AFFINE4),
         ("all-mxfp4", MLX, MXFP4, AFFINE8, MXFP4),
+        ("mxfp4-q2", MLX, AFFINE2, AFFINE8, MXFP4),
         ("float32", MLX, None, None, None),
     )
 }
+VARIANTS = tuple(slug for slug in RECIPES if slug not in ("mxfp4-q2", "float32"))
 
 
 def find_recipe(name: str) -> Recipe:

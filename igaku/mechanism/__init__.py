@@ -3,8 +3,8 @@
 from igaku.lazy import attach as _attach
 
 _CONTRASTS = (
-    *("at_budget", "broken_recipes", "difference", "effects", "named", "specimens"),
-    "worst_cases",
+    *("at_budget", "broken_recipes", "difference", "effects", "named", "partings"),
+    *("rescues", "silences"),
 )
 _HOMES = {
     **dict.fromkeys(("Ablation", "PARTS", "WHOLE"), "igaku.mechanism.ablation"),

@@ -24,7 +24,7 @@ from igaku.lab import forward, mxfp4
 from igaku.lab.checkpoint import COMPONENTS, Checkpoint, open_checkpoint
 from igaku.lab.engines import missing_writer
 from igaku.lab.gguf_file import chat_template
-from igaku.lab.recipes import MLX, MXFP4, RECIPES, Coding
+from igaku.lab.recipes import MLX, MXFP4, RECIPES, VARIANTS, Coding
 from igaku.lab.variants import EMBEDDED
 
 FINAL = "<|channel|>final<|message|>"
@@ -54,7 +54,7 @@ class Ablation:
 
 
 PARTS = (Ablation(), *(Ablation(name, bits) for name in KINDS for bits in (4, 3, 2)))
-WHOLE = (Ablation(), *(Ablation(slug) for slug in RECIPES if slug != "float32"))
+WHOLE = (Ablation(), *map(Ablation, VARIANTS))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,19 @@ for the whole table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from igaku.errors import IgakuError
-from igaku.mechanism.ablation import REFERENCE, Ablation
+from igaku.mechanism.ablation import REFERENCE
 from igaku.params.settings import read_file
 from igaku.paths import PARAMS
+from igaku.reading.silence import TOLD, silent_kind
 from igaku.statistics import Interval, paired_difference, proportion
+from igaku.study.parting import FLIPS, LOST, TYPES, parted
+from igaku.study.silent import measured
 from igaku.words import LEVEL, is_missing, say, word
 
 RESAMPLES = 20_000
@@ -120,38 +124,82 @@ def mean_difference(
     return float(differences.mean()), (float(low), float(high))
 
 
-def worst_cases(found: pd.DataFrame) -> list[Ablation]:
-    """The reference, the case that left most blanks, and its experts alone."""
-    most = found.sort_values(["blank", "difference"], ascending=[False, True])
-    name, bits = most.iloc[0]["component"], int(most.iloc[0]["bits"])
-    return [Ablation(), Ablation(name, bits), Ablation("experts", bits)]
+def rescues(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """One row per case: what the budget left blank, and what a larger one makes of it.
 
-
-def specimens(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
-    """The blank replies, each beside the reference's to the same question.
-
-    Columns: ending ("cut": it reached the budget; "header": it ended by itself before,
-    with a broken header), the case, problem_id tokens, stated (whether an answer came
-    after the budget), shared (the letters before the two texts part), text_reference
-    text.
+    Columns: effort component bits n right blank, at the budget; of the blank ones, up
+    to the cap, rescued (right), finished_wrong and never (no answer at all); the share
+    rescued with its 95 % Wilson interval (rescued_share low high), missing without a
+    blank.
     """
     judged = at_budget(replies, budget)
+    later = judged["stated"] & judged["blank"]
+    told = judged.assign(
+        n=1, rescued=later & judged["correct"],
+        finished_wrong=later & ~judged["correct"],
+        never=judged["blank"] & ~judged["stated"],
+    )  # fmt: skip
+    names = ["n", "right", "blank", "rescued", "finished_wrong", "never"]
+    groups = told.groupby(CASE, sort=False, dropna=False)
+    found = groups[names].sum().astype(int).reset_index()
+    known = found["blank"].where(found["blank"] > 0)
+    shares = [
+        (None, None, None) if is_missing(n) else _limits(int(k), int(n))
+        for k, n in zip(found["rescued"], known, strict=True)
+    ]
+    limits = pd.DataFrame(
+        shares, columns=["rescued_share", "low", "high"], dtype="Float64"
+    )
+    return found.join(limits)
+
+
+def _limits(k: int, n: int) -> tuple[float, float, float]:
+    told = proportion(k, n)
+    return float(told.estimate), float(told.low), float(told.high)
+
+
+def silences(replies: pd.DataFrame) -> pd.DataFrame:
+    """One row per reply that stated nothing, with its kind: see `silent_kind`.
+
+    Columns: the case, problem_id tokens, silence, ending ("cut" at the cap, or by
+    "itself"), repeated_share, and text. The kind is of the reply as far as it went.
+    """
+    lost = replies[~replies["stated"]]
+    texts = list(zip(lost["text"], ~lost["finished"], strict=True))
+    kinds = [silent_kind(text, is_cut=is_cut) for text, is_cut in texts]
+    return lost[[*CASE, "problem_id", "tokens"]].assign(
+        silence=pd.Categorical(kinds, TOLD, ordered=True),
+        ending=["cut" if is_cut else "itself" for _, is_cut in texts],
+        repeated_share=[measured(text, "")[1] for text, _ in texts],
+        text=lost["text"],
+    )  # fmt: skip
+
+
+def partings(judged: pd.DataFrame, lang: str) -> pd.DataFrame:
+    """Where each case's replies part from the reference's, as `igaku.study.partings`.
+
+    `judged` is of `at_budget`: silent is who was blank there.
+    """
     is_base = judged["component"] == REFERENCE
-    base = judged.loc[is_base, ["effort", "problem_id", "text"]]
-    lost = judged[~is_base & judged["blank"]]
-    found = lost.merge(base, on=["effort", "problem_id"], suffixes=("", "_reference"))
-    is_cut = (found["tokens"] > budget) | ~found["finished"]
-    found["ending"] = is_cut.map({True: "cut", False: "header"})
-    texts = zip(found["text"], found["text_reference"], strict=True)
-    found["shared"] = [_shared(*pair) for pair in texts]
-    columns = ["ending", *CASE, "problem_id", "tokens", "stated", "shared"]
-    return found[[*columns, "text_reference", "text"]]
+    both = judged[~is_base].merge(
+        judged[is_base], on=["effort", "problem_id"], suffixes=("", "_reference")
+    )
+    both["candidate"] = named(both, lang)
+    base = word("component", REFERENCE, lang)
+    return pd.DataFrame([
+        {"reference": base, "candidate": row["candidate"],
+         "problem_id": row["problem_id"], "unit": "character", **_parted(row)}
+        for row in both.to_dict("records")
+    ]).astype(TYPES)  # fmt: skip
 
 
-def _shared(text: str, other: str) -> int:
-    """How many letters two texts begin with alike."""
-    letters = enumerate(zip(text, other, strict=False))
-    return next((i for i, (a, b) in letters if a != b), min(len(text), len(other)))
+def _parted(row: Mapping[Any, Any]) -> dict[str, Any]:
+    cut = not row["finished_reference"], not row["finished"]
+    right, lost = (
+        (bool(row[f"{name}_reference"]), bool(row[name])) for name in ("right", "blank")
+    )
+    told = parted(row["text_reference"], row["text"], cut)
+    return told | {"flip": FLIPS.get(right), "silent": LOST[lost]}
 
 
 def named(rows: pd.DataFrame, lang: str) -> list[str]:
@@ -175,6 +223,8 @@ def broken_recipes() -> set[str]:
     recipes = set()
     for path in (PARAMS / "lab").glob("*.yaml"):
         card = read_file(path).values["card"]
+        if "study" not in card:  # the control for bits is no model of the study's
+            continue
         study = read_file(PARAMS / f"{card['study']}.yaml").values
         if study["published"]["verdict"] == "BROKEN":
             recipes.add(card["recipe"])

@@ -13,6 +13,13 @@ import igaku
 from igaku import paths
 from igaku.ask.folder import replace
 from igaku.pages import facts as told
+from igaku.pages.crossed import (
+    as_asked,
+    cell_table,
+    contrast_table,
+    design,
+    effort_or_bits,
+)
 from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
@@ -101,8 +108,8 @@ def contents(facts: Facts) -> dict[str, Any]:
         "is_declared": facts.study.declaration is not None,
         "marks": marks(facts.study),
         "kinds": list(facts.runs["origin"].unique()),
-        "answers": [(*told.difference(facts), None), (*silence(facts), "walls"),
-                    (facts.say("head_open"), still_open(facts), None)],
+        "answers": list(_answers(facts)), "as_asked": as_asked(facts),
+        "cells": cell_table(facts), "contrasts": contrast_table(facts),
         "main": score_table(facts, facts.main),
         "apart": score_table(facts, facts.apart),
         "walls": _walls(facts), "pairs": pair_table(facts, known),
@@ -115,6 +122,15 @@ def contents(facts: Facts) -> dict[str, Any]:
         "sized": (len(_sized(facts)), len(facts.finished)),
         "pictures": {each.name: each for each in pictures(facts)},
     }  # fmt: skip
+
+
+def _answers(facts: Facts) -> Iterator[tuple[str, str, str | None]]:
+    """What the first screen says, each with the name of the figure beside it."""
+    if crossed := effort_or_bits(facts):
+        yield (*crossed, "crossed")
+    yield (*told.difference(facts), None)
+    yield (*silence(facts), "walls")
+    yield facts.say("head_open"), still_open(facts), None
 
 
 def _title(facts: Facts) -> str:
@@ -134,7 +150,11 @@ def score_table(facts: Facts, names: Any) -> Table | None:
     if not len(names):
         return None
     frame = pd.DataFrame([_score_row(facts, facts.runs.loc[name]) for name in names])
-    constant = ["max_tokens"] if names == facts.main else list(frame.columns[-4:])
+    constant = (
+        ["max_tokens", "reasoning_effort"]
+        if names == facts.main
+        else list(frame.columns[-4:])
+    )
     empty = [name for name in frame if frame[name].isna().all()]
     return tabled(frame.drop(columns=list({*constant, *empty})), facts.study.lang)
 
@@ -151,10 +171,19 @@ def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
         "label": label, "accuracy": row["accuracy"],
         "score": f"{row['right']}/{row['asked']}", "interval": _interval(row, "share"),
         "lost": row["lost"], "state": told_state, "max_tokens": row["max_tokens"],
+        "reasoning_effort": _effort(facts, row),
         "format": told.brief(facts.study, name, "format"),
         "quantization": told.brief(facts.study, name, "quantization"),
         "size_gb": row["size_gb"], "hf_downloads": row["hf_downloads"],
     }  # fmt: skip
+
+
+def _effort(facts: Facts, row: Any) -> str | None:
+    """The effort a run was told; of a recorded one it is not known whether it was."""
+    if is_missing(row["reasoning_effort"]):
+        is_known = row["origin"] != "recorded"
+        return facts.say("effort_default") if is_known else None
+    return str(row["reasoning_effort"])
 
 
 def _interval(row: Any, kind: str) -> str | None:
@@ -287,9 +316,12 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
     walls = sorted(facts.walls["seconds"])
     sized = _sized(facts)
     lengths = facts.say(
-        "alt_lengths", runs=igaku.study.lengths(facts.study).to_dict("records")
+        "alt_lengths", runs=_outside(facts, "lengths").to_dict("records")
     )
+    cells = design(facts)
     return {
+        "crossed": ("crossed", cells, facts.say(
+            "alt_crossed", cells=cells.to_dict("records"))),
         "walls": ("token_usage", replies,
                   _listed(facts, "alt_walls", _of(runs, replies), walls=walls)),
         "forest": ("forest", pairs,
@@ -299,10 +331,16 @@ def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
                      _listed(facts, "alt_official", _of(runs, official))),
         "sections": ("sections", parts,
                      facts.say("alt_sections", runs=list(_cells(parts)))),
-        "survival": ("survival", igaku.study.survival(facts.study), lengths),
-        "budget": ("budget", igaku.study.budget_curves(facts.study), lengths),
+        "survival": ("survival", _outside(facts, "survival"), lengths),
+        "budget": ("budget", _outside(facts, "budget_curves"), lengths),
         "memory": ("memory", sized, _listed(facts, "alt_size", sized)),
     }  # fmt: skip
+
+
+def _outside(facts: Facts, name: str) -> pd.DataFrame:
+    """A frame of the study without the runs of a design that stands aside."""
+    found: pd.DataFrame = getattr(igaku.study, name)(facts.study)
+    return found[~found["run"].isin(facts.study.aside)]
 
 
 def _of(runs: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
@@ -338,7 +376,9 @@ def _replies(facts: Facts) -> pd.DataFrame:
     """Every reply of the variants, if any has its time or its tokens on record."""
     import pandas as pd
 
-    names = [run.name for run in facts.study.variants if run.asked]
+    beside = facts.study.aside
+    asked = [run.name for run in facts.study.variants if run.asked]
+    names = [name for name in asked if name not in beside]
     rows = [facts.study.run(n).rows.assign(label=facts.label(n)) for n in names]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     if found.empty:

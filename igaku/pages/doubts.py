@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from igaku.pages.facts import Facts, evidence, widest
 
@@ -29,9 +30,17 @@ def _doubts(facts: Facts) -> Iterator[str]:
     for kind in OPEN:
         for _, alarm in alarms[alarms["kind"] == kind].iterrows():
             rows = [place[name] for name in alarm["runs"] if name in place]
-            if rows and not (kind == "identical_replies" and len(rows) < 2):
+            if rows and _is_within(alarm, place):
                 about = {"rows": rows, "all": len(place), "n": alarm["facts"].get("n")}
                 yield facts.say(f"open_{kind}", **about)
+
+
+def _is_within(alarm: Any, place: Mapping[str, int]) -> bool:
+    """Whether what an alarm holds against each other stands in one table."""
+    sides = alarm["runs"] if alarm["kind"] == "identical_replies" else ()
+    groups = [each["runs"] for each in alarm["facts"].get("groups", ())]
+    met = [not place.keys().isdisjoint(each) for each in groups or [[n] for n in sides]]
+    return not met or sum(met) > 1
 
 
 def _reach(facts: Facts) -> Iterator[str]:

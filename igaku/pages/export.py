@@ -22,7 +22,9 @@ REPLY = (
 )  # fmt: skip
 OF_A_RUN = {"run": "identity", "reference": "identity_reference",
             "candidate": "identity_candidate"}  # fmt: skip
-FRAMES = ("gates", "patterns", "rescues", "lengths", "silences")
+FRAMES = (
+    "gates", "patterns", "rescues", "lengths", "silences", "crossed", "contrasts",
+)  # fmt: skip
 
 
 def write_tables(facts: Facts, folder: Path) -> list[str]:

@@ -15,7 +15,8 @@ import igaku
 from igaku.pages.index import exam_name
 from igaku.pages.repeated import repeated
 from igaku.study.audits import wrong_runs
-from igaku.study.families import Study, label_of, unlike
+from igaku.study.designs import unlike
+from igaku.study.families import Study, label_of
 from igaku.words import (
     PASS_MARK,
     is_missing,
@@ -110,18 +111,24 @@ def facts_of(study: Study) -> Facts:
     """The frames of a study, read once."""
     runs = igaku.runs(study).set_index("run", drop=False)
     main, apart = _compared(study)
-    return Facts(study, runs, igaku.pairs(study), igaku.audit(study),
-                 igaku.walls(study), main, apart)  # fmt: skip
+    walls = igaku.walls(study)
+    walls = walls[~walls["run"].isin(study.aside)]
+    frames = (igaku.pairs(study), igaku.audit(study), walls)
+    return Facts(study, runs, *frames, main, apart)
 
 
 def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The variants that were asked as the first of them was, and the others."""
+    """The variants that were asked as the first of them was, and the others.
+
+    Those of a design with questions of its own are neither.
+    """
     first = next(iter(study.variants), None)
     alike = {
         run.name: first is not None
         and str(run.exam) == str(first.exam)
         and not unlike(first, run)
         for run in study.variants
+        if run.name not in study.aside
     }
     main, apart = ([n for n in alike if alike[n] is kind] for kind in (True, False))
     return tuple(main), tuple(apart)

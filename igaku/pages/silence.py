@@ -75,8 +75,20 @@ def rescues(facts: Facts) -> Iterator[str]:
         yield facts.say("report_rescue", **row)
 
 
+def _askings(facts: Facts) -> pd.DataFrame:
+    """The rescues, but those between the runs of a design: its contrasts tell them.
+
+    A probe is left out where the same questions have a rescue of their own.
+    """
+    found = igaku.study.rescues(facts.study)
+    found = found[~found["rescue"].isin(facts.study.aside)]
+    most = found.groupby(["run", "larger"])["asked"].transform("max")
+    is_probe = found["rescue"].str.endswith("/probe")
+    return found[~is_probe | (found["asked"] == most)]
+
+
 def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
-    for _, row in igaku.study.rescues(facts.study).iterrows():
+    for _, row in _askings(facts).iterrows():
         yield dict(row) | {"label": short_label(facts, row["run"])}
 
 

@@ -10,6 +10,7 @@ from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
     from igaku.study.efforts import length_ratios
+    from igaku.study.factors import contrasts, crossed, decided
     from igaku.study.families import open_study
     from igaku.study.levels import strata
     from igaku.study.lines import official
@@ -28,6 +29,7 @@ _HOMES = {
     **dict.fromkeys(("clocks", "foretold", "reply_lengths"), "igaku.study.timing"),
     "length_ratios": "igaku.study.efforts",
     "open_study": "igaku.study.families",
+    **dict.fromkeys(("contrasts", "crossed", "decided"), "igaku.study.factors"),
     "strata": "igaku.study.levels",
     "official": "igaku.study.lines",
     **dict.fromkeys(("plan", "repeats"), "igaku.study.noise"),

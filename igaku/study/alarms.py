@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from igaku.study.families import Study
@@ -55,10 +55,11 @@ def names_of(runs: Sequence[Run]) -> list[str]:
     return [run.name for run in runs]
 
 
-def by_exam(study: Study) -> Iterator[list[Run]]:
-    """The runs under study, exam by exam."""
+def by_exam(study: Study, but: Collection[str] = frozenset()) -> Iterator[list[Run]]:
+    """The runs under study, exam by exam, `but` those of these names."""
     for exam in study.exams:
-        yield [run for run in study.variants if str(run.exam) == exam]
+        runs = (run for run in study.variants if run.name not in but)
+        yield [run for run in runs if str(run.exam) == exam]
 
 
 def entry(run: Run, name: str) -> dict[str, Any]:

@@ -26,11 +26,10 @@ from igaku.study.alarms import (
     parted,
 )
 from igaku.study.copies import common_replies, copies
+from igaku.study.designs import condition, known
 from igaku.study.families import (
     Source,
     Study,
-    condition,
-    known,
     label_of,
     role,
     study_in,
@@ -271,11 +270,12 @@ def other_settings(study: Study) -> Iterator[Alarm]:
 
     The reasoning effort has an audit of its own: see `other_effort`. A model that was
     asked again with its choices in another order is one variant, under several orders.
+    Runs of a design stand aside: they differ because they were to.
     """
     repeats = (pair for each in study.families if each.kind == "repeats"
                for pair in each.pairs)  # fmt: skip
     again = {name for _, name in repeats}
-    for runs in by_exam(study):
+    for runs in by_exam(study, study.aside):
         for place, name in enumerate(HELD_FIXED):
             is_order = name == "choice_order"
             asked = [run for run in runs if not (is_order and run.name in again)]

@@ -34,7 +34,7 @@ def other_effort(study: Study) -> Iterator[Alarm]:
 
     What a recorded run does not tell is not known, and no difference.
     """
-    for runs in by_exam(study):
+    for runs in by_exam(study, study.aside):
         efforts = [effort_of(run)[0] for run in runs]
         told = grouped(
             (effort or (None if run.origin == "recorded" else "–"), run)
@@ -115,9 +115,10 @@ def other_length(study: Study) -> Iterator[Alarm]:
     runs = {run.name: run for run in study.runs}
     found: dict[str, list[dict[str, Any]]] = {}
     for exam, row in study.once(_ratios):
-        known = [
-            effort_of(runs[row[side]])[0] for side in ("shorter_run", "longer_run")
-        ]
+        sides = [row[side] for side in ("shorter_run", "longer_run")]
+        if not study.aside.isdisjoint(sides):
+            continue
+        known = [effort_of(runs[name])[0] for name in sides]
         is_told = None not in known and known[0] != known[1]
         if row["ratio"] > TIMES and row["low"] > 1 and not is_told:
             found.setdefault(exam, []).append(row)

@@ -20,7 +20,8 @@ from igaku.exam.choices import released
 from igaku.server.parts import at
 from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
 from igaku.study.copies import copies
-from igaku.study.families import Study, condition
+from igaku.study.designs import condition
+from igaku.study.families import Study
 from igaku.study.runs import Run
 
 # With these the same, two runs send the same words for a question.
@@ -379,7 +380,7 @@ def _says_another(
     if answer is None or not isinstance(content, str):
         return False
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
-    said = tuple(sorted(re.findall("[a-h]", content)))
+    said = tuple(sorted({*re.findall("[a-h]", content)}))
     return bool(is_bare) and released(said, order) != answer
 
 

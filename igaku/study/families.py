@@ -8,7 +8,6 @@ stopped early are a family of their own, on the questions that all of them were 
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -21,9 +20,9 @@ import pandas as pd
 
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
-from igaku.exam.choices import AS_RELEASED
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
-from igaku.study.pooling import KINDS, Family, differ, differ_any, pooled
+from igaku.study.designs import Told, aside, known
+from igaku.study.pooling import KINDS, Family, differ_any, pooled
 from igaku.study.runs import Run, find_runs, outputs_folder, status
 from igaku.words import HELD_FIXED, LEVEL, checked
 
@@ -40,7 +39,8 @@ class Study:
     `margin` is the non-inferiority margin as a fraction; `lang` is the language of
     labels and of the audits' sentences; `folder` holds the runs; `reference` and
     `chosen` are the run and the main family that were given when it was opened, and
-    `declaration` is what was declared before.
+    `declaration` is what was declared before. `aside` are the runs of a design with
+    questions of its own: `igaku.study.contrasts` compares them, and no family does.
     """
 
     runs: tuple[Run, ...]
@@ -51,6 +51,7 @@ class Study:
     reference: str | None = None
     chosen: tuple[str, ...] = ()
     declaration: Declared | None = None
+    aside: frozenset[str] = frozenset()
     made: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
@@ -163,9 +164,12 @@ def study_of(
     again = _repeats(sittings)
     repeats = {run: first for run, first in again.items() if run not in chosen}
     inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
+    asked = [one for one in sittings if one.role in ("finished", "stopped")]
+    crossed = aside([(o.run, o.variant, o.known, o.planned) for o in asked])
     exams: dict[str, list[_Sitting]] = {}
     for one in sittings:
-        exams.setdefault(str(one.run.exam), []).append(one)
+        if one.name not in crossed:
+            exams.setdefault(str(one.run.exam), []).append(one)
     families = [
         family
         for exam, each in exams.items()
@@ -175,7 +179,7 @@ def study_of(
     families += pooled(families, variant, {one.name: one.known for one in sittings})
     families.sort(key=lambda family: KINDS.index(family.kind))
     ordered = tuple(one.run for one in sittings)
-    told = (margin, lang, folder, reference, tuple(chosen), declaration)
+    told = (margin, lang, folder, reference, tuple(chosen), declaration, crossed)
     return Study(ordered, tuple(families), *told)
 
 
@@ -270,32 +274,10 @@ def size_gb(run: Run) -> float | None:
     return counted / 1e9 if isinstance(counted, int | float) else None
 
 
-def condition(run: Run) -> dict[str, Any]:
-    """The settings that a comparison must hold fixed; None where one is not known.
-
-    Runs that do not tell the order of their choices showed them as released.
-    """
-    told = {"choice_order": AS_RELEASED} | dict(run.settings)
-    return {name: told.get(name) for name in HELD_FIXED}
-
-
-def unlike(a: Run, b: Run) -> list[str]:
-    """The settings in which two runs are known to differ.
-
-    What a recorded run does not tell is not known; None in a run made here is the
-    server's own default, and a setting like any other.
-    """
-    pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
-    return [name for name, *values in pairs if differ(*values)]
-
-
-def known(run: Run) -> tuple[str | None, ...]:
-    """The settings of a comparison as text; None where one is not known."""
-    is_blind = run.origin == "recorded" or not run.settings
-    return tuple(
-        None if value is None and is_blind else _plain(value)
-        for value in condition(run).values()
-    )
+def told_of(run: Run) -> Told:
+    """A run with its model, its known settings and its questions, for `designs`."""
+    one = _sitting(run, {})
+    return run, one.variant, one.known, one.planned
 
 
 # --- order ----------------------------------------------------------------------------
@@ -440,9 +422,3 @@ def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]
         else:
             groups.append(([one], {one.known}))
     return [members for members, _ in groups]
-
-
-def _plain(value: Any) -> str:
-    """A setting as text: 0 and 0.0 are one temperature."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return json.dumps(float(value) if is_number else value, sort_keys=True)

@@ -20,7 +20,12 @@ TYPES: Any = {
     "parted": bool, "share": "Float64",
 }  # fmt: skip
 BOUND = "\0"  # between thought and answer: one place, which no text holds
-SIDES = ("reference", "candidate")
+# By whether the reference was right, or gave no answer, and whether the candidate.
+FLIPS = {(True, False): "only_reference", (False, True): "only_candidate"}
+LOST = {
+    (True, True): "both", (True, False): "reference", (False, True): "candidate",
+    (False, False): "neither",
+}  # fmt: skip
 
 
 def partings(
@@ -95,13 +100,11 @@ def _row(pair: Mapping[Any, Any]) -> dict[str, Any]:
     if pair["tokens"] and pair["tokens_other"]:
         texts, unit = (pair["tokens"], pair["tokens_other"]), "token"
     right = pair["correct"], pair["correct_other"]
-    lost = [pair[name] in SILENT for name in ("outcome", "outcome_other")]
-    flips = {(True, False): "only_reference", (False, True): "only_candidate"}
-    silent = {(True, True): "both", (True, False): SIDES[0], (False, True): SIDES[1]}
+    lost = pair["outcome"] in SILENT, pair["outcome_other"] in SILENT
     cut = pair["outcome"] == "truncated", pair["outcome_other"] == "truncated"
     return {
         "problem_id": pair["problem_id"], "unit": unit, **parted(*texts, cut),
-        "flip": flips.get(right), "silent": silent.get((lost[0], lost[1]), "neither"),
+        "flip": FLIPS.get(right), "silent": LOST[lost],
     }  # fmt: skip
 
 

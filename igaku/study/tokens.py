@@ -19,7 +19,8 @@ import pandas as pd
 from igaku.ask.folder import PROBE, read_rows
 from igaku.ask.plan import PROBE_FACTOR
 from igaku.statistics import proportion
-from igaku.study.families import Source, Study, named, stacked, study_in, unlike
+from igaku.study.designs import unlike
+from igaku.study.families import Source, Study, named, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.words import NO_REPLY

@@ -18,12 +18,14 @@ from igaku.lab.recipes import RECIPES, find_recipe
 from igaku.lab.variants import model_card, quantize
 
 MLX = [name for name, recipe in RECIPES.items() if recipe.engine == "mlx"]
-A8, A4, M4 = ("affine", 8, 64), ("affine", 4, 64), ("mxfp4", 4, 32)
+A8, A4, A2 = (("affine", bits, 64) for bits in (8, 4, 2))
+M4 = ("mxfp4", 4, 32)
 # Of the published folders: experts, attention, embedding, lm_head, router.
 LAYOUTS = {
     "mlx-8bit": (A8, A8, A8, A8, A8),
     "mxfp4-q8": (M4, A8, A8, A8, A8),
     "mxfp4-q4": (M4, A4, A4, A4, A8),
+    "mxfp4-q2": (M4, A2, A2, A2, A8),
     "mlx-4bit": (A4, A4, A4, A4, A4),
     "all-mxfp4": (M4, M4, M4, M4, A8),
     "float32": (None,) * 5,

@@ -7,7 +7,7 @@ from lab_checkpoint import make_checkpoint
 from igaku.errors import IgakuError
 from igaku.lab import engines
 from igaku.lab.checkpoint import COMPONENTS, open_checkpoint
-from igaku.lab.recipes import MXFP4, RECIPES, Coding
+from igaku.lab.recipes import MXFP4, RECIPES, VARIANTS, Coding
 from igaku.mechanism.ablation import (
     FINAL,
     PARTS,
@@ -36,7 +36,7 @@ def test_the_parts_are_the_reference_and_every_component_at_three_precisions():
     assert PARTS[0] == WHOLE[0] == Ablation("reference")
     assert {a.component for a in PARTS[1:]} == {*COMPONENTS, "non-experts", "all"}
     assert [a.bits for a in PARTS[:4]] == [None, 4, 3, 2]
-    assert {a.component for a in WHOLE[1:]} == {*RECIPES} - {"float32"}
+    assert {a.component for a in WHOLE[1:]} == {*VARIANTS}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

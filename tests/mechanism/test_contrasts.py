@@ -5,7 +5,7 @@ import pytest
 
 from igaku.errors import IgakuError
 from igaku.mechanism import contrasts
-from igaku.mechanism.ablation import Ablation
+from igaku.study.parting import PARTINGS
 from igaku.words import printed, say
 
 BUDGET = 100
@@ -104,31 +104,55 @@ def test_two_replies_to_one_question_cannot_be_paired(measured):
         contrasts.difference(pd.concat([rows, rows]), rows, "right")
 
 
-def test_efforts_are_compared_for_the_worst_case_beside_its_experts(measured):
-    chosen = contrasts.worst_cases(contrasts.effects(measured, BUDGET))
-    assert chosen == [Ablation(), Ablation("attention", 2), Ablation("experts", 2)]
-
-
-def test_a_lost_reply_is_held_against_the_reference_letter_by_letter(measured):
-    is_lost = measured["component"] == "attention"
-    measured.loc[is_lost, "text"] = "<|channel|>ana?"
-    found = contrasts.specimens(measured, BUDGET).query("component == 'attention'")
-    assert len(found) == 40
-    assert set(found["ending"]) == {"cut"}
-    assert set(found["shared"]) == {len("<|channel|>ana")}
-    assert set(found["tokens"]) == {300}
-
-
-def test_a_reply_that_ended_by_itself_is_no_specimen_of_the_budget(measured):
-    header = replies("embedding", 2, 73, correct=False).assign(stated=False)
-    found = contrasts.specimens(pd.concat([measured, header]), BUDGET)
-    endings = found.groupby("component")["ending"].agg(set)
-    assert endings["embedding"] == {"header"}
-    assert endings["attention"] == endings["router"] == {"cut"}
-    assert found.groupby("component")["stated"].all().to_dict() == {
-        "attention": False, "embedding": False, "non-experts": True, "router": True,
+def test_what_a_larger_budget_brings_back_is_counted_by_what_it_is(measured):
+    found = contrasts.rescues(measured, BUDGET).set_index("component")
+    names = ["blank", "rescued", "finished_wrong", "never"]
+    assert found[names].T.to_dict("list") == {
+        "reference": [0, 0, 0, 0], "experts": [0, 0, 0, 0],
+        "attention": [40, 0, 0, 40], "router": [40, 40, 0, 0],
+        "non-experts": [40, 0, 40, 0],
     }  # fmt: skip
-    assert "experts" not in endings
+    assert (found["n"] == 40).all()
+    assert found.loc["reference", "rescued_share":"high"].isna().all()
+    assert found.loc["router", "low"] > 0.9 and found.loc["attention", "high"] < 0.1
+
+
+def test_a_silent_reply_has_a_kind_by_its_text_and_its_end(measured):
+    is_lost = measured["component"].isin(["attention", "router"])
+    rows = measured[is_lost].assign(stated=False).reset_index(drop=True)
+    rows.loc[rows.index[0], "text"] = "<|channel|>analysis<|message|>" + "so c. " * 99
+    rows.loc[rows.index[-1], "text"] = "<|channel|>analysis3b"
+    found = contrasts.silences(rows)
+    kinds = found.groupby("component")["silence"].value_counts()
+    assert kinds[kinds > 0].to_dict() == {
+        ("attention", "progressing"): 39, ("attention", "looping"): 1,
+        ("router", "unanswered"): 39, ("router", "header"): 1,
+    }  # fmt: skip
+    endings = found.groupby("component")["ending"].agg(set).to_dict()
+    assert endings == {"attention": {"cut"}, "router": {"itself"}}
+    assert contrasts.silences(measured)["component"].eq("attention").all()
+
+
+def test_replies_part_where_they_leave_the_reference_and_not_where_they_were_cut(
+    measured,
+):
+    is_other = measured["component"] == "non-experts"
+    measured.loc[is_other, "text"] = "<|channel|>ana?"
+    is_cut = measured["component"] == "attention"
+    measured.loc[is_cut, "text"] = "<|channel|>analysis"
+    found = contrasts.partings(contrasts.at_budget(measured, BUDGET), "en")
+    assert list(found) == list(PARTINGS)
+    assert set(found["reference"]) == {"reference"}
+    groups = found.groupby("candidate")
+    assert groups["parted"].all().to_dict() == {
+        "attention, 2-bit": False, "experts, 2-bit": False,
+        "non-experts, 2-bit": True, "router, 2-bit": False,
+    }  # fmt: skip
+    other = groups.get_group("non-experts, 2-bit")
+    assert set(other["parted_at"]) == {len("<|channel|>ana") + 1}
+    assert set(other["flip"]) == {"only_reference"}
+    assert set(other["silent"]) == {"candidate"}
+    assert set(groups.get_group("experts, 2-bit")["silent"]) == {"neither"}
 
 
 def test_the_recipes_published_as_broken_come_from_the_params():
@@ -145,7 +169,7 @@ def test_a_case_has_a_name_in_each_language(measured, lang):
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_what_a_model_wrote_is_shown_and_never_obeyed(measured, lang):
-    page = printed(contrasts.specimens(measured, BUDGET).head(1), lang).to_html()
+    page = printed(contrasts.silences(measured).head(1), lang).to_html()
     assert "&lt;b&gt;ab" in page
     assert "<b>ab" not in page
 
@@ -186,46 +210,53 @@ def test_a_loss_is_reported_with_its_interval_and_sign(lang):
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
-def test_blank_replies_are_parted_by_what_a_larger_budget_brings(lang):
-    text = say("mechanism_budget", lang, **NUMBERS)
-    for number in ("128", "20", "100", "13.3%", "28.9%", "320", "13", "7"):
-        assert number in text
-    none = say("mechanism_budget", lang, **(NUMBERS | {"blank": 0.0}))
-    assert "20" not in none
-
-
-@pytest.mark.parametrize("lang", ["en", "ja"])
 def test_the_limits_say_of_what_the_numbers_speak(lang):
     text = say("mechanism_limits", lang, **NUMBERS)
     for fact in ("21", "99.76%", "n = 100", "20B"):
         assert fact in text
 
 
-@pytest.mark.parametrize("lang", ["en", "ja"])
-def test_what_effort_does_is_a_computed_sentence(lang):
-    rows = pd.concat(
-        replies("reference", None, tokens, effort=effort)
-        for effort, tokens in {"low": 30, "medium": 60, "high": 150}.items()
-    )
-    judged = contrasts.at_budget(rows, BUDGET)
-    high, low = (judged[judged["effort"] == each] for each in ("high", "low"))
-    gap = contrasts.difference(high, low, "blank").iloc[0]
-    blanks = judged.groupby("effort", sort=False)["blank"].sum().to_dict()
-    assert blanks == {"low": 0, "medium": 0, "high": 40}
-    numbers = {"budget": BUDGET, "blanks": blanks, "longer": 120.0}
-    text = say("mechanism_effort", lang, **numbers, **gap)
-    for number in ("120", "high 40", "+100.0", "n = 40"):
-        assert number in text
-    assert ("is shown" in text) == (lang == "en")
+RESCUE = {
+    "case": "all, 2-bit", "effort": "medium", "n": 100, "budget": 80, "cap": 320,
+    "blank": 69, "rescued": 68, "finished_wrong": 1, "never": 0, "rescued_share": 0.986,
+    "low": 0.922, "high": 0.997, "base": 0, "blanks": {"low": 0, "high": 69},
+}  # fmt: skip
+WORSE = {"rescued": 4, "finished_wrong": 17, "rescued_share": 0.16, "low": 0.06,
+         "high": 0.35}  # fmt: skip
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])
-def test_the_blank_replies_are_counted_by_how_they_ended(lang):
-    numbers = {"budget": 128, "cut": 21, "later": 13, "headers": 11}
-    text = say("mechanism_specimens", lang, **numbers)
-    assert all(str(number) in text for number in numbers.values())
-    none = say("mechanism_specimens", lang, **(numbers | {"cut": 0, "later": 0}))
-    assert ("21" not in none) and ("11" in none)
+def test_a_rescue_is_claimed_only_where_its_interval_is_above_half(lang):
+    for block in ("mechanism_effort", "mechanism_bits"):
+        best, worst = say(block, lang, **RESCUE), say(block, lang, **(RESCUE | WORSE))
+        for number in ("69", "68", "98.6%", "92.2%", "320", "80"):
+            assert number in best, block
+        assert "17" in worst and "35.0%" in worst
+        nothing = say(block, lang, **(RESCUE | {"blank": 0}))
+        assert "98.6%" not in nothing
+    refuted = say("mechanism_bits", lang, **(RESCUE | WORSE))
+    assert {"en": "untrue", "ja": "否定"}[lang] in refuted
+    shown = {"en": "only needed room", "ja": "余地が足りなかった"}[lang]
+    assert shown in say("mechanism_effort", lang, **RESCUE)
+    assert shown not in say("mechanism_effort", lang, **(RESCUE | WORSE))
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_early_parting_is_claimed_only_where_it_is_shown(lang):
+    told = {"case": "all, 2-bit", "fate": "flip", "n": 9, "others": 30, "estimate": 0.7}
+    shown = {"en": "earlier is shown", "ja": "早く分かれることが示されました"}[lang]
+    assert shown in say("mechanism_parting", lang, **told, low=0.55, high=0.8)
+    assert shown not in say("mechanism_parting", lang, **told, low=0.45, high=0.8)
+    unknown = told | {"n": 0, "estimate": float("nan")}
+    assert shown not in say("mechanism_parting", lang, **unknown, low=1.0, high=1.0)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_kinds_are_counted_and_none_is_said(lang):
+    about = {"case": "reference", "budget": 80}
+    text = say("mechanism_silences", lang, **about, kinds={"looping": 3, "x": 12})
+    assert "3" in text and "12" in text and "looping" in text
+    assert "looping" not in say("mechanism_silences", lang, **about, kinds={})
 
 
 @pytest.mark.parametrize("lang", ["en", "ja"])

@@ -1,11 +1,11 @@
 """Contaminations that a hostile reviewer plants: each one is named, by run."""
 
 import pytest
-from runs import planned, replied
+from runs import planned, replied, sit
 
 import igaku
 from igaku.study.audits import wrong_runs
-from igaku.study.families import open_study
+from igaku.study.families import open_study, study_of
 
 QUESTIONS = 60
 SESSION = {
@@ -275,3 +275,10 @@ def test_what_the_server_loaded_is_compared(study, runs, name):
 def test_another_concurrency_is_said(study, runs):
     runs["bb4"]["settings"]["concurrency"] = 16
     assert set(alarms(study())["other_pace"][0]) == {"a8", "bb4", "ccc2"}
+
+
+def test_a_letter_said_twice_is_one_answer(tmp_path):
+    questions = planned(12)
+    rows = [replied(q, content="a,a") for q in questions]
+    study = study_of([sit(tmp_path, [], questions=questions, rows=rows)])
+    assert "wrong_grades" not in set(igaku.audit(study)["kind"])

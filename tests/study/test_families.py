@@ -7,7 +7,8 @@ from runs import planned, sit
 import igaku
 from igaku.errors import IgakuError
 from igaku.study import families
-from igaku.study.families import Study, condition, open_study, role, size_gb
+from igaku.study.designs import condition
+from igaku.study.families import Study, open_study, role, size_gb
 
 ALL, SOME = [True] * 40, [True] * 30 + [False] * 10
 

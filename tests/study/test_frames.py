@@ -68,7 +68,7 @@ def test_a_folder_and_its_open_study_give_the_same_frames(study):
 def test_completion_shows_the_frames_and_nothing_else():
     shown = dir(igaku.study)
     assert shown == sorted(
-        {"open_study", "planning", "patterns", "cards", "plan", *OF_A_STUDY}
+        {"open_study", "planning", "patterns", "cards", "plan", "partings", *OF_A_STUDY}
         - {*dir(igaku)}
     )
     assert all(callable(getattr(igaku.study, name)) for name in shown)

@@ -20,7 +20,7 @@ from igaku.errors import IgakuError
 from igaku.reading.answer import Graded
 from igaku.reading.reply import Reply
 from igaku.study import recorded, scoring
-from igaku.study.families import condition, unlike
+from igaku.study.designs import condition, unlike
 from igaku.study.runs import find_runs, load_run
 from igaku.study.runs import status as status_of
 from igaku.words import OUTCOMES
