@@ -45,8 +45,15 @@ def silence(facts: Facts) -> tuple[str, str]:
     inferred |= {"told": next(_foretold(facts, names), None)}
     inferred |= {"side": next(_side_by_side(facts, names), None)}
     asked = told["asked"]
-    words = facts.say("report_silence", asked=asked, **counted, **inferred)
+    words = facts.say("report_silence", asked=asked, **counted, **inferred,
+                      twins=_are_twins(facts))  # fmt: skip
     return facts.say("head_silence"), words
+
+
+def _are_twins(facts: Facts) -> bool:
+    """Whether two models part in the bits outside the experts, as the sweep's do."""
+    told = [str(facts.study.run(n).card.get("quantization")) for n in facts.main]
+    return all(any(bits in each for each in told) for bits in ("Q8", "Q4"))
 
 
 def _worst(facts: Facts, runs: pd.DataFrame) -> str:

@@ -115,11 +115,13 @@ def test_the_silence_is_inferred_and_said_to_be(written):
                "197 of 369 finished replies at 4,096 fit into 1,024 tokens",
                "text for 33 of 75 questions", "text for 30, 25 of them the same",
                "sections A and B ran side by side until 116A50",
-               "36 of 39 blank questions", "All of it is inferred from timing"],
+               "36 of 39 blank questions", "All of it is inferred from timing",
+               "igaku sweep failure would settle it"],
         "ja": ["1,475件中214件", "58件中58件", "7.3秒", "トークン上限を4倍", "3.9倍",
                "毎秒133〜135トークン", "369件のうち197件が1,024トークンに収まり",
                "75問中33問で本文", "本文があったのは30問で、25問が一致",
-               "116A50の前まで区分AとBが並行", "以上は時間からの推定"],
+               "116A50の前まで区分AとBが並行", "以上は時間からの推定",
+               "（igaku sweep failure）"],
     }[lang]  # fmt: skip
     assert [part for part in said if part not in first] == []
 
