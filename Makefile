@@ -11,7 +11,7 @@ JA := $(if $(filter ja,$(LANG_)),.ja)
 .PHONY: help run sweep mechanism examples test lint lab lock set-up
 
 help:
-	@echo "make run        ask the embedded models their exam, analyse and render it"
+	@echo "make run        the study in miniature, on the embedded models, and its report"
 	@echo "                (LANG_=ja: in Japanese; of sweep and mechanism too)"
 	@echo "make sweep      go through a file of params/sweeps: make sweep SWEEP=seed"
 	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"

@@ -242,13 +242,10 @@ def _signs_read(plain: Plain, text: str, choices: tuple[str, ...]) -> Plain:
     signs = {c: i for i, c in enumerate(choices) if c in CIRCLED}
     if not any(sign in text for sign in signs):
         return plain
-    places = [
-        (place, place + 1, signs[text[start]])
-        for place, start in enumerate(plain.starts)
-        if text[start] in signs
-    ]
+    found = [(i, signs[text[at]]) for i, at in enumerate(plain.starts)
+             if text[at] in signs]  # fmt: skip
     quoted, named = (
-        plain.with_words((*place, chr(first + choice)) for *place, choice in places)
+        plain.with_words((i, i + 1, chr(first + choice)) for i, choice in found)
         for first in (MASK, ord("a"))
     )
     return quoted if STRIKETHROUGH.search(quoted.text) else named

@@ -47,14 +47,14 @@ def designs(runs: Iterable[Told]) -> list[list[Cell]]:
 
 
 def aside(runs: Sequence[Told]) -> frozenset[str]:
-    """The runs of every design but one that the first run is of.
+    """The runs of every design that has other questions than the first run.
 
-    They have questions of their own and are compared within their design, so that they
-    rank with no run outside of it.
+    They are compared within their design, and rank with no run outside of it.
     """
-    found = ([cell.run.name for cell in cells] for cells in designs(runs))
-    first = runs[0][0].name if runs else None
-    return frozenset(name for names in found if first not in names for name in names)
+    planned = {run.name: questions for run, _, _, questions in runs}
+    names = (cell.run.name for cells in designs(runs) for cell in cells)
+    first = next(iter(planned.values()), None)
+    return frozenset(name for name in names if planned[name] != first)
 
 
 def _is_crossed(cells: Sequence[Cell]) -> bool:

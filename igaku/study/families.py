@@ -9,7 +9,7 @@ stopped early are a family of their own, on the questions that all of them were 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, combinations, product
@@ -150,13 +150,7 @@ def study_of(
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
     margin = _margin(margin, declaration)
-    names = [run.name for run in runs]
-    for name in (*chosen, *([reference] if reference else [])):
-        if name not in names:
-            raise IgakuError(
-                f"There is no run {name} to compare: the runs are "
-                f"{', '.join(names) or 'none'}."
-            )
+    _check_names((*chosen, *filter(None, [reference])), runs)
     sets: dict[frozenset[str], frozenset[str]] = {}
     sittings = [_sitting(run, sets) for run in runs]
     first = {r.name for r in runs if _is_reference(r, reference, declaration)}
@@ -164,8 +158,7 @@ def study_of(
     again = _repeats(sittings)
     repeats = {run: first for run, first in again.items() if run not in chosen}
     inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
-    asked = [one for one in sittings if one.role in ("finished", "stopped")]
-    crossed = aside([(o.run, o.variant, o.known, o.planned) for o in asked])
+    crossed = _aside(sittings)
     exams: dict[str, list[_Sitting]] = {}
     for one in sittings:
         if one.name not in crossed:
@@ -181,6 +174,22 @@ def study_of(
     ordered = tuple(one.run for one in sittings)
     told = (margin, lang, folder, reference, tuple(chosen), declaration, crossed)
     return Study(ordered, tuple(families), *told)
+
+
+def _check_names(given: Iterable[str], runs: Sequence[Run]) -> None:
+    names = [run.name for run in runs]
+    for name in given:
+        if name not in names:
+            raise IgakuError(
+                f"There is no run {name} to compare: the runs are "
+                f"{', '.join(names) or 'none'}."
+            )
+
+
+def _aside(sittings: Iterable[_Sitting]) -> frozenset[str]:
+    """The runs of designs that are compared within themselves, see `aside`."""
+    asked = [one for one in sittings if one.role in ("finished", "stopped")]
+    return aside([(o.run, o.variant, o.known, o.planned) for o in asked])
 
 
 def _margin(given: float | None, declaration: Declared | None) -> float:

@@ -26,7 +26,8 @@ CLOCKS = (
     "longest",
 )  # fmt: skip
 LENGTHS = (
-    "run", "label", "problem_id", "section", "tokens", "finished", "is_inferred",
+    "run", "label", "problem_id", "section", "outcome", "correct", "tokens",
+    "finished", "is_inferred",
 )  # fmt: skip
 FORETOLD = (
     "run", "max_tokens", "larger", "larger_max_tokens", "budgets", "walls",
@@ -154,22 +155,18 @@ def _at_once(rows: pd.DataFrame, times: float) -> int | None:
 def reply_lengths(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per reply whose length in tokens is on record, or inferred from a wall.
 
-    `run label problem_id section`; `tokens`: counted, or else the reply's time at the
-    speed that the wall of its run tells, its budget at most (`is_inferred`).
+    `run label problem_id section outcome correct`; `tokens`: counted, or else the
+    time at the speed that its run's wall tells, its budget at most (`is_inferred`).
     `finished`: false where the budget ended the reply, or it is blank: it would have
     gone on for longer. Runs without counts and without a wall have no rows.
     """
     study = study_in(outputs_dir)
+    about = ["problem_id", "section", "outcome", "correct"]
     parts = [
-        took.assign(**named(study, run), section=took["problem_id"].map(_sections(run)))
+        took.assign(**named(study, run)).merge(run.rows[about], on="problem_id")
         for run, took in study.once(_lengths)
     ]
     return stacked(parts, LENGTHS)
-
-
-def _sections(run: Run) -> dict[str, str]:
-    told = run.rows[["problem_id", "section"]]
-    return dict(zip(told["problem_id"], told["section"], strict=True))
 
 
 def _lengths(study: Study) -> list[tuple[Run, pd.DataFrame]]:

@@ -1119,7 +1119,8 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setattr(serve, "serving", serving)
     about = {"size_bytes": 9, "bits_per_weight": 4.5, "tensor_bytes": 8}
     monkeypatch.setattr(variants, "model_card", lambda folder: about)
-    return settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path), started
+    told = {"reasoning_effort": "low", "outputs_dir": tmp_path}
+    return settings_from(model="lab-mlx-8bit", **told), started
 
 
 def test_the_lab_is_served_for_one_run_and_only_when_there_is_work(lab, tmp_path):

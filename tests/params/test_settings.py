@@ -39,6 +39,7 @@ LAB = [
     "lab-mxfp4-q4",
     "lab-mlx-4bit",
     "lab-all-mxfp4",
+    "lab-mxfp4-q2",
 ]
 
 

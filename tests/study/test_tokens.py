@@ -352,5 +352,8 @@ def test_the_recorded_safeguard_runs_show_what_4096_tokens_rescued(recorded_fold
     share = [row["share"], row["low"], row["high"]]
     assert share == pytest.approx([0.667, 0.510, 0.794], abs=5e-4)
     assert (row["error_asked"], row["error_rescued"]) == (6, 2)
-    for frame in COUNTED:  # tokens are on record nowhere
+    # Tokens are on record nowhere, and the reasoning was clipped at 500 characters.
+    for frame in COUNTED:
         assert frame(study).empty
+    kinds = set(igaku.study.silences(study)["silence"])
+    assert "clipped" in kinds and not kinds & {"looping", "progressing"}

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 import yaml
@@ -25,6 +26,7 @@ from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
+from igaku.statistics import required_questions
 from igaku.study.runs import find_runs
 from igaku.sweep import lanes, report, status
 from igaku.sweep.file import read_sweep
@@ -192,6 +194,21 @@ def test_a_sweep_that_is_not_there_is_a_sentence():
         read_sweep("sead")
     with pytest.raises(IgakuError, match="There is no file"):
         read_sweep("nowhere/sead.yaml")
+
+
+def test_the_run_that_decides_is_a_whole_crossing_of_enough_questions():
+    jobs = [job.parameters for job in read_sweep("failure").jobs]
+    told = [(j["model"], j["reasoning_effort"], j["max_tokens"]) for j in jobs]
+    assert sorted(told) == sorted(
+        product(
+            ("mlx-community-mxfp4-q8", "mlx-community-mxfp4-q4"),
+            ("low", "medium", "high"), (1024, 4096),
+        )
+    )  # fmt: skip
+    assert not any(job["stop_when_broken"] for job in jobs)
+    between = len(told) // 2
+    (n,) = {job["limit"] for job in jobs}
+    assert n >= required_questions(0.2, 0.25, 0.8, 0.05 / between)
 
 
 def test_shipped_sweeps_share_a_run_only_where_it_is_the_same():
