@@ -65,6 +65,16 @@ def replies(counted=False):
     return pd.concat([frame, failed], ignore_index=True)
 
 
+def thoughts():
+    """Replies whose thought the servers counted, but for one run's, split by texts."""
+    share = {"eight": 0.6, "four": 0.75, "long": 0.93, "broken": 1.0}
+    frame = replies(counted=True)
+    return frame.assign(
+        reasoning_tokens=frame["completion_tokens"] * frame["run"].map(share),
+        reasoning_tokens_estimated=frame["run"] == "long",
+    )
+
+
 def pairs():
     """Three candidates against one reference, the last of them tainted."""
     rows = [

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.figures import rows, style
+from igaku.study.tokens import Thought, thought_in
 from igaku.study.walls import NEAR, piles
 from igaku.words import NO_REPLY, say
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAWN = (
     "run", "label", "origin", "outcome", "blank", "max_tokens", "seconds",
-    "completion_tokens",
+    "completion_tokens", "reasoning_tokens", "reasoning_tokens_estimated",
 )  # fmt: skip
 GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
 KEY = 120.0  # points above the axes that the key to the marks takes
@@ -44,10 +45,11 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
 
     `frame` is of `igaku.load_runs`, or rows of it, with the columns run (a categorical
     orders the rows), outcome, blank, and seconds or completion_tokens; and where there
-    are: label, max_tokens. Tokens are drawn if every run has them, else seconds; a run
-    with neither has no row. Dashed lines are walls: the budget where tokens are known,
-    else the times at which blank replies pile up, with the speed that this implies.
-    A reply of no length has no place on the axis, which says how many there are.
+    are: label, max_tokens, reasoning_tokens. Tokens are drawn if every run has them,
+    with the median share of thought in them beside the row, else seconds; a run with
+    neither has no row. Dashed lines are walls: the budget where tokens are known, else
+    the times at which blank replies pile up, with the speed that this implies. A reply
+    of no length has no place on the axis, which says how many there are.
     """
     drawn = frame[[name for name in DRAWN if name in frame]]
     asked = drawn[drawn["outcome"] != "not_run"]
@@ -55,16 +57,11 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     known = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
     timed = known[known[unit].astype(float) > 0]
     names = [str(n) for n in style.order(timed["run"]) if (timed["run"] == n).any()]
-    ax = rows.axes_for(ax, len(names), 0.6)
+    thoughts = _thoughts(timed, names, unit)
+    ax = rows.axes_for(ax, len(names), 0.6 + 0.15 * bool(thoughts))
     if not names:
         return rows.say_nothing(ax, lang)
-    labels = rows.named(timed, lang)
-    asked = asked[asked["run"].isin(names)]
-    parts = [asked.loc[asked["run"] == name, "blank"].fillna(False) for name in names]
-    beside = [
-        say("blank_of", lang, blank=int(part.sum()), asked=len(part)) for part in parts
-    ]
-    lanes = rows.name_rows(ax, [labels[name] for name in names], beside)
+    lanes = _name_rows(ax, asked, names, thoughts, lang)
     found = [
         pile
         for row, name in enumerate(names)
@@ -73,10 +70,42 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     _fit(ax, timed[unit], [pile.at for pile in found])
     levels = _draw_walls(lanes, found, unit, lang)
     rows.entitle(ax, "token_usage_title", lang, pad=8 + 24 * levels)
-    axis = say(f"{unit}_axis", lang, left=len(known) - len(timed))
+    guessed = any(thought.by == "character" for thought in thoughts.values())
+    axis = say(f"{unit}_axis", lang, left=len(known) - len(timed), guessed=guessed)
     ax.set_xlabel(axis, loc="left")
     _reply_key(ax, lang)
     return ax
+
+
+def _thoughts(timed: pd.DataFrame, names: list[str], unit: str) -> dict[str, Thought]:
+    """The share of thought of each run that has it, where tokens are drawn."""
+    shares = {name: thought_in(timed[timed["run"] == name]) for name in names}
+    is_told = unit == "completion_tokens"
+    return {name: share for name, share in shares.items() if share and is_told}
+
+
+def _name_rows(
+    ax: Axes,
+    asked: pd.DataFrame,
+    names: list[str],
+    thoughts: dict[str, Thought],
+    lang: str,
+) -> rows.Lanes:
+    """Names the rows: beside each how many are blank, and how much was thought."""
+    labels = rows.named(asked, lang)
+    is_narrow, beside = rows.is_narrow(ax), []
+    for name in names:
+        blank = asked.loc[asked["run"] == name, "blank"].fillna(False)
+        told = [say("blank_of", lang, blank=int(blank.sum()), asked=len(blank))]
+        if thought := thoughts.get(name):
+            told.append(say("thought_of", lang, **thought._asdict()))
+        beside.append((" · " if is_narrow else "\n").join(told))
+    heads = 2 if thoughts else 1
+    lanes = rows.name_rows(ax, [labels[name] for name in names], beside, heads)
+    for y, name in enumerate(names):
+        if name in thoughts:
+            rows.part_beside(ax, y, thoughts[name].share)
+    return lanes
 
 
 def _unit(asked: pd.DataFrame) -> str:
@@ -175,8 +204,9 @@ def _draw_walls(lanes: rows.Lanes, found: list[Pile], unit: str, lang: str) -> i
     """A dashed line per wall, its name above; how many names stand on each other."""
     named = []
     for wall in _walls(found):
-        blank = sum(pile.blank for pile in wall) or len(wall)
-        at = sum(pile.at * (pile.blank or 1) for pile in wall) / blank
+        weights = [pile.blank or 1 for pile in wall]
+        told = zip(wall, weights, strict=True)
+        at = sum(pile.at * weight for pile, weight in told) / sum(weights)
         lanes.dashed(at, None if unit == "seconds" else [p.row for p in wall])
         named.append((at, _wall_name(at, wall[0].max_tokens, unit, lang)))
     return rows.names_above(lanes.ax, named, 24, taken=KEY)
@@ -233,7 +263,7 @@ def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
         ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
     names = [(float(cap), f"max_tokens {cap:,}") for cap in caps]
     levels = rows.names_above(ax, names, 12, ha="right")
-    ax.set_xlabel(say("completion_tokens_axis", lang, left=0))
+    ax.set_xlabel(say("completion_tokens_axis", lang, left=0, guessed=False))
     ax.set_ylabel(say("survival_axis", lang))
     rows.entitle(ax, "survival_title", lang, pad=6 + 12 * levels)
     return ax

@@ -266,6 +266,28 @@ def columns_beside(
         above(ax, 1, head, (x, 3), ha="left", xycoords="axes fraction")
 
 
+def part_beside(ax: Axes, y: int, share: float) -> None:
+    """A small bar with a part of it filled, below the two lines of text of its row.
+
+    It is no length along the axis, so it stands off it: on narrow axes at the end of
+    the second line.
+    """
+    from matplotlib.offsetbox import AnnotationBbox, DrawingArea
+    from matplotlib.patches import Rectangle
+
+    is_above = is_narrow(ax)
+    wide, down = (44, y - 0.49) if is_above else (64, y)
+    bar, by = DrawingArea(wide, 5), (0 if is_above else 8, -1.85 * style.small())
+    for part, colour in ((1, style.rule()), (share, style.seen(style.BLUE))):
+        bar.add_artist(Rectangle((0, 0), wide * part, 5, color=colour, linewidth=0))
+    placed = AnnotationBbox(
+        bar, (1, down), by, xycoords=("axes fraction", "data"), frameon=False, pad=0,
+        boxcoords="offset points", box_alignment=(float(is_above), 0.5),
+        annotation_clip=False,
+    )  # fmt: skip
+    ax.add_artist(placed)
+
+
 def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
     """Small print above the axes, at a place along them."""
     look = {"xycoords": ("data", "axes fraction"), "ha": "center"} | more

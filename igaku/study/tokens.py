@@ -27,7 +27,10 @@ from igaku.words import NO_REPLY
 
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
-LENGTHS = ("run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap")
+LENGTHS = (
+    "run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap",
+    "thought", "thought_by",
+)  # fmt: skip
 SURVIVAL = (
     "run", "label", "max_tokens", "x", "share", "low", "high", "color", "marker",
 )  # fmt: skip
@@ -50,14 +53,50 @@ def lengths(outputs_dir: Source = None) -> pd.DataFrame:
     `run label unit`: tokens, never seconds. `n finished`: replies counted, and those
     that ended by themselves. `median low high`: the Kaplan-Meier median in tokens with
     its 95 % interval, missing where more than half were cut. `at_cap`: the share cut.
+    `thought thought_by`: the median share of a reply's tokens that is thought, not
+    answer, and by what it was told, as `thought_in` has them; else missing.
     """
     study, found = study_in(outputs_dir), []
     for run, rows in study.once(_counted):
         n, finished = len(rows), int(rows["finished"].sum())
         told = ("tokens", n, finished, *median_of(kaplan_meier(rows)))
-        found.append((*named(study, run).values(), *told, (n - finished) / n))
+        thought = thought_in(run.rows) or (None, None)
+        found.append((*named(study, run).values(), *told, (n - finished) / n, *thought))
     frame = pd.DataFrame(found, columns=list(LENGTHS))
-    return frame.astype(dict.fromkeys(("median", "low", "high", "at_cap"), float))
+    real = ("median", "low", "high", "at_cap", "thought")
+    return frame.astype(dict.fromkeys(real, float))
+
+
+class Thought(NamedTuple):
+    """A share of tokens, told by the server's `token` counts or by `character`."""
+
+    share: float
+    by: str
+
+
+def thought_in(replies: pd.DataFrame) -> Thought | None:
+    """The median share of a reply's tokens that is thought, replies cut in it included.
+
+    `replies` are rows of `igaku.load_runs`. `character`: the server counted no thought
+    in some of them, and their tokens were split as their texts are long. None where it
+    is on record for no more than half of the replies that have tokens.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"completion_tokens": [500, 100], "outcome": "answered"})
+    >>> thought_in(rows.assign(reasoning_tokens=[250, 100]))
+    Thought(share=0.75, by='token')
+    """
+    if not {"completion_tokens", "reasoning_tokens"} <= {*replies}:
+        return None
+    is_counted = replies["completion_tokens"].gt(0).fillna(False).astype(bool)
+    replies = replies[is_counted & ~replies["outcome"].isin(NO_REPLY)]
+    told = replies[replies["reasoning_tokens"].notna()]
+    if 2 * len(told) <= len(replies):
+        return None
+    share = told["reasoning_tokens"].astype(float) / told["completion_tokens"]
+    guessed = told.get("reasoning_tokens_estimated", pd.Series(dtype=bool))
+    by = "character" if guessed.fillna(False).any() else "token"
+    return Thought(float(share.clip(upper=1).median()), by)
 
 
 def survival(outputs_dir: Source = None) -> pd.DataFrame:

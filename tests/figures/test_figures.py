@@ -10,6 +10,7 @@ import pytest
 import tidy
 from legible import check_legible, printed, texts
 from matplotlib.axes import Axes
+from matplotlib.offsetbox import AnnotationBbox
 from tidy import FRAMES, draw
 
 from igaku import figures
@@ -56,6 +57,18 @@ def test_every_figure_is_legible_on_a_page_and_on_a_phone(name, lang, is_narrow)
         width = style.SLIM if is_narrow else style.WIDE
         assert ax.figure.get_figwidth() == width
         check_legible(ax.figure)
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_share_of_thought_stands_apart_from_every_text(lang, is_narrow):
+    with style.context(lang, narrow=is_narrow):
+        ax = draw("token_usage", tidy.thoughts(), lang=lang)
+        check_legible(ax.figure)
+        bars = [bar.get_window_extent() for bar in ax.findobj(AnnotationBbox)]
+        places = [place for _, place in texts(ax.figure)]
+    assert len(bars) == 4
+    assert not any(bar.overlaps(place) for bar in bars for place in places)
 
 
 @every_figure

@@ -10,7 +10,9 @@ import tidy
 from hypothesis import given
 from hypothesis import strategies as st
 from legible import printed
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.offsetbox import AnnotationBbox
+from matplotlib.patches import Rectangle
 from tidy import draw
 
 from igaku.figures import style
@@ -147,6 +149,48 @@ def test_counted_tokens_need_no_inference():
     told = printed(ax)
     assert ax.get_xlabel() == "Tokens generated" and "/s" not in told
     assert "max_tokens\n1,024" in told and "max_tokens\n4,096" in told
+
+
+def test_the_cap_stands_at_the_cap_though_some_runs_never_reached_it():
+    ax = draw("token_usage", tidy.replies(counted=True))
+    lines = [found for found in ax.collections if isinstance(found, LineCollection)]
+    at = {float(part[0][0]) for line in lines for part in line.get_segments()}
+    assert at == {1024, 4096}
+
+
+def shares(ax):
+    """What part of its bar is filled, row by row."""
+    bars = [each.findobj(Rectangle) for each in ax.findobj(AnnotationBbox)]
+    return [part.get_width() / whole.get_width() for whole, part in bars]
+
+
+def test_counted_runs_show_the_share_of_thought_and_how_it_was_told():
+    ax = draw("token_usage", tidy.thoughts())
+    assert shares(ax) == pytest.approx([0.6, 0.75, 0.93, 1])
+    told = printed(ax)
+    assert "0 of 60 blank\nthought 60.0%" in told
+    assert "12 of 72 blank\nthought ≈ 93.0%" in told
+    assert "31 of 47 blank\nthought 100.0%" in told
+    assert ax.get_xlabel() == "Tokens generated (≈: split by characters)"
+    counted = tidy.thoughts().assign(reasoning_tokens_estimated=False)
+    assert "≈" not in printed(draw("token_usage", counted))
+
+
+def test_a_run_without_its_thought_on_record_has_no_share():
+    replies = tidy.thoughts()
+    replies.loc[replies["run"] == "four", "reasoning_tokens"] = None
+    ax = draw("token_usage", replies)
+    assert shares(ax) == pytest.approx([0.6, 0.93, 1])
+    assert "thought 75" not in printed(ax)
+
+
+def test_runs_in_seconds_are_drawn_alike_whatever_is_known_of_their_thought():
+    thoughts = tidy.thoughts().assign(completion_tokens=None)
+    plain, ax = draw("token_usage"), draw("token_usage", thoughts)
+    assert printed(ax) == printed(plain) and not shares(ax)
+    assert (
+        ax.figure.get_size_inches().tolist() == plain.figure.get_size_inches().tolist()
+    )
 
 
 def test_runs_of_both_kinds_are_all_drawn_in_seconds():

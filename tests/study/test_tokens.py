@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from replies import BUDGET, answer, blank, cut, failed
 
 import igaku
+from igaku.reading.reply import read_reply
 from igaku.study import tokens
 from igaku.study.families import open_study, study_of
 
+SPLIT = "completion_tokens", "reasoning_tokens", "reasoning_tokens_estimated"
 COUNTED = igaku.study.lengths, igaku.study.survival, igaku.study.budget_curves
 
 # Remission in weeks of 21 children each, "+" being censored: Freireich et al. 1963,
@@ -153,6 +155,35 @@ def test_lengths_and_curves_are_frames_of_the_runs_with_tokens(run_of, tmp_path)
     assert budgets["max_tokens"].iloc[-1] == BUDGET
     assert budgets["accuracy"].iloc[-1] == pytest.approx(2 / 3)
     assert budgets["blank"].iloc[-1] == pytest.approx(1 / 3)
+
+
+# --- thought against answer -----------------------------------------------------------
+
+
+def test_the_share_of_thought_is_the_median_over_replies_cut_ones_too(run_of, tmp_path):
+    spoken = [answer(1, reasoning_tokens=100), answer(2), failed(3)]  # 0.2 and 0.8
+    run_of([*spoken, cut(4, reasoning_tokens=BUDGET)], "counted")
+    run_of([answer(1, reasoning_tokens=None), answer(2)], "half")
+    run_of([answer(1, reasoning_tokens=0)], "none")
+    run_of([answer(1, reasoning_tokens=501)], "more")
+    found = igaku.study.lengths(open_study(tmp_path)).set_index("run")
+    assert found["thought"].drop("half").to_dict() == {
+        "counted": 0.8, "none": 0, "more": 1,
+    }  # fmt: skip
+    assert np.isnan(found.loc["half", "thought"])
+    assert found["thought_by"].dropna().to_dict() == {
+        "counted": "token", "none": "token", "more": "token",
+    }  # fmt: skip
+
+
+def test_a_share_told_by_the_texts_is_said_to_be(run_of, tmp_path):
+    text = {"content": "b" * 30, "reasoning": "a" * 90}
+    body = {"choices": [{"message": text}], "usage": {"completion_tokens": 200}}
+    reply = read_reply(body)
+    split = {name: getattr(reply, name) for name in SPLIT}
+    run_of([answer(1, **text, **split)])
+    (row,) = igaku.study.lengths(open_study(tmp_path)).itertuples()
+    assert (row.thought, row.thought_by) == (0.75, "character")
 
 
 # --- a smaller budget -----------------------------------------------------------------
