@@ -43,6 +43,6 @@ def _planned(study: Study, row: Mapping[str, Any], pairs: int) -> dict[str, Any]
         pairs=pairs,
         level=study.level,
     )
-    needed = int(told["needed"].iloc[0])
+    needed = int(told["enough"].iloc[0])
     fewest = zip(ends, told["fewest"], strict=True)
     return {"needed": needed} | {f"fewest{end}": value for end, value in fewest}

@@ -22,7 +22,7 @@ REPEATS = (
     "reference", "candidate", "exam", "n", "askings_reference", "askings_candidate",
     *(part + end for part in PARTS for end in ENDS),
 )  # fmt: skip
-PLAN = ("systematic", "n", "repeats", "power", "ceiling", "fewest", "needed")
+PLAN = ("systematic", "n", "repeats", "power", "ceiling", "fewest", "enough")
 
 
 def repeats(outputs_dir: Source = None) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def plan(
     `level`. One row per systematic share, number of exams and of repeats: `systematic n
     repeats`; `power`, the chance to show "not worse by `margin`", were there no
     difference; `ceiling`, the same with endless repeats; `fewest`, the repeats for 80 %
-    power, missing where no number of repeats would do; `needed`, the questions for 80 %
+    power, missing where no number of repeats would do; `enough`, the questions for 80 %
     with these repeats.
 
     >>> plan(0.145, 400, 0.025, [0.0], repeats=[1, 5])["power"].round(2).tolist()
@@ -131,7 +131,7 @@ def plan(
         for f, exam, k in product(systematic, exams, repeats)
     ]
     found = pd.DataFrame(rows, columns=list(PLAN))
-    return found.astype({"fewest": "Int64", "needed": int})
+    return found.astype({"fewest": "Int64", "enough": int})
 
 
 def _told(

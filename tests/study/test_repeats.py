@@ -235,7 +235,7 @@ def test_the_plan_says_where_no_number_of_repeats_would():
     assert found["fewest"].fillna(0).tolist() == [5, 8, 0, 0, 0]
     assert (found["ceiling"] >= 0.8).tolist() == [True, True, False, False, False]
     strict = plan(0.145, 400, repeats=[1], pairs=3).set_index("systematic")
-    assert strict.loc[0, "fewest"] > 5 and strict.loc[0, "needed"] > 1821
+    assert strict.loc[0, "fewest"] > 5 and strict.loc[0, "enough"] > 1821
     with pytest.raises(IgakuError, match="fraction such as 0.145"):
         plan(14.5, 400)
 
