@@ -26,6 +26,8 @@ from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
+from igaku.pages import silence
+from igaku.pages.facts import facts_of
 from igaku.params.settings import settings_from
 from igaku.rescue import parameters, rescue
 from igaku.words import OUTCOMES
@@ -112,6 +114,8 @@ def test_the_rescue_answers_what_the_control_loses_again(slug, tmp_path):
     assert found["rescued"] + found["finished_wrong"] == len(answered)
     # Of the control none came to an answer.
     assert (found["control_asked"], found["control_rescued"]) == (len(lost), 0)
+    (words,) = silence.rescues(facts_of(study.open_study(tmp_path)))
+    assert f"with {SMALL} once more, as a control, 0 of {len(lost)}" in words
     runs = igaku.runs(tmp_path)
     assert runs[runs.role.isin(["finished", "stopped"])].run.tolist() == ["base"]
 

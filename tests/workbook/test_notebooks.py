@@ -1,6 +1,7 @@
 """The notebooks as they are committed, and as papermill executes them."""
 
 import ast
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import papermill
 import pytest
 import yaml
 from papermill.exceptions import PapermillExecutionError
-from runs import sit
+from runs import planned, replied, sit
 from stand_in import Answer, StandIn, cut
 
 import igaku
@@ -380,6 +381,27 @@ def test_the_analysis_of_two_runs_in_japanese(outputs, execute, tmp_path):
     assert not re.search(r"<script|<img", page)
     report = (outputs / "report.html").read_text("utf-8")
     assert "stand-in (one)" in report and "<script" not in report
+
+
+def test_the_analysis_reads_models_crossed_with_efforts(execute, tmp_path):
+    questions = planned(12)
+    cut = {"outcome": "truncated", "answer": None, "content": "", "correct": False,
+           "finish_reason": "length", "completion_tokens": 48}  # fmt: skip
+    for model, effort in itertools.product(("q8", "q4"), ("low", "high")):
+        lost = 9 * (effort == "high")
+        own = {"completion_tokens": 20, "served_model": model}
+        rows = [replied(q, **own) | (cut if i < lost else {})
+                for i, q in enumerate(questions)]  # fmt: skip
+        told = {"slug": model, "model": model, "max_tokens": 48}
+        told |= {"reasoning_effort": effort}
+        sit(tmp_path, [], f"{model}-{effort}", questions, settings=told, rows=rows)
+    path = tmp_path / "analysis.ipynb"
+    execute("analysis", path, outputs_dir=str(tmp_path))
+    (table,) = [html for html in htmls(path) if "95% from" in html and "low" in html
+                and "effort" in html]  # fmt: skip
+    assert "+75.0" in table
+    report = (tmp_path / "report.html").read_text("utf-8")
+    assert "Effort or bits? Effort" in report
 
 
 def test_the_analysis_of_an_empty_folder_is_one_sentence(execute, tmp_path):
