@@ -41,7 +41,7 @@ def walls(outputs_dir: Source = None) -> pd.DataFrame:
 
 
 def piles(seconds: pd.Series) -> list[pd.Series]:
-    """Times in piles, each within a factor of one of its own, from the shortest on.
+    """Times in piles, each within a factor of its median, from the shortest on.
 
     >>> import pandas as pd
     >>> times = pd.Series([7.5, 7.6, 7.6, 7.7, 7.8, 1.0, 15.2])
@@ -55,7 +55,9 @@ def piles(seconds: pd.Series) -> list[pd.Series]:
         first = np.searchsorted(times, times / NEAR, "left")
         last = np.searchsorted(times, times * NEAR, "right")
         most = int((last - first).argmax())
-        pile = left.iloc[first[most] : last[most]]
+        most_alike = left.iloc[first[most] : last[most]]
+        middle = float(most_alike.median())
+        pile = most_alike[most_alike.between(middle / NEAR, middle * NEAR)]
         if len(pile) < fewest:
             break
         found.append(pile)

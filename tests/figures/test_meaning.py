@@ -220,7 +220,7 @@ def test_the_recorded_walls_are_those_of_the_record(shared, tmp_path, monkeypatc
     for counts in (
         "58 of 58",
         "22 of 87",
-        "45 of 87",
+        "43 of 87",
         "87 of 125 blank",
         "0 of 400 blank",
     ):
