@@ -303,7 +303,8 @@ def _compact(frame: pd.DataFrame) -> Axes:
     """Axes for a figure that stands beside words, its rows as low as can be read."""
     import matplotlib.pyplot as plt
 
-    height = 1.6 + 0.32 * frame["run"].nunique()
+    is_told = frame["completion_tokens"].notna().any()  # then a row has two lines
+    height = 1.6 + (0.56 if is_told else 0.32) * frame["run"].nunique()
     return plt.subplots(figsize=(7.6, height), layout="tight")[1]
 
 
