@@ -16,7 +16,7 @@ from igaku.pages.index import exam_name
 from igaku.pages.repeated import repeated
 from igaku.study.audits import wrong_runs
 from igaku.study.designs import unlike
-from igaku.study.families import Study, label_of
+from igaku.study.families import Study, card_label, label_of
 from igaku.words import (
     PASS_MARK,
     is_missing,
@@ -140,7 +140,7 @@ def short_label(facts: Facts, name: str) -> str:
     card = facts.study.run(name).card
     if labels.count(str(card.get("label"))) != 1:
         return facts.label(name)
-    return str(card.get(f"label_{facts.study.lang}") or card.get("label") or name)
+    return card_label(facts.study.run(name), facts.study.lang) or name
 
 
 def asked(facts: Facts) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from igaku.statistics import holm, mcnemar, paired_difference, proportion
 from igaku.study.audits import wrong_runs
 from igaku.study.designs import EFFORTS, FACTORS, Cell, designs
-from igaku.study.families import Source, Study, study_in, told_of
+from igaku.study.families import Source, Study, card_label, study_in, told_of
 from igaku.study.grids import grid_of
 from igaku.study.scoring import correct, is_lost
 
@@ -72,7 +72,10 @@ def contrasts(outputs_dir: Source = None) -> pd.DataFrame:
 
     >>> igaku.study.contrasts("outputs").query("factor == 'effort'")  # doctest: +SKIP
     """
-    study = study_in(outputs_dir)
+    return study_in(outputs_dir).once(_contrasted).copy()
+
+
+def _contrasted(study: Study) -> pd.DataFrame:
     rows = [
         {"design": number, **row}
         for number, cells in enumerate(_designs(study), 1)
@@ -158,8 +161,7 @@ def _ordered(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _label(cell: Cell, lang: str) -> str:
-    card = cell.run.card
-    return str(card.get(f"label_{lang}") or card.get("label") or cell.model)
+    return card_label(cell.run, lang) or cell.model
 
 
 def _row(cell: Cell, lang: str) -> dict[str, Any]:

@@ -234,6 +234,12 @@ def label_of(run: Run, lang: str) -> str:
     return str(own)
 
 
+def card_label(run: Run, lang: str) -> str | None:
+    """The label on a run's card, in a language; other runs may have the same."""
+    told = run.card.get(f"label_{lang}") or run.card.get("label")
+    return str(told) if told else None
+
+
 def named(study: Study, run: Run, *more: str) -> dict[str, Any]:
     """The columns by which a frame names a run, and `more` of its card."""
     about = {"run": run.name, "label": label_of(run, study.lang)}
