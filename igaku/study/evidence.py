@@ -28,7 +28,9 @@ from igaku.study.runs import Run
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
 LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
-REPEATED = 5  # questions with one long text between them
+REPEATED = 5  # questions with one loop between them
+CUT = ("truncated", "empty")  # outcomes of a text that the budget ended
+FEW = 5  # replies to an id, where a server names all of them alike
 PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
@@ -179,14 +181,22 @@ def outside_sessions(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_texts(study: Study) -> Iterator[Alarm]:
-    """Runs with one long text as the reply, or the thought, of many questions."""
+    """Runs in which questions share a whole thought, or a long text, with another.
+
+    Loops, whose texts the budget cut, may well be alike: they count from five on.
+    """
     for run in study.runs:
         for name in _texts_of(run.rows):
-            told = run.rows.loc[run.rows["outcome"] != "refused", name].dropna()
-            counts = told[told.str.len() >= LONG].value_counts()
-            if len(counts) and counts.iloc[0] >= REPEATED:
-                n, text = int(counts.iloc[0]), str(counts.index[0])
-                yield alarm_on("repeated_texts", run, n=n, where=name, sample=text[:60])
+            rows = run.rows[run.rows["outcome"] != "refused"]
+            rows = rows[rows[name].str.len() >= LONG]
+            told = rows.groupby(name)["problem_id"].transform("size")
+            is_loop = rows["outcome"].isin(CUT) & (told < REPEATED)
+            if n := int(((told > 1) & ~is_loop).sum()):
+                again = rows.loc[(told > 1) & ~is_loop, ["problem_id", name]]
+                sample = str(again[name].mode().iloc[0])[:60]
+                about = {"n": n, "where": name, "sample": sample}
+                questions = again["problem_id"].tolist()
+                yield alarm_on("repeated_texts", run, **about, questions=questions)
 
 
 def constant_tokens(study: Study) -> Iterator[Alarm]:
@@ -200,11 +210,21 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_ids(study: Study) -> Iterator[Alarm]:
-    """Runs of which several replies have one id; some servers send no other."""
+    """Runs of which several replies have one id; grave where these are one reply.
+
+    An id by itself proves little: Ollama draws one of 999, and some servers send one
+    for everything. Words and tokens that are the same as well do, unless ids are few.
+    """
     for run in study.runs:
-        ids = run.rows["reply_id"].dropna()
-        if n := len(ids) - ids.nunique():
-            yield alarm_on("repeated_ids", run, n=n, ids=ids.nunique(), grave=False)
+        rows = run.rows[run.rows["reply_id"].notna()]
+        ids = rows["reply_id"].nunique()
+        if n := len(rows) - ids:
+            names = ["reply_id", "reply_sha256", "prompt_tokens", "completion_tokens"]
+            same = [*names, *_texts_of(rows)]
+            one = rows.loc[rows.duplicated(same, keep=False), "problem_id"].tolist()
+            grave = bool(one) and ids * FEW > len(rows)
+            facts = {"n": n, "ids": ids, "questions": one if grave else []}
+            yield alarm_on("repeated_ids", run, grave, **facts)
 
 
 # --- parts ----------------------------------------------------------------------------
