@@ -28,8 +28,7 @@ from igaku.study.runs import Run
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
 LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
-REPEATED = 5  # questions with one loop between them
-CUT = ("truncated", "empty")  # outcomes of a text that the budget ended
+REPEATED = 5  # questions whose loops are another's
 FEW = 5  # replies to an id, where a server names all of them alike
 PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
@@ -183,20 +182,21 @@ def outside_sessions(study: Study) -> Iterator[Alarm]:
 def repeated_texts(study: Study) -> Iterator[Alarm]:
     """Runs in which questions share a whole thought, or a long text, with another.
 
-    Loops, whose texts the budget cut, may well be alike: they count from five on.
+    One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        for name in _texts_of(run.rows):
-            rows = run.rows[run.rows["outcome"] != "refused"]
-            rows = rows[rows[name].str.len() >= LONG]
-            told = rows.groupby(name)["problem_id"].transform("size")
-            is_loop = rows["outcome"].isin(CUT) & (told < REPEATED)
-            if n := int(((told > 1) & ~is_loop).sum()):
-                again = rows.loc[(told > 1) & ~is_loop, ["problem_id", name]]
-                sample = str(again[name].mode().iloc[0])[:60]
-                about = {"n": n, "where": name, "sample": sample}
-                questions = again["problem_id"].tolist()
-                yield alarm_on("repeated_texts", run, **about, questions=questions)
+        rows = run.rows[run.rows["outcome"] != "refused"]
+        loops = rows["cause"] == "looping"
+        for name in _texts_of(rows):
+            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
+                long = some[some[name].str.len() >= LONG]
+                again = long[long.duplicated(name, keep=False)]
+                if len(again) >= (2 if grave else REPEATED):
+                    sample = str(again[name].mode().iloc[0])[:60]
+                    yield alarm_on(
+                        "repeated_texts", run, grave, where=name, loops=not grave,
+                        sample=sample, questions=again["problem_id"].tolist(),
+                    )  # fmt: skip
 
 
 def constant_tokens(study: Study) -> Iterator[Alarm]:

@@ -292,6 +292,15 @@ def test_two_questions_that_share_a_long_text_are_named(study, runs, name):
     assert told["facts"]["questions"] == [one["problem_id"], two["problem_id"]]
 
 
+@pytest.mark.parametrize(("n", "told"), [(4, []), (5, [False])])
+def test_loops_of_one_model_may_be_alike(study, runs, n, told):
+    for each in runs["bb4"]["rows"][:n]:
+        each |= {"content": "a,b," * 60, "cause": "looping", "outcome": "truncated"}
+        each |= {"answer": None, "correct": False}
+    found = igaku.audit(study()).query("kind == 'repeated_texts'")
+    assert list(found["grave"]) == told
+
+
 def test_no_two_questions_share_a_text_in_what_was_recorded(recorded_folder):
     assert not {"repeated_texts", "repeated_ids"} & set(
         igaku.audit(recorded_folder)["kind"]
