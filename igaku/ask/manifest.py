@@ -184,6 +184,7 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
+    session |= {"warm": []}
     session |= {name: told[name] for name in PER_SITTING}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     if manifest["server_before"] not in (None, server):
