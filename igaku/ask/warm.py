@@ -11,18 +11,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from igaku.ask.folder import Row
-from igaku.ask.plan import Item, Plan, is_reply
+from igaku.ask.plan import Item, Plan
+from igaku.words import CAUSES, NO_REPLY
 
 MOST, EACH = 3, 30  # questions asked again: one for each thirty, so 3 % at most
+LOST = (*CAUSES, *NO_REPLY)
 LONG = 80  # characters; shorter texts are alike by chance
 
 
 def items_of(plan: Plan, rows: Sequence[Row]) -> list[Item]:
-    """The first items of a sitting with these rows; none at a temperature above 0."""
+    """The first items of a sitting with these rows; none at a temperature above 0.
+
+    Only such as have a reply that is not lost: a cut one would cost its whole budget.
+    """
     if plan.settings.temperature > 0:
         return []
     items = {item.question.problem_id: item for item in plan.items}
-    names = [row["problem_id"] for row in rows if is_reply(row)]
+    names = [row["problem_id"] for row in rows if row["outcome"] not in LOST]
     first = names[: min(MOST, len(names) // EACH)]
     return [items[name] for name in first if name in items]
 
