@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -201,6 +202,7 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
             for a, text in zip(answers, texts, strict=True)
         ],
         "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
+        "reply_id": list(map(_named, answers)),
         "strict": strict,
         "strict_correct": correct,
         "permissive_correct": permissive,
@@ -208,6 +210,26 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         "adjudicated": _among(names, told),
         "reread": _among(names, readings.reread),
     }
+
+
+class _Body(msgspec.Struct):
+    """A server's body, as far as it names itself."""
+
+    id: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def _named(answer: Any) -> str | None:
+    """The server's name of a reply, of lines that have it in the body alone as well."""
+    told, raw = getattr(answer, "reply_id", None), answer.raw
+    if told is None and raw is not None:
+        with suppress(msgspec.MsgspecError, ValueError):
+            is_packed = isinstance(raw, msgspec.Raw)
+            body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
+            return text_of(body.id)
+    return told
 
 
 def _among(names: list[str], some: Container[str]) -> list[bool]:

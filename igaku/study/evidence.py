@@ -28,7 +28,8 @@ from igaku.study.runs import Run
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
 LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
-REPEATED = 5  # questions with one long text between them
+REPEATED = 5  # questions whose loops are another's
+FEW = 5  # replies to an id, where a server names all of them alike
 PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
@@ -179,14 +180,23 @@ def outside_sessions(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_texts(study: Study) -> Iterator[Alarm]:
-    """Runs with one long text as the reply, or the thought, of many questions."""
+    """Runs in which questions share a whole thought, or a long text, with another.
+
+    One model's loops may well be alike: of these, five are a note.
+    """
     for run in study.runs:
-        for name in _texts_of(run.rows):
-            told = run.rows.loc[run.rows["outcome"] != "refused", name].dropna()
-            counts = told[told.str.len() >= LONG].value_counts()
-            if len(counts) and counts.iloc[0] >= REPEATED:
-                n, text = int(counts.iloc[0]), str(counts.index[0])
-                yield alarm_on("repeated_texts", run, n=n, where=name, sample=text[:60])
+        rows = run.rows[run.rows["outcome"] != "refused"]
+        loops = rows["cause"] == "looping"
+        for name in _texts_of(rows):
+            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
+                long = some[some[name].str.len() >= LONG]
+                again = long[long.duplicated(name, keep=False)]
+                if len(again) >= (2 if grave else REPEATED):
+                    sample = str(again[name].mode().iloc[0])[:60]
+                    yield alarm_on(
+                        "repeated_texts", run, grave, where=name, loops=not grave,
+                        sample=sample, questions=again["problem_id"].tolist(),
+                    )  # fmt: skip
 
 
 def constant_tokens(study: Study) -> Iterator[Alarm]:
@@ -200,11 +210,21 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_ids(study: Study) -> Iterator[Alarm]:
-    """Runs of which several replies have one id; some servers send no other."""
+    """Runs of which several replies have one id; grave where these are one reply.
+
+    An id by itself proves little: Ollama draws one of 999, and some servers send one
+    for everything. Words and tokens that are the same as well do, unless ids are few.
+    """
     for run in study.runs:
-        ids = run.rows["reply_id"].dropna()
-        if n := len(ids) - ids.nunique():
-            yield alarm_on("repeated_ids", run, n=n, ids=ids.nunique(), grave=False)
+        rows = run.rows[run.rows["reply_id"].notna()]
+        ids = rows["reply_id"].nunique()
+        if n := len(rows) - ids:
+            names = ["reply_id", "reply_sha256", "prompt_tokens", "completion_tokens"]
+            same = [*names, *_texts_of(rows)]
+            one = rows.loc[rows.duplicated(same, keep=False), "problem_id"].tolist()
+            grave = bool(one) and ids * FEW > len(rows)
+            facts = {"n": n, "ids": ids, "questions": one if grave else []}
+            yield alarm_on("repeated_ids", run, grave, **facts)
 
 
 # --- parts ----------------------------------------------------------------------------

@@ -3,8 +3,12 @@
 import pandas as pd
 import pytest
 
+import igaku
 from igaku.errors import IgakuError
+from igaku.exam.questions import load_exam
+from igaku.lab.engines import missing_writer
 from igaku.mechanism import contrasts
+from igaku.mechanism.ablation import Ablation
 from igaku.study.parting import PARTINGS
 from igaku.words import printed, say
 
@@ -267,3 +271,24 @@ def test_the_reference_is_described_with_its_interval(lang):
     )  # fmt: skip
     for number in ("100.0%", "96.3%", "55.4", "115", "128"):
         assert number in text
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_only_a_loop_is_said_to_give_no_sign_of_an_end(lang):
+    about = {"n": 400, "stated": 398, "room": 1500, "longest": 807}
+    text = say("mechanism_endless", lang, **about, kinds={"looping": 2}, loops=True)
+    rest = say("mechanism_endless", lang, **about, kinds={"header": 2}, loops=False)
+    assert "398" in text and "looping" in text and text.count("1500") == 2
+    assert rest.count("1500") == 1
+    none = say("mechanism_endless", lang, **about, kinds={}, loops=False)
+    assert "header" not in none
+
+
+@pytest.mark.skipif(missing_writer("mlx") is not None, reason="MLX is not here")
+def test_a_real_model_of_few_bits_loops_where_it_never_ends():
+    exam = load_exam("calibration", serial_context="joined")
+    asked = [q for q in exam if q.problem_id in ("900C31", "900D66")]
+    made = igaku.mechanism.replies(asked, [Ablation("all", 2)], 1500, ["high"])
+    found = contrasts.silences(made)
+    assert set(found["ending"]) == {"cut"}
+    assert "looping" in set(found["silence"])
