@@ -138,14 +138,7 @@ class Trial:
     def life(self, number: int, fate: Fate, check: bool = False) -> int:
         """Start the run once, let its fate come, and say how it ended."""
         key = f"{KEY}{self.name}-{number}"
-        settings = {
-            "model": MODEL, "base_url": self.server.base_url, "run": self.name,
-            "exam": "calibration", "shots": 0, "concurrency": self.concurrency,
-            "timeout": TIMEOUT, "outputs_dir": str(self.folder),
-        }  # fmt: skip
-        told = {"settings": settings, "questions": self.number, "check": check}
-        command = [sys.executable, __file__, "--victim"]
-        command.append(json.dumps(told | {"room": fate.room}))
+        command = self.command(fate.room, check)
         log = self.folder / f"{self.name}.log"
         with log.open("ab") as output:
             began = output.tell()
@@ -161,6 +154,17 @@ class Trial:
         said = log.read_bytes()[began:].decode("utf-8", "replace")
         self._judge(process.returncode, fate, key, said)
         return process.returncode
+
+    def command(self, room: int | None, check: bool = False) -> list[str]:
+        """What starts the run once, in a process of its own."""
+        settings = {
+            "model": MODEL, "base_url": self.server.base_url, "run": self.name,
+            "exam": "calibration", "shots": 0, "concurrency": self.concurrency,
+            "timeout": TIMEOUT, "outputs_dir": str(self.folder),
+        }  # fmt: skip
+        told = {"settings": settings, "questions": self.number, "check": check}
+        script = str(Path(__file__).resolve())
+        return [sys.executable, script, "--victim", json.dumps(told | {"room": room})]
 
     def _meet(self, process: subprocess.Popen[bytes], fate: Fate, key: str) -> None:
         """Wait until the process ends, or has asked enough to meet its fate."""
@@ -237,8 +241,10 @@ def refuse(value: str) -> None:
 
 def lines_of(path: Path, strict: bool = False) -> Iterator[dict[str, Any]]:
     """The whole lines of a file; one that is no JSON raises ValueError."""
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        yield json.loads(line, parse_constant=refuse if strict else None)
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line, parse_constant=refuse if strict else None)
 
 
 def table(trial: Trial) -> dict[str, tuple[Any, ...]]:
