@@ -181,7 +181,8 @@ def replies(given: argparse.Namespace, folder: Path) -> list[Figure]:
     """The same for ten runs whose replies have this many megabytes together."""
     sizes = [given.replies * 10**6 // share for share in (4, 1)]
     found = [reading(folder / str(size), 10, 400, size) for size in sizes]
-    return told_of(f"{given.replies} MB of replies", *found, limit=300 + 2 * given.replies)
+    what, limit = f"{given.replies} MB of replies", 300 + 2 * given.replies
+    return told_of(what, *found, limit=limit)
 
 
 def reading(folder: Path, number: int, questions: int, size: int = 0) -> Cost:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, cycle
@@ -252,21 +252,26 @@ def table(trial: Trial) -> dict[str, tuple[Any, ...]]:
     rows = [
         {name: row.get(name) for name in SAME}
         for row in lines_of(trial.run / "answers.jsonl")
-        if row["outcome"] not in ("api_error", "wrong_model")
+        if row.get("outcome") not in ("api_error", "wrong_model", None)
     ]
     return {row["problem_id"]: tuple(map(str, row.values())) for row in rows}
 
 
 def examine(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
-    """Hold a finished run against the table of one without faults."""
+    """Hold a finished run against the table of one without faults, and ask it again."""
+    compare(trial, want)
+    asked = trial.server.log.asked
+    before = asked.total()
+    if trial.life(MOST_LIVES, Fate("none")) or asked.total() > before:
+        trial.findings.fail("asked on when finished", trial.name)
+
+
+def compare(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
+    """Note each row that is lost, doubled, torn, another question's, or other."""
     fail, name = trial.findings.fail, trial.name
-    try:
-        for path in sorted(trial.run.glob("*.jsonl")):
-            list(lines_of(path, strict=True))
-    except ValueError as torn:
-        fail("torn, or no strict JSON", f"{name}: {path.name}: {torn}")
-    rows = list(lines_of(trial.run / "answers.jsonl"))
-    names = Counter(row["problem_id"] for row in rows)
+    strict(trial)
+    rows = lines_of(trial.run / "answers.jsonl")
+    names = Counter(row.get("problem_id") for row in rows)
     got = table(trial)
     for problem in want:
         if problem not in got:
@@ -276,14 +281,21 @@ def examine(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
         elif got[problem] != want[problem]:
             told = zip(SAME, got[problem], want[problem], strict=True)
             seen = [f"{n}: {a!r} for {b!r}" for n, a, b in told if a != b]
-            is_anothers = got[problem][5] in {row[5] for row in want.values()}
+            said = SAME.index("content")
+            is_anothers = got[problem][said] in {row[said] for row in want.values()}
             what = "credited to another question" if is_anothers else "differs"
             fail(what, f"{name}: {problem}: {seen}")
-    asked = sum(trial.server.log.asked.values())
-    if trial.life(MOST_LIVES, Fate("none")) or asked < sum(
-        trial.server.log.asked.values()
-    ):
-        fail("asked on when finished", name)
+
+
+def strict(trial: Trial) -> None:
+    """Note a file of rows that a strict reader of JSON would not take."""
+    for path in sorted(trial.run.glob("*.jsonl")):
+        try:
+            deque(lines_of(path, strict=True), maxlen=0)
+        except ValueError as torn:
+            trial.findings.fail("torn, or no strict JSON", f"{path}: {torn}")
+        if not path.read_bytes().endswith(b"\n") and path.stat().st_size:
+            trial.findings.fail("torn, or no strict JSON", f"{path}: its last line")
 
 
 def search_for_key(folder: Path, findings: Findings) -> None:
