@@ -28,7 +28,7 @@ def items_of(plan: Plan, rows: Sequence[Row]) -> list[Item]:
         return []
     items = {item.question.problem_id: item for item in plan.items}
     names = [row["problem_id"] for row in rows if row["outcome"] not in LOST]
-    first = names[: min(MOST, len(names) // EACH)]
+    first = names[: min(MOST, len(rows) // EACH)]
     return [items[name] for name in first if name in items]
 
 
