@@ -15,7 +15,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -83,8 +83,10 @@ class FaultServer:
         if home is None:
             return
         home.close()
-        await asyncio.sleep(DEAF)
-        await self.listen()
+        while self._home is None:
+            await asyncio.sleep(DEAF)
+            with suppress(OSError):  # a connection of somebody's has the port by chance
+                await self.listen()
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
