@@ -32,6 +32,7 @@ from fault_server import FaultServer, serving
 from faults import HEAVY, LIES, MODEL, Dealer
 
 KEY = "sk-torture-"
+REPORT = "torture.txt"  # in the folder: how it stands, after each run
 # Of igaku.ask.asker: else an hour of this would be spent waiting.
 SHORTENED = {"BACKOFF": 0.01, "LONGEST_WAIT": 0.1, "LONGEST_RETRY_AFTER": 0.1}
 TIMEOUT = 2.0  # seconds a victim waits for one reply
@@ -301,7 +302,8 @@ def strict(trial: Trial) -> None:
 
 def search_for_key(folder: Path, findings: Findings) -> None:
     """Read every byte that was written, logs included."""
-    for path in filter(Path.is_file, folder.rglob("*")):
+    own = folder / REPORT
+    for path in (path for path in folder.rglob("*") if path.is_file() and path != own):
         if (place := path.read_bytes().find(KEY.encode())) >= 0:
             near = path.read_bytes()[max(0, place - 200) : place + 40]
             name = "a log" if path.suffix == ".log" else path.name
@@ -358,7 +360,7 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
                 server.deal(Dealer(seed, given.rate, heavy=heavy))
                 trial = replace(first, name=f"run-{number}")
                 one_round(trial, seed, until, want)
-                (folder / "torture.txt").write_text(report(findings, server))
+                (folder / REPORT).write_text(report(findings, server))
                 if time.monotonic() > until:
                     break
             tell_lies(first)
