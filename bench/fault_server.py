@@ -26,7 +26,12 @@ LINGER = struct.pack("ii", 1, 0)  # closing tears the connection
 DEAF = 0.05  # seconds
 SLOWEST = 0.06  # seconds before a reply: a kill meets several under way
 LISTED = {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
-TORN = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+TORN = (
+    ConnectionError,
+    asyncio.CancelledError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+)
 
 
 @dataclass(frozen=True)
