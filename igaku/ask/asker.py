@@ -86,7 +86,8 @@ class Asker:
         """Every attempt at one question, the last of which counts."""
         import tenacity
 
-        body = request_body(self.settings, item.chat, self.budget, self.told_by)
+        told = (self.budget, self.told_by, self.facts)
+        body = request_body(self.settings, item.chat, *told)
         made: list[Attempt] = []
         patiently = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda _: made[-1].again),

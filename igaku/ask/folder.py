@@ -23,6 +23,7 @@ ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
+WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 

@@ -184,6 +184,7 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
+    session |= {"warm": []}
     session |= {name: told[name] for name in PER_SITTING}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     if manifest["server_before"] not in (None, server):
@@ -208,7 +209,7 @@ def sampling(
     `otherwise` is the server's own word where it has one, else what is documented.
     """
     message = {"role": "user", "content": ""}
-    sent = request_body(settings, [message], told_by=told_by)
+    sent = request_body(settings, [message], told_by=told_by, facts=server)
     sent = {n: v for n, v in sent.items() if n not in ("messages", "input")}
     source, otherwise = defaults_of(server)
     return {"sent": sent, "otherwise": otherwise, "source": source}
@@ -290,6 +291,7 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
         "effort_trials": "; ".join(trials),
         "default_effort": effort.get("default"),
+        "slots": (identity.get("fingerprint") or {}).get("parallel"),
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
     }

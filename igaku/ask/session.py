@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import health, manifest
+from igaku.ask import health, manifest, warm
 from igaku.ask.asker import Asker
 from igaku.ask.desk import rows_of
 from igaku.ask.effort import settle
@@ -23,6 +23,7 @@ from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
     PROBE,
+    WARM,
     Journal,
     Manifest,
     Row,
@@ -128,6 +129,12 @@ class Session:
         """How many replies are right."""
         return sum(row["correct"] is True for row in self.rows)
 
+    @property
+    def left(self) -> int:
+        """How many questions have no row yet, or one that does not stand."""
+        standing = len(self.rows) - sum(map(health.may_pass, self.rows))
+        return len(self.manifest["questions"]) - standing
+
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
     ) -> None:
@@ -145,11 +152,12 @@ class Session:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
+                self._ask_warm(Asker(client, self.settings, self.facts, None, told_by))
                 budget = PROBE_FACTOR * self.settings.max_tokens
                 self._probe(Asker(client, self.settings, self.facts, budget, told_by))
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
-            ended, why = "interrupted", "it was interrupted"
+            ended, why = "interrupted", "it was interrupted" if self.left else None
             raise
         except IgakuError as trouble:
             ended, why, kind = "stopped", str(trouble), trouble.kind
@@ -271,6 +279,22 @@ class Session:
                 self.identity = self._by_replies()
                 self.identity.accepted()
 
+    def _ask_warm(self, asker: Asker) -> None:
+        """Ask the first questions of this sitting again: are their replies the same?"""
+        items = warm.items_of(self.plan, self.rows[self.earlier :])
+        if not items or is_over(self.plan, self.rows):
+            return
+        mend(self.folder / WARM)
+        with closing(Journal(self.folder / WARM)) as journal:
+            for row in filter(None, map(asker.ask, items)):
+                journal.append(row)
+                self.requests += row["attempts"]
+                self._recognize(row)
+                if row["outcome"] == "api_error":
+                    break  # the run is whole, and a server that fails is not asked on
+                told = warm.compared(row, self.rows)
+                self.manifest["sessions"][-1]["warm"].append(told)
+
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
         mend(self.folder / PROBE)
@@ -293,8 +317,7 @@ class Session:
         self, ended: str, why: str | None = None, kind: str | None = None
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
-        end, left = now(), len(self.manifest["questions"]) - len(self.rows)
-        left += sum(map(health.may_pass, self.rows))
+        end, left = now(), self.left
         is_broken = is_over(self.plan, self.rows) or self.is_broken
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.requests}

@@ -96,10 +96,13 @@ def request_body(
     messages: Sequence[Mapping[str, Any]],
     max_tokens: int | None = None,
     told_by: str = "field",
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of one request; `extra_body` has the last word, and its null removes.
 
-    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`.
+    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`; `facts`
+    are what the server says of itself. llama.cpp is told to compute each prompt anew:
+    from its cache it may answer with another prompt's state (llama.cpp #27148).
     """
     url = settings.base_url
     # Hosted reasoning models refuse the budget's older name, and any name they do not
@@ -114,6 +117,7 @@ def request_body(
         "top_p": settings.top_p,
         "seed": settings.seed,
         **({} if _is_host(url, *HOSTED) else SAMPLER),
+        **({"cache_prompt": False} if is_llama_cpp(facts or {}) else {}),
         **(_effort(settings) if told_by == "field" else {}),
     }
     for key, value in settings.extra_body.items():
@@ -283,6 +287,11 @@ def is_lm_studio(facts: Mapping[str, Any]) -> bool:
     """Whether these facts are LM Studio's, by the listings that it alone has."""
     places = ("/api/v1/models.models", "/api/v0/models.data")
     return any(isinstance(at(facts, place), list) for place in places)
+
+
+def is_llama_cpp(facts: Mapping[str, Any]) -> bool:
+    """Whether these facts are llama.cpp's, by what it alone tells of its requests."""
+    return isinstance(at(facts, "/props.default_generation_settings"), dict)
 
 
 def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
