@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from igaku.errors import IgakuError
+from igaku.paths import cache_dir
 from igaku.redaction import cleaned, redacted
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ELSEWHERE = "choose another folder (`outputs_dir`), or see to this one, then run again"
-MOVE = "move it away, then run again"
-ROOM = "make room, then run again"
 PART = 1 << 16  # bytes
 
 
@@ -43,13 +41,12 @@ def refused(path: Path, trouble: OSError) -> Unwritable:
 def _reason(path: Path, trouble: OSError) -> tuple[str, str]:
     """Why a file cannot be written, and the way on."""
     if trouble.errno in FULL:
-        return _fullness(path, trouble), ROOM
-    if trouble.errno == errno.EISDIR or path.is_dir():
-        return "there is a folder of that name", MOVE
-    if trouble.errno == errno.EEXIST and path.is_file():
-        return "there is a file of that name", MOVE
-    if trouble.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "there is a file in the place of a folder", MOVE
+        return _fullness(path, trouble), "make room, then run again"
+    is_cached = cache_dir() in (path, *path.parents)
+    way = f"choose another {'IGAKU_CACHE' if is_cached else '`outputs_dir`'}"
+    if trouble.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        kind = "folder" if trouble.errno == errno.EISDIR else "file"
+        return f"a {kind} is in its place", f"move that away, or {way}"
     why = {
         errno.EROFS: "the disk is read-only",
         errno.EACCES: "you may not write there",
@@ -57,7 +54,7 @@ def _reason(path: Path, trouble: OSError) -> tuple[str, str]:
         errno.ENAMETOOLONG: "the name is too long",
     }
     told = why.get(trouble.errno or 0, trouble.strerror or str(trouble))
-    return told, ELSEWHERE
+    return told, way
 
 
 def _fullness(path: Path, trouble: OSError) -> str:
