@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -277,11 +277,6 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
 
     identity, effort = manifest.get("identity") or {}, manifest.get("effort") or {}
     sampling, exam = manifest.get("sampling") or {}, manifest.get("exam") or {}
-    trials = [
-        f"{trial['problem_id']} [{trial['told_by']}] {effort['asked']} "
-        f"{trial['asked_tokens']} / {effort['contrast']} {trial['contrast_tokens']}"
-        for trial in effort.get("trials") or []
-    ]
     told = {
         "weights": identity.get("status"),
         "told_by": identity.get("source"),
@@ -289,7 +284,7 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "reasoning_effort": effort.get("asked"),
         "effort_told_by": effort.get("told_by"),
         "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
-        "effort_trials": "; ".join(trials),
+        "effort_trials": "; ".join(_trials(effort)),
         "default_effort": effort.get("default"),
         "slots": (identity.get("fingerprint") or {}).get("parallel"),
         "sent": _listed(sampling.get("sent")),
@@ -308,6 +303,13 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
     }
     rows = [(what, value or None) for what, value in told.items()]
     return pd.DataFrame(rows, columns=["what", "value"], dtype=object)
+
+
+def _trials(effort: Mapping[str, Any]) -> Iterator[str]:
+    for trial in effort.get("trials") or []:
+        asked = f"{effort['asked']} {trial['asked_tokens']}"
+        contrast = f"{effort['contrast']} {trial['contrast_tokens']}"
+        yield f"{trial['problem_id']} [{trial['told_by']}] {asked} / {contrast}"
 
 
 def _listed(told: Mapping[str, Any] | None, source: object = None) -> str:

@@ -120,14 +120,20 @@ class Session:
         return Counter(row["outcome"] for row in self.rows)
 
     @property
+    def is_broken(self) -> bool:
+        """Whether so many replies are lost for good that the run tells nothing."""
+        return health.is_broken(Counter(health.outcomes_of(self.rows)))
+
+    @property
     def correct(self) -> int:
         """How many replies are right."""
         return sum(row["correct"] is True for row in self.rows)
 
     @property
     def left(self) -> int:
-        """How many questions have no row yet."""
-        return len(self.manifest["questions"]) - len(self.rows)
+        """How many questions have no row yet, or one that does not stand."""
+        standing = len(self.rows) - sum(map(health.may_pass, self.rows))
+        return len(self.manifest["questions"]) - standing
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -225,6 +231,8 @@ class Session:
                 bar.update()
                 # At a fixed pace, the bar of an hour fills a notebook with pictures.
                 bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+        if (came := self.rows[self.earlier :]) and all(map(health.may_pass, came)):
+            raise self._failed(came[::-1])
 
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
@@ -247,14 +255,18 @@ class Session:
             takewhile(lambda r: r["raw"] is None and r["seconds"] >= timeout, failed)
         )
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
-            is_gone = row["raw"] is None
-            raise (ServerUnreachable if is_gone else IgakuError)(
-                f"{len(failed)} questions in a row failed, the last with: "
-                f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
-                f"{self.folder}; see to the server and run again."
-            )
-        if self.settings.stop_when_broken and health.is_broken(self.outcomes):
+            raise self._failed(failed)
+        if self.settings.stop_when_broken and self.is_broken:
             asker.stop.set()
+
+    def _failed(self, rows: Sequence[Row]) -> IgakuError:
+        """The error for questions in a row that failed, the last of them first."""
+        is_gone = rows[0]["raw"] is None
+        return (ServerUnreachable if is_gone else IgakuError)(
+            f"{len(rows)} questions in a row failed, the last with: "
+            f"{str(rows[0]['error']).rstrip('.')}. The replies so far are kept in "
+            f"{self.folder}; see to the server and run again."
+        )
 
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""
@@ -306,7 +318,7 @@ class Session:
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
         end, left = now(), self.left
-        is_broken = is_over(self.plan, self.rows) or health.is_broken(self.outcomes)
+        is_broken = is_over(self.plan, self.rows) or self.is_broken
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
@@ -350,7 +362,8 @@ class Session:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
         if not is_over(self.plan, self.rows):
             return None
-        lost, asked = health.lost(self.outcomes), len(self.rows)
+        counted = Counter(health.outcomes_of(self.rows))
+        lost, asked = health.lost(counted), counted.total()
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),
