@@ -115,11 +115,12 @@ class Spoken:
     prompt: int
     is_cut: bool
     cached: int | None = None
-    number: int = 0  # of the request: no two thoughts are alike
+    number: int = 0  # of the request
+    mused: str = "hm"  # over and over
 
     @property
     def reasoning(self) -> str:
-        return " ".join([f"hm{self.number}"] * self.thought)
+        return " ".join([self.mused] * self.thought)
 
 
 class _Refused(Exception):
@@ -409,7 +410,9 @@ class LMStudio:
             reached.pop("seed", None)  # (#2399)
         text = self.answer(reached, number)
         spoken = _within(budget, held, text, thought, prompt)
-        return self._stale(fault, replace(spoken, cached=fault.cached, number=number))
+        spoken = replace(spoken, cached=fault.cached, number=number)
+        # No two thoughts are alike.
+        return self._stale(fault, replace(spoken, mused=f"hm{number}"))
 
     def _stale(self, fault: Fault, spoken: Spoken) -> Spoken:
         """The reply, or what the model said to the prompt before, with status 200."""
@@ -418,7 +421,7 @@ class LMStudio:
             is_stale = self._replies[name] == fault.stale
             said = self._last.get(name, spoken) if is_stale else spoken
             self._last[name] = said
-        return said
+        return replace(said, number=spoken.number)
 
     def _stumble(self, held: Instance) -> None:
         """Fail as the model's fault has it, or count one more reply."""
@@ -553,7 +556,11 @@ def _completion(spoken: Spoken) -> dict[str, Any]:
     usage["completion_tokens_details"] = {"reasoning_tokens": spoken.thought}
     if spoken.cached is not None:
         usage["prompt_tokens_details"] = {"cached_tokens": spoken.cached}
-    reply = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1770480000}
+    reply = {
+        "id": f"chatcmpl-{spoken.number}",
+        "object": "chat.completion",
+        "created": 1770480000,
+    }
     reply |= {"model": spoken.held.id, "system_fingerprint": spoken.held.id}
     return reply | {"choices": [choice], "usage": usage, "stats": {}}
 
@@ -583,7 +590,12 @@ def _response(spoken: Spoken) -> dict[str, Any]:
     usage["total_tokens"] = spoken.prompt + spoken.tokens
     usage["output_tokens_details"] = {"reasoning_tokens": spoken.thought}
     why = {"reason": "max_output_tokens"} if spoken.is_cut else None
-    reply = {"id": "resp_1", "object": "response", "error": None, "output": items}
+    reply = {
+        "id": f"resp_{spoken.number}",
+        "object": "response",
+        "error": None,
+        "output": items,
+    }
     reply |= {"status": "incomplete" if why else "completed", "incomplete_details": why}
     return reply | {"model": spoken.held.id, "usage": usage}
 

@@ -285,10 +285,13 @@ def test_the_token_is_sent_and_never_kept(sit, place, monkeypatch):
 
 
 def test_a_reply_to_another_prompt_is_an_alarm_on_both_questions(sit, place):
-    """Status 200, the right name, and the text of the question before."""
+    """Status 200, the right name, and the text of the question before.
+
+    A trial reply and six at two efforts come before the first question.
+    """
     slug, name = "inferenceillusionist-4bit", "inferenceillusionist/gpt-oss-20b-mlx"
-    with LMStudio(faults={name: Fault(stale=5)}) as server:
-        sit(server, slug, reasoning_effort=None)
+    with LMStudio(faults={name: Fault(stale=11)}) as server:
+        sit(server, slug, reasoning_effort="medium")
     stale = [row["problem_id"] for row in read_rows(place / ANSWERS)][2:4]
     found = igaku.audit(place.parent).set_index("kind").loc["repeated_texts"]
     assert found["grave"] and all(name in found["text"] for name in stale)
