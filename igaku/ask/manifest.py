@@ -290,10 +290,9 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
     }
-    told |= {name: manifest.get(name) for name in ("start", "end", "python")}
+    told |= {n: manifest.get(n) for n in ("start", "end", "python", "platform")}
     told |= {
         "sessions": len(manifest.get("sessions") or []) or None,
-        "platform": manifest.get("platform"),
         "packages": _listed(manifest.get("packages")),
         "git_commit": manifest.get("git_commit"),
         "exam": exam.get("name"),

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
+    MANIFEST,
     PROBE,
     WARM,
     Journal,
@@ -60,6 +61,7 @@ from igaku.server.client import (
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
+from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -145,10 +147,10 @@ class Session:
             self.manifest, self.settings, self.facts, loaded
         )
         write_manifest(self.folder, self.manifest)
-        ended, why, kind = "failed", None, None
+        where, ended, why, kind = self.settings, "failed", None, None
         try:
             self.identity.accepted()
-            with connect(self.settings.base_url, self.settings.timeout) as client:
+            with self._room(), connect(where.base_url, where.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
@@ -163,9 +165,18 @@ class Session:
             ended, why, kind = "stopped", str(trouble), trouble.kind
             raise
         finally:
-            self.close(ended, why, kind)
+            try:
+                self.close(ended, why, kind)
+            except Unwritable:  # most often the same disk, and told already
+                if ended == "finished":
+                    raise
         if why:
             raise WrongModel(why)
+
+    def _room(self) -> AbstractContextManager[object]:
+        """Room on the disk for the last word, which tells what the server said too."""
+        size = (self.folder / MANIFEST).stat().st_size
+        return reserved(self.folder, 2 * size)
 
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
