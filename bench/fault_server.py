@@ -15,7 +15,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,12 @@ LINGER = struct.pack("ii", 1, 0)  # closing tears the connection
 DEAF = 0.05  # seconds
 SLOWEST = 0.06  # seconds before a reply: a kill meets several under way
 LISTED = {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
-TORN = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+TORN = (
+    ConnectionError,
+    asyncio.CancelledError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,13 @@ class Request:
     path: str
     key: str
     text: str | None  # the question; None where nothing is asked
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent whole, and may be mixed up with a later reply."""
+
+    body: bytes
 
 
 @dataclass
@@ -83,8 +95,10 @@ class FaultServer:
         if home is None:
             return
         home.close()
-        await asyncio.sleep(DEAF)
-        await self.listen()
+        while self._home is None:
+            await asyncio.sleep(DEAF)
+            with suppress(OSError):  # a connection of somebody's has the port by chance
+                await self.listen()
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -97,6 +111,8 @@ class FaultServer:
                 for step in self._steps(request):
                     if isinstance(step, Behind):
                         behind = step.late
+                    elif isinstance(step, Sent):
+                        self.log.earlier = step.body
                     elif not await self._step(step, writer):
                         return
         except TORN:
@@ -144,11 +160,9 @@ class FaultServer:
             fault = "redirect loop"
         if fault:
             log.faults[fault] += 1
-        steps = KINDS[fault](asked) if fault else [http(asked.body())]
-        if request.text is None:
-            return steps
-        log.earlier = plain(told)
-        return [random.random() * SLOWEST, *steps]
+        whole = asked.body()
+        steps = KINDS[fault](asked) if fault else [http(whole), Sent(whole)]
+        return steps if request.text is None else [random.random() * SLOWEST, *steps]
 
     async def _poison(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -124,7 +124,9 @@ def drip(data: bytes, pieces: int = 8) -> list[Step]:
 @cache
 def bomb(megabytes: int) -> bytes:
     """Spaces, a thousand times smaller than they are."""
-    return gzip.compress(b" " * (megabytes * MEGABYTE), 9)
+    press = zlib.compressobj(9, wbits=31)
+    parts = [press.compress(b" " * MEGABYTE) for _ in range(megabytes)]
+    return b"".join(parts) + press.flush()
 
 
 def deep(levels: int = 100_000) -> bytes:
@@ -240,7 +242,6 @@ SHIFTED: dict[str, Kind] = {
     "408 follows": lambda a: [http(a.body()), 0.01, *json_error(408), "close"],
     "blanks follow": lambda a: [http(a.body()) + b"\r\n\r\n"],
     "rubbish follows": lambda a: [http(a.body()), 0.01, b"\0\xff\r\n" * 9],
-    "an old reply by its id": lambda a: [http(a.earlier)],
 }
 # Odd, and whole all the same: the reply counts as it is.
 DIALECTS: dict[str, Kind] = {
@@ -296,6 +297,7 @@ LIES: dict[str, Kind] = {
     "content null": lambda a: [http(a.message(content=None))],
     "message null": lambda a: [http(a.body(choices=[{"message": None}]))],
     "empty text": lambda a: [http(a.message(content="", reasoning_content=""))],
+    "an old reply by its id": lambda a: [http(a.earlier)],
     "another's text": lambda a: [
         http(a.body(choices=json.loads(a.earlier or b"{}").get("choices", [])))
     ],

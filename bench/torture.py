@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from fault_server import FaultServer, serving
 from faults import HEAVY, LIES, MODEL, Dealer
 
 KEY = "sk-torture-"
+REPORT = "torture.txt"  # in the folder: how it stands, after each run
 # Of igaku.ask.asker: else an hour of this would be spent waiting.
 SHORTENED = {"BACKOFF": 0.01, "LONGEST_WAIT": 0.1, "LONGEST_RETRY_AFTER": 0.1}
 TIMEOUT = 2.0  # seconds a victim waits for one reply
@@ -300,11 +302,12 @@ def strict(trial: Trial) -> None:
 
 def search_for_key(folder: Path, findings: Findings) -> None:
     """Read every byte that was written, logs included."""
-    for path in filter(Path.is_file, folder.rglob("*")):
+    own = folder / REPORT
+    for path in (path for path in folder.rglob("*") if path.is_file() and path != own):
         if (place := path.read_bytes().find(KEY.encode())) >= 0:
             near = path.read_bytes()[max(0, place - 200) : place + 40]
-            what = f"the key is in {path.name if path.parent != folder else 'a log'}"
-            findings.fail(what, near.decode("utf-8", "replace"))
+            name = "a log" if path.suffix == ".log" else path.name
+            findings.fail(f"the key is in {name}", near.decode("utf-8", "replace"))
 
 
 # --- what cannot be seen --------------------------------------------------------------
@@ -356,10 +359,8 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
                 heavy = HEAVY and (0.01 if given.minutes else 0.0)
                 server.deal(Dealer(seed, given.rate, heavy=heavy))
                 trial = replace(first, name=f"run-{number}")
-                if tortured(trial, seed, until):
-                    examine(trial, want)
-                    findings.counts["runs finished"] += 1
-                note(given, folder, findings, server)
+                one_round(trial, seed, until, want)
+                (folder / REPORT).write_text(report(findings, server))
                 if time.monotonic() > until:
                     break
             tell_lies(first)
@@ -369,11 +370,17 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
     return server
 
 
-def note(
-    given: argparse.Namespace, folder: Path, findings: Findings, server: FaultServer
+def one_round(
+    trial: Trial, seed: str, until: float, want: dict[str, tuple[Any, ...]]
 ) -> None:
-    """Keep the state of an hour's work where it can be read meanwhile."""
-    (folder / "torture.txt").write_text(report(findings, server), encoding="utf-8")
+    """Torture one run, look at what is left of it, and keep that if it is damaged."""
+    wrong = trial.findings.wrong.total()
+    if tortured(trial, seed, until):
+        examine(trial, want)
+        trial.findings.counts["runs finished"] += 1
+    search_for_key(trial.run, trial.findings)
+    if trial.findings.wrong.total() == wrong:
+        shutil.rmtree(trial.run)
 
 
 def report(findings: Findings, server: FaultServer) -> str:
