@@ -7,16 +7,18 @@ takes the place of the old file in one step.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from igaku import writing
 from igaku.errors import IgakuError
 
 ANSWERS = "answers.jsonl"
@@ -34,22 +36,18 @@ Manifest = dict[str, Any]
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder, until this one ends or dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+")
-    except OSError as refused:
-        raise IgakuError(
-            f"{folder} cannot be written ({refused.strerror}): choose another "
-            "`outputs_dir`."
-        ) from refused
+    with writing.guarded(folder):
+        writing.folder(folder)
+        file = (folder / LOCK).open("ab+", buffering=0)
     with file:
         try:
             # The system frees it even when the process is killed.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as taken:
             file.seek(0)
+            told = file.read().decode("utf-8", "replace").strip()
             raise IgakuError(
-                f"{folder} is being written by process {file.read().strip() or '?'}: "
+                f"{folder} is being written by process {told or '?'}: "
                 "wait until it ends, or choose another `run`."
             ) from taken
         except OSError as unable:
@@ -57,9 +55,9 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder} is on a disk that cannot lock files ({unable.strerror}): "
                 "choose an `outputs_dir` on a disk of this machine."
             ) from unable
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # on a full disk the lock holds without its owner
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         yield
 
 
@@ -67,42 +65,27 @@ class Journal:
     """A file of rows that only grows, a whole line at a time, from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._turn = threading.Lock()
-        self._file = path.open("ab", buffering=0)
-        self._name = f"{path.parent.name}/{path.name}"
+        self._turn, self._path = threading.Lock(), path
+        self._file = writing.appender(path)
 
     def append(self, row: Mapping[str, Any]) -> bool:
         """Write one row; False when the journal was closed before its turn came."""
-        line = encoded(row)
-        with self._turn:
+        line = writing.as_line(row)
+        with self._turn, writing.guarded(self._path):
             if self._file.closed:
                 return False
             try:
-                cut = self._file.write(line) < len(line)
-                trouble = "the disk is full" if cut else None
-            except OSError as refused:
-                trouble = str(refused.strerror)
-            if trouble:  # nothing may follow a torn line
-                self._file.close()
-        if trouble:
-            raise IgakuError(
-                f"{self._name} cannot be written ({trouble}): make room, then run "
-                "again; what was answered is kept."
-            )
+                if self._file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                self._file.close()  # nothing may follow a torn line
+                raise
         return True
 
     def close(self) -> None:
         """End the file; a reply that comes in later is not written any more."""
         with self._turn:
             self._file.close()
-
-
-def encoded(row: Mapping[str, Any]) -> bytes:
-    """A row as one line of JSON."""
-    try:
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, in a server's own body
-        return json.dumps(row).encode() + b"\n"
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -130,11 +113,12 @@ def mend(path: Path) -> None:
     """Complete a last line that only lacks its newline, and cut a torn one off."""
     data = path.read_bytes() if path.is_file() else b""
     whole = _whole(data)
-    if whole < len(data):
-        os.truncate(path, whole)
-    elif data and not data.endswith(b"\n"):
-        with path.open("ab") as file:
-            file.write(b"\n")
+    with writing.guarded(path):
+        if whole < len(data):
+            os.truncate(path, whole)
+        elif data and not data.endswith(b"\n"):
+            with writing.appender(path) as file:
+                file.write(b"\n")
 
 
 def _whole(data: bytes) -> int:
@@ -168,32 +152,25 @@ def set_aside(
     for row in rows:
         if is_kept(row):
             kept.append(row)
-        elif (line := encoded(row))[:-1] not in known:
+        elif (line := writing.as_line(row))[:-1] not in known:
             moved.append(line)
-    replace(errors, old + b"".join(moved))
+    writing.put(errors, old + b"".join(moved))
     rewrite(folder / ANSWERS, kept)
     return kept
 
 
 def rewrite(path: Path, rows: Iterable[Row]) -> None:
     """Put these rows in the place of those that a file holds."""
-    replace(path, b"".join(map(encoded, rows)))
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is the old one or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(data)
-    draft.replace(path)
+    writing.put(path, b"".join(map(writing.as_line, rows)))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put a manifest in the place of the old one, its many questions a line each."""
     rest = {name: value for name, value in manifest.items() if name != "questions"}
-    head = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
-    lines = [json.dumps(q, ensure_ascii=False) for q in manifest["questions"]]
+    head = writing.as_json(rest, indent=1)
+    lines = map(writing.as_json, manifest["questions"])
     text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
-    replace(folder / MANIFEST, text.encode("utf-8", "replace"))
+    writing.put(folder / MANIFEST, text.encode("utf-8", "replace"))
 
 
 def read_manifest(folder: Path) -> Manifest:

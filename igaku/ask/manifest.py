@@ -236,12 +236,13 @@ def _packages() -> Mapping[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this checkout, marked -dirty when files differ from it."""
-    if not (paths.ROOT / ".git").exists():
+    checkout = paths.PACKAGE.parent
+    if not (checkout / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         told = subprocess.run(
-            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=10
+            command, cwd=checkout, capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -290,10 +291,9 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
     }
-    told |= {name: manifest.get(name) for name in ("start", "end", "python")}
+    told |= {n: manifest.get(n) for n in ("start", "end", "python", "platform")}
     told |= {
         "sessions": len(manifest.get("sessions") or []) or None,
-        "platform": manifest.get("platform"),
         "packages": _listed(manifest.get("packages")),
         "git_commit": manifest.get("git_commit"),
         "exam": exam.get("name"),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
+    MANIFEST,
     PROBE,
     WARM,
     Journal,
@@ -60,6 +61,7 @@ from igaku.server.client import (
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
+from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -112,28 +114,27 @@ class Session:
         self.facts: Facts = {}
         self.identity: Identity | None = None
         self.raw: object = None  # a body that names its weights, or any
-        self.earlier, self.replies = len(rows), 0
-
-    @property
-    def outcomes(self) -> Counter[str]:
-        """How often each outcome has come in."""
-        return Counter(row["outcome"] for row in self.rows)
+        self.earlier, self.replies, self.correct = len(rows), 0, 0
+        self.outcomes: Counter[str] = Counter()
+        self.standing: Counter[str] = Counter()  # of rows that are not asked again
+        self._count(rows)
 
     @property
     def is_broken(self) -> bool:
         """Whether so many replies are lost for good that the run tells nothing."""
-        return health.is_broken(Counter(health.outcomes_of(self.rows)))
-
-    @property
-    def correct(self) -> int:
-        """How many replies are right."""
-        return sum(row["correct"] is True for row in self.rows)
+        return health.is_broken(self.standing)
 
     @property
     def left(self) -> int:
         """How many questions have no row yet, or one that does not stand."""
-        standing = len(self.rows) - sum(map(health.may_pass, self.rows))
-        return len(self.manifest["questions"]) - standing
+        return len(self.manifest["questions"]) - self.standing.total()
+
+    def _count(self, rows: Iterable[Row]) -> None:
+        # As they come in: anew for each, a run would take the square of its length.
+        for row in rows:
+            self.outcomes[row["outcome"]] += 1
+            self.standing.update(health.outcomes_of([row]))
+            self.correct += row["correct"] is True
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -145,10 +146,10 @@ class Session:
             self.manifest, self.settings, self.facts, loaded
         )
         write_manifest(self.folder, self.manifest)
-        ended, why, kind = "failed", None, None
+        where, ended, why, kind = self.settings, "failed", None, None
         try:
             self.identity.accepted()
-            with connect(self.settings.base_url, self.settings.timeout) as client:
+            with self._room(), connect(where.base_url, where.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
@@ -163,9 +164,18 @@ class Session:
             ended, why, kind = "stopped", str(trouble), trouble.kind
             raise
         finally:
-            self.close(ended, why, kind)
+            try:
+                self.close(ended, why, kind)
+            except Unwritable:  # most often the same disk, and told already
+                if ended == "finished":
+                    raise
         if why:
             raise WrongModel(why)
+
+    def _room(self) -> AbstractContextManager[object]:
+        """Room on the disk for the last word, which tells what the server said too."""
+        size = (self.folder / MANIFEST).stat().st_size
+        return reserved(self.folder, 2 * size)
 
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
@@ -216,6 +226,7 @@ class Session:
 
         def take(row: Row) -> None:
             self.rows.append(row)
+            self._count([row])
             self.requests += row["attempts"]
             self._judge(row, asker)
 
@@ -362,8 +373,7 @@ class Session:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
         if not is_over(self.plan, self.rows):
             return None
-        counted = Counter(health.outcomes_of(self.rows))
-        lost, asked = health.lost(counted), counted.total()
+        lost, asked = health.lost(self.standing), self.standing.total()
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from igaku.redaction import cleaned
+
 BROKE_OFF = "the stream broke off before the reply ended"
 
 BLANK = "\ufeff \t\r\n"
@@ -40,13 +42,24 @@ Event = dict[str, Any]
 
 
 def said_in(body: object) -> tuple[object, Event | None]:
-    r"""A body as it is kept, and the one object that it says, None for no object.
+    r"""A body as it is kept, and the one object that it says, both without secrets.
 
-    What is kept says the same again: a body that is one object is kept as that, any
-    other as its text.
+    What is kept says the same again, see `_said_in`.
 
     >>> said_in(b': wait\n\ndata: {"model": "m"}\n\ndata: [DONE]\n\n')[1]
     {'model': 'm'}
+    """
+    kept, told = _said_in(body)
+    known, safe = cleaned(told), cleaned(kept)
+    # A stream may tell a secret in pieces, which only add up in what it says.
+    return (known if known != told and safe == kept else safe), known
+
+
+def _said_in(body: object) -> tuple[object, Event | None]:
+    """A body as it is kept, and the one object that it says, None for no object.
+
+    What is kept says the same again: a body that is one object is kept as that, any
+    other as its text.
     """
     if isinstance(body, (bytes, bytearray)):
         came = bytes(body)

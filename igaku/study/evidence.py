@@ -235,8 +235,8 @@ def warm_replies(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         sessions = dicts(run.manifest.get("sessions"))
         told = [each for s in sessions for each in dicts(s.get("warm"))]
-        other = [each for each in told if each.get("same") is False]
-        if others := [each for each in other if each.get("of")]:
+        other = [_parted(each) for each in told if each.get("same") is False]
+        if others := [each for each in other if each["of"]]:
             yield alarm_on("anothers_reply", run, found=others)
         elif other:
             yield alarm_on("other_when_warm", run, False, n=len(told), found=other)
@@ -430,6 +430,14 @@ def _says_another(
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     said = tuple(sorted({*re.findall("[a-h]", content)}))
     return bool(is_bare) and released(said, order) != answer
+
+
+def _parted(told: Mapping[str, Any]) -> dict[str, Any]:
+    """How a warm reply parts from the cold one, in texts, whatever a manifest holds."""
+    of = told.get("of")
+    names = [str(name) for name in of] if isinstance(of, list) else []
+    texts = {name: str(told.get(name)) for name in ("problem_id", "where", "at")}
+    return texts | {"of": names}
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -829,7 +829,9 @@ def test_an_interrupt_loses_nothing(ask, place, tmp_path):
 
 def test_a_full_disk_is_one_sentence(ask):
     journal = folder.Journal(folder.Path("/dev/full"))
-    with pytest.raises(IgakuError, match="No space left"):
+    with pytest.raises(
+        IgakuError, match="/dev/full cannot be written .the disk is full.: make room"
+    ):
         journal.append({"problem_id": "116A1"})
     assert journal.append({"problem_id": "116A2"}) is False
 
