@@ -7,7 +7,9 @@ from lm_studio import CRASH, TOO_BIG, Fault, LMStudio
 from stand_in import StandIn
 
 from igaku.ask import run
-from igaku.ask.folder import ANSWERS, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import EngineCrashed, IgakuError, NotLoaded, WrongModel
 from igaku.params.settings import settings_from
 from igaku.study.runs import load_run

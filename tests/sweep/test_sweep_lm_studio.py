@@ -10,7 +10,9 @@ from lm_studio import TOO_BIG, Fault, LMStudio
 import igaku
 from igaku import workbook
 from igaku.ask import run
-from igaku.ask.folder import ANSWERS, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.pages.index import write_index
 from igaku.params.settings import settings_from
