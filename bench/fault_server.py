@@ -15,7 +15,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,12 @@ LINGER = struct.pack("ii", 1, 0)  # closing tears the connection
 DEAF = 0.05  # seconds
 SLOWEST = 0.06  # seconds before a reply: a kill meets several under way
 LISTED = {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
-TORN = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+TORN = (
+    ConnectionError,
+    asyncio.CancelledError,
+    asyncio.IncompleteReadError,
+    asyncio.LimitOverrunError,
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,10 @@ class FaultServer:
         if home is None:
             return
         home.close()
-        await asyncio.sleep(DEAF)
-        await self.listen()
+        while self._home is None:
+            await asyncio.sleep(DEAF)
+            with suppress(OSError):  # a connection of somebody's has the port by chance
+                await self.listen()
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

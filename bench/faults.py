@@ -124,7 +124,9 @@ def drip(data: bytes, pieces: int = 8) -> list[Step]:
 @cache
 def bomb(megabytes: int) -> bytes:
     """Spaces, a thousand times smaller than they are."""
-    return gzip.compress(b" " * (megabytes * MEGABYTE), 9)
+    press = zlib.compressobj(9, wbits=31)
+    parts = [press.compress(b" " * MEGABYTE) for _ in range(megabytes)]
+    return b"".join(parts) + press.flush()
 
 
 def deep(levels: int = 100_000) -> bytes:

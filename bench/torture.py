@@ -15,12 +15,13 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, cycle
@@ -31,6 +32,7 @@ from fault_server import FaultServer, serving
 from faults import HEAVY, LIES, MODEL, Dealer
 
 KEY = "sk-torture-"
+REPORT = "torture.txt"  # in the folder: how it stands, after each run
 # Of igaku.ask.asker: else an hour of this would be spent waiting.
 SHORTENED = {"BACKOFF": 0.01, "LONGEST_WAIT": 0.1, "LONGEST_RETRY_AFTER": 0.1}
 TIMEOUT = 2.0  # seconds a victim waits for one reply
@@ -138,14 +140,7 @@ class Trial:
     def life(self, number: int, fate: Fate, check: bool = False) -> int:
         """Start the run once, let its fate come, and say how it ended."""
         key = f"{KEY}{self.name}-{number}"
-        settings = {
-            "model": MODEL, "base_url": self.server.base_url, "run": self.name,
-            "exam": "calibration", "shots": 0, "concurrency": self.concurrency,
-            "timeout": TIMEOUT, "outputs_dir": str(self.folder),
-        }  # fmt: skip
-        told = {"settings": settings, "questions": self.number, "check": check}
-        command = [sys.executable, __file__, "--victim"]
-        command.append(json.dumps(told | {"room": fate.room}))
+        command = self.command(fate.room, check)
         log = self.folder / f"{self.name}.log"
         with log.open("ab") as output:
             began = output.tell()
@@ -161,6 +156,17 @@ class Trial:
         said = log.read_bytes()[began:].decode("utf-8", "replace")
         self._judge(process.returncode, fate, key, said)
         return process.returncode
+
+    def command(self, room: int | None, check: bool = False) -> list[str]:
+        """What starts the run once, in a process of its own."""
+        settings = {
+            "model": MODEL, "base_url": self.server.base_url, "run": self.name,
+            "exam": "calibration", "shots": 0, "concurrency": self.concurrency,
+            "timeout": TIMEOUT, "outputs_dir": str(self.folder),
+        }  # fmt: skip
+        told = {"settings": settings, "questions": self.number, "check": check}
+        script = str(Path(__file__).resolve())
+        return [sys.executable, script, "--victim", json.dumps(told | {"room": room})]
 
     def _meet(self, process: subprocess.Popen[bytes], fate: Fate, key: str) -> None:
         """Wait until the process ends, or has asked enough to meet its fate."""
@@ -237,8 +243,10 @@ def refuse(value: str) -> None:
 
 def lines_of(path: Path, strict: bool = False) -> Iterator[dict[str, Any]]:
     """The whole lines of a file; one that is no JSON raises ValueError."""
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        yield json.loads(line, parse_constant=refuse if strict else None)
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line, parse_constant=refuse if strict else None)
 
 
 def table(trial: Trial) -> dict[str, tuple[Any, ...]]:
@@ -246,21 +254,26 @@ def table(trial: Trial) -> dict[str, tuple[Any, ...]]:
     rows = [
         {name: row.get(name) for name in SAME}
         for row in lines_of(trial.run / "answers.jsonl")
-        if row["outcome"] not in ("api_error", "wrong_model")
+        if row.get("outcome") not in ("api_error", "wrong_model", None)
     ]
     return {row["problem_id"]: tuple(map(str, row.values())) for row in rows}
 
 
 def examine(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
-    """Hold a finished run against the table of one without faults."""
+    """Hold a finished run against the table of one without faults, and ask it again."""
+    compare(trial, want)
+    asked = trial.server.log.asked
+    before = asked.total()
+    if trial.life(MOST_LIVES, Fate("none")) or asked.total() > before:
+        trial.findings.fail("asked on when finished", trial.name)
+
+
+def compare(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
+    """Note each row that is lost, doubled, torn, another question's, or other."""
     fail, name = trial.findings.fail, trial.name
-    try:
-        for path in sorted(trial.run.glob("*.jsonl")):
-            list(lines_of(path, strict=True))
-    except ValueError as torn:
-        fail("torn, or no strict JSON", f"{name}: {path.name}: {torn}")
-    rows = list(lines_of(trial.run / "answers.jsonl"))
-    names = Counter(row["problem_id"] for row in rows)
+    strict(trial)
+    rows = lines_of(trial.run / "answers.jsonl")
+    names = Counter(row.get("problem_id") for row in rows)
     got = table(trial)
     for problem in want:
         if problem not in got:
@@ -270,23 +283,31 @@ def examine(trial: Trial, want: dict[str, tuple[Any, ...]]) -> None:
         elif got[problem] != want[problem]:
             told = zip(SAME, got[problem], want[problem], strict=True)
             seen = [f"{n}: {a!r} for {b!r}" for n, a, b in told if a != b]
-            is_anothers = got[problem][5] in {row[5] for row in want.values()}
+            said = SAME.index("content")
+            is_anothers = got[problem][said] in {row[said] for row in want.values()}
             what = "credited to another question" if is_anothers else "differs"
             fail(what, f"{name}: {problem}: {seen}")
-    asked = sum(trial.server.log.asked.values())
-    if trial.life(MOST_LIVES, Fate("none")) or asked < sum(
-        trial.server.log.asked.values()
-    ):
-        fail("asked on when finished", name)
+
+
+def strict(trial: Trial) -> None:
+    """Note a file of rows that a strict reader of JSON would not take."""
+    for path in sorted(trial.run.glob("*.jsonl")):
+        try:
+            deque(lines_of(path, strict=True), maxlen=0)
+        except ValueError as torn:
+            trial.findings.fail("torn, or no strict JSON", f"{path}: {torn}")
+        if not path.read_bytes().endswith(b"\n") and path.stat().st_size:
+            trial.findings.fail("torn, or no strict JSON", f"{path}: its last line")
 
 
 def search_for_key(folder: Path, findings: Findings) -> None:
     """Read every byte that was written, logs included."""
-    for path in filter(Path.is_file, folder.rglob("*")):
+    own = folder / REPORT
+    for path in (path for path in folder.rglob("*") if path.is_file() and path != own):
         if (place := path.read_bytes().find(KEY.encode())) >= 0:
             near = path.read_bytes()[max(0, place - 200) : place + 40]
-            what = f"the key is in {path.name if path.parent != folder else 'a log'}"
-            findings.fail(what, near.decode("utf-8", "replace"))
+            name = "a log" if path.suffix == ".log" else path.name
+            findings.fail(f"the key is in {name}", near.decode("utf-8", "replace"))
 
 
 # --- what cannot be seen --------------------------------------------------------------
@@ -338,10 +359,8 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
                 heavy = HEAVY and (0.01 if given.minutes else 0.0)
                 server.deal(Dealer(seed, given.rate, heavy=heavy))
                 trial = replace(first, name=f"run-{number}")
-                if tortured(trial, seed, until):
-                    examine(trial, want)
-                    findings.counts["runs finished"] += 1
-                note(given, folder, findings, server)
+                one_round(trial, seed, until, want)
+                (folder / REPORT).write_text(report(findings, server))
                 if time.monotonic() > until:
                     break
             tell_lies(first)
@@ -351,11 +370,17 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
     return server
 
 
-def note(
-    given: argparse.Namespace, folder: Path, findings: Findings, server: FaultServer
+def one_round(
+    trial: Trial, seed: str, until: float, want: dict[str, tuple[Any, ...]]
 ) -> None:
-    """Keep the state of an hour's work where it can be read meanwhile."""
-    (folder / "torture.txt").write_text(report(findings, server), encoding="utf-8")
+    """Torture one run, look at what is left of it, and keep that if it is damaged."""
+    wrong = trial.findings.wrong.total()
+    if tortured(trial, seed, until):
+        examine(trial, want)
+        trial.findings.counts["runs finished"] += 1
+    search_for_key(trial.run, trial.findings)
+    if trial.findings.wrong.total() == wrong:
+        shutil.rmtree(trial.run)
 
 
 def report(findings: Findings, server: FaultServer) -> str:

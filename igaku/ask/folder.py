@@ -7,17 +7,18 @@ takes the place of the old file in one step.
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from igaku import writing
 from igaku.errors import IgakuError
 
 ANSWERS = "answers.jsonl"
@@ -25,6 +26,7 @@ ERRORS = "errors.jsonl"  # failures that were asked again later
 BAD = "answers.bad.jsonl"  # lines that are no answers, set aside
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
+WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 
@@ -41,23 +43,19 @@ Manifest = dict[str, Any]
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder, until this one ends or dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing.guarded(folder):
+        writing.folder(folder)
         is_file(folder / LOCK)
-        file = (folder / LOCK).open("a+")
-    except OSError as refused:
-        raise IgakuError(
-            f"{folder} cannot be written ({refused.strerror}): choose another "
-            "`outputs_dir`."
-        ) from refused
+        file = (folder / LOCK).open("ab+", buffering=0)
     with file:
         try:
             # The system frees it even when the process is killed.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as taken:
             file.seek(0)
+            told = file.read().decode("utf-8", "replace").strip()
             raise IgakuError(
-                f"{folder} is being written by process {file.read().strip() or '?'}: "
+                f"{folder} is being written by process {told or '?'}: "
                 "wait until it ends, or choose another `run`."
             ) from taken
         except OSError as unable:
@@ -65,9 +63,9 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder} is on a disk that cannot lock files ({unable.strerror}): "
                 "choose an `outputs_dir` on a disk of this machine."
             ) from unable
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # on a full disk the lock holds without its owner
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         yield
 
 
@@ -75,28 +73,21 @@ class Journal:
     """A file of rows that only grows, a whole line at a time, from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._turn = threading.Lock()
-        self._file = path.open("ab", buffering=0)
-        self._name = f"{path.parent.name}/{path.name}"
+        self._turn, self._path = threading.Lock(), path
+        self._file = writing.appender(path)
 
     def append(self, row: Mapping[str, Any]) -> bool:
         """Write one row; False when the journal was closed before its turn came."""
-        line = encoded(row)
-        with self._turn:
+        line = writing.as_line(row)
+        with self._turn, writing.guarded(self._path):
             if self._file.closed:
                 return False
             try:
-                cut = self._file.write(line) < len(line)
-                trouble = "the disk is full" if cut else None
-            except OSError as refused:
-                trouble = str(refused.strerror)
-            if trouble:  # nothing may follow a torn line
-                self._file.close()
-        if trouble:
-            raise IgakuError(
-                f"{self._name} cannot be written ({trouble}): make room, then run "
-                "again; what was answered is kept."
-            )
+                if self._file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                self._file.close()  # nothing may follow a torn line
+                raise
         return True
 
     def close(self) -> None:
@@ -105,32 +96,9 @@ class Journal:
             self._file.close()
 
 
-def encoded(row: Mapping[str, Any]) -> bytes:
-    """A row as one line of JSON."""
-    try:
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, in a server's own body
-        return json.dumps(row).encode() + b"\n"
-
-
 def rewrite(path: Path, rows: Iterable[Row]) -> None:
     """Put these rows in the place of those that a file holds."""
-    replace(path, b"".join(map(encoded, rows)))
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is the old one or the new one, never a part."""
-    with replacing(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of the old one once it is whole."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        yield file
-    draft.replace(path)
+    writing.put(path, b"".join(map(writing.as_line, rows)))
 
 
 def is_file(path: Path) -> bool:
@@ -156,10 +124,10 @@ def is_file(path: Path) -> bool:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put a manifest in the place of the old one, its many questions a line each."""
     rest = {name: value for name, value in manifest.items() if name != "questions"}
-    head = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
-    lines = [json.dumps(q, ensure_ascii=False) for q in manifest["questions"]]
+    head = writing.as_json(rest, indent=1)
+    lines = map(writing.as_json, manifest["questions"])
     text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
-    replace(folder / MANIFEST, text.encode("utf-8", "replace"))
+    writing.put(folder / MANIFEST, text.encode("utf-8", "replace"))
 
 
 def now() -> str:

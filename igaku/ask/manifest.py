@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -232,6 +232,7 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
+    session |= {"warm": []}
     session |= {name: told[name] for name in PER_SITTING}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     # What is not known of a run's first replies is told of this session alone.
@@ -260,7 +261,7 @@ def sampling(
     `otherwise` is the server's own word where it has one, else what is documented.
     """
     message = {"role": "user", "content": ""}
-    sent = request_body(settings, [message], told_by=told_by)
+    sent = request_body(settings, [message], told_by=told_by, facts=server)
     sent = {n: v for n, v in sent.items() if n not in ("messages", "input")}
     source, otherwise = defaults_of(server)
     return {"sent": sent, "otherwise": otherwise, "source": source}
@@ -328,11 +329,6 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
 
     identity, effort = manifest.get("identity") or {}, manifest.get("effort") or {}
     sampling, exam = manifest.get("sampling") or {}, manifest.get("exam") or {}
-    trials = [
-        f"{trial['problem_id']} [{trial['told_by']}] {effort['asked']} "
-        f"{trial['asked_tokens']} / {effort['contrast']} {trial['contrast_tokens']}"
-        for trial in effort.get("trials") or []
-    ]
     told = {
         "weights": identity.get("status"),
         "told_by": identity.get("source"),
@@ -340,15 +336,15 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "reasoning_effort": effort.get("asked"),
         "effort_told_by": effort.get("told_by"),
         "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
-        "effort_trials": "; ".join(trials),
+        "effort_trials": "; ".join(_trials(effort)),
         "default_effort": effort.get("default"),
+        "slots": (identity.get("fingerprint") or {}).get("parallel"),
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
     }
-    told |= {name: manifest.get(name) for name in ("start", "end", "python")}
+    told |= {n: manifest.get(n) for n in ("start", "end", "python", "platform")}
     told |= {
         "sessions": len(manifest.get("sessions") or []) or None,
-        "platform": manifest.get("platform"),
         "packages": _listed(manifest.get("packages")),
         "git_commit": manifest.get("git_commit"),
         "exam": exam.get("name"),
@@ -358,6 +354,13 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
     }
     rows = [(what, value or None) for what, value in told.items()]
     return pd.DataFrame(rows, columns=["what", "value"], dtype=object)
+
+
+def _trials(effort: Mapping[str, Any]) -> Iterator[str]:
+    for trial in effort.get("trials") or []:
+        asked = f"{effort['asked']} {trial['asked_tokens']}"
+        contrast = f"{effort['contrast']} {trial['contrast_tokens']}"
+        yield f"{trial['problem_id']} [{trial['told_by']}] {asked} / {contrast}"
 
 
 def _listed(told: Mapping[str, Any] | None, source: object = None) -> str:

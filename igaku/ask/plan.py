@@ -151,8 +151,7 @@ def is_reply(row: Row) -> bool:
 
 def is_over(plan: Plan, rows: Sequence[Row]) -> bool:
     """Whether a run is broken, and was to be stopped for it at any of its rows."""
-    outcomes = (row["outcome"] for row in rows)
-    return plan.settings.stop_when_broken and health.stops(outcomes)
+    return plan.settings.stop_when_broken and health.stops(health.outcomes_of(rows))
 
 
 def left_to_ask(

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from igaku import writing
 from igaku.ask.folder import (
     ANSWERS,
     MANIFEST,
@@ -23,7 +24,6 @@ from igaku.ask.folder import (
     now,
     write_manifest,
 )
-from igaku.ask.folder import replace as put
 from igaku.ask.plan import contradicted, planned
 from igaku.ask.rows import (
     Survey,
@@ -241,4 +241,4 @@ def broken_name(folder: Path) -> Path:
 def keep_broken(folder: Path) -> None:
     """Copy a damaged manifest beside itself, before another takes its place."""
     if is_file(folder / MANIFEST):
-        put(broken_name(folder), (folder / MANIFEST).read_bytes())
+        writing.put(broken_name(folder), (folder / MANIFEST).read_bytes())

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from igaku.ask.folder import Row, is_file, replacing
-from igaku.errors import IgakuError
+from igaku import writing
+from igaku.ask.folder import Row, is_file
 from igaku.words import OUTCOMES
 
 DEEPEST = 100  # brackets within brackets: a parser's own limit is its caller's stack
@@ -230,7 +230,7 @@ def mend(path: Path) -> None:
     """Complete a last line that only lacks its newline, and cut a torn one off."""
     if not is_file(path) or not (size := path.stat().st_size):
         return
-    with path.open("rb+") as file:
+    with writing.guarded(path), path.open("rb+") as file:
         end = _end_of_lines(file, size)
         file.seek(end)
         tail = file.read(LONGEST) if size - end <= LONGEST else b""
@@ -262,21 +262,17 @@ def set_aside(path: Path, moved: Mapping[int, str]) -> None:
     """
     if not moved:
         return
-    try:
-        with path.open("rb") as source:
-            for name in dict.fromkeys(moved.values()):
-                starts = [start for start in moved if moved[start] == name]
-                _add(path.with_name(name), source, starts)
-            source.seek(0)
-            with replacing(path) as file:
-                for start, piece in _pieces(source):
-                    if start not in moved:
-                        file.write(piece)
-    except OSError as refused:
-        raise IgakuError(
-            f"{path.parent.name}/{path.name} has lines to set aside, and that failed "
-            f"({refused.strerror}): make room, then run again; nothing is lost."
-        ) from refused
+    with writing.guarded(path), path.open("rb") as source:
+        for name in dict.fromkeys(moved.values()):
+            starts = [start for start in moved if moved[start] == name]
+            _add(path.with_name(name), source, starts)
+        source.seek(0)
+        draft = path.with_name(f".{path.name}.draft")
+        with draft.open("wb") as file:
+            for start, piece in _pieces(source):
+                if start not in moved:
+                    file.write(piece)
+        draft.replace(path)
 
 
 def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
@@ -288,10 +284,11 @@ def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
         with path.open("rb") as file:
             for _, pieces in groupby(_pieces(file), itemgetter(0)):
                 known.add(_hash(piece for _, piece in pieces))
-    with path.open("ab") as file:
+    with writing.appender(path) as file:
         for start in starts:
             if _hash(_line_at(source, start)) not in known:
-                file.writelines(_line_at(source, start))
+                for piece in _line_at(source, start):
+                    file.write(piece)
 
 
 def _line_at(source: BinaryIO, start: int) -> Iterator[bytes]:

@@ -11,12 +11,12 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import health, manifest
+from igaku.ask import health, manifest, warm
 from igaku.ask.asker import Asker
 from igaku.ask.desk import rows_of
 from igaku.ask.effort import settle
@@ -26,6 +26,7 @@ from igaku.ask.folder import (
     ERRORS,
     MANIFEST,
     PROBE,
+    WARM,
     Journal,
     Manifest,
     Row,
@@ -62,6 +63,7 @@ from igaku.server.client import (
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
+from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
+OF_SITTING = ("reasoning", "content", "error")  # what is kept of a row until the end
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
 
 
@@ -147,9 +150,20 @@ class Session:
         return Counter(row["outcome"] for row in self.rows)
 
     @property
+    def is_broken(self) -> bool:
+        """Whether so many replies are lost for good that the run tells nothing."""
+        return health.is_broken(Counter(health.outcomes_of(self.rows)))
+
+    @property
     def correct(self) -> int:
         """How many replies are right."""
         return sum(row["correct"] is True for row in self.rows)
+
+    @property
+    def left(self) -> int:
+        """How many questions have no row yet, or one that does not stand."""
+        standing = len(self.rows) - sum(map(health.may_pass, self.rows))
+        return len(self.manifest["questions"]) - standing
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -161,26 +175,36 @@ class Session:
             self.manifest, self.settings, self.facts, loaded
         )
         write_manifest(self.folder, self.manifest)
-        ended, why, kind = "failed", None, None
+        where, ended, why, kind = self.settings, "failed", None, None
         try:
             self.identity.accepted()
-            with connect(self.settings.base_url, self.settings.timeout) as client:
+            with self._room(), connect(where.base_url, where.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
+                self._ask_warm(Asker(client, self.settings, self.facts, None, told_by))
                 budget = PROBE_FACTOR * self.settings.max_tokens
                 self._probe(Asker(client, self.settings, self.facts, budget, told_by))
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
-            ended, why = "interrupted", "it was interrupted"
+            ended, why = "interrupted", "it was interrupted" if self.left else None
             raise
         except IgakuError as trouble:
             ended, why, kind = "stopped", str(trouble), trouble.kind
             raise
         finally:
-            self.close(ended, why, kind)
+            try:
+                self.close(ended, why, kind)
+            except Unwritable:  # most often the same disk, and told already
+                if ended == "finished":
+                    raise
         if why:
             raise WrongModel(why)
+
+    def _room(self) -> AbstractContextManager[object]:
+        """Room on the disk for the last word, which tells what the server said too."""
+        size = (self.folder / MANIFEST).stat().st_size
+        return reserved(self.folder, 2 * size)
 
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
@@ -230,7 +254,7 @@ class Session:
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
-            self.rows.append(brief(row))  # of a long run, replies would fill the memory
+            self.rows.append(brief(row, OF_SITTING))  # bodies would fill the memory
             self.requests += row["attempts"]
             self._judge(row, asker)
 
@@ -246,6 +270,8 @@ class Session:
                 bar.update()
                 # At a fixed pace, the bar of an hour fills a notebook with pictures.
                 bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+        if (came := self.rows[self.earlier :]) and all(map(health.may_pass, came)):
+            raise self._failed(came[::-1])
 
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
@@ -268,14 +294,18 @@ class Session:
             takewhile(lambda r: r["silent"] and r["seconds"] >= timeout, failed)
         )
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
-            is_gone = row["raw"] is None
-            raise (ServerUnreachable if is_gone else IgakuError)(
-                f"{len(failed)} questions in a row failed, the last with: "
-                f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
-                f"{self.folder}; see to the server and run again."
-            )
-        if self.settings.stop_when_broken and health.is_broken(self.outcomes):
+            raise self._failed(failed)
+        if self.settings.stop_when_broken and self.is_broken:
             asker.stop.set()
+
+    def _failed(self, rows: Sequence[Row]) -> IgakuError:
+        """The error for questions in a row that failed, the last of them first."""
+        is_gone = rows[0]["silent"]
+        return (ServerUnreachable if is_gone else IgakuError)(
+            f"{len(rows)} questions in a row failed, the last with: "
+            f"{str(rows[0]['error']).rstrip('.')}. The replies so far are kept in "
+            f"{self.folder}; see to the server and run again."
+        )
 
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""
@@ -287,6 +317,22 @@ class Session:
             if self.replies == 1:  # the first one clears up what a listing left open
                 self.identity = self._by_replies()
                 self.identity.accepted()
+
+    def _ask_warm(self, asker: Asker) -> None:
+        """Ask the first questions of this sitting again: are their replies the same?"""
+        items = warm.items_of(self.plan, self.rows[self.earlier :])
+        if not items or is_over(self.plan, self.rows):
+            return
+        mend(self.folder / WARM)
+        with closing(Journal(self.folder / WARM)) as journal:
+            for row in filter(None, map(asker.ask, items)):
+                journal.append(row)
+                self.requests += row["attempts"]
+                self._recognize(row)
+                if row["outcome"] == "api_error":
+                    break  # the run is whole, and a server that fails is not asked on
+                told = warm.compared(row, self.rows[self.earlier :])
+                self.manifest["sessions"][-1]["warm"].append(told)
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
@@ -318,8 +364,8 @@ class Session:
         self, ended: str, why: str | None = None, kind: str | None = None
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
-        end, left = now(), len(self.manifest["questions"]) - len(self.rows)
-        is_broken = is_over(self.plan, self.rows) or health.is_broken(self.outcomes)
+        end, left = now(), self.left
+        is_broken = is_over(self.plan, self.rows) or self.is_broken
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
@@ -363,7 +409,8 @@ class Session:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
         if not is_over(self.plan, self.rows):
             return None
-        lost, asked = health.lost(self.outcomes), len(self.rows)
+        counted = Counter(health.outcomes_of(self.rows))
+        lost, asked = health.lost(counted), counted.total()
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),

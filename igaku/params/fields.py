@@ -16,6 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -46,6 +47,8 @@ OWN_BODY_KEYS = (
 SHELL = "$`!;&'(){}[]%^*?\"<>|\\/:"  # a space everyone quotes, and these few do
 JOINERS = "\u200d"  # inside one emoji
 
+HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
+REQUEST_PATH = re.compile(r"/(?:chat/completions|completions|responses|models)/?$")
 SECRET = re.compile(r"api_?(key|token)|secret|password|authoriz", re.IGNORECASE)
 
 
@@ -219,7 +222,29 @@ def _address(text: str) -> str:
             "the environment variable IGAKU_API_KEY instead.",
             "told",
         )
+    if broken := _broken_address(text):
+        raise _wanted(f"is {text[:60]!r}, {broken}", "told")
     return text.rstrip("/")
+
+
+def _broken_address(text: str) -> str | None:
+    """Why no server can be at an address, with the way out; None where one can."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "where brackets must be as in http://[::1]:1234/v1."
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        return "whose port must be a number from 1 to 65535."
+    host = parts.hostname or ""
+    if ":" not in host and (len(host) > 253 or not HOST.fullmatch(host)):
+        return "whose host is no name that a server can have: see which was meant."
+    if said := REQUEST_PATH.search(parts.path):
+        return f"where {said[0]} is igaku's to add: leave it out."
+    return None
 
 
 def _exam(value: Any) -> int | str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from igaku.ask.warm import LONG
 from igaku.exam.choices import released
 from igaku.server.parts import at
 from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
@@ -26,7 +27,6 @@ from igaku.study.runs import Run
 
 # With these the same, two runs send the same words for a question.
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
-LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
 REPEATED = 5  # questions whose loops are another's
 FEW = 5  # replies to an id, where a server names all of them alike
@@ -227,6 +227,34 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
             yield alarm_on("repeated_ids", run, grave, **facts)
 
 
+def warm_replies(study: Study) -> Iterator[Alarm]:
+    """Runs whose first questions, asked again warm, got other replies than cold.
+
+    Grave where such a reply is what the server had said to another question.
+    """
+    for run in study.runs:
+        sessions = dicts(run.manifest.get("sessions"))
+        told = [each for s in sessions for each in dicts(s.get("warm"))]
+        other = [_parted(each) for each in told if each.get("same") is False]
+        if others := [each for each in other if each["of"]]:
+            yield alarm_on("anothers_reply", run, found=others)
+        elif other:
+            yield alarm_on("other_when_warm", run, False, n=len(told), found=other)
+
+
+def reused_prompts(study: Study) -> Iterator[Alarm]:
+    """Runs that left llama.cpp free to reuse prompts among several slots."""
+    names = []
+    for run in study.runs:
+        slots = at(run.manifest.get("server_before"), "/props.total_slots")
+        sent = entry(run, "sampling").get("sent")
+        is_free = isinstance(sent, dict) and sent.get("cache_prompt") is not False
+        if is_free and isinstance(slots, int) and slots > 1:
+            names.append(run.name)
+    if names:
+        yield Alarm("reused_prompts", tuple(names), {}, grave=False)
+
+
 # --- parts ----------------------------------------------------------------------------
 
 
@@ -402,6 +430,14 @@ def _says_another(
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     said = tuple(sorted({*re.findall("[a-h]", content)}))
     return bool(is_bare) and released(said, order) != answer
+
+
+def _parted(told: Mapping[str, Any]) -> dict[str, Any]:
+    """How a warm reply parts from the cold one, in texts, whatever a manifest holds."""
+    of = told.get("of")
+    names = [str(name) for name in of] if isinstance(of, list) else []
+    texts = {name: str(told.get(name)) for name in ("problem_id", "where", "at")}
+    return texts | {"of": names}
 
 
 def _mapping(value: object) -> dict[str, Any]:

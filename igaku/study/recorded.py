@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from igaku import paths
+from igaku import paths, writing
 from igaku.ask import health
 from igaku.ask.folder import (
     ANSWERS,
@@ -25,9 +25,7 @@ from igaku.ask.folder import (
     MANIFEST,
     Manifest,
     Row,
-    encoded,
     locked,
-    replace,
     write_manifest,
 )
 from igaku.ask.manifest import environment
@@ -146,7 +144,8 @@ def _imported(
     manifest["exam"] = {"name": exam, "files": exam_files}
     manifest["questions"] = [planned(question) for question in questions]
     folder = outputs_folder(outputs_dir) / run
-    _put(folder, manifest, b"".join(encoded(reading.row) for reading in readings))
+    lines = (writing.as_line(reading.row) for reading in readings)
+    _put(folder, manifest, b"".join(lines))
     for note in manifest["notes"]:
         warnings.warn(note, stacklevel=3)
     return folder
@@ -404,7 +403,7 @@ def _put(folder: Path, manifest: Manifest, answers: bytes) -> None:
             manifest = _as_before(manifest, old)
         # First the manifest: without it, an import that was killed could not go on.
         write_manifest(folder, manifest)
-        replace(path, answers)
+        writing.put(path, answers)
 
 
 def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:

@@ -169,12 +169,15 @@ def status(run: Run) -> Status:
     BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
     its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
     """
-    met = run.rows["outcome"].value_counts().items()
+    tried = run.rows["attempts"].fillna(0) >= health.ATTEMPTS
+    is_left = (run.rows["outcome"] == "api_error") & tried
+    met = run.rows.loc[~is_left, "outcome"].value_counts().items()
     outcomes = {str(outcome): int(n) for outcome, n in met}
     told = run.manifest.get("status") == "BROKEN"
     if told or health.is_broken(outcomes):
         return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))
-    return Status("OK" if run.is_complete else "INCOMPLETE")
+    is_whole = run.is_complete and not is_left.any()
+    return Status("OK" if is_whole else "INCOMPLETE")
 
 
 def load_runs(

@@ -27,7 +27,7 @@ from igaku.exam.questions import Question, load_exam
 from igaku.params.declared import read_declared
 from igaku.params.settings import settings_from
 from igaku.study.declared import declare
-from igaku.study.runs import load_run
+from igaku.study.runs import load_run, status
 
 KEYS = """
     problem_id section outcome answer correct content reasoning finish_reason
@@ -393,6 +393,22 @@ def failing(times, **how):
     return lambda asked, n: Answer(**how) if n <= times else Answer()
 
 
+RUBBISH = (
+    b"",
+    b"\n",
+    b"<html><body>Please sign in</body></html>",
+    b'{"choices": [{"mess',
+    b'{"choices": [{"message": {"content": "c\xff"}}]}',
+    b'data: {"choices": [{"delta": {"content": "c"}}]}\n\n',
+    b"[]",
+    b"[1, 2]",
+    b"7",
+    b"null",
+    b'"c"',
+    b'{"a":' * 950 + b"1" + b"}" * 950,
+)
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -401,6 +417,8 @@ def failing(times, **how):
         {"status": 503, "body": {"error": {"message": "Loading model"}}},
         {"status": 200, "body": {"error": "Failed to load model"}},
         {"hang_up": True},
+        *({"body": body} for body in RUBBISH),
+        {"status": 204, "body": b""},
     ],
 )
 def test_what_may_pass_is_asked_again(how, ask, place):
@@ -425,6 +443,68 @@ def test_retries_have_an_end(ask, place):
     assert failed["attempts"] == asker.ATTEMPTS and failed["raw"] == {"error": "no"}
     assert failed["correct"] is None and failed["content"] is None
     assert server.questions.total() == 2 + asker.ATTEMPTS
+
+
+def test_rubbish_for_half_of_all_requests_breaks_no_run(ask, place):
+    rubbish = lambda n: Answer(body=RUBBISH[n % len(RUBBISH)])  # noqa: E731
+    with StandIn(lambda asked, n: rubbish(n) if n % 2 else Answer()) as server:
+        ask(server)
+    assert {row["outcome"] for row in answers(place)} == {"answered"}
+    assert told(place)["status"] == "OK"
+
+
+def test_questions_that_fail_at_each_attempt_break_no_run_and_are_left(ask, place):
+    places = {}
+
+    def behave(asked, n):
+        i = places.setdefault(asked["messages"][-1]["content"], len(places))
+        return Answer(body=b"<html></html>") if i % 2 else Answer()
+
+    with StandIn(behave) as server:
+        ask(server)
+        outcomes = Counter(row["outcome"] for row in answers(place))
+        assert outcomes == {"api_error": 10, "answered": 10}
+        assert {row["cause"] for row in answers(place)} == {None, "api"}
+        assert str(status(load_run(place))) == told(place)["status"] == "INCOMPLETE"
+        assert "10 questions are left" in told(place)["why"]
+        server.behave = lambda asked, n: Answer()
+        ask(server)
+    assert told(place)["status"] == str(status(load_run(place))) == "OK"
+    assert {row["outcome"] for row in answers(place)} == {"answered"}
+
+
+def test_a_server_that_sends_nothing_but_rubbish_ends_the_run(ask, place):
+    with (
+        StandIn(lambda asked, n: Answer(body=b"<html></html>")) as server,
+        pytest.raises(IgakuError, match="5 questions in a row failed.*<html>"),
+    ):
+        ask(server)
+    assert told(place)["status"] == "INCOMPLETE"
+
+
+@pytest.mark.parametrize("place_of_it", ["nowhere.invalid", "x" * 60 + ".invalid"])
+def test_a_host_that_is_not_there_is_one_sentence_for_two_questions(
+    place_of_it, ask, place
+):
+    server = SimpleNamespace(base_url=f"http://{place_of_it}:1234/v1")
+    with pytest.raises(IgakuError, match="No server answers at .*invalid") as gone:
+        ask(server, QUESTIONS[:2])
+    assert "\n" not in str(gone.value)
+    assert told(place)["status"] == "INCOMPLETE"
+
+
+def test_a_server_that_sends_away_for_a_day_ends_the_sitting(ask, place):
+    away = Answer(
+        status=429, body={"error": "daily limit"}, headers={"Retry-After": "86400"}
+    )
+    with StandIn(lambda asked, n: away if n > 3 else Answer()) as server:
+        with pytest.raises(IgakuError, match="for 1 day, 0:00:00 .daily limit") as sent:
+            ask(server)
+        assert re.search(r"run again after \d{4}-\d\d-\d\d \d\d:\d\d", str(sent.value))
+        assert len(answers(place)) == 3 and len(server.asked) == 4
+        server.behave = lambda asked, n: Answer()
+        ask(server)
+    assert len(answers(place)) == 20 and told(place)["status"] == "OK"
 
 
 def test_a_busy_server_is_given_more_patience(ask, place):
@@ -684,7 +764,9 @@ def test_an_interrupt_loses_nothing(ask, place, tmp_path):
 
 def test_a_full_disk_is_one_sentence(ask):
     journal = folder.Journal(folder.Path("/dev/full"))
-    with pytest.raises(IgakuError, match="No space left"):
+    with pytest.raises(
+        IgakuError, match="/dev/full cannot be written .the disk is full.: make room"
+    ):
         journal.append({"problem_id": "116A1"})
     assert journal.append({"problem_id": "116A2"}) is False
 

@@ -6,6 +6,7 @@ import pytest
 from lm_studio import CRASH, TOO_BIG, Fault, LMStudio
 from stand_in import StandIn
 
+import igaku
 from igaku.ask import run
 from igaku.ask.folder import ANSWERS
 from igaku.ask.rows import read_rows
@@ -280,3 +281,19 @@ def test_the_token_is_sent_and_never_kept(sit, place, monkeypatch):
     kept = "".join(p.read_text(encoding="utf-8") for p in place.glob("*.json*"))
     assert json.loads((place / "manifest.json").read_text())["status"] == "OK"
     assert "lm-secret" not in kept
+
+
+# A request is not its effect
+
+
+def test_a_reply_to_another_prompt_is_an_alarm_on_both_questions(sit, place):
+    """Status 200, the right name, and the text of the question before.
+
+    A trial reply and six at two efforts come before the first question.
+    """
+    slug, name = "inferenceillusionist-4bit", "inferenceillusionist/gpt-oss-20b-mlx"
+    with LMStudio(faults={name: Fault(stale=11)}) as server:
+        sit(server, slug, reasoning_effort="medium")
+    stale = [row["problem_id"] for row in read_rows(place / ANSWERS)][2:4]
+    found = igaku.audit(place.parent).set_index("kind").loc["repeated_texts"]
+    assert found["grave"] and all(name in found["text"] for name in stale)

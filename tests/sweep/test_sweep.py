@@ -698,7 +698,8 @@ def answers(outputs):
     kept = ("content", "outcome", "finish_reason", "prompt_tokens", "completion_tokens")
     return {
         path.parent.name: {
-            row["problem_id"]: [row[name] for name in kept] for row in read_rows(path)
+            row["problem_id"]: [row[name] for name in kept]
+            for row in read_rows(path, kept)
         }
         for path in outputs.glob("*/answers.jsonl")
     }
