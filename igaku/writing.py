@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -87,10 +87,11 @@ def folder(path: Path) -> Path:
     return path
 
 
-def put(path: Path, data: str | bytes) -> None:
+def put(path: Path, data: str | bytes | Iterable[bytes]) -> None:
     """Write a file so that it is the old one or the new one, never a part.
 
-    A text loses its secrets; bytes are pictures, or lines that have lost theirs.
+    A text loses its secrets; bytes, in pieces or not, are pictures, or lines that have
+    lost theirs.
     """
     if isinstance(data, str):
         data = redacted(data).encode("utf-8", "replace")
@@ -98,7 +99,8 @@ def put(path: Path, data: str | bytes) -> None:
     with guarded(path):
         try:
             folder(path.parent)
-            draft.write_bytes(data)
+            with draft.open("wb") as file:
+                file.writelines([data] if isinstance(data, bytes) else data)
             draft.replace(path)
         except OSError:
             with suppress(OSError):
@@ -125,6 +127,12 @@ def appender(path: Path) -> IO[bytes]:
         return path.open("ab", buffering=0)
 
 
+def add(file: IO[bytes], data: bytes) -> None:
+    """Add bytes to an open file: all of them, else an OSError."""
+    if file.write(data) < len(data):  # the disk took a part, and no error says so
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @contextmanager
 def reserved(place: Path, size: int) -> Iterator[IO[bytes]]:
     """Bytes of a disk, and a file's place on it, held back until they are closed.
@@ -134,7 +142,7 @@ def reserved(place: Path, size: int) -> Iterator[IO[bytes]]:
     """
     with guarded(place), tempfile.TemporaryFile(dir=place, buffering=0) as room:
         for _ in range(0, size, PART):
-            room.write(bytes(PART))
+            add(room, bytes(PART))
         yield room
 
 
