@@ -37,6 +37,20 @@ def main() -> None:
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")],
+) -> None:
+    """Make a workbook folder: the notebooks, params/ and outputs/."""
+    from igaku.starter import new as make
+
+    made, kept = make(folder)
+    if kept:
+        typer.echo(f"Left as they are: {', '.join(map(str, kept))}", err=True)
+    typer.echo(f"{len(made)} files made in {folder}. Work inside it, as in a checkout:")
+    typer.echo(f"  cd {folder}\n  igaku check MODEL")
+
+
+@app.command()
 def data(
     year: Annotated[
         list[int] | None, typer.Option(help="Year of the exam; may be repeated.")

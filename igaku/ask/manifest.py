@@ -236,12 +236,13 @@ def _packages() -> Mapping[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this checkout, marked -dirty when files differ from it."""
-    if not (paths.ROOT / ".git").exists():
+    checkout = paths.PACKAGE.parent
+    if not (checkout / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         told = subprocess.run(
-            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=10
+            command, cwd=checkout, capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

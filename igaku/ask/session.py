@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
@@ -115,28 +115,27 @@ class Session:
         self.facts: Facts = {}
         self.identity: Identity | None = None
         self.raw: object = None  # a body that names its weights, or any
-        self.earlier, self.replies = len(rows), 0
-
-    @property
-    def outcomes(self) -> Counter[str]:
-        """How often each outcome has come in."""
-        return Counter(row["outcome"] for row in self.rows)
+        self.earlier, self.replies, self.correct = len(rows), 0, 0
+        self.outcomes: Counter[str] = Counter()
+        self.standing: Counter[str] = Counter()  # of rows that are not asked again
+        self._count(rows)
 
     @property
     def is_broken(self) -> bool:
         """Whether so many replies are lost for good that the run tells nothing."""
-        return health.is_broken(Counter(health.outcomes_of(self.rows)))
-
-    @property
-    def correct(self) -> int:
-        """How many replies are right."""
-        return sum(row["correct"] is True for row in self.rows)
+        return health.is_broken(self.standing)
 
     @property
     def left(self) -> int:
         """How many questions have no row yet, or one that does not stand."""
-        standing = len(self.rows) - sum(map(health.may_pass, self.rows))
-        return len(self.manifest["questions"]) - standing
+        return len(self.manifest["questions"]) - self.standing.total()
+
+    def _count(self, rows: Iterable[Row]) -> None:
+        # As they come in: anew for each, a run would take the square of its length.
+        for row in rows:
+            self.outcomes[row["outcome"]] += 1
+            self.standing.update(health.outcomes_of([row]))
+            self.correct += row["correct"] is True
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -228,6 +227,7 @@ class Session:
 
         def take(row: Row) -> None:
             self.rows.append(row)
+            self._count([row])
             self.requests += row["attempts"]
             self._judge(row, asker)
 
@@ -386,8 +386,7 @@ class Session:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
         if not is_over(self.plan, self.rows):
             return None
-        counted = Counter(health.outcomes_of(self.rows))
-        lost, asked = health.lost(counted), counted.total()
+        lost, asked = health.lost(self.standing), self.standing.total()
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),

@@ -356,11 +356,11 @@ def _unpacked(body: bytes, coding: bytes) -> bytes:
 
 def _refuse_elsewhere(home: httpx2.URL, url: httpx2.URL) -> None:
     """Refuse a redirect to a server other than the one that was set."""
-    ports = _port(home), _port(url)
-    # From http to https of one server the port changes as well.
-    is_secured = ports == (PORTS["http"], PORTS["https"])
-    if url.host == home.host and (ports[0] == ports[1] or is_secured):
-        return
+    if url.host == home.host and url.scheme in PORTS:
+        ports = _port(home), _port(url)
+        # From http to https of one server the port changes as well.
+        if ports[0] == ports[1] or ports == (PORTS["http"], PORTS["https"]):
+            return
     raise IgakuError(
         f"{home} sends its requests on to {url}, another server, which was asked "
         "nothing: set `base_url` to that one if it is the one you mean."

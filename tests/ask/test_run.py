@@ -115,6 +115,21 @@ def test_every_question_is_asked_once_and_kept_whole(ask, place):
     assert set(server.questions.values()) == {1}
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("lag", [0, 0.005, 0.08])
+def test_a_response_sent_twice_is_kept_with_its_own_question_alone(
+    lag, concurrency, ask, place
+):
+    def behave(asked, n):
+        own = re.search(r"質問\d+(?=\n)", asked["messages"][-1]["content"])[0]
+        return Answer("c", own, delay=0.01, copy_after=lag if n == 5 else None)
+
+    with StandIn(behave) as server:
+        ask(server, concurrency=concurrency)
+    kept = {row["problem_id"]: row["reasoning"] for row in answers(place)}
+    assert kept == {f"116A{i}": f"質問{i}" for i in range(1, 21)}
+
+
 def test_text_is_kept_readable_and_every_body_can_be_kept(ask, place):
     body = b'{"choices": [{"message": {"content": "c \\ud83d"}}], "x": "\\u2028"}'
     with StandIn(lambda asked, n: Answer("答えは c", "考える")) as server:

@@ -327,6 +327,17 @@ def test_a_redirect_to_another_server_is_not_followed():
     assert not isinstance(refused.value, ServerUnreachable)  # no matter of patience
 
 
+@pytest.mark.parametrize("there", ["file:///etc/hostname", "ftp://127.0.0.1/v1"])
+def test_a_redirect_to_what_is_no_server_is_refused_in_a_sentence(there):
+    out = f"HTTP/1.1 307 On\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n"
+    with (
+        raw(lambda q, n, send: send(out.encode())) as server,
+        pytest.raises(IgakuError) as refused,
+    ):
+        to_all(server, n=1)
+    assert there.partition(":")[0] + "://" in str(refused.value)
+
+
 def test_a_redirect_within_a_server_is_followed():
     def behave(question, number, send):
         on = b"HTTP/1.1 307 On\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
