@@ -204,6 +204,11 @@ def unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     reason = broken.__cause__ or broken
     if isinstance(reason, IgakuError):
         return reason
+    if type(reason).__name__ == "RemoteProtocolError":
+        return ServerUnreachable(
+            f"{client.base_url} answers, but not with a whole reply ({reason}): see "
+            "whether the server still works and `base_url` is its address."
+        )
     return ServerUnreachable(
         f"No server answers at {client.base_url} ({reason}): start it and load the "
         "model, or set `base_url` to where it is."
