@@ -7,7 +7,7 @@ from stand_in import Answer, StandIn
 
 import igaku
 from igaku.ask import preflight, run
-from igaku.ask.folder import read_manifest
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
