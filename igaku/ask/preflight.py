@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
-from igaku.params.settings import Settings
+from igaku.params.settings import Settings, slug_meant
 from igaku.reading.reply import Reply
 from igaku.server.client import (
     connect,
@@ -38,35 +38,48 @@ def check_frame(found: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(found.items()), columns=["what", "found"], dtype=object)
 
 
-def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
+def check(
+    settings: Settings,
+    questions: Sequence[Question],
+    tell: Callable[[str, Any], object] = lambda what, found: None,
+) -> dict[str, Any]:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
-    What is found comes back, what is wrong raises; the reply is short and not kept. A
-    server that says nothing fails after `timeout`, or after two minutes where that is
-    longer. A finished run asks its server nothing.
+    What is found comes back, each thing told to `tell` as soon as it is known; what is
+    wrong raises. The reply is short and not kept. A server that says nothing fails
+    after `timeout`, where that is set, else after two minutes. A finished run asks its
+    server nothing.
     """
+    found: dict[str, Any] = {}
+    for what, value in _found(settings, questions):
+        found[what] = value
+        tell(what, value)
+    return found
+
+
+def _found(
+    settings: Settings, questions: Sequence[Question]
+) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
-        return {"run": "finished"}
+        yield "run", "finished"
+        return
     if settings.base_url == LAB:
         raise IgakuError(
             f"{settings.model} is an embedded model and is not being served: use "
             "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
         )
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
+    yield from (("base_url", settings.base_url), ("model", settings.model))
     facts = _facts(settings)
-    patient = replace(settings, timeout=min(settings.timeout, PATIENCE))
-    with connect(settings.base_url, patient.timeout) as client:
-        budget = min(settings.max_tokens, CHECK_TOKENS)
-        last = Asker(client, patient, facts, budget).trial(item)
-    reply = last.reply
+    if listed := identify(settings, facts, doubt=False).fingerprint.name:
+        yield "listed_as", listed
+    reply, seconds = _tried(settings, item, facts)
     if is_idle(facts, settings.model):  # the trial may have loaded it
         facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()
-    return {
-        "base_url": settings.base_url,
-        "model": settings.model,
+    yield from {
         "served_model": reply.served_model,
         "weights": identity.status,
         "told_by": identity.fingerprint.source,
@@ -75,8 +88,21 @@ def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
         "needed": _needed(settings, reply, facts),
         "asked": item.question.problem_id,
         "said": shortened(reply.content or f"reasoning: {reply.reasoning}"),
-        "seconds": round(last.seconds, 1),
-    }
+        "seconds": seconds,
+    }.items()
+
+
+def _tried(
+    settings: Settings, item: Item, facts: Mapping[str, Any]
+) -> tuple[Reply, float]:
+    """One short reply and the seconds that it took."""
+    is_set = settings.timeout != Settings.timeout
+    patience = settings.timeout if is_set else min(settings.timeout, PATIENCE)
+    patient = replace(settings, timeout=patience)
+    with connect(settings.base_url, patience) as client:
+        budget = min(settings.max_tokens, CHECK_TOKENS)
+        last = Asker(client, patient, facts, budget).trial(item)
+    return last.reply, round(last.seconds, 1)
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
@@ -87,7 +113,8 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
         shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
         raise IgakuError(
             f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
-            "model there, or pass `model` as the server names it."
+            f"model there, or pass `model` as the server names it"
+            f"{slug_meant(settings.model)}."
         )
     identify(settings, facts, doubt=False).accepted()
     return facts

@@ -58,9 +58,15 @@ class Served:
         """The address: "lab" until an embedded model's engine is there."""
         return self._settings.base_url
 
-    def check(self, questions: Sequence[Question]) -> dict[str, Any]:
+    def check(
+        self,
+        questions: Sequence[Question],
+        tell: Callable[[str, Any], object] = lambda what, found: None,
+    ) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
-        return self._persistently(lambda: check(self._ready(questions), questions))
+        return self._persistently(
+            lambda: check(self._ready(questions), questions, tell)
+        )
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
         """Ask every question that has no reply yet; the folder of the run."""
