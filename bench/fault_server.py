@@ -112,7 +112,9 @@ class FaultServer:
                     if isinstance(step, Behind):
                         behind = step.late
                     elif isinstance(step, Sent):
-                        self.log.earlier = step.body
+                        self.log.earlier = (
+                            step.body if request.text else self.log.earlier
+                        )
                     elif not await self._step(step, writer):
                         return
         except TORN:

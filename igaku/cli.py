@@ -366,6 +366,21 @@ def rescue(
 
 
 @app.command()
+def repair(
+    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Do it; else it is only shown.")
+    ] = False,
+    outputs: Outputs = None,
+) -> None:
+    """Heal a damaged folder: set bad lines aside, rebuild a lost manifest."""
+    from igaku.ask.repair import repair as heal
+    from igaku.study.runs import outputs_folder
+
+    typer.echo("\n".join(heal(run, outputs_folder(outputs), write)))
+
+
+@app.command()
 def render(
     paths: Annotated[
         list[Path] | None,

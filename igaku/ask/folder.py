@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
+import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +23,18 @@ from igaku.errors import IgakuError
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
+BAD = "answers.bad.jsonl"  # lines that are no answers, set aside
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
 WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)  # fmt: skip
 
 Row = dict[str, Any]
 Manifest = dict[str, Any]
@@ -38,6 +45,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep every other process out of a run's folder, until this one ends or dies."""
     with writing.guarded(folder):
         writing.folder(folder)
+        is_file(folder / LOCK)
         file = (folder / LOCK).open("ab+", buffering=0)
     with file:
         try:
@@ -104,80 +112,29 @@ class Journal:
             self._file.close()
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, without a last line that is still torn."""
-    data = path.read_bytes() if path.is_file() else b""
-    rows: dict[str, Row] = {}
-    for number, line in enumerate(_lines(data[: _whole(data)]), 1):
-        row = _parsed(line) or {}
-        is_named = all(isinstance(row.get(n), str) for n in ("problem_id", "outcome"))
-        if not (is_named and {"prompt_sha256", "correct"} <= row.keys()):
-            raise IgakuError(
-                f"{path}, line {number} is not a row of answers: delete that line, and "
-                "its question is asked again."
-            )
-        if row["problem_id"] in rows:
-            raise IgakuError(
-                f"{path}, line {number} is a second answer to {row['problem_id']}: "
-                "delete one of the two lines."
-            )
-        rows[row["problem_id"]] = row
-    return list(rows.values())
-
-
-def mend(path: Path) -> None:
-    """Complete a last line that only lacks its newline, and cut a torn one off."""
-    data = path.read_bytes() if path.is_file() else b""
-    whole = _whole(data)
-    with writing.guarded(path):
-        if whole < len(data):
-            os.truncate(path, whole)
-        elif data and not data.endswith(b"\n"):
-            with writing.appender(path) as file:
-                file.write(b"\n")
-
-
-def _whole(data: bytes) -> int:
-    """The length of a file without its last line, where that one is torn."""
-    end = data.rfind(b"\n") + 1
-    return end if _parsed(data[end:]) is None else len(data)
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    """Lines by their newline alone: a reply may hold any other line break."""
-    return (line for line in data.split(b"\n") if line.strip())
-
-
-def _parsed(line: bytes) -> Row | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def set_aside(
-    folder: Path, rows: Iterable[Row], is_kept: Callable[[Row], bool]
-) -> list[Row]:
-    """Move the other rows from the answers to the errors; the rows that are kept."""
-    errors = folder / ERRORS
-    old = errors.read_bytes() if errors.is_file() else b""
-    old = old[: old.rfind(b"\n") + 1]
-    known = set(_lines(old))  # a kill between the two steps must not double a line
-    kept, moved = [], []
-    for row in rows:
-        if is_kept(row):
-            kept.append(row)
-        elif (line := writing.as_line(row))[:-1] not in known:
-            moved.append(line)
-    writing.put(errors, old + b"".join(moved))
-    rewrite(folder / ANSWERS, kept)
-    return kept
-
-
 def rewrite(path: Path, rows: Iterable[Row]) -> None:
     """Put these rows in the place of those that a file holds."""
     writing.put(path, b"".join(map(writing.as_line, rows)))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; what is none and stands in its place is refused.
+
+    A pipe would be waited for without end, and a device read without one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as refused:
+        told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
+        raise IgakuError(f"{told}: see to its rights.") from refused
+    if stat.S_ISREG(mode):
+        return True
+    kind = next((kind for is_one, kind in KINDS if is_one(mode)), "no file")
+    raise IgakuError(
+        f"{path.parent.name}/{path.name} is {kind} where a file belongs: move it away."
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -187,15 +144,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     lines = map(writing.as_json, manifest["questions"])
     text = head[:-2] + ',\n "questions": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
     writing.put(folder / MANIFEST, text.encode("utf-8", "replace"))
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a run's folder; empty where there is none to read."""
-    try:
-        found = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
@@ -22,6 +23,7 @@ from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
+    ERRORS,
     MANIFEST,
     PROBE,
     WARM,
@@ -29,11 +31,8 @@ from igaku.ask.folder import (
     Manifest,
     Row,
     locked,
-    mend,
     now,
-    read_rows,
     rewrite,
-    set_aside,
     write_manifest,
 )
 from igaku.ask.plan import (
@@ -48,6 +47,9 @@ from igaku.ask.plan import (
     probes,
 )
 from igaku.ask.preflight import is_missing
+from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
+from igaku.ask.rows import bad_name, brief, mend, set_aside, survey
+from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
+OF_SITTING = ("reasoning", "content", "error")  # what is kept of a row until the end
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
 
 
@@ -90,18 +93,43 @@ def run_exam(
     answers = settings.folder / ANSWERS
     with locked(settings.folder):
         mend(answers)
-        rows = read_rows(answers)
-        # Failures bind a run to nothing: they are asked again anyway.
-        begun = manifest.opened(plan, list(filter(is_reply, rows)))
+        begun, rows = _gone_on(plan)
         left = left_to_ask(plan, rows, begun.get("order"))
         if left and not all(map(is_reply, rows)):
-            rows = set_aside(settings.folder, rows, is_reply)
+            failed = [row for row in rows if not is_reply(row)]
+            set_aside(answers, {row["at"]: ERRORS for row in failed})
+            rows = list(filter(is_reply, rows))
         session = Session(plan, begun, rows)
         if left or left_to_probe(plan, rows, session.probed):
             session.hold(left, progress, loaded)
         elif begun["end"] is None:  # killed between its last reply and its last word
             session.close("finished")
     return settings.folder
+
+
+def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
+    """The manifest and the sound rows of a run; what is damaged is set aside, aloud."""
+    folder = plan.settings.folder
+    found = survey(folder / ANSWERS)
+    # Failures bind a run to nothing: they are asked again anyway.
+    begun, misplaced = manifest.opened(plan, list(filter(is_reply, found.rows)))
+    damage, rows = damaged(found, misplaced), found.rows
+    told = damage_told(folder, found, damage)
+    if damage:
+        put_aside(folder / ANSWERS, damage)
+        kept = survey(folder / ANSWERS)
+        rows = kept.rows
+    if (trouble := examined(folder)[1]) and (folder / MANIFEST).exists():
+        keep_broken(folder)
+    if rows and trouble:
+        unknown = ", ".join(begun["rebuilt"]["unknown"]) or "nothing"
+        told += [f"{trouble}: it is rebuilt; recorded as unknown: {unknown}."]
+    for sentence in told:
+        warnings.warn(sentence, stacklevel=3)
+    if told:
+        begun |= {"damage": [*(begun.get("damage") or []), *told], "end": None}
+        write_manifest(folder, begun)
+    return begun, rows
 
 
 class Session:
@@ -225,7 +253,7 @@ class Session:
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
-            self.rows.append(row)
+            self.rows.append(brief(row, OF_SITTING))  # bodies would fill the memory
             self._count([row])
             self.requests += row["attempts"]
             self._judge(row, asker)
@@ -263,7 +291,7 @@ class Session:
         # A failure is late that took the whole `timeout` and brought nothing.
         timeout = self.settings.timeout
         late = list(
-            takewhile(lambda r: r["raw"] is None and r["seconds"] >= timeout, failed)
+            takewhile(lambda r: r["silent"] and r["seconds"] >= timeout, failed)
         )
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
             raise self._failed(failed)
@@ -272,7 +300,7 @@ class Session:
 
     def _failed(self, rows: Sequence[Row]) -> IgakuError:
         """The error for questions in a row that failed, the last of them first."""
-        is_gone = rows[0]["raw"] is None
+        is_gone = rows[0]["silent"]
         return (ServerUnreachable if is_gone else IgakuError)(
             f"{len(rows)} questions in a row failed, the last with: "
             f"{str(rows[0]['error']).rstrip('.')}. The replies so far are kept in "
@@ -303,7 +331,7 @@ class Session:
                 self._recognize(row)
                 if row["outcome"] == "api_error":
                     break  # the run is whole, and a server that fails is not asked on
-                told = warm.compared(row, self.rows)
+                told = warm.compared(row, self.rows[self.earlier :])
                 self.manifest["sessions"][-1]["warm"].append(told)
 
     def _probe(self, asker: Asker) -> None:
@@ -312,17 +340,25 @@ class Session:
         items = left_to_probe(self.plan, self.rows, self.probed)
         if not items:
             return
-        rewrite(self.folder / PROBE, self.probed)
+        self._clear_probe()
 
         def take(row: Row) -> None:
             self.requests += row["attempts"]
             self._recognize(row)
-            self.probed.append(row)
+            self.probed.append(brief(row))
             if row["outcome"] == "api_error":
                 asker.stop.set()
 
         with closing(Journal(self.folder / PROBE)) as journal:
             deque(rows_of(asker, items, journal, take), maxlen=0)
+
+    def _clear_probe(self) -> None:
+        """Leave in the file of the probe what counts; the rest is set aside."""
+        path = self.folder / PROBE
+        found, kept = survey(path), {row["at"] for row in self.probed}
+        moved = dict.fromkeys(found.bad, bad_name(path))
+        moved |= {row["at"]: ERRORS for row in found.rows if row["at"] not in kept}
+        set_aside(path, moved)
 
     def close(
         self, ended: str, why: str | None = None, kind: str | None = None

@@ -28,7 +28,9 @@ from igaku.ask.folder import (
     locked,
     write_manifest,
 )
-from igaku.ask.manifest import FORMAT, environment, planned
+from igaku.ask.manifest import environment
+from igaku.ask.plan import planned
+from igaku.ask.shape import FORMAT, examined
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, exam_hashes, load_exam
 from igaku.params.settings import (
@@ -409,11 +411,8 @@ def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
     there = folder.iterdir() if folder.is_dir() else ()
     if not {path.name for path in there} - {LOCK, f".{MANIFEST}.draft"}:
         return {}
-    try:
-        found = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        found = None
-    if isinstance(found, dict) and _identity(found) == _identity(manifest):
+    found, _ = examined(folder)
+    if found and _identity(found) == _identity(manifest):
         return found
     raise IgakuError(
         f"{folder} holds something other than an import of these files: give another "

@@ -20,7 +20,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
-from igaku.ask.folder import locked, now, read_manifest
+from igaku.ask.folder import locked, now
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio

@@ -16,7 +16,9 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep

@@ -105,8 +105,10 @@ def test_a_clean_study_raises_no_grave_alarm_but_what_is_not_on_record(study):
 
 
 def spoil_wording(runs):
-    for each in runs["bb4"]["rows"][:30]:
-        each["prompt_sha256"] += "'"
+    names = {each["problem_id"] for each in runs["bb4"]["rows"][:30]}
+    for each in (*runs["bb4"]["rows"], *runs["bb4"]["questions"]):
+        if each["problem_id"] in names and "prompt_sha256" in each:
+            each["prompt_sha256"] += "'"
 
 
 def spoil_exam(runs):
