@@ -237,7 +237,7 @@ def test_a_shell_completes_models_and_runs(tmp_path, monkeypatch):
     assert "--install-completion" in shown
 
 
-def test_a_typo_in_a_slug_is_asked_about(tmp_path):
+def test_a_typo_in_a_slug_is_asked_about():
     done = igaku_command("check", "openai8bit", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "did you mean the slug openai-8bit?" in done.stderr
