@@ -13,6 +13,7 @@ import html
 import math
 import re
 import unicodedata
+from contextlib import suppress
 from functools import cache, partial
 from numbers import Integral, Number
 from pathlib import Path
@@ -297,7 +298,15 @@ def compiled(lang: str) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    return jinja2.FileSystemBytecodeCache(str(folder))
+
+    class Kept(jinja2.FileSystemBytecodeCache):
+        """On a full disk a page is compiled anew each time."""
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+    return Kept(str(folder))
 
 
 def aligned(frame: pd.DataFrame) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask.asker import Asker
+from igaku.ask.asker import Asker, Attempt
+from igaku.ask.effort import ways
 from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
@@ -21,6 +22,7 @@ from igaku.server.client import (
     served_as,
     server_facts,
 )
+from igaku.server.effect import effect_of, effort_refused, longer_context
 from igaku.server.identity import contradiction, identify
 from igaku.server.parts import shortened
 
@@ -41,6 +43,7 @@ def check_frame(found: Mapping[str, Any]) -> pd.DataFrame:
 def check(
     settings: Settings,
     questions: Sequence[Question],
+    loaded: Mapping[str, Any] | None = None,
     tell: Callable[[str, Any], object] = lambda what, found: None,
 ) -> dict[str, Any]:
     """Make sure in seconds that a run can work: server, model, context, one reply.
@@ -48,65 +51,58 @@ def check(
     What is found comes back, each thing told to `tell` as soon as it is known; what is
     wrong raises. The reply is short and not kept. A server that says nothing fails
     after `timeout`, where that is set, else after two minutes. A finished run asks its
-    server nothing.
+    server nothing. `loaded` is what is on record of the loading, which what the server
+    tells of it is held against.
     """
     found: dict[str, Any] = {}
-    for what, value in _found(settings, questions):
+    for what, value in _found(settings, questions, loaded):
         found[what] = value
         tell(what, value)
     return found
 
 
 def _found(
-    settings: Settings, questions: Sequence[Question]
+    settings: Settings,
+    questions: Sequence[Question],
+    loaded: Mapping[str, Any] | None,
 ) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
         yield "run", "finished"
         return
-    if settings.base_url == LAB:
-        raise IgakuError(
-            f"{settings.model} is an embedded model and is not being served: use "
-            "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
-        )
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
     yield from (("base_url", settings.base_url), ("model", settings.model))
     facts = _facts(settings)
     if listed := identify(settings, facts, doubt=False).fingerprint.name:
         yield "listed_as", listed
-    reply, seconds = _tried(settings, item, facts)
+    last = _tried(settings, facts, item)
+    reply = last.reply
     if is_idle(facts, settings.model):  # the trial may have loaded it
         facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()
+    effect = effect_of(settings, facts, identity.fingerprint, reply.raw, loaded)
     yield from {
         "served_model": reply.served_model,
         "weights": identity.status,
         "told_by": identity.fingerprint.source,
         "why": identity.why,
         "context_length": context_length(facts, settings.model),
-        "needed": _needed(settings, reply, facts),
+        "needed": _needed(settings, reply, effect),
+        "other_than_asked": "; ".join(map(_other, effect["differing"])) or None,
         "asked": item.question.problem_id,
         "said": shortened(reply.content or f"reasoning: {reply.reasoning}"),
-        "seconds": seconds,
+        "seconds": round(last.seconds, 1),
     }.items()
-
-
-def _tried(
-    settings: Settings, item: Item, facts: Mapping[str, Any]
-) -> tuple[Reply, float]:
-    """One short reply and the seconds that it took."""
-    is_set = settings.timeout != Settings.timeout
-    patience = settings.timeout if is_set else min(settings.timeout, PATIENCE)
-    patient = replace(settings, timeout=patience)
-    with connect(settings.base_url, patience) as client:
-        budget = min(settings.max_tokens, CHECK_TOKENS)
-        last = Asker(client, patient, facts, budget).trial(item)
-    return last.reply, round(last.seconds, 1)
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
     """What the server says of itself; that it lists no such model raises."""
+    if settings.base_url == LAB:
+        raise IgakuError(
+            f"{settings.model} is an embedded model and is not being served: use "
+            "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
+        )
     facts = server_facts(settings.base_url, settings.model)
     if is_missing(settings, facts):
         offered = listed_models(facts)
@@ -147,18 +143,40 @@ def _check_reply(
         )
 
 
-def _needed(settings: Settings, reply: Reply, facts: Mapping[str, Any]) -> int | None:
+def _tried(settings: Settings, facts: Mapping[str, Any], item: Item) -> Attempt:
+    """A short reply, by the first way of telling the effort that is not refused."""
+    is_set = settings.timeout != Settings.timeout
+    patience = settings.timeout if is_set else min(settings.timeout, PATIENCE)
+    patient = replace(settings, timeout=patience)
+    budget = min(settings.max_tokens, CHECK_TOKENS)
+    with connect(settings.base_url, patient.timeout) as client:
+        for way in ways(settings, facts):
+            last = Asker(client, patient, facts, budget, way).trial(item)
+            if effort_refused(last.reply, settings.reasoning_effort) is None:
+                break
+    return last
+
+
+def _other(found: Mapping[str, Any]) -> str:
+    asked, got = (
+        f"{value:,}" if isinstance(value, int) else str(value)
+        for value in (found["asked"], found["got"] or "no effect")
+    )
+    return f"{found['what']}: {got}, not {asked}"
+
+
+def _needed(settings: Settings, reply: Reply, effect: Mapping[str, Any]) -> int | None:
     """The tokens that the longest prompt and a full reply take together."""
     if reply.prompt_tokens is None:
         return None
     needed = reply.prompt_tokens + settings.max_tokens
-    window = context_length(facts, settings.model)
+    window, wanted = (effect[side].get("context_length") for side in ("got", "asked"))
     if window is not None and window < needed:
-        fix = "load it with a longer context"
-        if settings.load:  # the server knew better, and has a setting for it
-            fix = f"set its default under My Models in LM Studio to {needed:,} or more"
+        is_other = wanted not in (None, window)
+        instead = f", not {wanted:,} as asked," if is_other else " tokens,"
+        fix = longer_context(settings, effect, needed)
         raise IgakuError(
-            f"{settings.model} is loaded with a context of {window:,} tokens, but the "
+            f"{settings.model} is loaded with a context of {window:,}{instead} but the "
             f"longest prompt ({reply.prompt_tokens:,}) and max_tokens "
             f"({settings.max_tokens:,}) need {needed:,}: {fix}."
         )

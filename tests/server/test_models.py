@@ -80,7 +80,7 @@ def test_a_card_of_the_servers_word_is_then_verified_by_it(llama_cpp, workbook):
     )
     told = []
     questions = load_exam("calibration")[:1]
-    found = check(settings, questions, lambda what, value: told.append(what))
+    found = check(settings, questions, tell=lambda what, value: told.append(what))
     assert found["weights"] == "verified" and list(found) == told
     assert told.index("listed_as") < told.index("said")
 
