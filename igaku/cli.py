@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +11,8 @@ from typing import Annotated, Literal
 import typer
 
 from igaku.errors import IgakuError
+from igaku.redaction import discreet
+from igaku.writing import FULL, refused
 
 Language = Literal["ja", "en"]
 PageLanguage = Annotated[Language, typer.Option(help="Language of the pages.")]
@@ -27,13 +31,25 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a problem the user can solve is one sentence, not a trace."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except IgakuError as problem:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
-        if problem.filename is None:
-            raise
-        sys.exit(f"igaku: {problem.strerror}: {problem.filename}")
+        sys.exit(f"igaku: {_told(problem)}")
+
+
+def _told(problem: OSError) -> str:
+    """The sentence for what the system refused, the output itself included."""
+    if problem.filename is None and problem.errno in (*FULL, errno.EPIPE):
+        # Python would try again at its end, and tell of it at length.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if problem.errno in FULL:
+        return str(refused(Path(problem.filename or "the output"), problem))
+    where = f": {problem.filename}" if problem.filename else ""
+    return discreet(f"{problem.strerror or problem}{where}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ import hashlib
 import html
 import math
 import re
+from contextlib import suppress
 from functools import cache, partial
 from numbers import Integral, Number
 from pathlib import Path
@@ -296,7 +297,15 @@ def compiled(lang: str) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    return jinja2.FileSystemBytecodeCache(str(folder))
+
+    class Kept(jinja2.FileSystemBytecodeCache):
+        """On a full disk a page is compiled anew each time."""
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+    return Kept(str(folder))
 
 
 @cache

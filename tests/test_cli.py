@@ -69,7 +69,10 @@ def test_an_unwritable_file_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(cli, "app", full)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == "igaku: No space left on device: outputs/x.html"
+    assert ended.value.code == (
+        "igaku: outputs/x.html cannot be written (the disk is full): make room, then "
+        "run again; what was written before is kept."
+    )
 
 
 # --- make run -------------------------------------------------------------------------

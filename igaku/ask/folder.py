@@ -7,7 +7,6 @@ takes the place of the old file in one step.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -83,8 +82,7 @@ class Journal:
             if self._file.closed:
                 return False
             try:
-                if self._file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                writing.add(self._file, line)
             except OSError:
                 self._file.close()  # nothing may follow a torn line
                 raise

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from igaku import writing
 from igaku.errors import IgakuError
 from igaku.paths import cache_dir
 
@@ -160,15 +161,10 @@ def fetch_exam(year: int) -> Path:
         return folder
     is_first = any(name not in known for name in lacking)
     names = names if is_first else lacking
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        download = TemporaryDirectory(dir=folder, prefix="download-")
-    except OSError as broken:
-        raise IgakuError(
-            f"The cache folder {folder} cannot be written ({broken.strerror}): set "
-            "IGAKU_CACHE to a folder that can."
-        ) from broken
-    with download as name:
+    with (
+        writing.guarded(folder),
+        TemporaryDirectory(dir=writing.folder(folder), prefix="download-") as name,
+    ):
         fresh = Path(name)
         _download(year, names, known, fresh)
         if is_first:
@@ -216,6 +212,8 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
             ) from altered
         except OSError as broken:
             bar.close()
+            if broken.errno in writing.FULL:
+                raise
             raise IgakuError(
                 f"{store.get_url(name)} could not be fetched ({type(broken).__name__}):"
                 " connect to the network and try again, or set IGAKU_DATA to a folder "

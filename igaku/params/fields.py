@@ -33,6 +33,7 @@ from igaku import paths
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.choices import AS_RELEASED
+from igaku.redaction import carrier_in, credential_in
 
 EXAMS = (*igakuqa.EXAMS, "calibration")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -214,14 +215,9 @@ def _misread(name: str) -> str | None:
 def _address(text: str) -> str:
     if text == LAB:
         return text
+    _refuse_secret(credential_in(text))
     if not re.match(r"https?://[^/\s]+", text) or re.search(r"\s", text):
         raise _wanted("a server's address, such as http://127.0.0.1:1234/v1")
-    if re.match(r"https?://[^/]*@", text):
-        raise _wanted(
-            "holds a user name or password, and would be written into manifests: set "
-            "the environment variable IGAKU_API_KEY instead.",
-            "told",
-        )
     if broken := _broken_address(text):
         raise _wanted(f"is {text[:60]!r}, {broken}", "told")
     return text.rstrip("/")
@@ -245,6 +241,17 @@ def _broken_address(text: str) -> str | None:
     if said := REQUEST_PATH.search(parts.path):
         return f"where {said[0]} is igaku's to add: leave it out."
     return None
+
+
+def _refuse_secret(found: str | None) -> None:
+    """Refuse what would be written down, by what of it may be told."""
+    if found:
+        raise _wanted(
+            f"holds {found}, and would be written into notebooks and manifests: set "
+            "the environment variable IGAKU_API_KEY instead, and delete the "
+            "notebook that was executed with it, if one was.",
+            "told",
+        )
 
 
 def _exam(value: Any) -> int | str:
@@ -293,7 +300,8 @@ def _extra_body(value: Any) -> dict[str, Any]:
                 "name where there is one, and leave it out here.",
                 "told",
             )
-    reject_unknown(filter(SECRET.search, body), (), "key of extra_body")
+    where = carrier_in(body)
+    _refuse_secret(where and f"what may be a key, in {where}")
     try:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as broken:

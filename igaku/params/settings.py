@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from igaku import paths
 from igaku.errors import IgakuError
 from igaku.params import fields as kinds
+from igaku.redaction import redacted
 from igaku.words import word
 
 if TYPE_CHECKING:
@@ -91,12 +92,23 @@ class Settings:
             kinds.refuse(broken)
 
     def __post_init__(self) -> None:
+        self._refuse_keys()
         if not self.slug:
             object.__setattr__(self, "slug", slugified(self.model))
         if not self.run:
             object.__setattr__(self, "run", run_name(self.slug, self.exam))
         if self.lost_of is not None:  # that all is lost again is what it may find
             object.__setattr__(self, "stop_when_broken", False)
+
+    def _refuse_keys(self) -> None:
+        """Refuse a setting that holds a key of the environment, as by a wrong paste."""
+        for name in FIELDS:
+            told = str(getattr(self, name))
+            if redacted(told) != told:
+                raise IgakuError(
+                    f"{name} holds the key that the environment sets, and would be "
+                    "written into notebooks and manifests: leave it out there."
+                )
 
     @property
     def folder(self) -> Path:
