@@ -31,6 +31,7 @@ from igaku.server.client import (
 )
 from igaku.server.effect import effort_refused, refused_effort
 from igaku.server.identity import contradiction
+from igaku.server.models import is_loaded
 from igaku.server.parts import Parts
 
 if TYPE_CHECKING:
@@ -131,10 +132,13 @@ class Asker:
         asked = f"{self.settings.base_url}, asked {item.question.problem_id},"
         told = str(last.reply.error).rstrip(".")
         if last.is_late:
+            model = self.settings.model
+            way = f"see that {model} is loaded and replies in the server's own chat"
+            if is_loaded(self.facts, model):
+                way = f"it has {model} loaded, but is slow: raise `timeout`"
             raise ServerUnreachable(
-                f"{asked} sent no reply within {self.settings.timeout:g} s: see that "
-                f"{self.settings.model} is loaded and replies in the server's own "
-                "chat, then run again."
+                f"{asked} sent no reply within {self.settings.timeout:g} s: {way}, "
+                "then run again."
             )
         if last.reply.error and last.reply.status is None:
             raise ServerUnreachable(last.reply.error)

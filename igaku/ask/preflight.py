@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
-from igaku.params.settings import Settings
+from igaku.params.settings import Settings, slug_meant
 from igaku.reading.reply import Reply
 from igaku.server.client import (
     connect,
@@ -44,19 +44,37 @@ def check(
     settings: Settings,
     questions: Sequence[Question],
     loaded: Mapping[str, Any] | None = None,
+    tell: Callable[[str, Any], object] = lambda what, found: None,
 ) -> dict[str, Any]:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
-    What is found comes back, what is wrong raises; the reply is short and not kept. A
-    server that says nothing fails after `timeout`, or after two minutes where that is
-    longer. A finished run asks its server nothing. `loaded` is what is on record of
-    the loading, which what the server tells of it is held against.
+    What is found comes back, each thing told to `tell` as soon as it is known; what is
+    wrong raises. The reply is short and not kept. A server that says nothing fails
+    after `timeout`, where that is set, else after two minutes. A finished run asks its
+    server nothing. `loaded` is what is on record of the loading, which what the server
+    tells of it is held against.
     """
+    found: dict[str, Any] = {}
+    for what, value in _found(settings, questions, loaded):
+        found[what] = value
+        tell(what, value)
+    return found
+
+
+def _found(
+    settings: Settings,
+    questions: Sequence[Question],
+    loaded: Mapping[str, Any] | None,
+) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
-        return {"run": "finished"}
+        yield "run", "finished"
+        return
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
+    yield from (("base_url", settings.base_url), ("model", settings.model))
     facts = _facts(settings)
+    if listed := identify(settings, facts, doubt=False).fingerprint.name:
+        yield "listed_as", listed
     last = _tried(settings, facts, item)
     reply = last.reply
     if is_idle(facts, settings.model):  # the trial may have loaded it
@@ -64,9 +82,7 @@ def check(
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()
     effect = effect_of(settings, facts, identity.fingerprint, reply.raw, loaded)
-    return {
-        "base_url": settings.base_url,
-        "model": settings.model,
+    yield from {
         "served_model": reply.served_model,
         "weights": identity.status,
         "told_by": identity.fingerprint.source,
@@ -77,7 +93,7 @@ def check(
         "asked": item.question.problem_id,
         "said": shortened(reply.content or f"reasoning: {reply.reasoning}"),
         "seconds": round(last.seconds, 1),
-    }
+    }.items()
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
@@ -93,7 +109,8 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
         shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
         raise IgakuError(
             f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
-            "model there, or pass `model` as the server names it."
+            f"model there, or pass `model` as the server names it"
+            f"{slug_meant(settings.model)}."
         )
     identify(settings, facts, doubt=False).accepted()
     return facts
@@ -128,7 +145,9 @@ def _check_reply(
 
 def _tried(settings: Settings, facts: Mapping[str, Any], item: Item) -> Attempt:
     """A short reply, by the first way of telling the effort that is not refused."""
-    patient = replace(settings, timeout=min(settings.timeout, PATIENCE))
+    is_set = settings.timeout != Settings.timeout
+    patience = settings.timeout if is_set else min(settings.timeout, PATIENCE)
+    patient = replace(settings, timeout=patience)
     budget = min(settings.max_tokens, CHECK_TOKENS)
     with connect(settings.base_url, patient.timeout) as client:
         for way in ways(settings, facts):

@@ -58,12 +58,16 @@ class Served:
         """The address: "lab" until an embedded model's engine is there."""
         return self._settings.base_url
 
-    def check(self, questions: Sequence[Question]) -> dict[str, Any]:
+    def check(
+        self,
+        questions: Sequence[Question],
+        tell: Callable[[str, Any], object] = lambda what, found: None,
+    ) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
 
         def look() -> dict[str, Any]:
             settings = self._ready(questions)
-            return check(settings, questions, self._record)
+            return check(settings, questions, self._record, tell)
 
         return self._persistently(look)
 

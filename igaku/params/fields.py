@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 import unicodedata
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -66,9 +67,18 @@ def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> N
                 f"The {what} {name} would be written into notebooks and manifests: "
                 "set the environment variable IGAKU_API_KEY instead."
             )
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        hint = meant(str(name), known) or f"known are {', '.join(known)}."
         raise IgakuError(f"There is no {what} {name}: {hint}")
+
+
+def meant(name: str, known: Collection[str], cutoff: float = 0.5) -> str | None:
+    """The question whether the nearest of the known names was meant; None if none is.
+
+    >>> meant("openai8bit", ["openai-8bit", "lab-mlx-8bit"])
+    'did you mean openai-8bit?'
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def refuse(broken: ValidationError, called: str = "") -> NoReturn:
@@ -256,6 +266,10 @@ def _refuse_secret(found: str | None) -> None:
 
 def _exam(value: Any) -> int | str:
     year = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(year) is int and (found := igakuqa.by_number(year)) != year:
+        told = f"{year} is the exam of {found}, by which igaku names it."
+        warnings.warn(told, stacklevel=2)
+        year = found
     if type(year) not in (int, str) or year not in EXAMS:
         raise _wanted("a year from 2018 to 2022, or calibration")
     return year

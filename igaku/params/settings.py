@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -208,7 +209,7 @@ def find_card(model: str) -> ModelFile | None:
     if exact := files.get(model.strip()):
         return read_file(exact)
     wanted = _folded(model)
-    known = [read_file(path) for path in files.values()]
+    known = list(_readable(files.values()))
     found = [m for m in known if wanted in m.names] or [
         m for m in known if wanted in {name.partition("@")[0] for name in m.names}
     ]
@@ -219,6 +220,27 @@ def find_card(model: str) -> ModelFile | None:
             "beside the name that your server knows."
         )
     return found[0] if found else None
+
+
+def _readable(files: Iterable[Path]) -> Iterator[ModelFile]:
+    """The files that can be read: a broken one stops its own model, and no other."""
+    for path in files:
+        try:
+            yield read_file(path)
+        except IgakuError as broken:
+            warnings.warn(f"{path.name} is passed over: {broken}", stacklevel=2)
+
+
+def slug_meant(model: str) -> str:
+    """The question whether a slug was meant by a name that no file has; else nothing.
+
+    >>> slug_meant("openai8bit"), slug_meant("my-own-model"), slug_meant("openai-8bit")
+    (' (did you mean the slug openai-8bit?)', '', '')
+    """
+    if find_card(model):
+        return ""
+    near = kinds.meant(model, slugs(), 0.8)
+    return f" ({near.replace('mean', 'mean the slug')})" if near else ""
 
 
 def slugs() -> list[str]:
@@ -250,8 +272,9 @@ def read_file(path: Path) -> ModelFile:
     values = read_yaml(path, FIELDS)
     if not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
-    for name in ("card", "published"):
-        checked(name, values.get(name) or {}, f"{path.name}: {name}")
+    for name, value in values.items():
+        if value is not None:
+            checked(name, value, f"{path.name}: {name}")
     return ModelFile(path.stem, values)
 
 
