@@ -45,7 +45,7 @@ WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibratio
 
 
 class Status(NamedTuple):
-    """What can be said of a run as a whole, a broken one with its cause: see `status`."""
+    """What can be said of a run as a whole, with the cause of a broken one."""
 
     name: str
     cause: str | None = None
