@@ -88,7 +88,7 @@ def language_of(notebook: NotebookNode) -> str:
         for cell in notebook.cells
         if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
     ]
-    given = re.findall(r"^lang = [\"'](\w+)[\"']", "\n".join(sources), re.M)
+    given = re.findall(r"^lang(?:: str)? = [\"'](\w+)[\"']", "\n".join(sources), re.M)
     found = about.get("lang") or (given[-1] if given else "en")
     return str(found) if found in LANGUAGES else "en"
 
