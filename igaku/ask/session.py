@@ -6,8 +6,6 @@ its server goes on where it was; the same command starts it again.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -47,6 +45,7 @@ from igaku.ask.plan import (
     probes,
 )
 from igaku.ask.preflight import is_missing
+from igaku.ask.progress import kept, last_word, shown, standing
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
@@ -152,6 +151,7 @@ class Session:
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted" if self.left else None
+            last_word(kept(self.folder))
             raise
         except IgakuError as trouble:
             ended, why, kind = "stopped", str(trouble), trouble.kind
@@ -204,27 +204,19 @@ class Session:
             self.raw = raw
 
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
-        from tqdm import tqdm
-
-        total, began = len(self.plan.items), time.monotonic()
-
         def take(row: Row) -> None:
             self.rows.append(row)
             self.requests += row["attempts"]
             self._judge(row, asker)
 
-        bar = tqdm(
-            total=total, initial=total - len(left), unit="q", file=sys.stdout,
-            mininterval=1, miniters=1, disable=not progress,
-        )  # fmt: skip
-        with closing(Journal(self.folder / ANSWERS)) as journal, bar:
+        total, stops = len(self.plan.items), self.settings.stop_when_broken
+        told = {"total": total, "initial": total - len(left), "disable": not progress}
+        with (
+            closing(Journal(self.folder / ANSWERS)) as journal,
+            shown(self.settings.run, **told) as tell,
+        ):
             for _ in rows_of(asker, left, journal, take):
-                told = f"correct {self.correct}/{len(self.rows)}"
-                told = f"{told}, lost {health.lost(self.outcomes)}"
-                bar.set_postfix_str(told, refresh=False)
-                bar.update()
-                # At a fixed pace, the bar of an hour fills a notebook with pictures.
-                bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+                tell(standing(self.rows, stops))
 
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
