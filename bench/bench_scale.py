@@ -33,7 +33,8 @@ from fault_server import serving
 from faults import BROKEN, DIALECTS, MODEL, SHIFTED, Dealer
 from torture import Fate, Findings, Trial, lines_of, table
 
-from igaku.ask.folder import ANSWERS, MANIFEST, encoded
+from igaku.ask.folder import ANSWERS, MANIFEST
+from igaku.writing import as_line
 
 ASKED = 1000  # questions of the run that is made long, one of which is left to ask
 NIGHTS = 60  # invocations: then it is never finished
@@ -141,7 +142,7 @@ def fill(path: Path, rows: list[dict[str, Any]], each: int, seed: str) -> None:
     with path.open("wb") as file:
         for row in rows:
             text = lot.randbytes(each // 4).hex()
-            file.write(encoded(row | {"reasoning": text, "raw": {"text": text}}))
+            file.write(as_line(row | {"reasoning": text, "raw": {"text": text}}))
 
 
 # --- many questions -------------------------------------------------------------------

@@ -44,6 +44,13 @@ class Request:
     text: str | None  # the question; None where nothing is asked
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What was sent whole, and may be mixed up with a later reply."""
+
+    body: bytes
+
+
 @dataclass
 class Log:
     """What the server saw: it alone knows whether a victim had asked anything."""
@@ -104,6 +111,10 @@ class FaultServer:
                 for step in self._steps(request):
                     if isinstance(step, Behind):
                         behind = step.late
+                    elif isinstance(step, Sent):
+                        self.log.earlier = (
+                            step.body if request.text else self.log.earlier
+                        )
                     elif not await self._step(step, writer):
                         return
         except TORN:
@@ -151,11 +162,9 @@ class FaultServer:
             fault = "redirect loop"
         if fault:
             log.faults[fault] += 1
-        steps = KINDS[fault](asked) if fault else [http(asked.body())]
-        if request.text is None:
-            return steps
-        log.earlier = plain(told)
-        return [random.random() * SLOWEST, *steps]
+        whole = asked.body()
+        steps = KINDS[fault](asked) if fault else [http(whole), Sent(whole)]
+        return steps if request.text is None else [random.random() * SLOWEST, *steps]
 
     async def _poison(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

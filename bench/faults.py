@@ -242,7 +242,6 @@ SHIFTED: dict[str, Kind] = {
     "408 follows": lambda a: [http(a.body()), 0.01, *json_error(408), "close"],
     "blanks follow": lambda a: [http(a.body()) + b"\r\n\r\n"],
     "rubbish follows": lambda a: [http(a.body()), 0.01, b"\0\xff\r\n" * 9],
-    "an old reply by its id": lambda a: [http(a.earlier)],
 }
 # Odd, and whole all the same: the reply counts as it is.
 DIALECTS: dict[str, Kind] = {
@@ -298,6 +297,7 @@ LIES: dict[str, Kind] = {
     "content null": lambda a: [http(a.message(content=None))],
     "message null": lambda a: [http(a.body(choices=[{"message": None}]))],
     "empty text": lambda a: [http(a.message(content="", reasoning_content=""))],
+    "an old reply by its id": lambda a: [http(a.earlier)],
     "another's text": lambda a: [
         http(a.body(choices=json.loads(a.earlier or b"{}").get("choices", [])))
     ],

@@ -323,7 +323,18 @@ def tell_lies(trial: Trial) -> None:
         manifest = json.loads((one.run / "manifest.json").read_bytes())
         outcomes = ", ".join(row["outcome"] for row in rows)
         told = f"{lie}: exit {status}, {manifest['status']}, rows {outcomes}"
-        trial.findings.lies.append(f"{told}; why {manifest.get('why')}")
+        told += f"; alarms: {', '.join(alarms(one.run)) or 'none'}"
+        trial.findings.lies.append(told)
+
+
+def alarms(run: Path) -> list[str]:
+    """The kinds of alarm that the audits raise on one run."""
+    import igaku
+    from igaku.study.families import study_of
+    from igaku.study.runs import load_run
+
+    found = igaku.audit(study_of([load_run(run)]))
+    return sorted(set(found["kind"]))
 
 
 # --- the driver -----------------------------------------------------------------------
@@ -344,7 +355,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> FaultServer:
     """Torture one run after the other until the time is over."""
-    until = time.monotonic() + (given.minutes * 60 if given.minutes else given.seconds)
     with serving(Dealer("", 0)) as server:
         first = Trial(
             server, folder, "honest", given.questions, given.concurrency, findings
@@ -353,6 +363,8 @@ def rounds(given: argparse.Namespace, folder: Path, findings: Findings) -> Fault
         want = table(first)
         assert len(want) == given.questions, "the run without faults is not whole"
         findings.counts["requests without faults"] = server.log.asked.total()
+        until = time.monotonic() + (given.minutes or 0) * 60
+        until += 0 if given.minutes else given.seconds
         try:
             for number in count():
                 seed = f"{given.seed}/{number}"

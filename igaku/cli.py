@@ -70,6 +70,20 @@ def main() -> None:
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")],
+) -> None:
+    """Make a workbook folder: the notebooks, params/ and outputs/."""
+    from igaku.starter import new as make
+
+    made, kept = make(folder)
+    if kept:
+        typer.echo(f"Left as they are: {', '.join(map(str, kept))}", err=True)
+    typer.echo(f"{len(made)} files made in {folder}. Work inside it, as in a checkout:")
+    typer.echo(f"  cd {folder}\n  igaku check MODEL")
+
+
+@app.command()
 def data(
     year: Annotated[
         list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
@@ -350,6 +364,21 @@ def rescue(
 
     for folder in ask_again(run, max_tokens, base_url, outputs, lang):
         typer.echo(folder)
+
+
+@app.command()
+def repair(
+    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Do it; else it is only shown.")
+    ] = False,
+    outputs: Outputs = None,
+) -> None:
+    """Heal a damaged folder: set bad lines aside, rebuild a lost manifest."""
+    from igaku.ask.repair import repair as heal
+    from igaku.study.runs import outputs_folder
+
+    typer.echo("\n".join(heal(run, outputs_folder(outputs), write)))
 
 
 @app.command()

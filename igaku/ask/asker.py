@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask.folder import Row, now
+from igaku.ask.health import ATTEMPTS
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
 from igaku.exam.choices import released
@@ -32,7 +34,6 @@ from igaku.server.identity import contradiction
 if TYPE_CHECKING:
     from openai import OpenAI
 
-ATTEMPTS = 4
 BUSY_ATTEMPTS = 8  # a server that says it is busy or loading is worth more patience
 LONGEST_WAIT = 30.0  # seconds between two attempts, unless the server asks for more
 LONGEST_RETRY_AFTER = 300.0
@@ -89,7 +90,7 @@ class Asker:
         body = request_body(self.settings, item.chat, *told)
         made: list[Attempt] = []
         patiently = tenacity.Retrying(
-            retry=lambda _: made[-1].again,
+            retry=tenacity.retry_if_result(lambda _: made[-1].again),
             stop=lambda _: self.stop.is_set() or len(made) >= _most(made[-1].reply),
             wait=lambda _: _pause(made[-1].reply, len(made)),
             sleep=tenacity.sleep_using_event(self.stop),
@@ -111,6 +112,8 @@ class Asker:
             # Who was too slow once would be too slow again: the same budget, the same
             # time.
             again = not late
+        if again and (reply.retry_after or 0) > LONGEST_RETRY_AFTER:
+            raise _sent_away(self.settings, reply)
         return Attempt(reply, time.perf_counter() - began, again, late)
 
     def trial(self, item: Item) -> Attempt:
@@ -136,6 +139,17 @@ class Asker:
                 "the server and run again."
             )
         return last
+
+
+def _sent_away(settings: Settings, reply: Reply) -> ServerUnreachable:
+    """The error for a server that wants to be left alone longer than a run waits."""
+    wait = timedelta(seconds=round(reply.retry_after or 0))
+    moment = (datetime.now() + wait).strftime("%Y-%m-%d %H:%M")
+    said = str(reply.error).rstrip(".")
+    return ServerUnreachable(
+        f"{settings.base_url} asks to be left alone for {wait} ({said}): every reply "
+        f"so far is kept, so run again after {moment}."
+    )
 
 
 def _was_too_slow(broken: BaseException | None) -> bool:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows
-from igaku.errors import IgakuError
+from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -166,10 +167,11 @@ def standing(rows: Sequence[Row], stops: bool = True) -> str:
     outcomes = Counter(row["outcome"] for row in rows)
     right, lost = sum(row["correct"] is True for row in rows), health.lost(outcomes)
     told = [f"right {right}", f"lost {lost}"]
-    recent = [r for r in rows[-RECENT:] if r.get("completion_tokens") and r["seconds"]]
-    if recent:
-        tokens = sum(row["completion_tokens"] for row in recent)
-        told.append(f"{tokens / sum(row['seconds'] for row in recent):.0f} tokens/s")
+    taken = [(row.get("completion_tokens"), row["seconds"]) for row in rows[-RECENT:]]
+    taken = [(n, s) for n, s in taken if isinstance(n, int) and s]
+    if taken:
+        tokens, seconds = map(sum, zip(*taken, strict=True))
+        told.append(f"{tokens / seconds:.0f} tokens/s")
     if stops and lost > health.BROKEN_SHARE * len(rows):  # else scipy is not needed
         enough = health.fewest_lost(max(len(rows) + 1, health.FEWEST)) - lost
         if enough <= NEAR:
@@ -208,8 +210,8 @@ class Follower:
         size = path.stat().st_size if path.exists() else -1
         if size != self._size:
             self._size = size
-            with suppress(IgakuError):  # the notebook refuses that in a sentence
-                self._read(read_rows(path))
+            with suppress(OSError):  # the notebook refuses that in a sentence
+                self._read(read_rows(path, ("completion_tokens",)))
         if time.monotonic() - self._drawn >= self._bar.mininterval:
             self._drawn = time.monotonic()
             self._bar.refresh()

@@ -279,8 +279,18 @@ def check_parameter_names(cells: Iterable[str]) -> None:
 
 
 def _files() -> list[Path]:
-    own = sorted(paths.PARAMS.glob("*.yaml"))
-    return own + sorted((paths.PARAMS / "lab").glob("*.yaml"))
+    return files_in() + files_in("lab")
+
+
+def files_in(folder: str = "") -> list[Path]:
+    """The YAML files of `params/` or of a folder in it, in the order of their names."""
+    if not paths.PARAMS.is_dir():
+        raise IgakuError(
+            f"There is no folder {paths.PARAMS}, and without it no model's settings "
+            "are known: put it back, or make a folder by `igaku new FOLDER` and work "
+            "in that."
+        )
+    return sorted((paths.PARAMS / folder).glob("*.yaml"))
 
 
 def _folded(name: str) -> str:

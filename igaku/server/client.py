@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from igaku.errors import ServerUnreachable
+from igaku.errors import IgakuError, ServerUnreachable
 from igaku.server.bodies import said_in
 from igaku.server.parts import Parts, at, parts_of, text_of
 from igaku.server.refusals import with_way_out
@@ -77,27 +75,20 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """
     import openai
 
+    from igaku.server.wire import transport
+
     # Anybody on the way may read what is sent without https: no hosted key goes there.
     keys = ["LM_API_TOKEN", "IGAKU_API_KEY"]
     if urlsplit(base_url).scheme == "https":
         keys = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
-    # A proxy for the outer world must not be asked for a server on this machine.
-    outside = urlsplit(base_url).hostname not in LOOPBACK
+    is_here = urlsplit(base_url).hostname in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
         api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
-        http_client=openai.DefaultHttpxClient(
-            trust_env=outside, verify=outside or _certificates()
-        ),
+        http_client=openai.DefaultHttpxClient(transport=transport(base_url, is_here)),
     )
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Those of this machine, read once: a server on it answers in less time."""
-    return ssl.create_default_context()
 
 
 def request_body(
@@ -195,13 +186,13 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts
         reply = with_way_out(reply, body)
         # A date is not read.
         told = refused.response.headers.get("retry-after", "").strip()
-        is_told = re.fullmatch(r"\d{1,6}(\.\d+)?", told)
+        is_told = re.fullmatch(r"\d{1,9}(\.\d+)?", told)
         return replace(reply, retry_after=float(told) if is_told else None)
     except openai.APIConnectionError as broken:
         raise unreachable(client, broken) from broken
 
 
-def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
+def unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     """The error for a connection that failed or was silent for too long."""
     import openai
 
@@ -211,6 +202,13 @@ def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
             "works, raise `timeout`, or lower `max_tokens` or `concurrency`."
         )
     reason = broken.__cause__ or broken
+    if isinstance(reason, IgakuError):
+        return reason
+    if type(reason).__name__ == "RemoteProtocolError":
+        return ServerUnreachable(
+            f"{client.base_url} answers, but not with a whole reply ({reason}): see "
+            "whether the server still works and `base_url` is its address."
+        )
     return ServerUnreachable(
         f"No server answers at {client.base_url} ({reason}): start it and load the "
         "model, or set `base_url` to where it is."
@@ -223,18 +221,20 @@ def reach(base_url: str, timeout: float = 5) -> None:
 
     with connect(base_url, timeout) as client:
         try:
-            client.get("/models", cast_to=object)
+            client.get("/models", cast_to=bytes)
         except openai.APIConnectionError as broken:
             raise unreachable(client, broken) from broken
-        except (openai.OpenAIError, ValueError):
+        except openai.OpenAIError:
             return
 
 
 def is_retryable(reply: Parts) -> bool:
-    """Whether asking again may go better: busy, loading or crashed, never cut short."""
+    """Whether asking again may go better: busy, crashed or rubbish, never cut short."""
     if reply.error is None or OVERFLOW.search(reply.error):
         return False
     if reply.status in (408, 425, 429) or (reply.status or 0) >= 500:
+        return True
+    if (reply.status or 400) < 300 and said_in(reply.raw)[1] is None:
         return True
     return bool(PASSING.search(reply.error))
 

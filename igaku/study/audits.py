@@ -345,5 +345,5 @@ AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
     *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),
     *(evidence.other_versions, evidence.other_pace, evidence.repeated_ids),
-    *(evidence.warm_replies, evidence.reused_prompts),
+    *(evidence.anothers_reply, evidence.other_when_warm, evidence.reused_prompts),
 )  # fmt: skip

@@ -227,19 +227,19 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
             yield alarm_on("repeated_ids", run, grave, **facts)
 
 
-def warm_replies(study: Study) -> Iterator[Alarm]:
-    """Runs whose first questions, asked again warm, got other replies than cold.
-
-    Grave where such a reply is what the server had said to another question.
-    """
+def anothers_reply(study: Study) -> Iterator[Alarm]:
+    """Runs in which a question that was asked again got what another had got."""
     for run in study.runs:
-        sessions = dicts(run.manifest.get("sessions"))
-        told = [each for s in sessions for each in dicts(s.get("warm"))]
-        other = [each for each in told if each.get("same") is False]
-        if others := [each for each in other if each.get("of")]:
-            yield alarm_on("anothers_reply", run, found=others)
-        elif other:
-            yield alarm_on("other_when_warm", run, False, n=len(told), found=other)
+        if found := [each for each in _warm(run) if each["of"]]:
+            yield alarm_on("anothers_reply", run, found=found)
+
+
+def other_when_warm(study: Study) -> Iterator[Alarm]:
+    """Runs in which a question that was asked again, warm, got another reply."""
+    for run in study.runs:
+        told = _warm(run)
+        if found := [each for each in told if not (each["same"] or each["of"])]:
+            yield alarm_on("other_when_warm", run, False, n=len(told), found=found)
 
 
 def reused_prompts(study: Study) -> Iterator[Alarm]:
@@ -430,6 +430,18 @@ def _says_another(
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     said = tuple(sorted({*re.findall("[a-h]", content)}))
     return bool(is_bare) and released(said, order) != answer
+
+
+def _warm(run: Run) -> list[dict[str, Any]]:
+    """What came of asking again, in texts, whatever a manifest holds."""
+    sessions = dicts(run.manifest.get("sessions"))
+    return [
+        {name: str(each.get(name)) for name in ("problem_id", "where", "at")}
+        | {"same": each.get("same") is not False}
+        | {"of": list(map(str, of)) if isinstance(of := each.get("of"), list) else []}
+        for session in sessions
+        for each in dicts(session.get("warm"))
+    ]
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
 from igaku.ask import progress
-from igaku.ask.folder import locked, now, read_manifest
+from igaku.ask.folder import locked, now
 from igaku.ask.progress import replies
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio

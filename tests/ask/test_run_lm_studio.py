@@ -6,8 +6,11 @@ import pytest
 from lm_studio import CRASH, TOO_BIG, Fault, LMStudio
 from stand_in import StandIn
 
+import igaku
 from igaku.ask import run
-from igaku.ask.folder import ANSWERS, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import EngineCrashed, IgakuError, NotLoaded, WrongModel
 from igaku.params.settings import settings_from
 from igaku.study.runs import load_run
@@ -67,7 +70,7 @@ def test_a_model_is_loaded_proven_asked_and_unloaded(sit, place):
     assert found["identity"]["fingerprint"]["runtime"].startswith("mlx")
     assert found["sampling"]["otherwise"]["repeat_penalty"] == 1.1
     assert found["server_after"]["/api/v1/models"]["models"]
-    rows = read_rows(place / ANSWERS)
+    rows = read_rows(place / ANSWERS, ("raw",))
     assert all(row["raw"]["model_info"]["quant"] == "8bit" for row in rows)
 
 
@@ -127,7 +130,7 @@ def test_weights_that_change_in_the_middle_end_the_run(sit, place):
     assert load_run(place).identity == "wrong_model"
     found = read_manifest(place)
     assert (found["status"], found["sessions"][0]["ended"]) == ("INCOMPLETE", "stopped")
-    *kept, last = read_rows(place / ANSWERS)
+    *kept, last = read_rows(place / ANSWERS, ("raw", "error", "content"))
     assert last["outcome"] == "wrong_model" and last["correct"] is None
     assert "format gguf" in last["error"]
     assert kept and all(row["outcome"] == "answered" for row in kept)
@@ -220,7 +223,7 @@ def test_replies_at_the_cap_are_cut_although_a_token_is_missing(sit, place):
     """LM Studio counts one token less than the budget (#2335)."""
     with LMStudio() as server:
         sit(server, max_tokens=8, stop_when_broken=False)
-    rows = read_rows(place / ANSWERS)
+    rows = read_rows(place / ANSWERS, ("raw", "error", "content"))
     assert {row["completion_tokens"] for row in rows} == {7}
     assert {row["outcome"] for row in rows} == {"truncated"}
 
@@ -278,3 +281,19 @@ def test_the_token_is_sent_and_never_kept(sit, place, monkeypatch):
     kept = "".join(p.read_text(encoding="utf-8") for p in place.glob("*.json*"))
     assert json.loads((place / "manifest.json").read_text())["status"] == "OK"
     assert "lm-secret" not in kept
+
+
+# A request is not its effect
+
+
+def test_a_reply_to_another_prompt_is_an_alarm_on_both_questions(sit, place):
+    """Status 200, the right name, and the text of the question before.
+
+    A trial reply and six at two efforts come before the first question.
+    """
+    slug, name = "inferenceillusionist-4bit", "inferenceillusionist/gpt-oss-20b-mlx"
+    with LMStudio(faults={name: Fault(stale=11)}) as server:
+        sit(server, slug, reasoning_effort="medium")
+    stale = [row["problem_id"] for row in read_rows(place / ANSWERS)][2:4]
+    found = igaku.audit(place.parent).set_index("kind").loc["repeated_texts"]
+    assert found["grave"] and all(name in found["text"] for name in stale)

@@ -1,6 +1,7 @@
-"""The torture sees a damaged run, whatever is damaged."""
+"""Faults and kills for some seconds; the torture would see a damaged run."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,25 @@ def torture(checkout, monkeypatch):
     """The script as a module, with its neighbours."""
     monkeypatch.syspath_prepend(checkout / "bench")
     return __import__("torture")
+
+
+def test_faults_and_kills_leave_the_table_as_it_is(checkout, tmp_path):
+    told = ["--seconds", "8", "--questions", "80", "--rate", "0.4", "--seed", "4"]
+    script = [sys.executable, str(checkout / "bench" / "torture.py"), *told]
+    done = subprocess.run(
+        [*script, "--folder", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    table = done.stdout
+    counts = {
+        line.strip().partition("  ")[2]: int(line.split()[0])
+        for line in table.splitlines()
+        if line.strip()[:1].isdigit() and "  " in line.strip()
+    }
+    met = table.partition(" kinds")[0].split()
+    assert int(met[-1]) >= 40, "too few kinds of fault were met to say anything"
+    assert counts["runs finished"] >= 1
+    assert sum(n for what, n in counts.items() if what.startswith("ended: SIG")) >= 1
 
 
 def damaged(folder, change):

@@ -105,8 +105,10 @@ def test_a_clean_study_raises_no_grave_alarm_but_what_is_not_on_record(study):
 
 
 def spoil_wording(runs):
-    for each in runs["bb4"]["rows"][:30]:
-        each["prompt_sha256"] += "'"
+    names = {each["problem_id"] for each in runs["bb4"]["rows"][:30]}
+    for each in (*runs["bb4"]["rows"], *runs["bb4"]["questions"]):
+        if each["problem_id"] in names and "prompt_sha256" in each:
+            each["prompt_sha256"] += "'"
 
 
 def spoil_exam(runs):
@@ -343,6 +345,30 @@ def test_what_the_server_loaded_is_compared(study, runs, name):
         a for a in igaku.audit(study()).itertuples() if a.kind == "other_serving"
     )
     assert told.facts["setting"] == name and "8192" in told.text
+
+
+@pytest.mark.parametrize(
+    ("slots", "sent", "is_told"),
+    [
+        (8, {}, True),
+        (8, {"cache_prompt": True}, True),
+        (8, {"cache_prompt": False}, False),
+        (1, {}, False),
+        (None, {}, False),
+    ],
+)
+def test_slots_that_share_their_cache_are_a_note(study, runs, slots, sent, is_told):
+    runs["bb4"]["server_before"] = {"/props": {"total_slots": slots}}
+    runs["bb4"]["sampling"] = {"sent": sent}
+    assert (alarms(study()).get("reused_prompts") == [("bb4",)]) == is_told
+
+
+def test_what_a_manifest_says_of_warm_replies_is_told_whatever_it_is(study, runs):
+    odd = [None, {"same": False, "of": ["<b>", 7]}, {"same": False}, {"same": "no"}]
+    runs["bb4"]["sessions"][0]["warm"] = odd
+    runs["a8"]["sessions"][0]["warm"] = {"same": False}
+    found = igaku.audit(study()).set_index("kind").loc["anothers_reply"]
+    assert found["runs"] == ("bb4",) and "<b>, 7" in found["text"]
 
 
 def test_another_concurrency_is_said(study, runs):

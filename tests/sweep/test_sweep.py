@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
 from igaku.ask import run
-from igaku.ask.folder import locked, read_rows, write_manifest
+from igaku.ask.folder import locked, write_manifest
 from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
+from igaku.ask.rows import read_rows
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
@@ -697,7 +698,8 @@ def answers(outputs):
     kept = ("content", "outcome", "finish_reason", "prompt_tokens", "completion_tokens")
     return {
         path.parent.name: {
-            row["problem_id"]: [row[name] for name in kept] for row in read_rows(path)
+            row["problem_id"]: [row[name] for name in kept]
+            for row in read_rows(path, kept)
         }
         for path in outputs.glob("*/answers.jsonl")
     }
