@@ -82,7 +82,8 @@ def execution(
 def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
     """Execute run.ipynb for a run, moving the bar with every reply."""
     folder = settings.folder
-    execute("run.ipynb", folder / "run.ipynb", parameters, Follower(bar, folder, bar.n))
+    follow = Follower(bar, folder, bar.n - bar.initial)
+    execute("run.ipynb", folder / "run.ipynb", parameters, follow)
 
 
 def analyse(folder: Path, lang: str) -> Path:

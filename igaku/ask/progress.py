@@ -202,7 +202,7 @@ class Follower:
     def __init__(self, bar: Bar, folder: Path, before: float = 0) -> None:
         self._bar, self._folder, self._before = bar, folder, before
         self._begun, self._size = replies(folder), -1
-        self._drawn = time.monotonic()
+        self._drawn, self._knows_total = time.monotonic(), bar.total is not None
 
     def __call__(self) -> None:
         """Look at the folder, and draw the bar where that is due."""
@@ -218,7 +218,8 @@ class Follower:
 
     def _read(self, rows: Sequence[Row]) -> None:
         bar, told = self._bar, read_manifest(self._folder)
-        bar.total = bar.total or len(told.get("questions") or ()) or None
+        if not self._knows_total:
+            bar.total = len(told.get("questions") or ()) or None
         if len(rows) == self._begun + 1 and not self._before:
             # The time left is reckoned without the start of the kernel.
             bar.start_t = time.time() - float(rows[-1]["seconds"] or 0)
