@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from igaku import paths
+from igaku import paths, writing
 from igaku.errors import IgakuError
 
 
@@ -28,7 +27,6 @@ def new(folder: Path) -> tuple[list[Path], list[Path]]:
             target = folder / name / file.relative_to(source)
             (kept if target.exists() else made).append(target)
             if target in made:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-    (folder / "outputs").mkdir(exist_ok=True)
+                writing.put(target, file.read_bytes())
+    writing.folder(folder / "outputs")
     return made, kept

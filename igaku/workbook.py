@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import paths
+from igaku import paths, writing
 from igaku.ask.progress import Follower
 from igaku.errors import IgakuError
+from igaku.redaction import redacted, secrets
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -29,6 +30,7 @@ PORT_RACE = re.compile(r"ZMQError|DeadKernelError|Kernel (died|didn't respond)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OURS: list[type[IgakuError]] = [IgakuError, *IgakuError.__subclasses__()]
 KINDS = {each.__name__: each.kind for each in OURS}
+DISK = re.compile(r"\[Errno (\d+)\] ([^:]+)(?:: '(.+)')?$")
 FAILURE = re.compile(rf"(?:igaku\.errors\.)?({'|'.join(KINDS)}): (.+)")
 
 
@@ -67,16 +69,26 @@ def execution(
     """Execute a notebook by papermill; its status and what it said."""
     import yaml
 
-    output.parent.mkdir(parents=True, exist_ok=True)
+    writing.folder(output.parent)
     file = notebook_of(notebook, parameters.get("lang", "en"))
     # Not -p: papermill makes text of False and numbers of some texts.
     given = yaml.safe_dump(dict(parameters), allow_unicode=True)
     command = [sys.executable, "-m", "papermill", str(file), str(output)]
     command += ["-k", "python3", "--no-progress-bar", "-y", given]
-    status, log = run(command, watch, keep)
-    if status and PORT_RACE.search(log):
+    try:
         status, log = run(command, watch, keep)
-    return status, log
+        if status and PORT_RACE.search(log):
+            status, log = run(command, watch, keep)
+    finally:
+        _clear(output)
+    return status, redacted(log)
+
+
+def _clear(notebook: Path) -> None:
+    """Take secrets out of what papermill wrote, whoever put them in."""
+    text = notebook.read_text("utf-8") if secrets() and notebook.is_file() else ""
+    if redacted(text) != text:
+        writing.put(notebook, text)
 
 
 def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
@@ -133,8 +145,8 @@ def run(
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """A process that has ended when the block is left, also by a signal.
 
-    It is handed on once: a second one would disturb the kernel while it unloads a
-    model, so that only the wait is cut short by it.
+    Ctrl-C is handed on once: a second one would disturb the kernel while it unloads a
+    model, and cuts short no more than the wait for it.
     """
     try:
         yield process
@@ -153,6 +165,9 @@ def failure(log: str) -> tuple[str | None, str]:
     if told := [found for line in lines if (found := FAILURE.match(line))]:
         return KINDS[told[-1][1]], told[-1][2]
     last = ([line for line in lines if line] or [""])[-1]
+    if (full := DISK.search(last)) and int(full[1]) in writing.FULL:
+        trouble = OSError(int(full[1]), full[2])
+        return None, str(writing.refused(Path(full[3] or "the notebook"), trouble))
     return None, last.partition("Error: ")[2] or last
 
 

@@ -11,18 +11,16 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from igaku.errors import IgakuError
+from igaku.paths import cache_dir
 from igaku.redaction import cleaned, redacted
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ELSEWHERE = "choose another folder (`outputs_dir`), or see to this one, then run again"
-MOVE = "move it away, then run again"
-ROOM = "make room, then run again"
 PART = 1 << 16  # bytes
 
 
@@ -43,13 +41,12 @@ def refused(path: Path, trouble: OSError) -> Unwritable:
 def _reason(path: Path, trouble: OSError) -> tuple[str, str]:
     """Why a file cannot be written, and the way on."""
     if trouble.errno in FULL:
-        return _fullness(path, trouble), ROOM
-    if trouble.errno == errno.EISDIR or path.is_dir():
-        return "there is a folder of that name", MOVE
-    if trouble.errno == errno.EEXIST and path.is_file():
-        return "there is a file of that name", MOVE
-    if trouble.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "there is a file in the place of a folder", MOVE
+        return _fullness(path, trouble), "make room, then run again"
+    is_cached = cache_dir() in (path, *path.parents)
+    way = f"choose another {'IGAKU_CACHE' if is_cached else '`outputs_dir`'}"
+    if trouble.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        kind = "folder" if trouble.errno == errno.EISDIR else "file"
+        return f"a {kind} is in its place", f"move that away, or {way}"
     why = {
         errno.EROFS: "the disk is read-only",
         errno.EACCES: "you may not write there",
@@ -57,7 +54,7 @@ def _reason(path: Path, trouble: OSError) -> tuple[str, str]:
         errno.ENAMETOOLONG: "the name is too long",
     }
     told = why.get(trouble.errno or 0, trouble.strerror or str(trouble))
-    return told, ELSEWHERE
+    return told, way
 
 
 def _fullness(path: Path, trouble: OSError) -> str:
@@ -90,10 +87,11 @@ def folder(path: Path) -> Path:
     return path
 
 
-def put(path: Path, data: str | bytes) -> None:
+def put(path: Path, data: str | bytes | Iterable[bytes]) -> None:
     """Write a file so that it is the old one or the new one, never a part.
 
-    A text loses its secrets; bytes are pictures, or lines that have lost theirs.
+    A text loses its secrets; bytes, in pieces or not, are pictures, or lines that have
+    lost theirs.
     """
     if isinstance(data, str):
         data = redacted(data).encode("utf-8", "replace")
@@ -101,7 +99,8 @@ def put(path: Path, data: str | bytes) -> None:
     with guarded(path):
         try:
             folder(path.parent)
-            draft.write_bytes(data)
+            with draft.open("wb") as file:
+                file.writelines([data] if isinstance(data, bytes) else data)
             draft.replace(path)
         except OSError:
             with suppress(OSError):
@@ -128,6 +127,12 @@ def appender(path: Path) -> IO[bytes]:
         return path.open("ab", buffering=0)
 
 
+def add(file: IO[bytes], data: bytes) -> None:
+    """Add bytes to an open file: all of them, else an OSError."""
+    if file.write(data) < len(data):  # the disk took a part, and no error says so
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @contextmanager
 def reserved(place: Path, size: int) -> Iterator[IO[bytes]]:
     """Bytes of a disk, and a file's place on it, held back until they are closed.
@@ -137,7 +142,7 @@ def reserved(place: Path, size: int) -> Iterator[IO[bytes]]:
     """
     with guarded(place), tempfile.TemporaryFile(dir=place, buffering=0) as room:
         for _ in range(0, size, PART):
-            room.write(bytes(PART))
+            add(room, bytes(PART))
         yield room
 
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,10 @@ from igaku.server.client import (
     is_retryable,
     request_body,
 )
+from igaku.server.effect import effort_refused, refused_effort
 from igaku.server.identity import contradiction
+from igaku.server.models import is_loaded
+from igaku.server.parts import Parts
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -103,7 +106,7 @@ class Asker:
         """Send one request; a reply that the budget cut is never worth another."""
         began, late = time.perf_counter(), False
         try:
-            reply = understood(complete(self.client, body, self.path))
+            reply = self._explained(complete(self.client, body, self.path))
             # A crashed engine that igaku has loaded, igaku is to load again.
             is_down = self.settings.load and is_crash(reply)
             again = is_retryable(reply) and not is_down
@@ -116,16 +119,26 @@ class Asker:
             raise _sent_away(self.settings, reply)
         return Attempt(reply, time.perf_counter() - began, again, late)
 
+    def _explained(self, parts: Parts) -> Reply:
+        """The reply; one that refuses the effort says which the server allows."""
+        reply = understood(parts)
+        said = effort_refused(parts, self.settings.reasoning_effort)
+        told = said and refused_effort(self.settings, self.facts, said)
+        return replace(reply, error=told) if told else reply
+
     def trial(self, item: Item) -> Attempt:
         """One reply to try a server out; that it is gone or crashed raises."""
         last = self.attempts(item)[-1]
         asked = f"{self.settings.base_url}, asked {item.question.problem_id},"
         told = str(last.reply.error).rstrip(".")
         if last.is_late:
+            model = self.settings.model
+            way = f"see that {model} is loaded and replies in the server's own chat"
+            if is_loaded(self.facts, model):
+                way = f"it has {model} loaded, but is slow: raise `timeout`"
             raise ServerUnreachable(
-                f"{asked} sent no reply within {self.settings.timeout:g} s: see that "
-                f"{self.settings.model} is loaded and replies in the server's own "
-                "chat, then run again."
+                f"{asked} sent no reply within {self.settings.timeout:g} s: {way}, "
+                "then run again."
             )
         if last.reply.error and last.reply.status is None:
             raise ServerUnreachable(last.reply.error)

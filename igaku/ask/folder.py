@@ -7,7 +7,6 @@ takes the place of the old file in one step.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -69,6 +68,22 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def holder(folder: Path) -> str | None:
+    """The process that is asking in a run's folder now; None where none is.
+
+    What a killed process left behind holds nothing.
+    """
+    try:
+        with (folder / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().decode("utf-8", "replace").strip() or "?"
+    except OSError:
+        return None
+    return None
+
+
 class Journal:
     """A file of rows that only grows, a whole line at a time, from any thread."""
 
@@ -83,8 +98,7 @@ class Journal:
             if self._file.closed:
                 return False
             try:
-                if self._file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                writing.add(self._file, line)
             except OSError:
                 self._file.close()  # nothing may follow a torn line
                 raise

@@ -267,12 +267,8 @@ def set_aside(path: Path, moved: Mapping[int, str]) -> None:
             starts = [start for start in moved if moved[start] == name]
             _add(path.with_name(name), source, starts)
         source.seek(0)
-        draft = path.with_name(f".{path.name}.draft")
-        with draft.open("wb") as file:
-            for start, piece in _pieces(source):
-                if start not in moved:
-                    file.write(piece)
-        draft.replace(path)
+        kept = (piece for start, piece in _pieces(source) if start not in moved)
+        writing.put(path, kept)
 
 
 def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
@@ -288,7 +284,7 @@ def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
         for start in starts:
             if _hash(_line_at(source, start)) not in known:
                 for piece in _line_at(source, start):
-                    file.write(piece)
+                    writing.add(file, piece)
 
 
 def _line_at(source: BinaryIO, start: int) -> Iterator[bytes]:

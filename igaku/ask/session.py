@@ -59,6 +59,7 @@ from igaku.server.client import (
     listed_models,
     server_facts,
 )
+from igaku.server.effect import effect_of
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
@@ -269,9 +270,8 @@ class Session:
         """Decide after a row whether there is any sense in asking on."""
         self._recognize(row)
         is_first = self.replies == 1 and row["error"] is None
-        if is_first and is_idle(self.facts, self.settings.model):
-            where = self.settings.base_url, self.settings.model
-            self.facts = asker.facts = server_facts(*where)
+        if is_first:
+            self._see_effect(asker)
         if self.settings.load and CRASHED.search(row["error"] or ""):
             raise EngineCrashed(
                 f"The engine of {self.settings.model} crashed at {row['problem_id']} "
@@ -298,6 +298,19 @@ class Session:
             f"{str(rows[0]['error']).rstrip('.')}. The replies so far are kept in "
             f"{self.folder}; see to the server and run again."
         )
+
+    def _see_effect(self, asker: Asker) -> None:
+        """Hold what the server has loaded, now that it replied, against what was asked.
+
+        What is in memory may be there, or be another one, since the first reply.
+        """
+        settings = self.settings
+        if "/api/ps" in self.facts or is_idle(self.facts, settings.model):
+            self.facts = asker.facts = server_facts(settings.base_url, settings.model)
+        session, said = self.manifest["sessions"][-1], self._by_replies().fingerprint
+        told = (self.facts, said, self.raw, session["loaded"])
+        session["loaded"] = effect_of(settings, *told)
+        write_manifest(self.folder, self.manifest)
 
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""

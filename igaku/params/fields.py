@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 import unicodedata
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from igaku import paths
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.choices import AS_RELEASED
+from igaku.redaction import carrier_in, credential_in
 
 EXAMS = (*igakuqa.EXAMS, "calibration")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -65,9 +67,18 @@ def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> N
                 f"The {what} {name} would be written into notebooks and manifests: "
                 "set the environment variable IGAKU_API_KEY instead."
             )
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        hint = meant(str(name), known) or f"known are {', '.join(known)}."
         raise IgakuError(f"There is no {what} {name}: {hint}")
+
+
+def meant(name: str, known: Collection[str], cutoff: float = 0.5) -> str | None:
+    """The question whether the nearest of the known names was meant; None if none is.
+
+    >>> meant("openai8bit", ["openai-8bit", "lab-mlx-8bit"])
+    'did you mean openai-8bit?'
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def refuse(broken: ValidationError, called: str = "") -> NoReturn:
@@ -214,14 +225,9 @@ def _misread(name: str) -> str | None:
 def _address(text: str) -> str:
     if text == LAB:
         return text
+    _refuse_secret(credential_in(text))
     if not re.match(r"https?://[^/\s]+", text) or re.search(r"\s", text):
         raise _wanted("a server's address, such as http://127.0.0.1:1234/v1")
-    if re.match(r"https?://[^/]*@", text):
-        raise _wanted(
-            "holds a user name or password, and would be written into manifests: set "
-            "the environment variable IGAKU_API_KEY instead.",
-            "told",
-        )
     if broken := _broken_address(text):
         raise _wanted(f"is {text[:60]!r}, {broken}", "told")
     return text.rstrip("/")
@@ -247,8 +253,23 @@ def _broken_address(text: str) -> str | None:
     return None
 
 
+def _refuse_secret(found: str | None) -> None:
+    """Refuse what would be written down, by what of it may be told."""
+    if found:
+        raise _wanted(
+            f"holds {found}, and would be written into notebooks and manifests: set "
+            "the environment variable IGAKU_API_KEY instead, and delete the "
+            "notebook that was executed with it, if one was.",
+            "told",
+        )
+
+
 def _exam(value: Any) -> int | str:
     year = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(year) is int and (found := igakuqa.by_number(year)) != year:
+        told = f"{year} is the exam of {found}, by which igaku names it."
+        warnings.warn(told, stacklevel=2)
+        year = found
     if type(year) not in (int, str) or year not in EXAMS:
         raise _wanted("a year from 2018 to 2022, or calibration")
     return year
@@ -293,7 +314,8 @@ def _extra_body(value: Any) -> dict[str, Any]:
                 "name where there is one, and leave it out here.",
                 "told",
             )
-    reject_unknown(filter(SECRET.search, body), (), "key of extra_body")
+    where = carrier_in(body)
+    _refuse_secret(where and f"what may be a key, in {where}")
     try:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as broken:

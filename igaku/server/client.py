@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import IgakuError, ServerUnreachable
+from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
 from igaku.server.parts import Parts, at, parts_of, text_of
 from igaku.server.refusals import with_way_out
@@ -78,9 +79,7 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
     from igaku.server.wire import transport
 
     # Anybody on the way may read what is sent without https: no hosted key goes there.
-    keys = ["LM_API_TOKEN", "IGAKU_API_KEY"]
-    if urlsplit(base_url).scheme == "https":
-        keys = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
+    keys = KEYS if urlsplit(base_url).scheme == "https" else OPEN_KEYS
     is_here = urlsplit(base_url).hostname in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from igaku.ask.folder import holder
 from igaku.params.settings import card_frame
 from igaku.study.audits import wrong_runs
 from igaku.study.families import Source, Study, named, role, size_gb, study_in
@@ -59,6 +60,28 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
     1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
     return study_in(outputs_dir).once(_runs).copy()
+
+
+LISTED = (
+    "run", "status", "cause", "running", "asked", "planned", "right", "accuracy",
+    "lost", "identity", "last",
+)  # fmt: skip
+
+
+def listing(outputs_dir: Source = None) -> pd.DataFrame:
+    """The runs in few columns, as a terminal lists them, those of the folder.
+
+    As `runs`, with `running`, the process that asks now, and `last`, the moment of the
+    last reply.
+    """
+    study = study_in(outputs_dir)
+    found = runs(study)
+    found["running"] = [holder(run.folder) for run in study.runs]
+    found["accuracy"] = found["accuracy"].round(3)
+    last = [run.rows["asked_at"].dropna().max() for run in study.runs]
+    moments = pd.to_datetime(pd.Series(last, found.index), utc=True)
+    found["last"] = moments.dt.strftime("%Y-%m-%d %H:%M").where(moments.notna(), None)
+    return found[list(LISTED)]
 
 
 def _runs(study: Study) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -452,9 +451,28 @@ def test_every_parameter_is_told_with_its_value_and_its_meaning():
         assert told["value"]["limit"] is None
 
 
-def test_files_are_found_outside_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "PARAMS", Path(tmp_path / "none"))
-    assert slugs() == [] and find_card("openai-8bit") is None
+def test_a_missing_params_is_called_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "none")
+    for asked in (slugs, lambda: find_card("openai-8bit")):
+        with pytest.raises(IgakuError, match=r"There is no folder .*none, and .*new"):
+            asked()
+
+
+def test_an_exam_may_be_told_by_its_number_and_is_named_by_its_year():
+    with pytest.warns(UserWarning, match="116 is the exam of 2022"):
+        assert settings_from(model="m", exam="116").exam == 2022
+    with pytest.raises(IgakuError, match="exam is 117"):
+        settings_from(model="m", exam=117)
+
+
+def test_a_broken_file_stops_its_own_model_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    (tmp_path / "bad.yaml").write_text("model: b\nmax_token: 3\n")
+    (tmp_path / "good.yaml").write_text("model: g\nmax_tokens: 1k\n")
+    with pytest.warns(UserWarning, match=r"bad\.yaml is passed over"):
+        assert find_card("another") is None
+    with pytest.raises(IgakuError, match=r"good\.yaml: max_tokens is '1k'"):
+        find_card("good")
 
 
 @pytest.mark.parametrize(
