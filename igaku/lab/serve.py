@@ -49,12 +49,12 @@ class Server:
 def serve_forever(slug: str, port: int | None = None) -> None:
     """Serve in the foreground until Ctrl-C; `igaku serve` is this."""
     with serving(slug, port=port) as server:
-        print(
-            f"{server.model} answers at {server.base_url} as process {server.pid}; "
-            f"Ctrl-C ends it.",
-            flush=True,
-        )
         try:
+            print(
+                f"{server.model} answers at {server.base_url} as process {server.pid}; "
+                f"Ctrl-C ends it.",
+                flush=True,
+            )
             server.process.wait()
         except KeyboardInterrupt:
             print(f"{server.model} is no longer served.", flush=True)
