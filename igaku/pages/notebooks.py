@@ -74,7 +74,7 @@ def read_notebook(notebook: Path) -> NotebookNode:
         return found
     except FileNotFoundError:
         raise IgakuError(
-            f"There is no notebook {notebook}: execute it first, with papermill."
+            f"There is no notebook {notebook}: execute it first, with `igaku run`."
         ) from None
     except (ValueError, KeyError, AttributeError, TypeError) as broken:
         raise _damaged(notebook) from broken
