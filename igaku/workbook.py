@@ -30,7 +30,8 @@ PORT_RACE = re.compile(r"ZMQError|DeadKernelError|Kernel (died|didn't respond)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OURS: list[type[IgakuError]] = [IgakuError, *IgakuError.__subclasses__()]
 KINDS = {each.__name__: each.kind for each in OURS}
-DISK = re.compile(r"\[Errno (\d+)\] ([^:]+)(?:: '(.+)')?$")
+NO_ROOM = "|".join(map(str, writing.FULL))
+DISK = re.compile(rf"\[Errno ({NO_ROOM})\] ([^:\n]+)(?::[^\n]*)?$")
 FAILURE = re.compile(rf"(?:igaku\.errors\.)?({'|'.join(KINDS)}): (.+)")
 
 
@@ -81,6 +82,9 @@ def execution(
             status, log = run(command, watch, keep)
     finally:
         _clear(output)
+    if status and (told := DISK.search(log.strip())):
+        trouble = writing.refused(output, OSError(int(told[1]), told[2]))
+        log = f"{type(trouble).__name__}: {trouble}"
     return status, redacted(log)
 
 
@@ -165,9 +169,6 @@ def failure(log: str) -> tuple[str | None, str]:
     if told := [found for line in lines if (found := FAILURE.match(line))]:
         return KINDS[told[-1][1]], told[-1][2]
     last = ([line for line in lines if line] or [""])[-1]
-    if (full := DISK.search(last)) and int(full[1]) in writing.FULL:
-        trouble = OSError(int(full[1]), full[2])
-        return None, str(writing.refused(Path(full[3] or "the notebook"), trouble))
     return None, last.partition("Error: ")[2] or last
 
 

@@ -253,6 +253,17 @@ def test_a_command_that_is_given_a_key_says_and_writes_nothing_of_it(
     assert bool(written) == (command == "declare")
 
 
+def test_a_notebook_that_is_given_a_key_ends_in_a_sentence_without_it(tmp_path):
+    """papermill has written its cell of parameters by then: the sentence says so."""
+    output = tmp_path / "m" / "run.ipynb"
+    given = {"model": "m", "base_url": f"http://me:{OTHER}@127.0.0.1:9/v1"}
+    said = said_by(lambda: workbook.execute("run.ipynb", output, given))
+    assert OTHER not in said and "delete the notebook" in said
+    cells = json.loads(output.read_text())["cells"]
+    shown = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+    assert OTHER not in json.dumps(shown)
+
+
 # --- what is no secret ----------------------------------------------------------------
 
 

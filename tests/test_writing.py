@@ -362,3 +362,23 @@ def test_an_output_that_cannot_be_written_is_one_sentence():
         "igaku: the output cannot be written (the disk is full): make room, then run "
         "again; what was written before is kept.\n"
     )
+
+
+def test_a_notebook_for_which_there_is_no_room_is_named(tmp_path):
+    script = """
+import resource, sys
+from pathlib import Path
+from igaku import workbook
+from igaku.errors import IgakuError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    workbook.execute("run.ipynb", Path(sys.argv[1]), {"model": "m"})
+except IgakuError as told:
+    print(told)
+"""
+    output = tmp_path / "m" / "run.ipynb"
+    said = run([sys.executable, "-c", script, str(output)]).stdout
+    assert said == (
+        f"{output} cannot be written (files may not grow larger here): make room, then "
+        "run again; what was written before is kept.\n"
+    )

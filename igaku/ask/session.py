@@ -141,6 +141,7 @@ class Session:
         self.rows, self.probed, self.requests = list(rows), probes(plan), 0
         self.facts: Facts = {}
         self.identity: Identity | None = None
+        self.recorded = begun["identity"]  # of the sittings before this one
         self.raw: object = None  # a body that names its weights, or any
         self.earlier, self.replies, self.correct = len(rows), 0, 0
         self.outcomes: Counter[str] = Counter()
@@ -173,6 +174,8 @@ class Session:
         self.manifest = manifest.joined(
             self.manifest, self.settings, self.facts, loaded
         )
+        if self.recorded is None and self.identity.status == "verified":
+            self.manifest["identity"] = self.identity.to_dict()
         write_manifest(self.folder, self.manifest)
         where, ended, why, kind = self.settings, "failed", None, None
         try:
@@ -271,6 +274,7 @@ class Session:
         self._recognize(row)
         is_first = self.replies == 1 and row["error"] is None
         if is_first:
+            self._identify()
             self._see_effect(asker)
         if self.settings.load and CRASHED.search(row["error"] or ""):
             raise EngineCrashed(
@@ -394,7 +398,7 @@ class Session:
             return
         if self.identity.status != "wrong_model" and self.raw is not None:
             self.identity = later(self._by_replies(), self.identity)
-        found, before = self.identity.to_dict(), self.manifest["identity"]
+        found, before = self.identity.to_dict(), self.recorded
         is_worse = before is None or rank(found) <= rank(before)
         if is_worse or not self.earlier:
             self.manifest["identity"] = found

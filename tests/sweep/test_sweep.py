@@ -582,7 +582,7 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
     assert papermill.started == ["openai-mxfp4-gguf"]
     _, page = page_of(plan)
     assert "3 runs: failed 2, done 1." in page
-    assert f"openai-8bit: {in_the_way} cannot be used" in page
+    assert f"openai-8bit: {in_the_way} cannot be written" in page
     text = report.status_text(plan)
     assert "is a file where a folder belongs: move it away." in text
     assert "1 done, 0 running" in text
@@ -777,7 +777,7 @@ def test_the_runs_of_one_server_wait_for_each_other(two, tmp_path):
     process = snakemake(file, tmp_path / "out", tmp_path)
     log = tmp_path / "snakemake.log"
     assert process.wait() == 1, read(log)
-    assert all(f"{name}/job.json cannot be used" in read(log) for name in bad)
+    assert all(f"{name}/job.json cannot be written" in read(log) for name in bad)
     records = [
         json.loads((tmp_path / "out" / name / "job.json").read_text()) for name in good
     ]
