@@ -211,16 +211,10 @@ def data(
 @app.command()
 def run(
     model: Model,
-    limit: Annotated[
-        int | None, typer.Option(help="Number of questions; else all.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Questions; else all.")] = None,
     sections: Annotated[str | None, typer.Option(help="Letters from A to F.")] = None,
-    exam: Annotated[
-        str | None, typer.Option(help="Year from 2018 to 2022, or calibration.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Token budget of a reply; else 1024.")
-    ] = None,
+    exam: Annotated[str | None, typer.Option(help="Year, or calibration.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Of a reply.")] = None,
     reasoning_effort: Annotated[
         str | None, typer.Option(help="Such as low, medium or high.")
     ] = None,
@@ -228,9 +222,7 @@ def run(
     load: Annotated[
         bool | None, typer.Option("--load", help="Have LM Studio load the model.")
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Questions in flight; else one.")
-    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="In flight at once.")] = None,
     name: Annotated[
         str | None, typer.Option("--run", help="Folder of the run; else the slug.")
     ] = None,
