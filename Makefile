@@ -17,7 +17,7 @@ help:
 	@echo "make mechanism  take the recipes apart: which part breaks the reasoning"
 	@echo "make examples   execute each notebook on the lab into outputs/examples"
 	@echo "make test       run the test suite"
-	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make lab        open the workbook in JupyterLab"
 	@echo "make lint       check style, types, layers, and that notebooks carry no output"
 
 run: set-up
@@ -45,7 +45,8 @@ lint: set-up
 	$(BIN)/nbstripout --verify $(STRIPPED) notebooks/*.ipynb
 
 lab: set-up
-	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab notebooks $(ARGS)
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab \
+	    --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
 set-up:
 	@$(PYTHON) set_up.py

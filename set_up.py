@@ -22,16 +22,17 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON, STAMP, LOG = VENV / "bin" / "python", VENV / "igaku.json", VENV / "set-up.log"
 PIP = (PYTHON, "-m", "pip", "install", "--no-input", "--no-deps")
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
 
-# The lock is installed in these parts, each entry in the first that names it. One is
-# published as source alone: the lock's own setuptools builds it.
+# The lock is installed in these parts, each entry in the first that names it.
+SNAKEMAKE = "what Snakemake needs"
 PARTS = {
     "the engine mlx": ("mlx", "mlx-cpu", "mlx-metal", "mlx-lm"),
     "the engine llama.cpp": ("xllamacpp",),
-    "one package to build": ("connection-pool",),
+    SNAKEMAKE: ("connection-pool", "immutables"),
     "the locked packages": (),
 }
+SOURCE_ONLY = "connection-pool"  # the lock's own setuptools builds it
 # An engine of the lab that cannot be had is left out: what shows that it works, and
 # what it needs.
 ENGINES = {
@@ -120,8 +121,15 @@ def install(number: int, name: str) -> None:
     part = VENV / "part.txt"
     part.write_text("\n".join(lines) + "\n")
     wheels = ["--require-hashes", "--only-binary", ":all:"]
-    if name == "one package to build":
-        wheels += ["--no-build-isolation", "--no-binary", ",".join(PARTS[name])]
+    if name == SNAKEMAKE:
+        if sys.version_info >= (3, 14):  # immutables has no wheel for it
+            print(
+                f"igaku: {number} of {STAGES}: {name} is left out on Python 3.14: "
+                "`make sweep` works without it, a cluster needs Python 3.13",
+                file=sys.stderr,
+            )
+            return
+        wheels += ["--no-build-isolation", "--no-binary", SOURCE_ONLY]
     packages = sum(line[:1] not in ("", " ", "#") for line in lines)
     status, output = run(
         f"{number} of {STAGES}: {name}", *PIP, *wheels, "-r", part, of=packages

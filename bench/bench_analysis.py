@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from igaku.ask.folder import ANSWERS, MANIFEST, encoded
+from igaku.ask.folder import ANSWERS, MANIFEST
+from igaku.writing import as_line
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARE, MEGABYTES = 0.4, 1000  # of the seconds of the version before; of memory
@@ -167,7 +168,7 @@ def write_runs(folder: Path, runs: int, questions: int) -> float:
         manifest = {"settings": settings, "questions": plan, "status": "OK"}
         text = json.dumps(manifest, ensure_ascii=False)
         (place / MANIFEST).write_text(text, encoding="utf-8")
-        data = b"".join(encoded(row) for row in answers(rng, plan, ease, number))
+        data = b"".join(as_line(row) for row in answers(rng, plan, ease, number))
         (place / ANSWERS).write_bytes(data)
         size += len(data)
     return size / 1e9

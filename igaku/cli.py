@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, ServerUnreachable
+from igaku.redaction import discreet
+from igaku.writing import FULL, refused
 
 Language = Literal["ja", "en"]
 PageLanguage = Annotated[Language, typer.Option(help="Language of the pages.")]
@@ -16,10 +20,20 @@ Outputs = Annotated[
     Path | None, typer.Option(help="Folder of the runs; else outputs/.")
 ]
 
+Address = Annotated[
+    str | None, typer.Option("--base-url", help="Of the server, ending in /v1.")
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Slug of params/, or a name that the server knows.",
+        autocompletion=lambda: slugs_of(),
+    ),
+]
+
 app = typer.Typer(
     help="Ask local language models the Japanese medical licensing exam.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -27,13 +41,125 @@ app = typer.Typer(
 def main() -> None:
     """Run the command; a problem the user can solve is one sentence, not a trace."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except IgakuError as problem:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
-        if problem.filename is None:
-            raise
-        sys.exit(f"igaku: {problem.strerror}: {problem.filename}")
+        sys.exit(f"igaku: {_told(problem)}")
+
+
+def _told(problem: OSError) -> str:
+    """The sentence for what the system refused, the output itself included."""
+    if problem.filename is None and problem.errno in (*FULL, errno.EPIPE):
+        # Python would try again at its end, and tell of it at length.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if problem.errno in FULL:
+        return str(refused(Path(problem.filename or "the output"), problem))
+    where = f": {problem.filename}" if problem.filename else ""
+    return discreet(f"{problem.strerror or problem}{where}")
+
+
+def version(is_asked: bool) -> None:
+    """Print the version and end."""
+    if is_asked:
+        from importlib import metadata
+
+        typer.echo(f"igaku {metadata.version('igaku')}")
+        raise typer.Exit
+
+
+@app.callback()
+def igaku(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=version, is_eager=True, help="Say it, end."),
+    ] = False,
+) -> None:
+    """Ask local language models the Japanese medical licensing exam."""
+
+
+def slugs_of() -> list[str]:
+    """The models that a shell may complete."""
+    from igaku.params.settings import slugs
+
+    return slugs()
+
+
+def runs_of() -> list[str]:
+    """The runs under outputs/ that a shell may complete."""
+    from igaku.paths import OUTPUTS
+
+    return sorted(file.parent.name for file in OUTPUTS.glob("*/manifest.json"))
+
+
+@app.command()
+def models(base_url: Address = None) -> None:
+    """List the models of params/ and of the server, and which card fits which."""
+    from igaku.server.models import models as listed
+    from igaku.words import aligned
+
+    found, address = listed(base_url)
+    typer.echo(aligned(found.drop(columns="format").dropna(axis=1, how="all")))
+    if found["server"].isna().all():
+        typer.echo(f"\n{address} lists no model: start the server there.", err=True)
+    elif (found["slug"].isna()).any():
+        typer.echo("\nA model without a slug gets a file by: igaku card NAME --write")
+
+
+@app.command()
+def card(
+    model: Model,
+    base_url: Address = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Into params/, if no file is there.")
+    ] = False,
+) -> None:
+    """Say what the server knows of a model, as a file of params/."""
+    from igaku.server.models import card_from, save_card
+
+    if write:
+        typer.echo(save_card(model, base_url))
+    else:
+        typer.echo(card_from(model, base_url).text)
+
+
+@app.command()
+def runs(
+    outputs: Annotated[
+        Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
+    ] = None,
+) -> None:
+    """List the runs: status, score, what was lost, whose weights, which run now."""
+    from igaku.study.overview import listing
+    from igaku.words import aligned
+
+    typer.echo(aligned(listing(outputs)))
+
+
+@app.command()
+def exams() -> None:
+    """List the exams by year and number, and where their files are."""
+    from igaku.exam.igakuqa import exams as listed
+    from igaku.words import aligned
+
+    typer.echo(aligned(listed()))
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")],
+) -> None:
+    """Make a workbook folder: the notebooks, params/ and outputs/."""
+    from igaku.starter import new as make
+
+    made, kept = make(folder)
+    if kept:
+        typer.echo(f"Left as they are: {', '.join(map(str, kept))}", err=True)
+    typer.echo(f"{len(made)} files made in {folder}. Work inside it, as in a checkout:")
+    typer.echo(f"  cd {folder}\n  igaku check MODEL")
 
 
 @app.command()
@@ -51,26 +177,32 @@ def data(
 
 @app.command()
 def check(
-    model: Annotated[
-        str, typer.Argument(help="Slug of params/, LM Studio name or Hugging Face id.")
-    ],
-    base_url: Annotated[
-        str | None, typer.Option(help="Address of the server, ending in /v1.")
+    model: Model,
+    base_url: Address = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for the reply; else 120.")
     ] = None,
 ) -> None:
     """See in seconds whether a model can be asked: server, model, context, a reply."""
     from igaku.ask.run import questions_of, server_of
     from igaku.params.fields import LAB
-    from igaku.params.settings import settings_from
+    from igaku.params.settings import settings_from, slug_meant
     from igaku.server.client import reach
     from igaku.words import formatted, word
 
-    settings = settings_from(model=model, base_url=base_url)
+    settings = settings_from(model=model, base_url=base_url, timeout=timeout)
     if settings.base_url != LAB:  # a missing server is told before an exam is fetched
-        reach(settings.base_url)
+        try:
+            reach(settings.base_url)
+        except ServerUnreachable as down:
+            told = str(down).rstrip(".")
+            raise ServerUnreachable(f"{told}{slug_meant(model)}.") from down
+
+    def tell(what: str, found: object) -> None:
+        typer.echo(f"{word('what', what, 'en'):32}{formatted(found)}")
+
     with server_of(settings) as server:
-        for what, found in server.check(questions_of(settings)).items():
-            typer.echo(f"{word('what', what, 'en'):32}{formatted(found)}")
+        server.check(questions_of(settings), tell)
 
 
 @app.command()
@@ -227,7 +359,12 @@ def recorded(
 
 @app.command()
 def rescue(
-    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run under outputs/, by its name.", autocompletion=lambda: runs_of()
+        ),
+    ],
     max_tokens: Annotated[
         int | None, typer.Option(help="Token budget; else four times the run's.")
     ] = None,
@@ -242,6 +379,21 @@ def rescue(
 
     for folder in ask_again(run, max_tokens, base_url, outputs, lang):
         typer.echo(folder)
+
+
+@app.command()
+def repair(
+    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Do it; else it is only shown.")
+    ] = False,
+    outputs: Outputs = None,
+) -> None:
+    """Heal a damaged folder: set bad lines aside, rebuild a lost manifest."""
+    from igaku.ask.repair import repair as heal
+    from igaku.study.runs import outputs_folder
+
+    typer.echo("\n".join(heal(run, outputs_folder(outputs), write)))
 
 
 @app.command()

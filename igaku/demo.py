@@ -51,6 +51,9 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
     """
     from tqdm import tqdm
 
+    from igaku.params.settings import files_in
+
+    files_in("lab")  # without them nothing can be asked, and that is said first
     place = {"outputs_dir": str(outputs_dir.absolute())} if outputs_dir else {}
     there = {slug for slug in (*RECIPES, CONTROL) if has_engine(slug)}
     asked = [given | place for given in as_asked(limit) if given["model"] in there]

@@ -3,14 +3,20 @@
 Their names are what a sweep reads in a log: they tell it whether trying again may help.
 """
 
+from igaku.redaction import discreet
+
 
 class IgakuError(Exception):
     """A problem the user can solve: one sentence that names the thing and the fix.
 
-    `kind` is the word for it in the records of a run and of a sweep.
+    `kind` is the word for it in the records of a run and of a sweep. Whatever the
+    sentence quotes, it holds no secret.
     """
 
     kind = "other"
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(discreet(str(sentence)))
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows of it: the sentence, without the trace above it."""

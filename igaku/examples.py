@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from igaku import paths
-from igaku.ask.folder import replace
+from igaku import paths, writing
 from igaku.params.settings import settings_from
 from igaku.rescue import rescue
 from igaku.workbook import execute, say
@@ -65,9 +63,7 @@ def _written(executed: Path, folder: Path, runs: Path) -> Path:
     text = executed.read_text("utf-8").replace(str(runs), paths.OUTPUTS.name)
     shown = presentable(nbformat.reads(text, 4))
     target = folder / executed.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-    replace(target, written.encode())
+    writing.put(target, writing.as_json(shown, indent=1) + "\n")
     return target
 
 

@@ -12,6 +12,8 @@ import hashlib
 import html
 import math
 import re
+import unicodedata
+from contextlib import suppress
 from functools import cache, partial
 from numbers import Integral, Number
 from pathlib import Path
@@ -296,7 +298,44 @@ def compiled(lang: str) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
-    return jinja2.FileSystemBytecodeCache(str(folder))
+
+    class Kept(jinja2.FileSystemBytecodeCache):
+        """On a full disk a page is compiled anew each time."""
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+    return Kept(str(folder))
+
+
+def aligned(frame: pd.DataFrame) -> str:
+    """A frame as lines for a terminal, its columns aligned, missing values left out.
+
+    >>> print(aligned(pd.DataFrame({"名前": ["a", "試験"], "n": [1, None]})))
+    名前  n
+    a     1.0
+    試験
+    """
+    cells = [list(map(str, frame.columns))]
+    cells += [
+        ["" if is_missing(value) else plain(str(value)) for value in row]
+        for row in frame.itertuples(index=False)
+    ]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            text + " " * (width - _width(text))
+            for text, width in zip(row, widths, strict=True)
+        )
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _width(text: str) -> int:
+    """The places of a text in a terminal: Japanese letters take two."""
+    return sum(1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
 
 
 @cache

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import paths
+from igaku import paths, writing
 from igaku.ask.folder import ANSWERS
 from igaku.errors import IgakuError
+from igaku.redaction import redacted, secrets
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -31,6 +32,8 @@ PORT_RACE = re.compile(r"ZMQError|DeadKernelError|Kernel (died|didn't respond)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OURS: list[type[IgakuError]] = [IgakuError, *IgakuError.__subclasses__()]
 KINDS = {each.__name__: each.kind for each in OURS}
+NO_ROOM = "|".join(map(str, writing.FULL))
+DISK = re.compile(rf"\[Errno ({NO_ROOM})\] ([^:\n]+)(?::[^\n]*)?$")
 FAILURE = re.compile(rf"(?:igaku\.errors\.)?({'|'.join(KINDS)}): (.+)")
 
 
@@ -69,16 +72,29 @@ def execution(
     """Execute a notebook by papermill; its status and what it said."""
     import yaml
 
-    output.parent.mkdir(parents=True, exist_ok=True)
+    writing.folder(output.parent)
     file = notebook_of(notebook, parameters.get("lang", "en"))
     # Not -p: papermill makes text of False and numbers of some texts.
     given = yaml.safe_dump(dict(parameters), allow_unicode=True)
     command = [sys.executable, "-m", "papermill", str(file), str(output)]
     command += ["-k", "python3", "--no-progress-bar", "-y", given]
-    status, log = run(command, watch, keep)
-    if status and PORT_RACE.search(log):
+    try:
         status, log = run(command, watch, keep)
-    return status, log
+        if status and PORT_RACE.search(log):
+            status, log = run(command, watch, keep)
+    finally:
+        _clear(output)
+    if status and (told := DISK.search(log.strip())):
+        trouble = writing.refused(output, OSError(int(told[1]), told[2]))
+        log = f"{type(trouble).__name__}: {trouble}"
+    return status, redacted(log)
+
+
+def _clear(notebook: Path) -> None:
+    """Take secrets out of what papermill wrote, whoever put them in."""
+    text = notebook.read_text("utf-8") if secrets() and notebook.is_file() else ""
+    if redacted(text) != text:
+        writing.put(notebook, text)
 
 
 def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:

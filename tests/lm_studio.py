@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,10 @@ class Fault:
     crashes_after: int | None = None  # replies; then it has to be loaded again
     crashes: int = 1  # how often
     says: str | None = None  # as an error with status 200, for every reply
+    fits: int | None = None  # the context that the MLX engine loads instead (#2287)
+    stale: int | None = None  # the reply of this number, from 1, is the one before
+    cached: int | None = None  # tokens of a prompt, told in usage; None: untold (#2419)
+    efforts: tuple[str, ...] | None = None  # that chats take: others are a 400 (1.10)
 
 
 @dataclass
@@ -110,10 +114,13 @@ class Spoken:
     tokens: int
     prompt: int
     is_cut: bool
+    cached: int | None = None
+    number: int = 0  # of the request
+    mused: str = "hm"  # over and over
 
     @property
     def reasoning(self) -> str:
-        return " ".join(["hm"] * self.thought)
+        return " ".join([self.mused] * self.thought)
 
 
 class _Refused(Exception):
@@ -155,6 +162,7 @@ class LMStudio:
         self.commands: list[list[str]] = []  # of the lms program
         self.instances: list[Instance] = []
         self._replies, self._crashes = Counter[str](), Counter[str]()
+        self._last: dict[str, Spoken] = {}  # reply of each model
         self._down: set[str] = set()  # crashed, and not loaded again since
         self._turn = threading.RLock()
         self._doors = self._opened(v0, v1)
@@ -258,7 +266,8 @@ class LMStudio:
         row |= {"params_string": "20B", "loaded_instances": held}
         row["capabilities"] = {"vision": False, "trained_for_tool_use": True}
         if weights.reasoning:
-            options = {"allowed_options": list(THOUGHT), "default": weights.reasoning}
+            allowed = self.faults.get(weights.name, Fault()).efforts or THOUGHT
+            options = {"allowed_options": list(allowed), "default": weights.reasoning}
             row["capabilities"]["reasoning"] = options
         if weights.variant:
             row["variants"] = [w.name for w in self.catalogue if w.key == key]
@@ -275,8 +284,9 @@ class LMStudio:
         held = self._load(body["model"], body, body.get("context_length", CONTEXT))
         took = time.monotonic() - began
         said = {"type": "llm", "instance_id": held.id, "load_time_seconds": took}
-        # Only the listing tells `parallel`.
+        # Only the listing tells `parallel`, and the context that there is.
         config = {k: v for k, v in held.config.items() if k != "parallel"}
+        config["context_length"] = body.get("context_length", CONTEXT)
         echo = {"load_config": config} if body.get("echo_load_config") else {}
         return said | {"status": "loaded"} | echo
 
@@ -306,8 +316,11 @@ class LMStudio:
             time.sleep(fault.takes)
             weights = _found(self.catalogue, fault.loads or weights.name)
             self._down.discard(weights.name)
+            parallel = how.get("parallel", PARALLEL)
+            is_fitted = fault.fits and _is_batched(weights, parallel)
+            context = fault.fits if is_fitted else context
             config = {"context_length": context, "flash_attention": True}
-            config["parallel"] = how.get("parallel", PARALLEL)
+            config["parallel"] = parallel
             own = weights.name if self.variant_ids else weights.key
             id = self._free(how.get("identifier") or own)
             listed, is_jit = time.monotonic() + fault.lag, how.get("is_jit", False)
@@ -366,7 +379,11 @@ class LMStudio:
             chat = [{"role": "system", "content": body["instructions"]}, *chat]
         effort = (body.get("reasoning") or {}).get("effort")
         asked, budget = body | {"messages": chat}, body.get("max_output_tokens")
-        return _response(self._spoken("/v1/responses", asked, budget, effort))
+        said = _response(self._spoken("/v1/responses", asked, budget, effort))
+        if "message.output_text.logprobs" in body.get("include", []):
+            for part in said["output"][1:]:  # asked for, and empty (#1420)
+                part["content"][0]["logprobs"] = []
+        return said
 
     def _spoken(
         self,
@@ -380,12 +397,31 @@ class LMStudio:
             self.asked.append((path, asked))
             number = len(self.asked)
             self._stumble(held)
-        prompt = sum(len(_text(m)) for m in asked["messages"]) // 2 + 10
+        fault = self.faults.get(held.weights.name, Fault())
+        _refuse_effort(fault, asked.get("reasoning_effort") or effort)
+        chat = _heard(asked["messages"])
+        prompt = sum(len(_text(m)) for m in chat) // 2 + 10
         if prompt > held.config["context_length"]:
             raise _Refused(self.overflow, _overflow(prompt, held))
         time.sleep(self.pause)
-        thought = THOUGHT[_effort(held.weights, asked["messages"], effort)]
-        return _within(budget, held, self.answer(asked, number), thought, prompt)
+        thought = THOUGHT[_effort(held.weights, chat, effort)]
+        reached = asked | {"messages": chat}
+        if _is_batched(held.weights, held.config["parallel"]):
+            reached.pop("seed", None)  # (#2399)
+        text = self.answer(reached, number)
+        spoken = _within(budget, held, text, thought, prompt)
+        spoken = replace(spoken, cached=fault.cached, number=number)
+        # No two thoughts are alike.
+        return self._stale(fault, replace(spoken, mused=f"hm{number}"))
+
+    def _stale(self, fault: Fault, spoken: Spoken) -> Spoken:
+        """The reply, or what the model said to the prompt before, with status 200."""
+        name = spoken.held.weights.name
+        with self._turn:
+            is_stale = self._replies[name] == fault.stale
+            said = self._last.get(name, spoken) if is_stale else spoken
+            self._last[name] = said
+        return replace(said, number=spoken.number)
 
     def _stumble(self, held: Instance) -> None:
         """Fail as the model's fault has it, or count one more reply."""
@@ -459,6 +495,25 @@ def _text(message: Mapping[str, Any]) -> str:
     return "".join(part.get("text", "") for part in content)
 
 
+def _is_batched(weights: Weights, parallel: int) -> bool:
+    """Whether the MLX engine that serves several at once has the model (#2399)."""
+    return weights.format == "mlx" and parallel > 1
+
+
+def _heard(chat: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages that reach gpt-oss: of the system's and developer's one (#2264)."""
+    told = [m for m in chat if m["role"] in ("system", "developer")]
+    return [m for m in chat if m not in told[1:]]
+
+
+def _refuse_effort(fault: Fault, effort: str | None) -> None:
+    if fault.efforts is None or effort is None or effort in fault.efforts:
+        return
+    told = {"type": "invalid_request_error", "param": "reasoning_effort"}
+    text = f"Reasoning setting '{effort}' is not supported by this model."
+    raise _Refused(400, told | {"message": text})
+
+
 def _effort(
     weights: Weights, chat: Sequence[Mapping[str, Any]], told: str | None
 ) -> str:
@@ -499,7 +554,13 @@ def _completion(spoken: Spoken) -> dict[str, Any]:
     usage = {"prompt_tokens": spoken.prompt, "completion_tokens": spoken.tokens}
     usage["total_tokens"] = spoken.prompt + spoken.tokens
     usage["completion_tokens_details"] = {"reasoning_tokens": spoken.thought}
-    reply = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1770480000}
+    if spoken.cached is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": spoken.cached}
+    reply = {
+        "id": f"chatcmpl-{spoken.number}",
+        "object": "chat.completion",
+        "created": 1770480000,
+    }
     reply |= {"model": spoken.held.id, "system_fingerprint": spoken.held.id}
     return reply | {"choices": [choice], "usage": usage, "stats": {}}
 
@@ -529,7 +590,12 @@ def _response(spoken: Spoken) -> dict[str, Any]:
     usage["total_tokens"] = spoken.prompt + spoken.tokens
     usage["output_tokens_details"] = {"reasoning_tokens": spoken.thought}
     why = {"reason": "max_output_tokens"} if spoken.is_cut else None
-    reply = {"id": "resp_1", "object": "response", "error": None, "output": items}
+    reply = {
+        "id": f"resp_{spoken.number}",
+        "object": "response",
+        "error": None,
+        "output": items,
+    }
     reply |= {"status": "incomplete" if why else "completed", "incomplete_details": why}
     return reply | {"model": spoken.held.id, "usage": usage}
 

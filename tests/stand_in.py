@@ -32,6 +32,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     hang_up: bool = False
+    copy_after: float | None = None  # seconds after which the response is sent again
 
     def told(self, asked: dict[str, Any]) -> bytes:
         """The body as it is sent."""
@@ -139,6 +140,9 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             self._send(answer.status, answer.told(asked), answer.headers)
+            if answer.copy_after is not None:
+                time.sleep(answer.copy_after)
+                self._send(answer.status, answer.told(asked), answer.headers)
 
         def _send(
             self, status: int, body: bytes, headers: dict[str, str] | None = None

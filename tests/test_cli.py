@@ -1,14 +1,17 @@
 """The `igaku` command, and what `make run` starts."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from runs import sit
 from typer.testing import CliRunner
 
 from igaku import cli, demo, workbook
+from igaku.ask.folder import locked
 from igaku.errors import IgakuError
 from igaku.params.settings import FIELDS
 from igaku.paths import NOTEBOOKS
@@ -69,7 +72,10 @@ def test_an_unwritable_file_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(cli, "app", full)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == "igaku: No space left on device: outputs/x.html"
+    assert ended.value.code == (
+        "igaku: outputs/x.html cannot be written (the disk is full): make room, then "
+        "run again; what was written before is kept."
+    )
 
 
 # --- make run -------------------------------------------------------------------------
@@ -198,3 +204,43 @@ def test_check_names_a_missing_server_before_it_fetches_an_exam(monkeypatch, cap
     # Python prints the text of SystemExit on stderr and exits with 1.
     assert "No server answers at http://127.0.0.1:9/v1" in str(ended.value.code)
     assert capfd.readouterr().out == ""
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib import metadata
+
+    told = CliRunner().invoke(cli.app, ["--version"])
+    assert told.output.strip() == f"igaku {metadata.version('igaku')}"
+
+
+def test_the_exams_are_listed_by_year_and_number():
+    lines = CliRunner().invoke(cli.app, ["exams"]).output.splitlines()
+    assert lines[0].split() == ["exam", "number", "questions", "where"]
+    assert [line.split()[:3] for line in lines[1:6:4]] == [
+        ["2018", "112", "400"], ["2022", "116", "400"]
+    ]  # fmt: skip
+    assert lines[-1].split() == ["calibration", "400", "generated"]
+
+
+def test_runs_are_listed_and_one_that_asks_now_is_told(tmp_path):
+    sit(tmp_path, [True, False], "done")
+    with locked(tmp_path / "done"):
+        lines = CliRunner().invoke(cli.app, ["runs", str(tmp_path)]).output.splitlines()
+    assert lines[1].split()[0] == "done" and str(os.getpid()) in lines[1].split()
+    lines = CliRunner().invoke(cli.app, ["runs", str(tmp_path)]).output.splitlines()
+    assert str(os.getpid()) not in lines[1].split()
+
+
+def test_a_shell_completes_models_and_runs(tmp_path, monkeypatch):
+    assert "openai-8bit" in cli.slugs_of()
+    monkeypatch.setattr("igaku.paths.OUTPUTS", tmp_path)
+    sit(tmp_path, [True, False], "done")
+    assert cli.runs_of() == ["done"]
+    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    assert "--install-completion" in shown
+
+
+def test_a_typo_in_a_slug_is_asked_about():
+    done = igaku_command("check", "openai8bit", "--base-url", "http://127.0.0.1:9/v1")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "did you mean the slug openai-8bit?" in done.stderr

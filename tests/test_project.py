@@ -124,8 +124,8 @@ def test_every_import_of_tests_and_benchmarks_is_declared(project):
     declared = bounds(
         [*project["dependencies"], *(r for extra in extras for r in extra)]
     )
-    own = {canonicalize_name(path.stem) for path in (ROOT / "tests").glob("*.py")}
     for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "bench").glob("*.py")]:
+        own = {canonicalize_name(each.stem) for each in path.parent.glob("*.py")}
         assert imported(path) <= own | set(declared), path.name
 
 
@@ -299,12 +299,21 @@ def test_a_broken_download_is_no_missing_engine(set_up, capsys):
     assert json.loads(set_up.STAMP.read_text()) == {}
 
 
-@pytest.mark.parametrize("version", [(3, 7), (3, 10), (3, 14)])
+@pytest.mark.parametrize("version", [(3, 7), (3, 10), (3, 15)])
 def test_another_python_is_refused_in_a_sentence(set_up, monkeypatch, version):
     monkeypatch.setattr(set_up.sys, "version_info", version)
     told = set_up.main()
-    assert re.search(r"one of 3\.11 to 3\.13 is needed: name it", told)
+    assert re.search(r"one of 3\.11 to 3\.14 is needed: name it", told)
     assert not set_up.ran
+
+
+def test_what_has_no_wheel_for_the_newest_python_is_left_out_and_said(
+    set_up, monkeypatch, capsys
+):
+    monkeypatch.setattr(set_up.sys, "version_info", (3, 14))
+    assert set_up.main() == 0
+    assert "left out on Python 3.14" in capsys.readouterr().err
+    assert not any(set_up.SNAKEMAKE in str(step) for step in set_up.ran)
 
 
 def test_the_python_range_of_set_up_is_that_of_the_project(set_up, project):

@@ -202,7 +202,7 @@ def written(outputs, outcomes, **more):
     )  # fmt: skip
     plan = plan_of(settings, run.questions_of(settings)[: len(outcomes)])
     settings.folder.mkdir(exist_ok=True)
-    begun = manifest.joined(manifest.opened(plan, []), settings, {})
+    begun = manifest.joined(manifest.opened(plan, [])[0], settings, {})
     write_manifest(settings.folder, begun)
     rows = [
         {

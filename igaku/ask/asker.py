@@ -7,10 +7,12 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask.folder import Row, now
+from igaku.ask.health import ATTEMPTS
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
 from igaku.exam.choices import released
@@ -27,12 +29,14 @@ from igaku.server.client import (
     is_retryable,
     request_body,
 )
+from igaku.server.effect import effort_refused, refused_effort
 from igaku.server.identity import contradiction
+from igaku.server.models import is_loaded
+from igaku.server.parts import Parts
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-ATTEMPTS = 4
 BUSY_ATTEMPTS = 8  # a server that says it is busy or loading is worth more patience
 LONGEST_WAIT = 30.0  # seconds between two attempts, unless the server asks for more
 LONGEST_RETRY_AFTER = 300.0
@@ -85,10 +89,11 @@ class Asker:
         """Every attempt at one question, the last of which counts."""
         import tenacity
 
-        body = request_body(self.settings, item.chat, self.budget, self.told_by)
+        told = (self.budget, self.told_by, self.facts)
+        body = request_body(self.settings, item.chat, *told)
         made: list[Attempt] = []
         patiently = tenacity.Retrying(
-            retry=lambda _: made[-1].again,
+            retry=tenacity.retry_if_result(lambda _: made[-1].again),
             stop=lambda _: self.stop.is_set() or len(made) >= _most(made[-1].reply),
             wait=lambda _: _pause(made[-1].reply, len(made)),
             sleep=tenacity.sleep_using_event(self.stop),
@@ -101,7 +106,7 @@ class Asker:
         """Send one request; a reply that the budget cut is never worth another."""
         began, late = time.perf_counter(), False
         try:
-            reply = understood(complete(self.client, body, self.path))
+            reply = self._explained(complete(self.client, body, self.path))
             # A crashed engine that igaku has loaded, igaku is to load again.
             is_down = self.settings.load and is_crash(reply)
             again = is_retryable(reply) and not is_down
@@ -110,7 +115,16 @@ class Asker:
             # Who was too slow once would be too slow again: the same budget, the same
             # time.
             again = not late
+        if again and (reply.retry_after or 0) > LONGEST_RETRY_AFTER:
+            raise _sent_away(self.settings, reply)
         return Attempt(reply, time.perf_counter() - began, again, late)
+
+    def _explained(self, parts: Parts) -> Reply:
+        """The reply; one that refuses the effort says which the server allows."""
+        reply = understood(parts)
+        said = effort_refused(parts, self.settings.reasoning_effort)
+        told = said and refused_effort(self.settings, self.facts, said)
+        return replace(reply, error=told) if told else reply
 
     def trial(self, item: Item) -> Attempt:
         """One reply to try a server out; that it is gone or crashed raises."""
@@ -118,10 +132,13 @@ class Asker:
         asked = f"{self.settings.base_url}, asked {item.question.problem_id},"
         told = str(last.reply.error).rstrip(".")
         if last.is_late:
+            model = self.settings.model
+            way = f"see that {model} is loaded and replies in the server's own chat"
+            if is_loaded(self.facts, model):
+                way = f"it has {model} loaded, but is slow: raise `timeout`"
             raise ServerUnreachable(
-                f"{asked} sent no reply within {self.settings.timeout:g} s: see that "
-                f"{self.settings.model} is loaded and replies in the server's own "
-                "chat, then run again."
+                f"{asked} sent no reply within {self.settings.timeout:g} s: {way}, "
+                "then run again."
             )
         if last.reply.error and last.reply.status is None:
             raise ServerUnreachable(last.reply.error)
@@ -135,6 +152,17 @@ class Asker:
                 "the server and run again."
             )
         return last
+
+
+def _sent_away(settings: Settings, reply: Reply) -> ServerUnreachable:
+    """The error for a server that wants to be left alone longer than a run waits."""
+    wait = timedelta(seconds=round(reply.retry_after or 0))
+    moment = (datetime.now() + wait).strftime("%Y-%m-%d %H:%M")
+    said = str(reply.error).rstrip(".")
+    return ServerUnreachable(
+        f"{settings.base_url} asks to be left alone for {wait} ({said}): every reply "
+        f"so far is kept, so run again after {moment}."
+    )
 
 
 def _was_too_slow(broken: BaseException | None) -> bool:

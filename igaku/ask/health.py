@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from igaku.words import CAUSES, LOSSES
 
 BROKEN_SHARE = 0.20
 CONFIDENCE = 0.99  # of the lower limit, one-sided, over all looks together
+ATTEMPTS = 4  # at a question whose failure may pass
 FEWEST = 10  # replies before the rule may speak
 LOOK, LOST_AT_LOOK = 20, 10  # one look by itself: a false stop in 0.26 % at 20 % lost
 EVIDENCE = 135.0  # a false stop in 1/135 at most: both together are 1.0 %
@@ -33,6 +35,19 @@ def is_broken(outcomes: Mapping[str, int]) -> bool:
     [False, True]
     """
     return _is_enough(lost(outcomes), sum(outcomes.values()))
+
+
+def may_pass(row: Mapping[str, Any]) -> bool:
+    """Whether a question failed as often as it was tried: the next sitting asks it."""
+    return row["outcome"] == "api_error" and (row.get("attempts") or 0) >= ATTEMPTS
+
+
+def outcomes_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The outcomes that speak for a run, in the order of its rows.
+
+    What is asked again anyway is not lost, however many fail in a bad hour.
+    """
+    return [row["outcome"] for row in rows if not may_pass(row)]
 
 
 def stops(outcomes: Iterable[str]) -> bool:

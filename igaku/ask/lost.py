@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igaku.ask import manifest
-from igaku.ask.folder import ANSWERS, Manifest, Row, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS, Manifest, Row, is_file
 from igaku.ask.plan import plan_of
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import examined
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
@@ -41,14 +43,15 @@ class Base:
 def base_of(name: str, outputs_dir: Path) -> Base:
     """The run of that name, which must have been asked here."""
     folder = outputs_dir / name
-    if not (folder / ANSWERS).is_file():
+    if not is_file(folder / ANSWERS):
         raise IgakuError(
             f"There is no run {name} in {outputs_dir}: name one of the folders there "
             f"that hold an {ANSWERS}."
         )
-    found = read_manifest(folder)
+    found, trouble = examined(folder)
     asked_under, told = found.get("condition"), found.get("settings")
-    if not (isinstance(asked_under, dict) and told and "max_tokens" in asked_under):
+    is_told = asked_under and told and "max_tokens" in asked_under
+    if trouble or not is_told or (found.get("rebuilt") or {}).get("unknown"):
         raise IgakuError(
             f"The lost questions of {name} cannot be asked again as they were, because "
             "its manifest.json does not say how: choose a run that was asked here."

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -14,52 +14,140 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
-from igaku.ask.folder import Manifest, Row, now, read_manifest
-from igaku.ask.plan import ORDER, Plan
+from igaku.ask.folder import MANIFEST, Manifest, Row, now
+from igaku.ask.plan import ORDER, Plan, contradicted, planned
+from igaku.ask.repair import blank, misplaced, rebuilt
+from igaku.ask.rows import firsts
+from igaku.ask.shape import advice, examined
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.choices import AS_RELEASED
-from igaku.exam.questions import Question
 from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
-from igaku.server.client import defaults_of, request_body
+from igaku.server.client import defaults_of, request_body, served_as
 from igaku.server.identity import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
-
 KEPT, PER_SITTING = of_role(Role.KEPT), of_role(Role.SITTING)
 # What a condition meant that was written before it could say so.
 EARLIER = {"choice_order": AS_RELEASED}
+# What the hash of a question's messages settles of the settings.
+BY_WORDS = ("exam", "shots", "language", "serial_context", "choice_order")
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
     "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
 
-def opened(plan: Plan, rows: Sequence[Row]) -> Manifest:
+def opened(plan: Plan, rows: Sequence[Row]) -> tuple[Manifest, dict[int, str]]:
     """The manifest of a run that these rows belong to, with the plan taken in.
 
-    Rows that were asked under another condition are never added to.
+    Rows that were asked under another condition are never added to. Those that the
+    manifest contradicts are named by their starts, each with its fault.
     """
     declared = _declared(plan.settings.outputs_dir)
     manifest = _begun(plan) | {"order": ORDER, "declared": declared}
+    damage: dict[int, str] = {}
+    found, trouble = examined(plan.settings.folder)
     if rows:
-        manifest = read_manifest(plan.settings.folder)
-        _refuse_other(plan, manifest, rows)
-    known = {question["problem_id"] for question in manifest["questions"]}
-    new = [
-        planned(item.question)
+        merged = found | {"questions": _questions(plan, found)}
+        damage = misplaced(merged, rows) if found.get("questions") else {}
+        rows = firsts(rows, damage)
+        _refuse_import(plan, found)
+        if trouble := trouble or _lacking(plan, found):
+            damage |= misplaced_by(plan, rows, trouble)
+            rows = firsts(rows, damage)
+            found = adopted(plan, found, rows, trouble)
+        _refuse_other(plan, found, rows)
+        manifest = found
+    exam = manifest["exam"] if isinstance(manifest["exam"], dict) else {}
+    files = {**(exam.get("files") or {}), **plan.exam_files}
+    return manifest | {
+        "exam": {"name": plan.settings.exam, "files": files},
+        "questions": _questions(plan, manifest),
+    }, damage
+
+
+def _questions(plan: Plan, manifest: Manifest) -> list[dict[str, Any]]:
+    """What is on record of each question, and then those that the plan adds."""
+    of_plan = {
+        item.question.problem_id: planned(item.question)
         | {"prompt_sha256": item.prompt_sha256}
         | ({"shown_as": item.order} if item.order else {})
         for item in plan.items
-        if item.question.problem_id not in known
-    ]
-    files = manifest["exam"]["files"] | plan.exam_files
-    return manifest | {
-        "exam": {"name": plan.settings.exam, "files": files},
-        "questions": [*manifest["questions"], *new],
+    }
+    listed = manifest.get("questions") or []
+    on_record = {q["problem_id"]: q for q in listed}
+    # An entry that was rebuilt without its exam gets its facts from the plan.
+    known = {n: q if "gold" in q else of_plan.get(n, q) for n, q in on_record.items()}
+    return list((known | {n: q for n, q in of_plan.items() if n not in known}).values())
+
+
+def _lacking(plan: Plan, found: Manifest) -> str | None:
+    """What a manifest that is sound in its parts lacks of a run's, in words."""
+    if lacking := _begun(plan).keys() - found.keys():
+        return f"{plan.settings.run}/{MANIFEST} lacks {', '.join(sorted(lacking))}"
+    is_told = isinstance(found["condition"], dict)
+    return None if is_told else str((found.get("rebuilt") or {}).get("why"))
+
+
+def _refuse_import(plan: Plan, found: Manifest) -> None:
+    if found.get("origin") == "recorded":
+        raise _other(plan, ["it was imported, not asked here"])
+
+
+def misplaced_by(plan: Plan, rows: Sequence[Row], trouble: str) -> dict[int, str]:
+    """The few rows that the plan's own words contradict, where no manifest tells.
+
+    Where they are not few, the whole run was asked under other settings.
+    """
+    planned_now = {q["problem_id"]: q for q in _questions(plan, {})}
+    words = {None, *(item.prompt_sha256 for item in plan.items)}
+    damage = {}
+    for row in rows:
+        told = planned_now.get(row["problem_id"])
+        # A question that is not planned now may have been; not in another's words.
+        is_of_plan = told or row["prompt_sha256"] in words
+        if is_of_plan and (fault := contradicted(row, told)):
+            damage[row["at"]] = fault
+    if rows and 2 * len(damage) >= len(rows):
+        raise IgakuError(
+            f"{trouble}, and {len(damage)} of its {len(rows)} answers are not to the "
+            "words of these settings: ask with those it was asked with, or give `run` "
+            f"another name; {advice(plan.settings.folder)}."
+        )
+    return damage
+
+
+def adopted(plan: Plan, parts: Manifest, rows: Sequence[Row], trouble: str) -> Manifest:
+    """A damaged run's manifest as these settings go on with it.
+
+    What its rows and the sound parts tell has to agree; what nothing tells is listed
+    as unknown in `rebuilt`, and stays out of the run's settings.
+    """
+    settings = plan.settings
+    told = parts.get("condition") or {
+        n: v for n, v in (parts.get("settings") or {}).items() if n in KEPT
+    }
+    found = rebuilt(settings.folder, parts, rows, trouble)
+    own = (settings.identifier, f"igaku-{settings.slug}")
+    named = found["rebuilt"]["served"]
+    others = [n for n in named if n not in own and not served_as(settings.model, n)]
+    if others:
+        raise IgakuError(
+            f"{trouble}, and its answers name {others[0]} as the model that gave them, "
+            f"not {settings.model}: ask with that one, or give `run` another name; "
+            f"{advice(settings.folder)}."
+        )
+    known = {*told, *(BY_WORDS if rows else ()), *(["model"] if named else ())}
+    unknown = [name for name in KEPT if name not in known]
+    asked_under = condition(plan) | told
+    return found | {
+        "origin": parts.get("origin") or settings.origin,
+        "prompt_sha256": parts.get("prompt_sha256") or plan.prompt_sha256,
+        "condition": asked_under,
+        "rebuilt": found["rebuilt"] | {"unknown": unknown},
     }
 
 
@@ -87,28 +175,24 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _refuse_other(plan: Plan, found: Manifest, rows: Sequence[Row]) -> None:
     settings = plan.settings
-    if not found:
-        changed = ["its manifest.json is missing or unreadable"]
-    elif not isinstance(found.get("condition"), dict):
-        changed = ["it was imported, not asked here"]
-    elif lacking := _begun(plan).keys() - found.keys():
-        changed = [f"its manifest.json lacks {', '.join(sorted(lacking))}"]
-    else:
-        changed = differences(found["condition"], condition(plan))
-        changed = changed or reworded(plan, rows)
+    changed = differences(found["condition"], condition(plan)) or reworded(plan, rows)
     identity = found.get("identity") or {}
     if not changed and identity.get("status") == "wrong_model":
         raise WrongModel(
             f"The run {settings.run} holds replies of other weights "
-            f"({identity['why']}): give `run` another name, or delete "
+            f"({identity.get('why')}): give `run` another name, or delete "
             f"{settings.folder}."
         )
     if changed:
-        raise IgakuError(
-            f"The run {settings.run} was made under other settings: "
-            f"{'; '.join(changed)}. To ask under the new ones, give `run` another "
-            f"name, or delete {settings.folder}."
-        )
+        raise _other(plan, changed)
+
+
+def _other(plan: Plan, changed: Sequence[str]) -> IgakuError:
+    return IgakuError(
+        f"The run {plan.settings.run} was made under other settings: "
+        f"{'; '.join(changed)}. To ask under the new ones, give `run` another "
+        f"name, or delete {plan.settings.folder}."
+    )
 
 
 def reworded(plan: Plan, rows: Sequence[Row]) -> list[str]:
@@ -128,49 +212,13 @@ def _begun(plan: Plan) -> Manifest:
     """The manifest of a run that has not asked anything yet."""
     asked_under = condition(plan)
     dumped = json.dumps(asked_under, sort_keys=True, ensure_ascii=False)
-    return {
-        "format": FORMAT,
-        "run": plan.settings.run,
+    return blank(plan.settings.run) | {
         "origin": plan.settings.origin,
-        "status": "INCOMPLETE",
-        "cause": None,
-        "why": None,
         "start": now(),
-        "end": None,
-        "outcomes": {},
-        "correct": 0,
-        "early_stop": None,
         "exam": {"name": plan.settings.exam, "files": {}},
         "prompt_sha256": plan.prompt_sha256,
         "condition": asked_under,
         "condition_sha256": hashlib.sha256(dumped.encode()).hexdigest(),
-        "settings": {},
-        "card": {},
-        "published": {},
-        "sessions": [],
-        "server_before": None,
-        "server_after": None,
-        "identity": None,
-        "effort": None,
-        "sampling": {},
-        "questions": [],
-    }
-
-
-def planned(question: Question) -> dict[str, Any]:
-    """What an analysis must know of a question, also of one that was never asked."""
-    return {
-        "problem_id": question.problem_id,
-        "section": question.section,
-        "kind": question.kind,
-        "gold": list(question.answer),
-        "accepted": [list(answer) for answer in question.accepted],
-        "points": question.points,
-        "text_only": question.text_only,
-        "stem": question.stem,
-        "category": question.category,
-        "kinki": list(question.kinki),
-        "human_accuracy": question.human_accuracy,
     }
 
 
@@ -184,8 +232,13 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
+    session |= {"warm": []}
     session |= {name: told[name] for name in PER_SITTING}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
+    # What is not known of a run's first replies is told of this session alone.
+    unknown = (manifest.get("rebuilt") or {}).get("unknown") or []
+    session |= {name: told[name] for name in unknown}
+    told |= dict.fromkeys({*unknown} - {"model"})
     if manifest["server_before"] not in (None, server):
         session["server_before"] = server
     cards = ("card", "published")
@@ -208,7 +261,7 @@ def sampling(
     `otherwise` is the server's own word where it has one, else what is documented.
     """
     message = {"role": "user", "content": ""}
-    sent = request_body(settings, [message], told_by=told_by)
+    sent = request_body(settings, [message], told_by=told_by, facts=server)
     sent = {n: v for n, v in sent.items() if n not in ("messages", "input")}
     source, otherwise = defaults_of(server)
     return {"sent": sent, "otherwise": otherwise, "source": source}
@@ -235,12 +288,13 @@ def _packages() -> Mapping[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this checkout, marked -dirty when files differ from it."""
-    if not (paths.ROOT / ".git").exists():
+    checkout = paths.PACKAGE.parent
+    if not (checkout / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         told = subprocess.run(
-            command, cwd=paths.ROOT, capture_output=True, text=True, timeout=10
+            command, cwd=checkout, capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -276,11 +330,6 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
 
     identity, effort = manifest.get("identity") or {}, manifest.get("effort") or {}
     sampling, exam = manifest.get("sampling") or {}, manifest.get("exam") or {}
-    trials = [
-        f"{trial['problem_id']} [{trial['told_by']}] {effort['asked']} "
-        f"{trial['asked_tokens']} / {effort['contrast']} {trial['contrast_tokens']}"
-        for trial in effort.get("trials") or []
-    ]
     told = {
         "weights": identity.get("status"),
         "told_by": identity.get("source"),
@@ -288,15 +337,15 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
         "reasoning_effort": effort.get("asked"),
         "effort_told_by": effort.get("told_by"),
         "effort_shown": effort and f"{'' if effort['shown'] else 'no '}effect shown",
-        "effort_trials": "; ".join(trials),
+        "effort_trials": "; ".join(_trials(effort)),
         "default_effort": effort.get("default"),
+        "slots": (identity.get("fingerprint") or {}).get("parallel"),
         "sent": _listed(sampling.get("sent")),
         "otherwise": _listed(sampling.get("otherwise"), sampling.get("source")),
     }
-    told |= {name: manifest.get(name) for name in ("start", "end", "python")}
+    told |= {n: manifest.get(n) for n in ("start", "end", "python", "platform")}
     told |= {
         "sessions": len(manifest.get("sessions") or []) or None,
-        "platform": manifest.get("platform"),
         "packages": _listed(manifest.get("packages")),
         "git_commit": manifest.get("git_commit"),
         "exam": exam.get("name"),
@@ -306,6 +355,13 @@ def environment_frame(manifest: Mapping[str, Any]) -> pd.DataFrame:
     }
     rows = [(what, value or None) for what, value in told.items()]
     return pd.DataFrame(rows, columns=["what", "value"], dtype=object)
+
+
+def _trials(effort: Mapping[str, Any]) -> Iterator[str]:
+    for trial in effort.get("trials") or []:
+        asked = f"{effort['asked']} {trial['asked_tokens']}"
+        contrast = f"{effort['contrast']} {trial['contrast_tokens']}"
+        yield f"{trial['problem_id']} [{trial['told_by']}] {asked} / {contrast}"
 
 
 def _listed(told: Mapping[str, Any] | None, source: object = None) -> str:

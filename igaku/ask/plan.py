@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, PROBE, Row, read_rows
+from igaku.ask.folder import ANSWERS, PROBE, Row
 from igaku.ask.prompt import (
     Message,
     load_prompt,
@@ -17,12 +17,17 @@ from igaku.ask.prompt import (
     prompt_sha256,
     shared_prefix,
 )
+from igaku.ask.rows import read_rows
 from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, exam_hashes, load_examples
 from igaku.params.settings import Settings
+from igaku.reading.digits import digits_of
 from igaku.words import CAUSES
 
 PROBE_QUESTIONS = 5
+MISGRADED = "a grade that is not that of its answer"
+FOREIGN = "a question that is not of this run"
+OTHER_WORDS = "asked in other words than this question was"
 PROBE_FACTOR = 4  # times the budget
 # A run's folder has it in its manifest; one without was begun in exam order.
 ORDER = {"kind": "stratified", "seed": 0}
@@ -71,6 +76,48 @@ def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
     )
 
 
+def planned(question: Question) -> dict[str, Any]:
+    """What an analysis must know of a question, also of one that was never asked."""
+    return {
+        "problem_id": question.problem_id,
+        "section": question.section,
+        "kind": question.kind,
+        "gold": list(question.answer),
+        "accepted": [list(answer) for answer in question.accepted],
+        "points": question.points,
+        "text_only": question.text_only,
+        "stem": question.stem,
+        "category": question.category,
+        "kinki": list(question.kinki),
+        "human_accuracy": question.human_accuracy,
+    }
+
+
+def contradicted(row: Mapping[str, Any], told: Mapping[str, Any] | None) -> str | None:
+    """What a manifest's entry of a question has against a row; None where nothing.
+
+    >>> contradicted({"problem_id": "116A1"}, None)
+    'a question that is not of this run'
+    """
+    if told is None:
+        return FOREIGN
+    words = told.get("prompt_sha256")
+    if words is not None and row.get("prompt_sha256") != words:
+        return OTHER_WORDS
+    ways = told.get("accepted") or [told.get("gold")]
+    if not _are_answers(ways) or row["outcome"] in ("api_error", "wrong_model"):
+        return None
+    answer = list(row["answer"] or ())
+    if told.get("kind") == "numeric":  # one number has many spellings
+        answer, ways = [*map(digits_of, answer)], [[*map(digits_of, w)] for w in ways]
+    is_right = row["outcome"] == "answered" and answer in ways
+    return None if bool(row["correct"]) == is_right else MISGRADED
+
+
+def _are_answers(ways: Any) -> bool:
+    return isinstance(ways, list) and all(isinstance(way, list) and way for way in ways)
+
+
 def in_asking_order(
     questions: Sequence[Question], order: Mapping[str, Any] | None
 ) -> list[Question]:
@@ -104,8 +151,7 @@ def is_reply(row: Row) -> bool:
 
 def is_over(plan: Plan, rows: Sequence[Row]) -> bool:
     """Whether a run is broken, and was to be stopped for it at any of its rows."""
-    outcomes = (row["outcome"] for row in rows)
-    return plan.settings.stop_when_broken and health.stops(outcomes)
+    return plan.settings.stop_when_broken and health.stops(health.outcomes_of(rows))
 
 
 def left_to_ask(
@@ -157,5 +203,11 @@ def probes(plan: Plan) -> list[Row]:
 
 def is_finished(plan: Plan) -> bool:
     """Whether nothing is left to be sent, by the run's folder as it is."""
-    rows = read_rows(plan.settings.folder / ANSWERS)
+    known = {
+        item.question.problem_id: planned(item.question)
+        | {"prompt_sha256": item.prompt_sha256}
+        for item in plan.items
+    }
+    found = read_rows(plan.settings.folder / ANSWERS)
+    rows = [row for row in found if not contradicted(row, known.get(row["problem_id"]))]
     return not (left_to_ask(plan, rows) or left_to_probe(plan, rows, probes(plan)))

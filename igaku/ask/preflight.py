@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask.asker import Asker
+from igaku.ask.asker import Asker, Attempt
+from igaku.ask.effort import ways
 from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
-from igaku.params.settings import Settings
+from igaku.params.settings import Settings, slug_meant
 from igaku.reading.reply import Reply
 from igaku.server.client import (
     connect,
@@ -21,6 +22,7 @@ from igaku.server.client import (
     served_as,
     server_facts,
 )
+from igaku.server.effect import effect_of, effort_refused, longer_context
 from igaku.server.identity import contradiction, identify
 from igaku.server.parts import shortened
 
@@ -38,56 +40,77 @@ def check_frame(found: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(found.items()), columns=["what", "found"], dtype=object)
 
 
-def check(settings: Settings, questions: Sequence[Question]) -> dict[str, Any]:
+def check(
+    settings: Settings,
+    questions: Sequence[Question],
+    loaded: Mapping[str, Any] | None = None,
+    tell: Callable[[str, Any], object] = lambda what, found: None,
+) -> dict[str, Any]:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
-    What is found comes back, what is wrong raises; the reply is short and not kept. A
-    server that says nothing fails after `timeout`, or after two minutes where that is
-    longer. A finished run asks its server nothing.
+    What is found comes back, each thing told to `tell` as soon as it is known; what is
+    wrong raises. The reply is short and not kept. A server that says nothing fails
+    after `timeout`, where that is set, else after two minutes. A finished run asks its
+    server nothing. `loaded` is what is on record of the loading, which what the server
+    tells of it is held against.
     """
+    found: dict[str, Any] = {}
+    for what, value in _found(settings, questions, loaded):
+        found[what] = value
+        tell(what, value)
+    return found
+
+
+def _found(
+    settings: Settings,
+    questions: Sequence[Question],
+    loaded: Mapping[str, Any] | None,
+) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
-        return {"run": "finished"}
-    if settings.base_url == LAB:
-        raise IgakuError(
-            f"{settings.model} is an embedded model and is not being served: use "
-            "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
-        )
+        yield "run", "finished"
+        return
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
+    yield from (("base_url", settings.base_url), ("model", settings.model))
     facts = _facts(settings)
-    patient = replace(settings, timeout=min(settings.timeout, PATIENCE))
-    with connect(settings.base_url, patient.timeout) as client:
-        budget = min(settings.max_tokens, CHECK_TOKENS)
-        last = Asker(client, patient, facts, budget).trial(item)
+    if listed := identify(settings, facts, doubt=False).fingerprint.name:
+        yield "listed_as", listed
+    last = _tried(settings, facts, item)
     reply = last.reply
     if is_idle(facts, settings.model):  # the trial may have loaded it
         facts = server_facts(settings.base_url, settings.model)
     _check_reply(settings, item, reply, facts)
     identity = identify(settings, facts, reply.raw).accepted()
-    return {
-        "base_url": settings.base_url,
-        "model": settings.model,
+    effect = effect_of(settings, facts, identity.fingerprint, reply.raw, loaded)
+    yield from {
         "served_model": reply.served_model,
         "weights": identity.status,
         "told_by": identity.fingerprint.source,
         "why": identity.why,
         "context_length": context_length(facts, settings.model),
-        "needed": _needed(settings, reply, facts),
+        "needed": _needed(settings, reply, effect),
+        "other_than_asked": "; ".join(map(_other, effect["differing"])) or None,
         "asked": item.question.problem_id,
         "said": shortened(reply.content or f"reasoning: {reply.reasoning}"),
         "seconds": round(last.seconds, 1),
-    }
+    }.items()
 
 
 def _facts(settings: Settings) -> Mapping[str, Any]:
     """What the server says of itself; that it lists no such model raises."""
+    if settings.base_url == LAB:
+        raise IgakuError(
+            f"{settings.model} is an embedded model and is not being served: use "
+            "`igaku.ask.run.server_of(settings)`, or `igaku serve` and its address."
+        )
     facts = server_facts(settings.base_url, settings.model)
     if is_missing(settings, facts):
         offered = listed_models(facts)
         shown = ", ".join(offered[:8]) + (" ..." if len(offered) > 8 else "")
         raise IgakuError(
             f"{settings.base_url} has no model {settings.model}, but {shown}: load the "
-            "model there, or pass `model` as the server names it."
+            f"model there, or pass `model` as the server names it"
+            f"{slug_meant(settings.model)}."
         )
     identify(settings, facts, doubt=False).accepted()
     return facts
@@ -120,18 +143,40 @@ def _check_reply(
         )
 
 
-def _needed(settings: Settings, reply: Reply, facts: Mapping[str, Any]) -> int | None:
+def _tried(settings: Settings, facts: Mapping[str, Any], item: Item) -> Attempt:
+    """A short reply, by the first way of telling the effort that is not refused."""
+    is_set = settings.timeout != Settings.timeout
+    patience = settings.timeout if is_set else min(settings.timeout, PATIENCE)
+    patient = replace(settings, timeout=patience)
+    budget = min(settings.max_tokens, CHECK_TOKENS)
+    with connect(settings.base_url, patient.timeout) as client:
+        for way in ways(settings, facts):
+            last = Asker(client, patient, facts, budget, way).trial(item)
+            if effort_refused(last.reply, settings.reasoning_effort) is None:
+                break
+    return last
+
+
+def _other(found: Mapping[str, Any]) -> str:
+    asked, got = (
+        f"{value:,}" if isinstance(value, int) else str(value)
+        for value in (found["asked"], found["got"] or "no effect")
+    )
+    return f"{found['what']}: {got}, not {asked}"
+
+
+def _needed(settings: Settings, reply: Reply, effect: Mapping[str, Any]) -> int | None:
     """The tokens that the longest prompt and a full reply take together."""
     if reply.prompt_tokens is None:
         return None
     needed = reply.prompt_tokens + settings.max_tokens
-    window = context_length(facts, settings.model)
+    window, wanted = (effect[side].get("context_length") for side in ("got", "asked"))
     if window is not None and window < needed:
-        fix = "load it with a longer context"
-        if settings.load:  # the server knew better, and has a setting for it
-            fix = f"set its default under My Models in LM Studio to {needed:,} or more"
+        is_other = wanted not in (None, window)
+        instead = f", not {wanted:,} as asked," if is_other else " tokens,"
+        fix = longer_context(settings, effect, needed)
         raise IgakuError(
-            f"{settings.model} is loaded with a context of {window:,} tokens, but the "
+            f"{settings.model} is loaded with a context of {window:,}{instead} but the "
             f"longest prompt ({reply.prompt_tokens:,}) and max_tokens "
             f"({settings.max_tokens:,}) need {needed:,}: {fix}."
         )

@@ -58,19 +58,32 @@ class Served:
         """The address: "lab" until an embedded model's engine is there."""
         return self._settings.base_url
 
-    def check(self, questions: Sequence[Question]) -> dict[str, Any]:
+    def check(
+        self,
+        questions: Sequence[Question],
+        tell: Callable[[str, Any], object] = lambda what, found: None,
+    ) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
-        return self._persistently(lambda: check(self._ready(questions), questions))
+
+        def look() -> dict[str, Any]:
+            settings = self._ready(questions)
+            return check(settings, questions, self._record, tell)
+
+        return self._persistently(look)
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
         """Ask every question that has no reply yet; the folder of the run."""
 
         def ask() -> Path:
             settings = self._ready(questions)
-            loaded = asdict(self._loaded) if self._loaded else None
-            return run_exam(settings, questions, progress, loaded)
+            return run_exam(settings, questions, progress, self._record)
 
         return self._persistently(ask)
+
+    @property
+    def _record(self) -> dict[str, Any] | None:
+        """What is put on record of the loading."""
+        return asdict(self._loaded) if self._loaded else None
 
     def _persistently(self, work: Callable[[], T]) -> T:
         """What work gives; a crashed model of igaku's loading is loaded again twice."""

@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask import health, manifest
+from igaku.ask import health, manifest, warm
 from igaku.ask.asker import Asker
 from igaku.ask.desk import rows_of
 from igaku.ask.effort import settle
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
+    ERRORS,
+    MANIFEST,
     PROBE,
+    WARM,
     Journal,
     Manifest,
     Row,
     locked,
-    mend,
     now,
-    read_rows,
     rewrite,
-    set_aside,
     write_manifest,
 )
 from igaku.ask.plan import (
@@ -46,6 +47,9 @@ from igaku.ask.plan import (
     probes,
 )
 from igaku.ask.preflight import is_missing
+from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
+from igaku.ask.rows import bad_name, brief, mend, set_aside, survey
+from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
@@ -56,9 +60,11 @@ from igaku.server.client import (
     listed_models,
     server_facts,
 )
+from igaku.server.effect import effect_of
 from igaku.server.fingerprint import of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
+from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
+OF_SITTING = ("reasoning", "content", "error")  # what is kept of a row until the end
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
 
 
@@ -87,18 +94,43 @@ def run_exam(
     answers = settings.folder / ANSWERS
     with locked(settings.folder):
         mend(answers)
-        rows = read_rows(answers)
-        # Failures bind a run to nothing: they are asked again anyway.
-        begun = manifest.opened(plan, list(filter(is_reply, rows)))
+        begun, rows = _gone_on(plan)
         left = left_to_ask(plan, rows, begun.get("order"))
         if left and not all(map(is_reply, rows)):
-            rows = set_aside(settings.folder, rows, is_reply)
+            failed = [row for row in rows if not is_reply(row)]
+            set_aside(answers, {row["at"]: ERRORS for row in failed})
+            rows = list(filter(is_reply, rows))
         session = Session(plan, begun, rows)
         if left or left_to_probe(plan, rows, session.probed):
             session.hold(left, progress, loaded)
         elif begun["end"] is None:  # killed between its last reply and its last word
             session.close("finished")
     return settings.folder
+
+
+def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
+    """The manifest and the sound rows of a run; what is damaged is set aside, aloud."""
+    folder = plan.settings.folder
+    found = survey(folder / ANSWERS)
+    # Failures bind a run to nothing: they are asked again anyway.
+    begun, misplaced = manifest.opened(plan, list(filter(is_reply, found.rows)))
+    damage, rows = damaged(found, misplaced), found.rows
+    told = damage_told(folder, found, damage)
+    if damage:
+        put_aside(folder / ANSWERS, damage)
+        kept = survey(folder / ANSWERS)
+        rows = kept.rows
+    if (trouble := examined(folder)[1]) and (folder / MANIFEST).exists():
+        keep_broken(folder)
+    if rows and trouble:
+        unknown = ", ".join(begun["rebuilt"]["unknown"]) or "nothing"
+        told += [f"{trouble}: it is rebuilt; recorded as unknown: {unknown}."]
+    for sentence in told:
+        warnings.warn(sentence, stacklevel=3)
+    if told:
+        begun |= {"damage": [*(begun.get("damage") or []), *told], "end": None}
+        write_manifest(folder, begun)
+    return begun, rows
 
 
 class Session:
@@ -110,18 +142,29 @@ class Session:
         self.rows, self.probed, self.requests = list(rows), probes(plan), 0
         self.facts: Facts = {}
         self.identity: Identity | None = None
+        self.recorded = begun["identity"]  # of the sittings before this one
         self.raw: object = None  # a body that names its weights, or any
-        self.earlier, self.replies = len(rows), 0
+        self.earlier, self.replies, self.correct = len(rows), 0, 0
+        self.outcomes: Counter[str] = Counter()
+        self.standing: Counter[str] = Counter()  # of rows that are not asked again
+        self._count(rows)
 
     @property
-    def outcomes(self) -> Counter[str]:
-        """How often each outcome has come in."""
-        return Counter(row["outcome"] for row in self.rows)
+    def is_broken(self) -> bool:
+        """Whether so many replies are lost for good that the run tells nothing."""
+        return health.is_broken(self.standing)
 
     @property
-    def correct(self) -> int:
-        """How many replies are right."""
-        return sum(row["correct"] is True for row in self.rows)
+    def left(self) -> int:
+        """How many questions have no row yet, or one that does not stand."""
+        return len(self.manifest["questions"]) - self.standing.total()
+
+    def _count(self, rows: Iterable[Row]) -> None:
+        # As they come in: anew for each, a run would take the square of its length.
+        for row in rows:
+            self.outcomes[row["outcome"]] += 1
+            self.standing.update(health.outcomes_of([row]))
+            self.correct += row["correct"] is True
 
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
@@ -132,27 +175,39 @@ class Session:
         self.manifest = manifest.joined(
             self.manifest, self.settings, self.facts, loaded
         )
+        if self.recorded is None and self.identity.status == "verified":
+            self.manifest["identity"] = self.identity.to_dict()
         write_manifest(self.folder, self.manifest)
-        ended, why, kind = "failed", None, None
+        where, ended, why, kind = self.settings, "failed", None, None
         try:
             self.identity.accepted()
-            with connect(self.settings.base_url, self.settings.timeout) as client:
+            with self._room(), connect(where.base_url, where.timeout) as client:
                 told_by = self._settle(client)
                 asker = Asker(client, self.settings, self.facts, told_by=told_by)
                 self._ask(asker, left, progress)
+                self._ask_warm(Asker(client, self.settings, self.facts, None, told_by))
                 budget = PROBE_FACTOR * self.settings.max_tokens
                 self._probe(Asker(client, self.settings, self.facts, budget, told_by))
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
-            ended, why = "interrupted", "it was interrupted"
+            ended, why = "interrupted", "it was interrupted" if self.left else None
             raise
         except IgakuError as trouble:
             ended, why, kind = "stopped", str(trouble), trouble.kind
             raise
         finally:
-            self.close(ended, why, kind)
+            try:
+                self.close(ended, why, kind)
+            except Unwritable:  # most often the same disk, and told already
+                if ended == "finished":
+                    raise
         if why:
             raise WrongModel(why)
+
+    def _room(self) -> AbstractContextManager[object]:
+        """Room on the disk for the last word, which tells what the server said too."""
+        size = (self.folder / MANIFEST).stat().st_size
+        return reserved(self.folder, 2 * size)
 
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""
@@ -202,7 +257,8 @@ class Session:
         total, began = len(self.plan.items), time.monotonic()
 
         def take(row: Row) -> None:
-            self.rows.append(row)
+            self.rows.append(brief(row, OF_SITTING))  # bodies would fill the memory
+            self._count([row])
             self.requests += row["attempts"]
             self._judge(row, asker)
 
@@ -218,14 +274,16 @@ class Session:
                 bar.update()
                 # At a fixed pace, the bar of an hour fills a notebook with pictures.
                 bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+        if (came := self.rows[self.earlier :]) and all(map(health.may_pass, came)):
+            raise self._failed(came[::-1])
 
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
         self._recognize(row)
         is_first = self.replies == 1 and row["error"] is None
-        if is_first and is_idle(self.facts, self.settings.model):
-            where = self.settings.base_url, self.settings.model
-            self.facts = asker.facts = server_facts(*where)
+        if is_first:
+            self._identify()
+            self._see_effect(asker)
         if self.settings.load and CRASHED.search(row["error"] or ""):
             raise EngineCrashed(
                 f"The engine of {self.settings.model} crashed at {row['problem_id']} "
@@ -237,17 +295,34 @@ class Session:
         # A failure is late that took the whole `timeout` and brought nothing.
         timeout = self.settings.timeout
         late = list(
-            takewhile(lambda r: r["raw"] is None and r["seconds"] >= timeout, failed)
+            takewhile(lambda r: r["silent"] and r["seconds"] >= timeout, failed)
         )
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
-            is_gone = row["raw"] is None
-            raise (ServerUnreachable if is_gone else IgakuError)(
-                f"{len(failed)} questions in a row failed, the last with: "
-                f"{str(row['error']).rstrip('.')}. The replies so far are kept in "
-                f"{self.folder}; see to the server and run again."
-            )
-        if self.settings.stop_when_broken and health.is_broken(self.outcomes):
+            raise self._failed(failed)
+        if self.settings.stop_when_broken and self.is_broken:
             asker.stop.set()
+
+    def _failed(self, rows: Sequence[Row]) -> IgakuError:
+        """The error for questions in a row that failed, the last of them first."""
+        is_gone = rows[0]["silent"]
+        return (ServerUnreachable if is_gone else IgakuError)(
+            f"{len(rows)} questions in a row failed, the last with: "
+            f"{str(rows[0]['error']).rstrip('.')}. The replies so far are kept in "
+            f"{self.folder}; see to the server and run again."
+        )
+
+    def _see_effect(self, asker: Asker) -> None:
+        """Hold what the server has loaded, now that it replied, against what was asked.
+
+        What is in memory may be there, or be another one, since the first reply.
+        """
+        settings = self.settings
+        if "/api/ps" in self.facts or is_idle(self.facts, settings.model):
+            self.facts = asker.facts = server_facts(settings.base_url, settings.model)
+        session, said = self.manifest["sessions"][-1], self._by_replies().fingerprint
+        told = (self.facts, said, self.raw, session["loaded"])
+        session["loaded"] = effect_of(settings, *told)
+        write_manifest(self.folder, self.manifest)
 
     def _recognize(self, row: Row) -> None:
         """Refuse a reply of a model that was not asked for."""
@@ -260,30 +335,54 @@ class Session:
                 self.identity = self._by_replies()
                 self.identity.accepted()
 
+    def _ask_warm(self, asker: Asker) -> None:
+        """Ask the first questions of this sitting again: are their replies the same?"""
+        items = warm.items_of(self.plan, self.rows[self.earlier :])
+        if not items or is_over(self.plan, self.rows):
+            return
+        mend(self.folder / WARM)
+        with closing(Journal(self.folder / WARM)) as journal:
+            for row in filter(None, map(asker.ask, items)):
+                journal.append(row)
+                self.requests += row["attempts"]
+                self._recognize(row)
+                if row["outcome"] == "api_error":
+                    break  # the run is whole, and a server that fails is not asked on
+                told = warm.compared(row, self.rows[self.earlier :])
+                self.manifest["sessions"][-1]["warm"].append(told)
+
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
         mend(self.folder / PROBE)
         items = left_to_probe(self.plan, self.rows, self.probed)
         if not items:
             return
-        rewrite(self.folder / PROBE, self.probed)
+        self._clear_probe()
 
         def take(row: Row) -> None:
             self.requests += row["attempts"]
             self._recognize(row)
-            self.probed.append(row)
+            self.probed.append(brief(row))
             if row["outcome"] == "api_error":
                 asker.stop.set()
 
         with closing(Journal(self.folder / PROBE)) as journal:
             deque(rows_of(asker, items, journal, take), maxlen=0)
 
+    def _clear_probe(self) -> None:
+        """Leave in the file of the probe what counts; the rest is set aside."""
+        path = self.folder / PROBE
+        found, kept = survey(path), {row["at"] for row in self.probed}
+        moved = dict.fromkeys(found.bad, bad_name(path))
+        moved |= {row["at"]: ERRORS for row in found.rows if row["at"] not in kept}
+        set_aside(path, moved)
+
     def close(
         self, ended: str, why: str | None = None, kind: str | None = None
     ) -> None:
         """Write how the session ended, and what that makes of the run."""
-        end, left = now(), len(self.manifest["questions"]) - len(self.rows)
-        is_broken = is_over(self.plan, self.rows) or health.is_broken(self.outcomes)
+        end, left = now(), self.left
+        is_broken = is_over(self.plan, self.rows) or self.is_broken
         status = "BROKEN" if is_broken else "INCOMPLETE" if left > 0 else "OK"
         told = {"end": end, "ended": ended, "requests": self.requests}
         told |= {"why": why, "kind": kind}
@@ -307,7 +406,7 @@ class Session:
             return
         if self.identity.status != "wrong_model" and self.raw is not None:
             self.identity = later(self._by_replies(), self.identity)
-        found, before = self.identity.to_dict(), self.manifest["identity"]
+        found, before = self.identity.to_dict(), self.recorded
         is_worse = before is None or rank(found) <= rank(before)
         if is_worse or not self.earlier:
             self.manifest["identity"] = found
@@ -327,7 +426,7 @@ class Session:
         """Why the run was stopped: the share of lost replies, and what a probe says."""
         if not is_over(self.plan, self.rows):
             return None
-        lost, asked = health.lost(self.outcomes), len(self.rows)
+        lost, asked = health.lost(self.standing), self.standing.total()
         probe = {
             "max_tokens": PROBE_FACTOR * self.settings.max_tokens,
             "asked": len(self.probed),

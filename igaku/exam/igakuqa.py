@@ -15,10 +15,14 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from igaku import writing
 from igaku.errors import IgakuError
 from igaku.paths import cache_dir
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = dict[str, Any]
 
@@ -41,12 +45,48 @@ FIX = f"put the file of IgakuQA commit {COMMIT[:7]} in its place"
 
 def exam_year(year: int | str) -> int:
     """The year as a number; papermill and YAML may bring it as text."""
+    year = by_number(year)
     if isinstance(year, bool) or str(year) not in map(str, EXAMS):
         raise IgakuError(
             f"There is no exam of {year!r}: give one of "
             f"{', '.join(map(str, EXAMS))}, or 'calibration'."
         )
     return int(year)
+
+
+def by_number(exam: int | str) -> int | str:
+    """An exam told by its number, as physicians call it, by its year; else as it is.
+
+    >>> by_number("116"), by_number(2018), by_number("calibration")
+    (2022, 2018, 'calibration')
+    """
+    years = {str(number): year for year, number in EXAMS.items()}
+    return exam if isinstance(exam, bool) else years.get(str(exam), exam)
+
+
+def exams(data_dir: str | Path | None = None) -> pd.DataFrame:
+    """One row per exam: `exam` as parameters name it, `number`, `questions`, `where`.
+
+    `where`: the folder that holds all of its files; missing where it would be fetched.
+    The generated exam is part of igaku and has no number.
+    """
+    import pandas as pd
+
+    folder = kept_folder(data_dir)
+    rows = [
+        {"exam": str(year), "number": number, "questions": sum(sizes(year).values()),
+         "where": str(folder) if _is_kept(folder, year) else None}
+        for year, number in EXAMS.items()
+    ]  # fmt: skip
+    rows.append({"exam": "calibration", "questions": 400, "where": "generated"})
+    return pd.DataFrame(rows).astype({"number": "Int64", "questions": "Int64"})
+
+
+def _is_kept(folder: Path, year: int) -> bool:
+    try:
+        return all(released_file(folder, name) for name in year_files(year))
+    except IgakuError:
+        return False
 
 
 def section_file(year: int, section: str, kind: str = "") -> str:
@@ -160,15 +200,10 @@ def fetch_exam(year: int) -> Path:
         return folder
     is_first = any(name not in known for name in lacking)
     names = names if is_first else lacking
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        download = TemporaryDirectory(dir=folder, prefix="download-")
-    except OSError as broken:
-        raise IgakuError(
-            f"The cache folder {folder} cannot be written ({broken.strerror}): set "
-            "IGAKU_CACHE to a folder that can."
-        ) from broken
-    with download as name:
+    with (
+        writing.guarded(folder),
+        TemporaryDirectory(dir=writing.folder(folder), prefix="download-") as name,
+    ):
         fresh = Path(name)
         _download(year, names, known, fresh)
         if is_first:
@@ -216,6 +251,8 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
             ) from altered
         except OSError as broken:
             bar.close()
+            if broken.errno in writing.FULL:
+                raise
             raise IgakuError(
                 f"{store.get_url(name)} could not be fetched ({type(broken).__name__}):"
                 " connect to the network and try again, or set IGAKU_DATA to a folder "
@@ -233,9 +270,13 @@ def _record(year: int, names: list[str], fresh: Path) -> None:
     (fresh / f"{year}.sha256").write_text(table, encoding="utf-8")
 
 
+def sizes(year: int) -> dict[str, int]:
+    """How many questions each section of a year's exam has."""
+    return EARLY_SIZES if year in (2018, 2019) else SIZES
+
+
 def _ids(year: int, section: str) -> list[str]:
-    sizes = EARLY_SIZES if year in (2018, 2019) else SIZES
-    places = range(1, sizes[section] + 1)
+    places = range(1, sizes(year)[section] + 1)
     return [f"{EXAMS[year]}{section}{place}" for place in places]
 
 

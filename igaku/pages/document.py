@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import igaku
 from igaku import paths
-from igaku.ask.folder import replace
 from igaku.pages import facts as told
 from igaku.pages.crossed import (
     as_asked,
@@ -23,13 +22,14 @@ from igaku.pages.crossed import (
 from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
-from igaku.pages.html import Table, markdown, page, put, tabled
+from igaku.pages.html import Table, markdown, page, tabled
 from igaku.pages.index import marks, state
 from igaku.pages.silence import rescues, silence, timing
 from igaku.pages.variants import shared, variants
 from igaku.study.declared import standing
 from igaku.study.families import Study
 from igaku.words import formatted, is_missing, labelled
+from igaku.writing import put
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +69,7 @@ def write(study: Study) -> Path:
     values = contents(facts)
     for picture in values["pictures"].values():
         target = folder / FIGURES / f"{picture.name}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace(target, picture.wide)
+        put(target, picture.wide)
     values["files"] = write_tables(facts, folder / TABLES) if study.runs else []
     put(folder / "report.md", text(study.lang, values))
     title = f"igaku: {values['heading']}"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from igaku.ask.folder import replace
 from igaku.words import (
     cell,
     checked,
@@ -75,12 +74,6 @@ def marked(value: object) -> str:
     """
     text = plain(value).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split()))
-
-
-def put(target: Path, text: str) -> None:
-    """Write a page whole, or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace(target, text.encode())
 
 
 # --- the frame of every page ----------------------------------------------------------

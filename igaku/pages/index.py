@@ -10,10 +10,11 @@ from urllib.parse import quote
 import pandas as pd
 
 import igaku
-from igaku.pages.html import page, put, tabled
+from igaku.pages.html import page, tabled
 from igaku.study.families import Study, open_study
 from igaku.study.runs import Run, unmeasured
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
+from igaku.writing import put
 
 # The pages beside the index that have a sentence of their own in it, in this order.
 PAGES = ("report", "analysis", "replies", "mechanism")

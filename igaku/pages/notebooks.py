@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from igaku.ask.folder import MANIFEST
 from igaku.errors import IgakuError
-from igaku.pages.html import TEMPLATES, environment, framed, put
+from igaku.pages.html import TEMPLATES, environment, framed
 from igaku.words import LANGUAGES, compiled, say
+from igaku.writing import put
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

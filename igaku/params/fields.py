@@ -10,11 +10,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +34,7 @@ from igaku import paths
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.choices import AS_RELEASED
+from igaku.redaction import carrier_in, credential_in
 
 EXAMS = (*igakuqa.EXAMS, "calibration")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
@@ -42,6 +46,11 @@ OWN_BODY_KEYS = (
     *("top_p", "seed", "reasoning_effort", "stream", "n"),
 )
 
+SHELL = "$`!;&'(){}[]%^*?\"<>|\\/:"  # a space everyone quotes, and these few do
+JOINERS = "\u200d"  # inside one emoji
+
+HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
+REQUEST_PATH = re.compile(r"/(?:chat/completions|completions|responses|models)/?$")
 SECRET = re.compile(r"api_?(key|token)|secret|password|authoriz", re.IGNORECASE)
 
 
@@ -58,9 +67,18 @@ def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> N
                 f"The {what} {name} would be written into notebooks and manifests: "
                 "set the environment variable IGAKU_API_KEY instead."
             )
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        hint = meant(str(name), known) or f"known are {', '.join(known)}."
         raise IgakuError(f"There is no {what} {name}: {hint}")
+
+
+def meant(name: str, known: Collection[str], cutoff: float = 0.5) -> str | None:
+    """The question whether the nearest of the known names was meant; None if none is.
+
+    >>> meant("openai8bit", ["openai-8bit", "lab-mlx-8bit"])
+    'did you mean openai-8bit?'
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def refuse(broken: ValidationError, called: str = "") -> NoReturn:
@@ -177,28 +195,81 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _folder(text: str) -> str:
-    plain = re.fullmatch(r"[^\\/:*?\"<>|\x00-\x1f]{0,100}", text)
-    if not plain or text.startswith(".") or text.endswith("."):
+    if text.startswith(".") or text.endswith(".") or len(text) > 100:
         raise _wanted("a plain folder name, such as openai-8bit-low")
+    if odd := _misread(text):
+        told = "which a shell, a terminal or a disk misreads: give a plain folder name"
+        raise _wanted(f"has {odd}, {told}, such as openai-8bit-low.", "told")
     return text
+
+
+def _misread(name: str) -> str | None:
+    """The character of a folder's name that a shell or a terminal takes for another.
+
+    >>> _misread("第116回 🩺 low"), _misread("$HOME"), _misread("-p")
+    (None, "'$'", "'-' at its start")
+    """
+    for character in name:
+        # Marks of direction, of control and of nothing; joiners belong to emoji.
+        is_unseen = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        if is_unseen and character not in JOINERS:
+            return f"the character U+{ord(character):04X}"
+        if character in SHELL:
+            return f"{character!r}"
+    ends = {name[:1], name[-1:]}
+    if blank := next((c for c in ends if c.isspace()), ""):
+        return f"the blank U+{ord(blank):04X} at an end"
+    return f"{name[0]!r} at its start" if name[:1] in ("-", "~", "#") else None
 
 
 def _address(text: str) -> str:
     if text == LAB:
         return text
+    _refuse_secret(credential_in(text))
     if not re.match(r"https?://[^/\s]+", text) or re.search(r"\s", text):
         raise _wanted("a server's address, such as http://127.0.0.1:1234/v1")
-    if re.match(r"https?://[^/]*@", text):
+    if broken := _broken_address(text):
+        raise _wanted(f"is {text[:60]!r}, {broken}", "told")
+    return text.rstrip("/")
+
+
+def _broken_address(text: str) -> str | None:
+    """Why no server can be at an address, with the way out; None where one can."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "where brackets must be as in http://[::1]:1234/v1."
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        return "whose port must be a number from 1 to 65535."
+    host = parts.hostname or ""
+    if ":" not in host and (len(host) > 253 or not HOST.fullmatch(host)):
+        return "whose host is no name that a server can have: see which was meant."
+    if said := REQUEST_PATH.search(parts.path):
+        return f"where {said[0]} is igaku's to add: leave it out."
+    return None
+
+
+def _refuse_secret(found: str | None) -> None:
+    """Refuse what would be written down, by what of it may be told."""
+    if found:
         raise _wanted(
-            "holds a user name or password, and would be written into manifests: set "
-            "the environment variable IGAKU_API_KEY instead.",
+            f"holds {found}, and would be written into notebooks and manifests: set "
+            "the environment variable IGAKU_API_KEY instead, and delete the "
+            "notebook that was executed with it, if one was.",
             "told",
         )
-    return text.rstrip("/")
 
 
 def _exam(value: Any) -> int | str:
     year = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(year) is int and (found := igakuqa.by_number(year)) != year:
+        told = f"{year} is the exam of {found}, by which igaku names it."
+        warnings.warn(told, stacklevel=2)
+        year = found
     if type(year) not in (int, str) or year not in EXAMS:
         raise _wanted("a year from 2018 to 2022, or calibration")
     return year
@@ -243,7 +314,8 @@ def _extra_body(value: Any) -> dict[str, Any]:
                 "name where there is one, and leave it out here.",
                 "told",
             )
-    reject_unknown(filter(SECRET.search, body), (), "key of extra_body")
+    where = carrier_in(body)
+    _refuse_secret(where and f"what may be a key, in {where}")
     try:
         json.dumps(body, allow_nan=False)
     except (TypeError, ValueError) as broken:
@@ -264,8 +336,14 @@ MaybeText = Annotated[
     Wanted(TEXT),
     AfterValidator(str.strip),
 ]
-Folder = Annotated[MaybeText, AfterValidator(_folder)]
-RunName = Annotated[Text, AfterValidator(_folder)]
+_AsGiven = Annotated[str, StringConstraints(strict=True, pattern=r"\S"), Wanted(TEXT)]
+Folder = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^$|\S"),
+    Wanted(TEXT),
+    AfterValidator(_folder),
+]
+RunName = Annotated[_AsGiven, AfterValidator(_folder)]
 Address = Annotated[Text, AfterValidator(_address)]
 Sections = Annotated[Text, AfterValidator(_sections)]
 Wording = Annotated[Text, AfterValidator(_wording)]

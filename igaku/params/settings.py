@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -24,6 +25,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from igaku import paths
 from igaku.errors import IgakuError
 from igaku.params import fields as kinds
+from igaku.redaction import redacted
 from igaku.words import word
 
 if TYPE_CHECKING:
@@ -91,12 +93,23 @@ class Settings:
             kinds.refuse(broken)
 
     def __post_init__(self) -> None:
+        self._refuse_keys()
         if not self.slug:
             object.__setattr__(self, "slug", slugified(self.model))
         if not self.run:
             object.__setattr__(self, "run", run_name(self.slug, self.exam))
         if self.lost_of is not None:  # that all is lost again is what it may find
             object.__setattr__(self, "stop_when_broken", False)
+
+    def _refuse_keys(self) -> None:
+        """Refuse a setting that holds a key of the environment, as by a wrong paste."""
+        for name in FIELDS:
+            told = str(getattr(self, name))
+            if redacted(told) != told:
+                raise IgakuError(
+                    f"{name} holds the key that the environment sets, and would be "
+                    "written into notebooks and manifests: leave it out there."
+                )
 
     @property
     def folder(self) -> Path:
@@ -196,7 +209,7 @@ def find_card(model: str) -> ModelFile | None:
     if exact := files.get(model.strip()):
         return read_file(exact)
     wanted = _folded(model)
-    known = [read_file(path) for path in files.values()]
+    known = list(_readable(files.values()))
     found = [m for m in known if wanted in m.names] or [
         m for m in known if wanted in {name.partition("@")[0] for name in m.names}
     ]
@@ -207,6 +220,27 @@ def find_card(model: str) -> ModelFile | None:
             "beside the name that your server knows."
         )
     return found[0] if found else None
+
+
+def _readable(files: Iterable[Path]) -> Iterator[ModelFile]:
+    """The files that can be read: a broken one stops its own model, and no other."""
+    for path in files:
+        try:
+            yield read_file(path)
+        except IgakuError as broken:
+            warnings.warn(f"{path.name} is passed over: {broken}", stacklevel=2)
+
+
+def slug_meant(model: str) -> str:
+    """The question whether a slug was meant by a name that no file has; else nothing.
+
+    >>> slug_meant("openai8bit"), slug_meant("my-own-model"), slug_meant("openai-8bit")
+    (' (did you mean the slug openai-8bit?)', '', '')
+    """
+    if find_card(model):
+        return ""
+    near = kinds.meant(model, slugs(), 0.8)
+    return f" ({near.replace('mean', 'mean the slug')})" if near else ""
 
 
 def slugs() -> list[str]:
@@ -238,8 +272,9 @@ def read_file(path: Path) -> ModelFile:
     values = read_yaml(path, FIELDS)
     if not isinstance(values.get("model"), str):
         raise IgakuError(f"{path} must be a mapping with the text key `model`.")
-    for name in ("card", "published"):
-        checked(name, values.get(name) or {}, f"{path.name}: {name}")
+    for name, value in values.items():
+        if value is not None:
+            checked(name, value, f"{path.name}: {name}")
     return ModelFile(path.stem, values)
 
 
@@ -279,8 +314,18 @@ def check_parameter_names(cells: Iterable[str]) -> None:
 
 
 def _files() -> list[Path]:
-    own = sorted(paths.PARAMS.glob("*.yaml"))
-    return own + sorted((paths.PARAMS / "lab").glob("*.yaml"))
+    return files_in() + files_in("lab")
+
+
+def files_in(folder: str = "") -> list[Path]:
+    """The YAML files of `params/` or of a folder in it, in the order of their names."""
+    if not paths.PARAMS.is_dir():
+        raise IgakuError(
+            f"There is no folder {paths.PARAMS}, and without it no model's settings "
+            "are known: put it back, or make a folder by `igaku new FOLDER` and work "
+            "in that."
+        )
+    return sorted((paths.PARAMS / folder).glob("*.yaml"))
 
 
 def _folded(name: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from igaku.redaction import cleaned
+
 BROKE_OFF = "the stream broke off before the reply ended"
 
 BLANK = "\ufeff \t\r\n"
@@ -26,6 +28,11 @@ FRAME = re.compile(
 FAULT = re.compile(r"^error:[ \t]*(\{.*\})[ \t]*$", re.MULTILINE)
 DONE = "[DONE]"
 DECODER = json.JSONDecoder(strict=False)
+# Read from a deep stack, Python's decoder gives up at some hundreds of levels: what one
+# caller can read another could not. Replies have about ten.
+DEEPEST = 100
+OPENING, CLOSING = ("{", "["), ("}", "]")
+NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 # What a stream sends in pieces; of every other field the last word counts.
 PIECES = ("content", "message", "response", "thinking")
@@ -35,24 +42,59 @@ Event = dict[str, Any]
 
 
 def said_in(body: object) -> tuple[object, Event | None]:
-    r"""A body as it is kept, and the one object that it says, None for no object.
+    r"""A body as it is kept, and the one object that it says, both without secrets.
 
-    What is kept says the same again: a body that is one object is kept as that, any
-    other as its text.
+    What is kept says the same again, see `_said_in`.
 
     >>> said_in(b': wait\n\ndata: {"model": "m"}\n\ndata: [DONE]\n\n')[1]
     {'model': 'm'}
     """
+    kept, told = _said_in(body)
+    known, safe = cleaned(told), cleaned(kept)
+    # A stream may tell a secret in pieces, which only add up in what it says.
+    return (known if known != told and safe == kept else safe), known
+
+
+def _said_in(body: object) -> tuple[object, Event | None]:
+    """A body as it is kept, and the one object that it says, None for no object.
+
+    What is kept says the same again: a body that is one object is kept as that, any
+    other as its text.
+    """
     if isinstance(body, (bytes, bytearray)):
-        body = bytes(body).decode(json.detect_encoding(body), "replace")
+        came = bytes(body)
+        try:
+            body = came.decode(json.detect_encoding(came))
+        except UnicodeDecodeError:
+            return came.decode(errors="backslashreplace"), None
     if not isinstance(body, str):
         return body, _whole(_objects([body]))
     try:
-        value = json.loads(body.strip(BLANK))
-    except (ValueError, RecursionError):
+        value = _shallow(body.strip(BLANK))
+    except ValueError:
         values, is_ended = _values(body)
         return body, _whole(_objects(values), is_ended)
     return value if isinstance(value, dict) else body, _whole(_objects([value]))
+
+
+def _shallow(text: str) -> object:
+    """The value of a JSON text, whatever the stack of the caller has left."""
+    if _is_deep(text):
+        raise ValueError("nested too deep")
+    return json.loads(text)
+
+
+def _is_deep(text: str, place: int = 0) -> bool:
+    """Whether the JSON value at a place is nested deeper than any reply is."""
+    if text[place : place + 1] not in OPENING:
+        return False
+    depth = 0
+    for token in NESTING.finditer(text, place):
+        mark = text[token.start()]
+        depth += (mark in OPENING) - (mark in CLOSING)
+        if depth > DEEPEST or not depth:
+            break
+    return depth > DEEPEST
 
 
 def _values(text: str) -> tuple[list[object], bool]:
@@ -64,9 +106,11 @@ def _values(text: str) -> tuple[list[object], bool]:
         if text.startswith(DONE, place):
             place, is_ended = place + len(DONE), True
             continue
+        if _is_deep(text, place):
+            break
         try:
             value, place = DECODER.raw_decode(text, place)
-        except (ValueError, RecursionError):
+        except ValueError:
             break
         values.append(value)
     return values, is_ended

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from igaku.errors import ServerUnreachable
+from igaku.errors import IgakuError, ServerUnreachable
+from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
 from igaku.server.parts import Parts, at, parts_of, text_of
 from igaku.server.refusals import with_way_out
@@ -77,27 +76,18 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """
     import openai
 
+    from igaku.server.wire import transport
+
     # Anybody on the way may read what is sent without https: no hosted key goes there.
-    keys = ["LM_API_TOKEN", "IGAKU_API_KEY"]
-    if urlsplit(base_url).scheme == "https":
-        keys = ["IGAKU_API_KEY", "OPENAI_API_KEY", "LM_API_TOKEN"]
-    # A proxy for the outer world must not be asked for a server on this machine.
-    outside = urlsplit(base_url).hostname not in LOOPBACK
+    keys = KEYS if urlsplit(base_url).scheme == "https" else OPEN_KEYS
+    is_here = urlsplit(base_url).hostname in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
         api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
-        http_client=openai.DefaultHttpxClient(
-            trust_env=outside, verify=outside or _certificates()
-        ),
+        http_client=openai.DefaultHttpxClient(transport=transport(base_url, is_here)),
     )
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Those of this machine, read once: a server on it answers in less time."""
-    return ssl.create_default_context()
 
 
 def request_body(
@@ -105,10 +95,13 @@ def request_body(
     messages: Sequence[Mapping[str, Any]],
     max_tokens: int | None = None,
     told_by: str = "field",
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of one request; `extra_body` has the last word, and its null removes.
 
-    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`.
+    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`; `facts`
+    are what the server says of itself. llama.cpp is told to compute each prompt anew:
+    from its cache it may answer with another prompt's state (llama.cpp #27148).
     """
     url = settings.base_url
     # Hosted reasoning models refuse the budget's older name, and any name they do not
@@ -123,6 +116,7 @@ def request_body(
         "top_p": settings.top_p,
         "seed": settings.seed,
         **({} if _is_host(url, *HOSTED) else SAMPLER),
+        **({"cache_prompt": False} if is_llama_cpp(facts or {}) else {}),
         **(_effort(settings) if told_by == "field" else {}),
     }
     for key, value in settings.extra_body.items():
@@ -191,13 +185,13 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts
         reply = with_way_out(reply, body)
         # A date is not read.
         told = refused.response.headers.get("retry-after", "").strip()
-        is_told = re.fullmatch(r"\d{1,6}(\.\d+)?", told)
+        is_told = re.fullmatch(r"\d{1,9}(\.\d+)?", told)
         return replace(reply, retry_after=float(told) if is_told else None)
     except openai.APIConnectionError as broken:
         raise unreachable(client, broken) from broken
 
 
-def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
+def unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     """The error for a connection that failed or was silent for too long."""
     import openai
 
@@ -207,6 +201,13 @@ def unreachable(client: OpenAI, broken: Exception) -> ServerUnreachable:
             "works, raise `timeout`, or lower `max_tokens` or `concurrency`."
         )
     reason = broken.__cause__ or broken
+    if isinstance(reason, IgakuError):
+        return reason
+    if type(reason).__name__ == "RemoteProtocolError":
+        return ServerUnreachable(
+            f"{client.base_url} answers, but not with a whole reply ({reason}): see "
+            "whether the server still works and `base_url` is its address."
+        )
     return ServerUnreachable(
         f"No server answers at {client.base_url} ({reason}): start it and load the "
         "model, or set `base_url` to where it is."
@@ -219,18 +220,20 @@ def reach(base_url: str, timeout: float = 5) -> None:
 
     with connect(base_url, timeout) as client:
         try:
-            client.get("/models", cast_to=object)
+            client.get("/models", cast_to=bytes)
         except openai.APIConnectionError as broken:
             raise unreachable(client, broken) from broken
-        except (openai.OpenAIError, ValueError):
+        except openai.OpenAIError:
             return
 
 
 def is_retryable(reply: Parts) -> bool:
-    """Whether asking again may go better: busy, loading or crashed, never cut short."""
+    """Whether asking again may go better: busy, crashed or rubbish, never cut short."""
     if reply.error is None or OVERFLOW.search(reply.error):
         return False
     if reply.status in (408, 425, 429) or (reply.status or 0) >= 500:
+        return True
+    if (reply.status or 400) < 300 and said_in(reply.raw)[1] is None:
         return True
     return bool(PASSING.search(reply.error))
 
@@ -288,6 +291,11 @@ def is_lm_studio(facts: Mapping[str, Any]) -> bool:
     """Whether these facts are LM Studio's, by the listings that it alone has."""
     places = ("/api/v1/models.models", "/api/v0/models.data")
     return any(isinstance(at(facts, place), list) for place in places)
+
+
+def is_llama_cpp(facts: Mapping[str, Any]) -> bool:
+    """Whether these facts are llama.cpp's, by what it alone tells of its requests."""
+    return isinstance(at(facts, "/props.default_generation_settings"), dict)
 
 
 def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:

@@ -75,7 +75,11 @@ SAYS = {
         "quantization": "details.quantization_level",
     },
     "/api/tags": {"name": "name", "size_bytes": "size", "digest": "digest"},  # Ollama
-    "/api/ps": {"name": "name", "context_length": "context_length"},  # Ollama
+    "/api/ps": {  # Ollama, of what is in memory
+        "name": "name",
+        "context_length": "context_length",
+        "digest": "digest",
+    },
     "/v1/models": {  # any: llama.cpp adds the bytes of its tensors, vLLM a length
         "name": "id",
         "quantization": "meta.ftype",

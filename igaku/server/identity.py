@@ -7,7 +7,7 @@ for. A format, a quantization and a size in bytes are harder to mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ def identify(
     checks = tuple(_checks(settings, held))
     agreed = {check.what: check.agrees for check in checks}
     if False in agreed.values():
-        return Identity("wrong_model", checks, _wrong(settings, checks), said)
+        return Identity("wrong_model", checks, _wrong(settings, checks, said), said)
     of_card = (_format(settings, replied), _quantization(settings, replied))
     by_reply = "variant" in agreed and all(check.agrees for check in of_card)
     if agreed["size"] or by_reply:
@@ -159,7 +159,8 @@ def contradiction(
         )
     said = of_reply(reply.raw)
     checks = (_format(settings, said), _quantization(settings, said))
-    return _wrong(settings, checks) if any(c.agrees is False for c in checks) else None
+    is_other = any(check.agrees is False for check in checks)
+    return _wrong(settings, checks, said) if is_other else None
 
 
 # --- held against the card ------------------------------------------------------------
@@ -245,22 +246,55 @@ def _size(settings: Settings, said: Fingerprint) -> Compared:
     return Compared("size", round(nearest), given, agrees)
 
 
-def _wrong(settings: Settings, checks: tuple[Compared, ...]) -> str:
-    told = ", ".join(
+def differing(checks: Iterable[Compared]) -> list[str]:
+    """What disagrees, in words: the server's, and the card's."""
+    return [
         f"{check.what} {shown(check.what, check.server)}, not "
         f"{shown(check.what, check.card)}"
         for check in checks
         if check.agrees is False
-    )
+    ]
+
+
+def size_key(said: Fingerprint) -> str:
+    """The key of a card that holds a size as this server counts it.
+
+    llama.cpp counts the bytes of the tensors alone, all others those of the files.
+    """
+    by_tensors = said.format == "gguf" and "/v1/models" in (said.source or "")
+    is_other = "/api/" in (said.source or "")
+    return "tensor_bytes" if by_tensors and not is_other else "size_bytes"
+
+
+def _wrong(
+    settings: Settings, checks: tuple[Compared, ...], said: Fingerprint | None = None
+) -> str:
+    mends = [
+        f"{size_key(said or Fingerprint()) if check.what == 'size' else check.what}: "
+        f"{check.server}"
+        for check in checks
+        if check.agrees is False and check.what in ("format", "quantization", "size")
+    ]
+    card = f"the card in params/ ({', '.join(mends)})" if mends else "the card"
     return (
         f"{settings.base_url} does not serve the weights of {settings.slug}'s card "
-        f"({told}): load {settings.model}, or correct the card in params/."
+        f"({', '.join(differing(checks))}): load {settings.model}, or, where these are "
+        f"the weights that are meant, correct {card}."
     )
 
 
 def _unknown(settings: Settings, said: Fingerprint) -> str:
+    if not settings.card:
+        return (
+            f"There is no params/{settings.slug}.yaml to hold the server's word "
+            f"against: `igaku card {settings.model} --write` makes one of it."
+        )
     if not any(settings.card.get(name) for name in SIZES):
-        return f"The card of {settings.slug} has no size to compare the server's with."
+        size = f" ({size_key(said)}: {said.size_bytes})" if said.size_bytes else ""
+        return (
+            f"The card of {settings.slug} has no size to compare the server's{size} "
+            "with: add it."
+        )
     if said.size_bytes is None and said.format is None and said.quantization is None:
         return f"{settings.base_url} says nothing of the weights it serves."
     if said.is_choice:

@@ -45,6 +45,7 @@ class Loaded:
     by: str  # rest, lms or request
     seconds: float
     config: dict[str, Any]  # as the server tells it, {} where it does not
+    asked: dict[str, Any]  # of the loading, which does not always obey
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def load(
         is_coming = order.is_over or not isinstance(broken, Exception)
         withdraw(base_url, model, identifier, LINGER if is_coming else 0.0)
         raise
-    return Loaded(name, model, by, time.monotonic() - began, config)
+    asked = {"context_length": context_length, "parallel": parallel}
+    return Loaded(name, model, by, time.monotonic() - began, config, asked)
 
 
 def unload(base_url: str, loaded: Loaded) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from igaku import writing
 from igaku.ask import folder as files
 from igaku.errors import IgakuError
 from igaku.exam.choices import released, shown
@@ -329,5 +330,5 @@ def _keep(sat: Sat, found: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [{"problem_id": name, **told} for name, told in found.items()]
     lines = [{"key": _key(sat), "rows": len(rows)}, *rows]
     # A folder that cannot be written is read again each time.
-    with suppress(OSError, msgspec.MsgspecError, UnicodeEncodeError):
-        files.replace(sat.folder / KEPT, msgspec.json.Encoder().encode_lines(lines))
+    with suppress(writing.Unwritable, msgspec.MsgspecError, UnicodeEncodeError):
+        writing.put(sat.folder / KEPT, msgspec.json.Encoder().encode_lines(lines))

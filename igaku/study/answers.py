@@ -7,21 +7,32 @@ another type is missing, and a line that is no answer is left out and named.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from igaku.words import CAUSES
+from igaku.ask.folder import is_file
+from igaku.ask.plan import FOREIGN, OTHER_WORDS
+from igaku.ask.rows import (
+    REPEATED,
+    TORN,
+    check_text,
+    fault_of,
+    is_deep,
+    numbered,
+    strictly,
+)
+from igaku.words import CAUSES, OUTCOMES
 
 # The columns of the table, the type each is stored as, and what it holds: first,
 # which run a row is from; then the fields of answers.jsonl as they stand; then
@@ -90,12 +101,10 @@ FROM_PLAN = (
     "human_accuracy", "shown_as",
 )  # fmt: skip
 TEXTS = ("content", "reasoning")
-FOREIGN = "a question that is not of this run"
-REPEATED = "a question answered on an earlier line"
 WORD = 64  # characters; shorter texts come back in every run: one copy serves all
-CHUNK = 2**16  # bytes, looked through without a copy of the whole
 BEYOND = 2**53  # no float tells every whole number from here on
 
+_OUTCOME: Any = Literal[OUTCOMES]
 _EXACT = msgspec.Meta(gt=-BEYOND, lt=BEYOND)
 _STRICT: dict[str, Any] = {
     "text": str | None,
@@ -123,10 +132,11 @@ def read_answers(
 
     An answer has the fields among the `columns`, and its text, as attributes.
     """
-    data, shape = path.read_bytes(), _shape(columns)
+    data, shape = path.read_bytes() if is_file(path) else b"", _shape(columns)
     strict = _strictly(data, shape)
     names = {answer.problem_id for answer in strict}
-    if strict and len(names) == len(strict) and (not plan or names <= plan.keys()):
+    is_plain = len(names) == len(strict) and (not plan or names <= plan.keys())
+    if strict and is_plain and not (plan and any(map(_is_other(plan), strict))):
         return strict, []
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
@@ -139,16 +149,30 @@ def read_answers(
             left_out.setdefault(answer, []).append(number)
         elif plan and answer.problem_id not in plan:
             left_out.setdefault(FOREIGN, []).append(number)
+        elif plan and _is_other(plan)(answer):
+            left_out.setdefault(OTHER_WORDS, []).append(number)
         elif answer.problem_id in answers:
             left_out.setdefault(REPEATED, []).append(number)
         else:
             answers[answer.problem_id] = answer
     complaints = [
-        f"{path.parent.name}/{path.name}, {_numbered(numbers)}: {fault}; left out, "
+        f"{path.parent.name}/{path.name}, {numbered(numbers)}: {fault}; left out, "
         "the rest is read."
         for fault, numbers in left_out.items()
     ]
     return list(answers.values()), complaints
+
+
+def _is_other(plan: Mapping[str, Any]) -> Callable[[Any], bool]:
+    """Whether an answer was not to the words on record of its question."""
+    words = {name: told.get("prompt_sha256") for name, told in plan.items()}
+    words = {name: told for name, told in words.items() if told is not None}
+
+    def is_other(answer: Any) -> bool:
+        name = answer.problem_id
+        return name in words and answer.prompt_sha256 != words[name]
+
+    return is_other if words else lambda _: False
 
 
 class Readings(NamedTuple):
@@ -201,6 +225,7 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
             for a, text in zip(answers, texts, strict=True)
         ],
         "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
+        "reply_id": list(map(_named, answers)),
         "strict": strict,
         "strict_correct": correct,
         "permissive_correct": permissive,
@@ -208,6 +233,26 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         "adjudicated": _among(names, told),
         "reread": _among(names, readings.reread),
     }
+
+
+class _Body(msgspec.Struct):
+    """A server's body, as far as it names itself."""
+
+    id: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def _named(answer: Any) -> str | None:
+    """The server's name of a reply, of lines that have it in the body alone as well."""
+    told, raw = getattr(answer, "reply_id", None), answer.raw
+    if told is None and raw is not None:
+        with suppress(msgspec.MsgspecError, ValueError):
+            is_packed = isinstance(raw, msgspec.Raw)
+            body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
+            return text_of(body.id)
+    return told
 
 
 def _among(names: list[str], some: Container[str]) -> list[bool]:
@@ -249,22 +294,14 @@ def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def _strictly(data: bytes, shape: type[msgspec.Struct]) -> list[Any]:
     """The answers of a file in which every line is strictly one; else none at all."""
     try:
-        _check_text(data)
+        check_text(data)
+        if any(map(is_deep, data.split(b"\n"))):
+            return []
         answers = msgspec.json.Decoder(shape).decode_lines(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return []
     # The decoder would also take two answers that share a line.
     return answers if len(answers) == data.count(b"\n") else []
-
-
-def _check_text(data: bytes) -> None:
-    """Raise where bytes are no UTF-8: the decoder does not look into what it skips."""
-    if data.isascii():
-        return
-    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(data)
-    for start in range(0, len(view), CHUNK):
-        decoder.decode(view[start : start + CHUNK])
-    decoder.decode(b"", final=True)
 
 
 def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
@@ -276,30 +313,18 @@ def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
     kinds |= {} if "raw" in columns else {"raw": msgspec.Raw}
     fields = [(name, kind, None) for name, kind in kinds.items()]
     optional = [field for field in fields if field[0] not in told]
-    needed = [("problem_id", str), ("outcome", str)]
+    needed = [("problem_id", str), ("outcome", _OUTCOME)]
     return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
 
 
 def _with_care(line: bytes, shape: type[msgspec.Struct]) -> Any:
     """An answer out of a line that is not strictly one, or why the line is none."""
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        return "torn, or not JSON"
-    named = ("problem_id", "outcome")
-    if not isinstance(told, dict) or not all(
-        isinstance(told.get(n), str) for n in named
-    ):
-        return "not an answer (no problem_id and outcome)"
+    told = strictly(line)
+    fault = TORN if told is None else fault_of(told)
+    if fault:
+        return fault
     names = shape.__struct_fields__
     return shape(**{n: _CLEAN[COLUMNS[n]](told.get(n)) for n in names})
-
-
-def _numbered(numbers: list[int], shown: int = 5) -> str:
-    listed = ", ".join(map(str, numbers[:shown]))
-    more = len(numbers) - shown
-    tail = f" and {more} more" if more > 0 else ""
-    return f"line{'s' if len(numbers) > 1 else ''} {listed}{tail}"
 
 
 # --- values of any type, made those of a column ---------------------------------------

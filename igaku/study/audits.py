@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from igaku.server.client import served_as
+from igaku.server.parts import at
 from igaku.study import efforts, evidence, scoring
 from igaku.study.alarms import (
     Alarm,
@@ -37,6 +38,7 @@ from igaku.study.families import (
 from igaku.study.runs import Run, unmeasured
 from igaku.words import HELD_FIXED, is_missing, say
 
+EFFECT = ("what", "asked", "got")  # of a setting that was read back
 SIDES = ("card", "server")  # of a check of the weights
 LISTED = 6  # names in a sentence before "and … more"
 
@@ -334,6 +336,21 @@ def ended_oddly(study: Study) -> Iterator[Alarm]:
             yield alarm_on("ended_oddly", run, why=str(why))
 
 
+def other_than_asked(study: Study) -> Iterator[Alarm]:
+    """Runs whose server, read back, had loaded or did other than it was asked."""
+    for run in study.runs:
+        sessions = dicts(run.manifest.get("sessions"))
+        told = [at(session, "loaded.differing") for session in sessions]
+        rows = [each for listed in told for each in dicts(listed)]
+        texts = ({name: _said(row.get(name)) for name in EFFECT} for row in rows)
+        if found := list({tuple(text.items()): text for text in texts}.values()):
+            yield alarm_on("other_than_asked", run, False, found=found)
+
+
+def _said(value: object) -> str | None:
+    return None if value is None else str(value)[:100]
+
+
 AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     identical_replies, other_model, wrong_weights, published_sums, published_shares,
     other_settings, *(efforts.other_effort, efforts.told_otherwise),
@@ -345,4 +362,6 @@ AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
     *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),
     *(evidence.other_versions, evidence.other_pace, evidence.repeated_ids),
+    *(evidence.anothers_reply, evidence.other_when_warm, evidence.reused_prompts),
+    other_than_asked,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from igaku import writing
 from igaku.ask.folder import ANSWERS, now
 from igaku.errors import IgakuError
 from igaku.params.declared import (
@@ -44,9 +45,7 @@ def declare(outputs_dir: str | Path | None = None, **said: Any) -> Path:
     if old := read_declared(folder):
         _refuse_other(old, new, path)
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(as_yaml(new))
+    writing.create(path, as_yaml(new))
     return path
 
 

@@ -87,6 +87,7 @@ def unlike(a: Run, b: Run) -> list[str]:
 def known(run: Run) -> tuple[str | None, ...]:
     """The settings of a comparison as text; None where one is not known."""
     is_blind = run.origin == "recorded" or not run.settings
+    is_blind |= bool(run.manifest.get("rebuilt"))  # what is not known of it is null
     return tuple(
         None if value is None and is_blind else _plain(value)
         for value in condition(run).values()

@@ -105,7 +105,8 @@ def length_ratios(outputs_dir: Source = None) -> pd.DataFrame:
     inferred from walls. Two runs of which one is counted and one is not, or that have
     no wall, have no row: times alone do not tell a short reply from a fast one.
     """
-    rows = [dict(row) for _, row in study_in(outputs_dir).once(_ratios)]
+    found = study_in(outputs_dir).once(_ratios)
+    rows = [_limited(row, tokens) for _, row, tokens in found]
     frame = pd.DataFrame(rows, columns=list(RATIOS))
     return frame.astype({"max_tokens": "Int64", "is_inferred": bool})
 
@@ -114,13 +115,16 @@ def other_length(study: Study) -> Iterator[Alarm]:
     """Runs whose replies differ in length as they do between two efforts."""
     runs = {run.name: run for run in study.runs}
     found: dict[str, list[dict[str, Any]]] = {}
-    for exam, row in study.once(_ratios):
+    for exam, row, tokens in study.once(_ratios):
         sides = [row[side] for side in ("shorter_run", "longer_run")]
         if not study.aside.isdisjoint(sides):
             continue
         known = [effort_of(runs[name])[0] for name in sides]
         is_told = None not in known and known[0] != known[1]
-        if row["ratio"] > TIMES and row["low"] > 1 and not is_told:
+        if row["ratio"] <= TIMES or is_told:
+            continue
+        # Of a hundred runs five thousand pairs could be drawn, which takes minutes.
+        if (row := _limited(row, tokens))["low"] > 1:
             found.setdefault(exam, []).append(row)
     for pairs in found.values():
         names = dict.fromkeys(
@@ -130,8 +134,8 @@ def other_length(study: Study) -> Iterator[Alarm]:
         yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
 
 
-def _ratios(study: Study) -> list[tuple[str, dict[str, Any]]]:
-    """The exam and the ratio of every two runs that have lengths of one kind."""
+def _ratios(study: Study) -> list[tuple[str, dict[str, Any], np.ndarray]]:
+    """The exam, the ratio and the tokens of every two runs with lengths of one kind."""
     found = []
     for runs in by_exam(study):
         told = [(run, took) for run in runs if len(took := lengths_of(run))]
@@ -139,25 +143,26 @@ def _ratios(study: Study) -> list[tuple[str, dict[str, Any]]]:
             both = of_a.merge(of_b, on="problem_id", suffixes=("_a", "_b"))
             alike = both[both["is_inferred_a"] == both["is_inferred_b"]]
             if len(alike) >= FEWEST:
-                found.append((str(a.exam), _ratio(a, b, alike)))
+                found.append((str(a.exam), *_ratio(a, b, alike)))
     return found
 
 
-def _ratio(a: Run, b: Run, both: pd.DataFrame) -> dict[str, Any]:
-    """The ratio of two runs' median lengths on the same questions, the longer above."""
+def _ratio(a: Run, b: Run, both: pd.DataFrame) -> tuple[dict[str, Any], np.ndarray]:
+    """The ratio of two runs' median lengths on the same questions, the longer above;
+    and the tokens it is made from, those of the shorter first.
+    """
     budgets = [run.budget for run in (a, b) if run.budget is not None]
     most = min(budgets, default=None)
     tokens = both[["tokens_a", "tokens_b"]].to_numpy(float).T.clip(1, most)
     if np.median(tokens[0]) > np.median(tokens[1]):
         a, b, tokens = b, a, tokens[::-1]
-    low, high = _limits(*tokens)
     medians = np.median(tokens, axis=1)
     return {
         "shorter_run": a.name, "longer_run": b.name, "n": len(both),
         "median_shorter": float(medians[0]), "median_longer": float(medians[1]),
-        "ratio": times_as_long(*tokens), "low": low, "high": high,
+        "ratio": times_as_long(*tokens),
         "max_tokens": most, "is_inferred": bool(both["is_inferred_a"].iloc[0]),
-    }  # fmt: skip
+    }, tokens  # fmt: skip
 
 
 def times_as_long(shorter: Any, longer: Any, axis: int = -1) -> Any:
@@ -169,12 +174,13 @@ def times_as_long(shorter: Any, longer: Any, axis: int = -1) -> Any:
     return np.median(longer, axis=axis) / np.median(shorter, axis=axis)
 
 
-def _limits(shorter: np.ndarray, longer: np.ndarray) -> tuple[float, float]:
+def _limited(row: dict[str, Any], tokens: np.ndarray) -> dict[str, Any]:
+    """A ratio with its interval."""
     from scipy.stats import bootstrap
 
     drawn = bootstrap(
-        (shorter, longer), times_as_long, paired=True, vectorized=True,
+        tuple(tokens), times_as_long, paired=True, vectorized=True,
         n_resamples=DRAWS, method="percentile", rng=np.random.default_rng(SEED),
     )  # fmt: skip
     interval = drawn.confidence_interval
-    return float(interval.low), float(interval.high)
+    return row | {"low": float(interval.low), "high": float(interval.high)}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from igaku.ask.warm import LONG
 from igaku.exam.choices import released
 from igaku.server.parts import at
 from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
@@ -26,9 +27,9 @@ from igaku.study.runs import Run
 
 # With these the same, two runs send the same words for a question.
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
-LONG = 80  # characters; shorter texts are alike by chance
 SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
-REPEATED = 5  # questions with one long text between them
+REPEATED = 5  # questions whose loops are another's
+FEW = 5  # replies to an id, where a server names all of them alike
 PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
@@ -179,14 +180,23 @@ def outside_sessions(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_texts(study: Study) -> Iterator[Alarm]:
-    """Runs with one long text as the reply, or the thought, of many questions."""
+    """Runs in which questions share a whole thought, or a long text, with another.
+
+    One model's loops may well be alike: of these, five are a note.
+    """
     for run in study.runs:
-        for name in _texts_of(run.rows):
-            told = run.rows.loc[run.rows["outcome"] != "refused", name].dropna()
-            counts = told[told.str.len() >= LONG].value_counts()
-            if len(counts) and counts.iloc[0] >= REPEATED:
-                n, text = int(counts.iloc[0]), str(counts.index[0])
-                yield alarm_on("repeated_texts", run, n=n, where=name, sample=text[:60])
+        rows = run.rows[run.rows["outcome"] != "refused"]
+        loops = rows["cause"] == "looping"
+        for name in _texts_of(rows):
+            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
+                long = some[some[name].str.len() >= LONG]
+                again = long[long.duplicated(name, keep=False)]
+                if len(again) >= (2 if grave else REPEATED):
+                    sample = str(again[name].mode().iloc[0])[:60]
+                    yield alarm_on(
+                        "repeated_texts", run, grave, where=name, loops=not grave,
+                        sample=sample, questions=again["problem_id"].tolist(),
+                    )  # fmt: skip
 
 
 def constant_tokens(study: Study) -> Iterator[Alarm]:
@@ -200,11 +210,49 @@ def constant_tokens(study: Study) -> Iterator[Alarm]:
 
 
 def repeated_ids(study: Study) -> Iterator[Alarm]:
-    """Runs of which several replies have one id; some servers send no other."""
+    """Runs of which several replies have one id; grave where these are one reply.
+
+    An id by itself proves little: Ollama draws one of 999, and some servers send one
+    for everything. Words and tokens that are the same as well do, unless ids are few.
+    """
     for run in study.runs:
-        ids = run.rows["reply_id"].dropna()
-        if n := len(ids) - ids.nunique():
-            yield alarm_on("repeated_ids", run, n=n, ids=ids.nunique(), grave=False)
+        rows = run.rows[run.rows["reply_id"].notna()]
+        ids = rows["reply_id"].nunique()
+        if n := len(rows) - ids:
+            names = ["reply_id", "reply_sha256", "prompt_tokens", "completion_tokens"]
+            same = [*names, *_texts_of(rows)]
+            one = rows.loc[rows.duplicated(same, keep=False), "problem_id"].tolist()
+            grave = bool(one) and ids * FEW > len(rows)
+            facts = {"n": n, "ids": ids, "questions": one if grave else []}
+            yield alarm_on("repeated_ids", run, grave, **facts)
+
+
+def anothers_reply(study: Study) -> Iterator[Alarm]:
+    """Runs in which a question that was asked again got what another had got."""
+    for run in study.runs:
+        if found := [each for each in _warm(run) if each["of"]]:
+            yield alarm_on("anothers_reply", run, found=found)
+
+
+def other_when_warm(study: Study) -> Iterator[Alarm]:
+    """Runs in which a question that was asked again, warm, got another reply."""
+    for run in study.runs:
+        told = _warm(run)
+        if found := [each for each in told if not (each["same"] or each["of"])]:
+            yield alarm_on("other_when_warm", run, False, n=len(told), found=found)
+
+
+def reused_prompts(study: Study) -> Iterator[Alarm]:
+    """Runs that left llama.cpp free to reuse prompts among several slots."""
+    names = []
+    for run in study.runs:
+        slots = at(run.manifest.get("server_before"), "/props.total_slots")
+        sent = entry(run, "sampling").get("sent")
+        is_free = isinstance(sent, dict) and sent.get("cache_prompt") is not False
+        if is_free and isinstance(slots, int) and slots > 1:
+            names.append(run.name)
+    if names:
+        yield Alarm("reused_prompts", tuple(names), {}, grave=False)
 
 
 # --- parts ----------------------------------------------------------------------------
@@ -382,6 +430,18 @@ def _says_another(
     is_bare = re.fullmatch(r"\s*[a-h](?:[,、 ]+[a-h])*\s*", content)
     said = tuple(sorted({*re.findall("[a-h]", content)}))
     return bool(is_bare) and released(said, order) != answer
+
+
+def _warm(run: Run) -> list[dict[str, Any]]:
+    """What came of asking again, in texts, whatever a manifest holds."""
+    sessions = dicts(run.manifest.get("sessions"))
+    return [
+        {name: str(each.get(name)) for name in ("problem_id", "where", "at")}
+        | {"same": each.get("same") is not False}
+        | {"of": list(map(str, of)) if isinstance(of := each.get("of"), list) else []}
+        for session in sessions
+        for each in dicts(session.get("warm"))
+    ]
 
 
 def _mapping(value: object) -> dict[str, Any]:

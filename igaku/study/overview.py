@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from igaku.ask.folder import holder
 from igaku.params.settings import card_frame
 from igaku.study.audits import wrong_runs
 from igaku.study.families import Source, Study, named, role, size_gb, study_in
@@ -34,16 +35,16 @@ NUMBERS = ("size_gb", "seconds", "completion_tokens")
 def runs(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run, the reference first: what it is, what it scored, what it lost.
 
-    `run label status cause role origin exam`: its folder and display name; OK,
+    `run label status cause role origin exam`: its folder and display name; OK, RUNNING,
     INCOMPLETE or BROKEN with a cause; finished, stopped, reference or follow-up;
     measured, recorded or lab. `planned asked right`: questions. `accuracy low
     high`: right/asked with Wilson's 95 % interval (fractions). `blank lost
     api_error`: replies without text; cut, blank or failed ones; failed requests.
     `verdict short`: PASS or FAIL at 75 % of a whole exam, and the questions missing
     to it. `conditional`: it was stopped for its losses, so that its shares hold
-    given that stop. `identity`: verified, unverified or wrong_model. `counted
-    same_as`: False for a run that is shown to be wrong or is the same replies as
-    the run `same_as`. `format quantization size_gb hf_downloads`: its card.
+    given that stop. `identity`: verified, unverified, wrong_model or unsettled.
+    `counted same_as`: False for a run that is shown to be wrong or is the same replies
+    as the run `same_as`. `format quantization size_gb hf_downloads`: its card.
     `max_tokens reasoning_effort`: as asked. `seconds completion_tokens`: medians of
     its replies. `started`: the first request. `color marker`: the run's in every
     figure, as its card has them. `doubtful adjudicated reread`: replies on which
@@ -59,6 +60,28 @@ def runs(outputs_dir: Source = None) -> pd.DataFrame:
     1  openai @mxfp4    284    400     0.710  0.664  0.752
     """
     return study_in(outputs_dir).once(_runs).copy()
+
+
+LISTED = (
+    "run", "status", "cause", "running", "asked", "planned", "right", "accuracy",
+    "lost", "identity", "last",
+)  # fmt: skip
+
+
+def listing(outputs_dir: Source = None) -> pd.DataFrame:
+    """The runs in few columns, as a terminal lists them, those of the folder.
+
+    As `runs`, with `running`, the process that asks now, and `last`, the moment of the
+    last reply.
+    """
+    study = study_in(outputs_dir)
+    found = runs(study)
+    found["running"] = [holder(run.folder) for run in study.runs]
+    found["accuracy"] = found["accuracy"].round(3)
+    last = [run.rows["asked_at"].dropna().max() for run in study.runs]
+    moments = pd.to_datetime(pd.Series(last, found.index), utc=True)
+    found["last"] = moments.dt.strftime("%Y-%m-%d %H:%M").where(moments.notna(), None)
+    return found[list(LISTED)]
 
 
 def _runs(study: Study) -> pd.DataFrame:

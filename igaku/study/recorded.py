@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from igaku import paths
+from igaku import paths, writing
 from igaku.ask import health
 from igaku.ask.folder import (
     ANSWERS,
@@ -25,12 +25,12 @@ from igaku.ask.folder import (
     MANIFEST,
     Manifest,
     Row,
-    encoded,
     locked,
-    replace,
     write_manifest,
 )
-from igaku.ask.manifest import FORMAT, environment, planned
+from igaku.ask.manifest import environment
+from igaku.ask.plan import planned
+from igaku.ask.shape import FORMAT, examined
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question, exam_hashes, load_exam
 from igaku.params.settings import (
@@ -144,7 +144,8 @@ def _imported(
     manifest["exam"] = {"name": exam, "files": exam_files}
     manifest["questions"] = [planned(question) for question in questions]
     folder = outputs_folder(outputs_dir) / run
-    _put(folder, manifest, b"".join(encoded(reading.row) for reading in readings))
+    lines = (writing.as_line(reading.row) for reading in readings)
+    _put(folder, manifest, b"".join(lines))
     for note in manifest["notes"]:
         warnings.warn(note, stacklevel=3)
     return folder
@@ -402,7 +403,7 @@ def _put(folder: Path, manifest: Manifest, answers: bytes) -> None:
             manifest = _as_before(manifest, old)
         # First the manifest: without it, an import that was killed could not go on.
         write_manifest(folder, manifest)
-        replace(path, answers)
+        writing.put(path, answers)
 
 
 def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
@@ -410,11 +411,8 @@ def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
     there = folder.iterdir() if folder.is_dir() else ()
     if not {path.name for path in there} - {LOCK, f".{MANIFEST}.draft"}:
         return {}
-    try:
-        found = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        found = None
-    if isinstance(found, dict) and _identity(found) == _identity(manifest):
+    found, _ = examined(folder)
+    if found and _identity(found) == _identity(manifest):
         return found
     raise IgakuError(
         f"{folder} holds something other than an import of these files: give another "

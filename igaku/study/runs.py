@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,9 @@ import pandas as pd
 
 from igaku import paths
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, MANIFEST
+from igaku.ask.folder import ANSWERS, MANIFEST, holder, is_file
+from igaku.ask.repair import facts_of
+from igaku.ask.shape import advice, believed, examined
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
 from igaku.server.client import context_length
@@ -36,12 +38,14 @@ from igaku.study.answers import (
     whole_of,
 )
 
+SHOWN = "the run is shown without what that would tell"
+GRADED = ("problem_id", "section", "outcome", "answer", "correct")
 JOB = "job.json"  # what a sweep writes of a run, also of one that never began
 WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibration exam
 
 
 class Status(NamedTuple):
-    """What can be said of a run as a whole: OK, INCOMPLETE, or BROKEN with a cause."""
+    """What can be said of a run as a whole, with the cause of a broken one."""
 
     name: str
     cause: str | None = None
@@ -61,6 +65,7 @@ class Run:
     plan: pd.DataFrame | None
     label: str
     notes: tuple[str, ...] = ()
+    is_running: bool = False  # another process was asking when it was read
 
     def __repr__(self) -> str:
         right = int(self.rows["correct"].fillna(False).sum())
@@ -112,11 +117,14 @@ class Run:
     def identity(self) -> str:
         """What is on record of the weights: verified, unverified or wrong_model.
 
-        A run without a word of its server's, as every recorded one, is unverified.
+        A run without a word of its server's, as every recorded one, is unverified; one
+        that is being asked and has none yet is unsettled.
         """
         told = _mapping(self.manifest.get("identity")).get("status")
         if told == "wrong_model" or self.rows["outcome"].eq("wrong_model").any():
             return "wrong_model"
+        if told is None and self.is_running:
+            return "unsettled"
         return "verified" if told == "verified" else "unverified"
 
     @property
@@ -162,15 +170,21 @@ class Run:
 def status(run: Run) -> Status:
     """The status of a run: as its manifest says, else as its replies show.
 
-    BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
-    its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
+    RUNNING: a process is asking, and nothing is decided. BROKEN: so many replies are
+    lost that the rule of `ask.health` would stop asking; its cause is the most frequent
+    loss. INCOMPLETE: questions are left. OK: neither.
     """
-    met = run.rows["outcome"].value_counts().items()
+    if run.is_running:
+        return Status("RUNNING")
+    tried = run.rows["attempts"].fillna(0) >= health.ATTEMPTS
+    is_left = (run.rows["outcome"] == "api_error") & tried
+    met = run.rows.loc[~is_left, "outcome"].value_counts().items()
     outcomes = {str(outcome): int(n) for outcome, n in met}
     told = run.manifest.get("status") == "BROKEN"
     if told or health.is_broken(outcomes):
         return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))
-    return Status("OK" if run.is_complete else "INCOMPLETE")
+    is_whole = run.is_complete and not is_left.any()
+    return Status("OK" if is_whole else "INCOMPLETE")
 
 
 def load_runs(
@@ -258,9 +272,12 @@ class Known(NamedTuple):
 
 
 def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
+    is_running = holder(folder) is not None  # before what it may be adding to is read
     manifest, plan, notes = _read_manifest(folder / MANIFEST, known.plans)
     columns = columns_of(raw, texts)
-    answers, complaints = read_answers(folder / ANSWERS, plan.places, columns)
+    answers, complaints = read_answers(folder / ANSWERS, plan.told, columns)
+    if plan.frame is None and notes:
+        plan = _of_exam(answers)
     planned = facts = None
     if plan.frame is not None:
         # Of many runs of one exam each has its own table over the same questions.
@@ -270,6 +287,8 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         places = [plan.places[answer.problem_id] for answer in answers]
         if places != list(range(len(planned))):
             facts = planned.take(places).reset_index(drop=True)
+    if notes and not manifest.get("questions"):
+        planned = None  # what was still to be asked, nobody knows
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
     at = sat(run, plan.told)
     reread, lacking = read_again(answers, at, known.exams)
@@ -284,7 +303,7 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     readings = Readings(plan.ways, strict, reread)
     rows = rows_of(answers, about, facts, columns, readings)
     told = (*notes, *complaints, *lacking, *faults)
-    return replace(run, label=label, rows=rows, notes=told)
+    return replace(run, label=label, rows=rows, notes=told, is_running=is_running)
 
 
 def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
@@ -312,22 +331,33 @@ def _read_manifest(
 
     Plans are added to those that are known already, by the text of them.
     """
+    name = f"{path.parent.name}/{path.name}"
     try:
-        parts = _parts(path.read_bytes())
+        parts = _parts(path.read_bytes() if is_file(path) else b"")
         text = bytes(parts.pop("questions", b"null"))
         if text not in plans:
             plans[text] = _plan(_parsed(text))
         manifest = {name: _parsed(part) for name, part in parts.items()}
-        return manifest | {"questions": plans[text].listed}, plans[text], []
-    except FileNotFoundError:
-        trouble = "is missing"
-    except (OSError, ValueError, RecursionError) as broken:
-        trouble = f"cannot be read ({str(broken).partition(chr(10))[0]})"
-    note = (
-        f"{path.parent.name}/{path.name} {trouble}: the run is shown without its "
-        "settings and card; run it again to write one."
-    )
-    return {}, _plan(None), [note]
+        manifest["questions"] = plans[text].listed
+        manifest, trouble = believed(manifest, name)
+        if trouble is None:
+            return manifest, plans[text], []
+    except (ValueError, RecursionError):
+        try:
+            manifest, trouble = examined(path.parent)
+        except IgakuError as refused:  # of a later format, or no file at all
+            return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
+    except IgakuError as refused:
+        return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
+    note = [f"{trouble}: {SHOWN}; {advice(path.parent)}."] if trouble else []
+    return manifest, _plan(manifest.get("questions")), note
+
+
+def _of_exam(answers: Sequence[Any]) -> Plan:
+    """What the exam that rows are surely of says of their questions; else nothing."""
+    told = [{n: getattr(a, n) for n in GRADED} for a in answers]
+    rows = [row | {"answer": list(row["answer"] or ())} for row in told]
+    return _plan(list(facts_of(rows).values()))
 
 
 def _parts(data: bytes) -> dict[str, Any]:

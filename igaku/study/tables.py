@@ -7,16 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.ask.folder import replace
+from igaku import writing
 
 
 def put_table(folder: Path, name: str, frame: pd.DataFrame) -> Path:
     """Write one table as CSV into a folder."""
     path = folder / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     # With its mark, a spreadsheet takes the file for UTF-8 and shows Japanese.
     text = "\ufeff" + _harmless(frame).to_csv(index=False, lineterminator="\n")
-    replace(path, text.encode("utf-8", "replace"))
+    writing.put(path, text)
     return path
 
 

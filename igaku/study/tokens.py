@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from igaku.ask.folder import PROBE, read_rows
+from igaku.ask.folder import PROBE
 from igaku.ask.plan import PROBE_FACTOR
+from igaku.ask.rows import read_rows
 from igaku.statistics import proportion
 from igaku.study.designs import unlike
 from igaku.study.families import Source, Study, named, stacked, study_in
@@ -25,6 +26,8 @@ from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.words import NO_REPLY
 
+# What is looked at of a probe, beside the index of its rows.
+REPLY = ("content", "finish_reason", "completion_tokens")
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
 LENGTHS = (
@@ -365,7 +368,7 @@ def is_pair(base: Run, other: Run) -> bool:
 
 def _probe(run: Run) -> list[_Again]:
     """The probe of a broken run: a few lost questions at four times its budget."""
-    rows = read_rows(run.folder / PROBE)
+    rows = read_rows(run.folder / PROBE, REPLY)
     if not rows or run.budget is None:
         return []
     types = {

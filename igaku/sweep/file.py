@@ -20,7 +20,7 @@ from igaku.ask.prompt import load_prompt
 from igaku.errors import IgakuError
 from igaku.params import settings as params
 from igaku.params.fields import LAB, reject_unknown
-from igaku.params.settings import ModelFile, checked, settings_from
+from igaku.params.settings import ModelFile, checked, files_in, settings_from
 
 # The lists of a sweep, and the parameter of a run that takes one value of each.
 AXES = {
@@ -126,7 +126,7 @@ def _told(name: str) -> tuple[Path, dict[str, Any]]:
         if not path.is_file():
             raise IgakuError(f"There is no file {path}: give the path of a sweep.")
     else:
-        own = {p.stem: p for p in sorted((paths.PARAMS / "sweeps").glob("*.yaml"))}
+        own = {path.stem: path for path in files_in("sweeps")}
         reject_unknown([name], own, "sweep")
         path = own[name]
     return path, params.read_yaml(path, KEYS)

@@ -20,7 +20,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
-from igaku.ask.folder import locked, now, read_manifest
+from igaku.ask.folder import locked, now
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio
@@ -28,6 +29,7 @@ from igaku.sweep.file import Job, Sweep
 from igaku.sweep.locks import JOB_LOCK, held, holder, lane_lock
 from igaku.sweep.report import write_report
 from igaku.sweep.status import Record, read_job, standings, totals, write_job
+from igaku.writing import refused
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -246,13 +248,9 @@ class Sitting:
                         taken = held(lock, told, lambda: self.pause(POLL))
                         locks.append(stack.enter_context(taken))
                 yield locks
-        except OSError as refused:
-            path = refused.filename2 or refused.filename or folder
-            raise IgakuError(
-                f"{path} cannot be used ({refused.strerror}): see what is in its "
-                "place, whether you may write there and whether the disk is full, then "
-                "run the same command again."
-            ) from refused
+        except OSError as trouble:
+            path = Path(trouble.filename2 or trouble.filename or folder)
+            raise refused(path, trouble) from trouble
 
     def _patiently(self, locks: list[int], patience: float) -> Record:
         """Execute run.ipynb, again and again while its server may come back."""

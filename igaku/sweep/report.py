@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from igaku import writing
 from igaku.pages import html
 from igaku.sweep.file import Sweep
 from igaku.sweep.status import standings, totals
@@ -63,7 +64,7 @@ def write_report(
         ],
     )
     page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
-    html.put(page, text)
+    writing.put(page, text)
     return page
 
 

@@ -15,7 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.ask.folder import ANSWERS, Row, read_manifest, read_rows, replace
+from igaku import writing
+from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB
 from igaku.sweep.file import Job, Sweep
@@ -155,8 +158,7 @@ def read_job(folder: Path) -> Record:
 
 def write_job(folder: Path, record: Record) -> None:
     """Put the record of a job in the place of the old one."""
-    text = json.dumps(record, ensure_ascii=False, indent=1) + "\n"
-    replace(folder / JOB, text.encode("utf-8", "replace"))
+    writing.put(folder / JOB, writing.as_json(record, indent=1) + "\n")
 
 
 # --- pace -----------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from stand_in import Answer, StandIn
 
 from igaku.ask import effort, manifest, run
 from igaku.ask.effort import contrast_of, is_shown, ways
-from igaku.ask.folder import EFFORT, read_manifest
+from igaku.ask.folder import EFFORT
+from igaku.ask.shape import read_manifest
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 

@@ -5,7 +5,9 @@ import json
 import pytest
 from stand_in import Answer, StandIn
 
+import igaku
 from igaku.ask import preflight, run
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
 from igaku.params.settings import settings_from
@@ -104,3 +106,30 @@ def test_the_window_is_known_once_the_model_is_loaded(settings):
 def test_the_check_looks_for_the_window_after_its_question(settings):
     with ollama(StandIn()) as server, pytest.raises(IgakuError, match="context of 300"):
         preflight.check(settings(server, max_tokens=1024), QUESTIONS)
+
+
+def test_what_ollama_holds_is_read_after_the_first_reply_and_compared(settings):
+    """It may hold an older model of that name, in a context of its own choice."""
+    with ollama(StandIn()) as server:
+        running, behave = server.facts["/api/ps"]["models"], server.behave
+
+        def held(asked, number):
+            said = behave(asked, number)
+            server.facts["/api/ps"]["models"][0]["digest"] = "sha256:old"
+            return said
+
+        assert running == []
+        server.behave = held
+        pulled = {"name": "stand-in", "digest": "sha256:new", "size": 10}
+        server.facts["/api/tags"] = {"models": [pulled]}
+        given = {"context_length": 8192, "stop_when_broken": False}
+        place = run.run_exam(settings(server, **given), QUESTIONS, progress=False)
+    loaded = read_manifest(place)["sessions"][0]["loaded"]
+    assert loaded["differing"] == [
+        {"what": "context_length", "asked": 8192, "got": 300},
+        {"what": "digest", "asked": "sha256:new", "got": "sha256:old"},
+    ]
+    found = igaku.audit(place.parent).set_index("kind").loc["other_than_asked"]
+    assert "digest: asked sha256:new, found sha256:old" in " ".join(
+        found["text"].split()
+    )

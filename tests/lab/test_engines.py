@@ -6,6 +6,7 @@ import json
 import pytest
 
 from igaku.ask import run
+from igaku.ask.manifest import environment_frame
 from igaku.ask.prompt import load_prompt, messages
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
@@ -14,6 +15,7 @@ from igaku.reading.answer import outcome_of
 from igaku.reading.reply import understood
 from igaku.server.client import complete, connect, request_body, served_as, server_facts
 from igaku.server.parts import parts_of
+from igaku.study.runs import load_run
 
 ENGINES = {"lab-gguf-mxfp4": "llama.cpp", "lab-mxfp4-q4": "mlx_lm"}
 
@@ -79,6 +81,22 @@ def test_the_effort_asked_for_is_the_effort_that_answers(engine):
         for e in ("low", "medium", "high")
     ]
     assert lengths[0] < lengths[1] < lengths[2]
+
+
+@pytest.mark.parametrize("reused", [None, True])
+def test_llama_cpp_computes_each_prompt_anew_unless_told(engine, tmp_path, reused):
+    if ENGINES[engine.model] != "llama.cpp":
+        pytest.skip("only llama.cpp takes cache_prompt")
+    extra = {} if reused is None else {"cache_prompt": reused}
+    told = dataclasses.replace(engine, outputs_dir=tmp_path, extra_body=extra)
+    folder = run.run_exam(told, run.questions_of(engine), progress=False)
+    rows = load_run(folder).rows
+    assert (rows["cached_tokens"].iloc[1:] > 0).all() == bool(reused)
+    assert bool(rows["cached_tokens"].sum()) == bool(reused)
+    found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert found["sampling"]["sent"]["cache_prompt"] is bool(reused)
+    shown = environment_frame(found).set_index("what")["value"]
+    assert shown["slots"] == found["server_before"]["/props"]["total_slots"]
 
 
 def test_a_finished_run_is_whole_and_sends_nothing_more(engine):

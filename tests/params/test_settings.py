@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -199,11 +198,31 @@ def test_settings_are_whole_as_json():
         ({"run": "a\\b"}, "plain folder name"),
         ({"run": ".hidden"}, "plain folder name"),
         ({"run": "x" * 101}, "plain folder name"),
+        ({"run": "~"}, "has '~' at its start"),
+        ({"run": "$HOME"}, "has '$'"),
+        ({"run": "a;b"}, "has ';'"),
+        ({"run": "-p"}, "has '-' at its start"),
+        ({"run": " a"}, "the blank U+0020 at an end"),
+        ({"run": "a\u3000"}, "the blank U+3000 at an end"),
+        ({"run": "a\u202eb"}, "the character U+202E"),
+        ({"run": "a\nb"}, "the character U+000A"),
+        ({"run": "a\x7fb"}, "the character U+007F"),
+        ({"lost_of": "a`b"}, "has '`'"),
         ({"run": 7}, "papermill -r"),
         ({"slug": "../x"}, "plain folder name"),
         ({"prompt": ""}, "not empty"),
         ({"base_url": "localhost:1234"}, "http://127.0.0.1:1234/v1"),
         ({"base_url": "http://me:secret@host/v1"}, "IGAKU_API_KEY"),
+        ({"base_url": "http://[::1/v1"}, "http://[::1]:1234/v1"),
+        ({"base_url": "http://127.0.0.1:abc/v1"}, "from 1 to 65535"),
+        ({"base_url": "http://127.0.0.1:99999/v1"}, "from 1 to 65535"),
+        ({"base_url": "http://127.0.0.1:0/v1"}, "from 1 to 65535"),
+        ({"base_url": f"http://{'x' * 300}/v1"}, "whose host is no name"),
+        ({"base_url": "http://a^b/v1"}, "whose host is no name"),
+        ({"base_url": "http://a..b/v1"}, "whose host is no name"),
+        ({"base_url": "http://:1234/v1"}, "whose host is no name"),
+        ({"base_url": "http://h/v1/chat/completions"}, "/chat/completions is igaku's"),
+        ({"base_url": "http://h/v1/models/"}, "/models/ is igaku's"),
         ({"api_key": "sk-1"}, "IGAKU_API_KEY"),
         ({"extra_body": "top_k=0"}, "a mapping"),
         ({"extra_body": {"max_tokens": 9}}, "use the parameter"),
@@ -432,6 +451,32 @@ def test_every_parameter_is_told_with_its_value_and_its_meaning():
         assert told["value"]["limit"] is None
 
 
-def test_files_are_found_outside_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "PARAMS", Path(tmp_path / "none"))
-    assert slugs() == [] and find_card("openai-8bit") is None
+def test_a_missing_params_is_called_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "none")
+    for asked in (slugs, lambda: find_card("openai-8bit")):
+        with pytest.raises(IgakuError, match=r"There is no folder .*none, and .*new"):
+            asked()
+
+
+def test_an_exam_may_be_told_by_its_number_and_is_named_by_its_year():
+    with pytest.warns(UserWarning, match="116 is the exam of 2022"):
+        assert settings_from(model="m", exam="116").exam == 2022
+    with pytest.raises(IgakuError, match="exam is 117"):
+        settings_from(model="m", exam=117)
+
+
+def test_a_broken_file_stops_its_own_model_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    (tmp_path / "bad.yaml").write_text("model: b\nmax_token: 3\n")
+    (tmp_path / "good.yaml").write_text("model: g\nmax_tokens: 1k\n")
+    with pytest.warns(UserWarning, match=r"bad\.yaml is passed over"):
+        assert find_card("another") is None
+    with pytest.raises(IgakuError, match=r"good\.yaml: max_tokens is '1k'"):
+        find_card("good")
+
+
+@pytest.mark.parametrize(
+    "name", ["第116回 low", "👩‍⚕️ 一回目", "a b-c_d@8bit+1,2", "Ünï #2"]
+)
+def test_a_run_may_be_called_what_any_disk_holds(name):
+    assert settings_from(model="m", run=name).folder.name == name

@@ -226,6 +226,17 @@ def test_every_dialect_over_http(name, told, client):
     assert len(told.asked) == 1, "the client must leave retrying to the run"
 
 
+def test_only_llama_cpp_is_told_not_to_reuse_prompts():
+    llama_cpp = {"/props": {"default_generation_settings": {"n_ctx": 4096}}}
+    assert request_body(LOCAL, [], facts=llama_cpp)["cache_prompt"] is False
+    for facts in (None, {}, {"/props": {"role": "router"}}, {"/v1/models": {}}):
+        assert "cache_prompt" not in request_body(LOCAL, [], facts=facts)
+    fast = settings(extra_body={"cache_prompt": True})
+    assert request_body(fast, [], facts=llama_cpp)["cache_prompt"] is True
+    silent = settings(extra_body={"cache_prompt": None})
+    assert "cache_prompt" not in request_body(silent, [], facts=llama_cpp)
+
+
 def test_the_request_arrives_as_it_was_written(told, monkeypatch):
     monkeypatch.setenv("IGAKU_API_KEY", "secret")
     told.answers[CHAT] = (200, BODIES["vllm"]["body"])

@@ -249,9 +249,11 @@ def test_a_server_that_says_nothing_leaves_the_weights_unverified(facts):
     settings = settings_from(model="m", card={"size_gb": 12.11})
     found = identify(settings, facts)
     assert found.status == "unverified" and "says nothing" in found.why
-    assert identify(settings_from(model="m"), facts).why.endswith(
-        "compare the server's with."
-    )
+    of_no_size = settings_from(model="m", card={"format": "gguf"})
+    assert "has no size to compare the server's with" in identify(of_no_size, facts).why
+    of_no_file = identify(settings_from(model="m"), facts)
+    assert "There is no params/m.yaml" in of_no_file.why
+    assert "`igaku card m --write`" in of_no_file.why
 
 
 def test_vllm_names_itself_and_no_weights():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lm_studio import CRASH, SEED, TOO_BIG, Fault, LMStudio, lms_program
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
+from igaku.params.settings import settings_from
 from igaku.server import lms, lmstudio
 from igaku.server.client import (
     complete,
@@ -22,7 +23,10 @@ from igaku.server.client import (
     served_as,
     server_facts,
 )
+from igaku.server.effect import effect_of, effort_refused
+from igaku.server.fingerprint import Fingerprint
 from igaku.server.lmstudio import load, unload
+from igaku.server.parts import parts_of
 
 HUB = "openai/gpt-oss-20b"
 MLX, GGUF = f"{HUB}@8bit", f"{HUB}@mxfp4"
@@ -361,6 +365,49 @@ def test_only_a_server_on_this_machine_is_steered_by_the_program(programs):
         port = server.base_url.rpartition(":")[2]
         assert lms.program_of(server.base_url) == str(programs / "lms")
         assert lms.program_of(f"http://studio.local:{port}") is None
+
+
+# What is loaded is not always what was asked
+
+
+@pytest.mark.parametrize("fitted", [4096, 131_072])
+def test_the_context_is_the_listing_s_and_not_the_echo_of_the_request(programs, fitted):
+    with LMStudio(faults={Q8: Fault(fits=fitted)}) as server:
+        it = loading(server, parallel=1)
+        assert (it.by, it.config["context_length"]) == ("rest", fitted)
+        assert it.asked == {"context_length": 8192, "parallel": 1}
+        lms_program(programs, server)
+        it = loading(server, parallel=1)  # which takes the other engine
+        assert (it.by, it.config["context_length"]) == ("lms", 8192)
+        it = loading(server, parallel=2)
+        assert (it.by, it.config["context_length"]) == ("lms", fitted)
+
+
+@pytest.mark.parametrize("efforts", [None, "low", [], [1, {}, None], ["\x1b[2Jlow"]])
+def test_a_listing_s_odd_efforts_are_no_efforts_and_no_control_characters(efforts):
+    row = {"key": Q8, "capabilities": {"reasoning": {"allowed_options": efforts}}}
+    settings = settings_from(model="mlx-community-mxfp4-q8", exam="calibration")
+    facts = {"/api/v1/models": {"models": [row]}}
+    told = effect_of(settings, facts, Fingerprint(), None, None)
+    assert "\x1b" not in str(told["got"].get("efforts", []))
+    assert all(isinstance(each, str) for each in told["got"].get("efforts", []))
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "is_such"),
+    [
+        (400, "Reasoning setting 'low' is not supported by this model.", True),
+        (400, "reasoning_effort: low is not one of on, off", True),
+        (422, "Input should be 'high' (reasoning_effort), input: 'low'", True),
+        (400, "Unrecognized request argument: reasoning_effort (low)", False),
+        (400, "The context length is exceeded", False),
+        (500, "reasoning effort low failed", False),
+    ],
+)
+def test_a_refused_effort_is_known_by_its_words(status, said, is_such):
+    told = parts_of({"error": {"message": said}}, status)
+    assert (effort_refused(told, "low") is not None) is is_such
+    assert effort_refused(told, None) is None
 
 
 # Parallelism never costs a model

@@ -105,8 +105,10 @@ def test_a_clean_study_raises_no_grave_alarm_but_what_is_not_on_record(study):
 
 
 def spoil_wording(runs):
-    for each in runs["bb4"]["rows"][:30]:
-        each["prompt_sha256"] += "'"
+    names = {each["problem_id"] for each in runs["bb4"]["rows"][:30]}
+    for each in (*runs["bb4"]["rows"], *runs["bb4"]["questions"]):
+        if each["problem_id"] in names and "prompt_sha256" in each:
+            each["prompt_sha256"] += "'"
 
 
 def spoil_exam(runs):
@@ -234,6 +236,79 @@ def test_replies_of_one_id_and_prompts_that_were_kept_in_a_cache(study, runs):
     assert found["facts"]["setting"] == "cached_tokens" and not found["grave"]
 
 
+def shift(rows, fields):
+    """One doubled response: from the 20th on, each question has the reply before it."""
+    told = [{name: each[name] for name in fields} for each in rows]
+    for each, earlier in zip(rows[20:30], told[19:29], strict=True):
+        each |= earlier
+
+
+def test_a_doubled_response_is_an_alarm_that_names_its_questions(study, runs):
+    rows = runs["bb4"]["rows"]
+    for number, each in enumerate(rows):
+        each["reply_id"] = f"chatcmpl-{number}"
+    names = ("reply_id", "content", "reasoning", "prompt_tokens", "completion_tokens")
+    shift(rows, names)
+    told = igaku.audit(study()).set_index("kind").loc["repeated_ids"]
+    assert told["grave"] and told["runs"] == ("bb4",)
+    assert told["facts"]["questions"] == [each["problem_id"] for each in rows[19:21]]
+    assert rows[20]["problem_id"] in told["text"]
+
+
+def test_a_folder_that_has_ids_in_the_bodies_alone_is_looked_through(study, runs):
+    rows = runs["bb4"]["rows"]
+    for number, each in enumerate(rows):
+        each["raw"] = {"id": f"chatcmpl-{number}"}
+    shift(rows, ("raw", "content", "reasoning", "prompt_tokens", "completion_tokens"))
+    told = igaku.audit(study()).set_index("kind").loc["repeated_ids"]
+    assert told["grave"] and len(told["facts"]["questions"]) == 2
+
+
+@pytest.mark.parametrize("ids", [1, 2, 40])
+def test_ids_that_a_server_draws_from_few_are_a_note(study, runs, ids):
+    for number, each in enumerate(runs["bb4"]["rows"]):
+        each["reply_id"] = f"chatcmpl-{number % ids}"
+    told = igaku.audit(study()).set_index("kind").loc["repeated_ids"]
+    assert not told["grave"] and not told["facts"]["questions"]
+
+
+def test_one_id_for_bare_letters_of_one_length_is_a_note(study, runs):
+    for each in runs["bb4"]["rows"]:
+        each |= {"reply_id": "chatcmpl-0", "reasoning": None, "prompt_tokens": None}
+        each |= {"completion_tokens": 2}
+    told = igaku.audit(study()).set_index("kind").loc["repeated_ids"]
+    assert not told["grave"]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "content"])
+def test_two_questions_that_share_a_long_text_are_named(study, runs, name):
+    one, two = runs["bb4"]["rows"][3], runs["bb4"]["rows"][40]
+    if name == "content":
+        for each in runs["bb4"]["rows"]:
+            each["content"] = (
+                f"{each['content']} (case {each['problem_id']})" + "." * 80
+            )
+    two[name] = one[name] = f"{one[name]} {'So it is, all told.' * 5}"
+    told = igaku.audit(study()).set_index("kind").loc["repeated_texts"]
+    assert told["grave"] and told["facts"]["where"] == name
+    assert told["facts"]["questions"] == [one["problem_id"], two["problem_id"]]
+
+
+@pytest.mark.parametrize(("n", "told"), [(4, []), (5, [False])])
+def test_loops_of_one_model_may_be_alike(study, runs, n, told):
+    for each in runs["bb4"]["rows"][:n]:
+        each |= {"content": "a,b," * 60, "cause": "looping", "outcome": "truncated"}
+        each |= {"answer": None, "correct": False}
+    found = igaku.audit(study()).query("kind == 'repeated_texts'")
+    assert list(found["grave"]) == told
+
+
+def test_no_two_questions_share_a_text_in_what_was_recorded(recorded_folder):
+    assert not {"repeated_texts", "repeated_ids"} & set(
+        igaku.audit(recorded_folder)["kind"]
+    )
+
+
 def test_one_text_for_many_questions_and_one_count_for_all_prompts(study, runs):
     for each in runs["bb4"]["rows"]:
         each |= {"reasoning": "<b>The same long thought, again</b> " * 5}
@@ -270,6 +345,30 @@ def test_what_the_server_loaded_is_compared(study, runs, name):
         a for a in igaku.audit(study()).itertuples() if a.kind == "other_serving"
     )
     assert told.facts["setting"] == name and "8192" in told.text
+
+
+@pytest.mark.parametrize(
+    ("slots", "sent", "is_told"),
+    [
+        (8, {}, True),
+        (8, {"cache_prompt": True}, True),
+        (8, {"cache_prompt": False}, False),
+        (1, {}, False),
+        (None, {}, False),
+    ],
+)
+def test_slots_that_share_their_cache_are_a_note(study, runs, slots, sent, is_told):
+    runs["bb4"]["server_before"] = {"/props": {"total_slots": slots}}
+    runs["bb4"]["sampling"] = {"sent": sent}
+    assert (alarms(study()).get("reused_prompts") == [("bb4",)]) == is_told
+
+
+def test_what_a_manifest_says_of_warm_replies_is_told_whatever_it_is(study, runs):
+    odd = [None, {"same": False, "of": ["<b>", 7]}, {"same": False}, {"same": "no"}]
+    runs["bb4"]["sessions"][0]["warm"] = odd
+    runs["a8"]["sessions"][0]["warm"] = {"same": False}
+    found = igaku.audit(study()).set_index("kind").loc["anothers_reply"]
+    assert found["runs"] == ("bb4",) and "<b>, 7" in found["text"]
 
 
 def test_another_concurrency_is_said(study, runs):

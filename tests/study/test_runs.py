@@ -116,15 +116,18 @@ def test_unknown_is_missing_and_never_zero(write):
 
 
 def test_a_value_of_another_type_is_missing(write):
-    odd = answer(
-        completion_tokens="many", seconds=math.inf, correct="yes", attempts=True
-    )
+    odd = answer(completion_tokens="many", seconds=math.inf, attempts=True)
     rows = load_runs(write([odd], about=manifest()))
-    assert (
-        rows[["completion_tokens", "seconds", "correct", "attempts"]]
-        .isna()
-        .all(axis=None)
-    )
+    assert rows[["completion_tokens", "seconds", "attempts"]].isna().all(axis=None)
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("odd", [{"correct": "yes"}, {"answer": 5}, {"outcome": "zzz"}])
+def test_a_value_that_cannot_be_is_not_believed(odd, write):
+    (name,) = odd
+    with pytest.warns(UserWarning, match=f"line 2: not an answer .its {name} cannot"):
+        rows = load_runs(write([answer(), answer("900B1", **odd)], about=manifest()))
+    assert rows["problem_id"].tolist() == ["900A1"]
 
 
 def test_a_number_that_cannot_be_held_exactly_is_missing(write):

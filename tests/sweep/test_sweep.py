@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
 from igaku.ask import run
-from igaku.ask.folder import locked, read_rows, write_manifest
+from igaku.ask.folder import locked, write_manifest
 from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
+from igaku.ask.rows import read_rows
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
@@ -580,7 +581,7 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
     assert papermill.started == ["openai-mxfp4-gguf"]
     _, page = page_of(plan)
     assert "3 runs: failed 2, done 1." in page
-    assert f"openai-8bit: {in_the_way} cannot be used" in page
+    assert f"openai-8bit: {in_the_way} cannot be written" in page
     text = report.status_text(plan)
     assert "is a file where a folder belongs: move it away." in text
     assert "1 done, 0 running" in text
@@ -697,7 +698,8 @@ def answers(outputs):
     kept = ("content", "outcome", "finish_reason", "prompt_tokens", "completion_tokens")
     return {
         path.parent.name: {
-            row["problem_id"]: [row[name] for name in kept] for row in read_rows(path)
+            row["problem_id"]: [row[name] for name in kept]
+            for row in read_rows(path, kept)
         }
         for path in outputs.glob("*/answers.jsonl")
     }
@@ -772,7 +774,7 @@ def test_the_runs_of_one_server_wait_for_each_other(two, tmp_path):
     process = snakemake(file, tmp_path / "out", tmp_path)
     log = tmp_path / "snakemake.log"
     assert process.wait() == 1, read(log)
-    assert all(f"{name}/job.json cannot be used" in read(log) for name in bad)
+    assert all(f"{name}/job.json cannot be written" in read(log) for name in bad)
     records = [
         json.loads((tmp_path / "out" / name / "job.json").read_text()) for name in good
     ]

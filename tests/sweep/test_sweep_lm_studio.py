@@ -10,7 +10,9 @@ from lm_studio import TOO_BIG, Fault, LMStudio
 import igaku
 from igaku import workbook
 from igaku.ask import run
-from igaku.ask.folder import ANSWERS, read_manifest, read_rows
+from igaku.ask.folder import ANSWERS
+from igaku.ask.rows import read_rows
+from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.pages.index import write_index
 from igaku.params.settings import settings_from
@@ -131,7 +133,8 @@ def test_one_crashes_in_the_middle_and_is_finished(swept):
     assert re.fullmatch(told, row[2])
     assert "Channel Error" in reason_of(outputs, "safeguard-mxfp4")
     assert "safeguard" not in why
-    rows = read_rows(outputs / "safeguard-mxfp4-calibration" / ANSWERS)
+    path = outputs / "safeguard-mxfp4-calibration" / ANSWERS
+    rows = read_rows(path, ("raw", "content", "error"))
     assert len({r["problem_id"] for r in rows}) == N
     assert all(r["outcome"] != "api_error" for r in rows)
 

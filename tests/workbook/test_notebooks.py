@@ -23,7 +23,7 @@ from igaku.study import runs as results
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = ("run", "analysis", "mechanism")
+NAMES = ("run", "analysis", "mechanism", "explore")
 HOSTILE = "<script>alert(1)</script> $x$ <img src=x onerror=alert(1)>"
 LIMIT = 12
 JAPANESE = re.compile("[ぁ-んァ-ヶ一-龠]")

@@ -1,0 +1,314 @@
+"""The rows of a run as its folder has them: read line by line, damage set aside.
+
+A file of answers may be larger than the memory: of each line only what a sitting needs
+is kept. Lines are moved as bytes, so that what was not damaged stays what it was.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from igaku import writing
+from igaku.ask.folder import Row, is_file
+from igaku.words import OUTCOMES
+
+DEEPEST = 100  # brackets within brackets: a parser's own limit is its caller's stack
+LONGEST = 2**27  # bytes of a line: no reply is that long
+CHUNK = 2**20  # bytes that are read at once
+TORN = "torn, or not JSON"
+NO_ANSWER = "not an answer (no problem_id and outcome)"
+IMPOSSIBLE = "not an answer (its {} cannot be)"
+REPEATED = "a question answered on an earlier line"
+# What a sitting needs of a row; the rest stays on disk.
+TEXTS = (
+    "problem_id", "section", "outcome", "cause", "prompt_sha256", "served_model",
+    "reply_id", "asked_at",
+)  # fmt: skip
+NUMBERS = ("seconds", "attempts")
+INDEX = (*TEXTS, *NUMBERS, "answer", "correct")
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NO_BRACKET = bytes({*range(256)} - {*b"[]{}"})
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a file of rows holds: its sound rows, and where each other line starts.
+
+    A row has the fields of `INDEX`, `silent` (no body came) and `at`, its own start in
+    bytes; `bad` has a fault by the start of a line, `numbers` its number from 1.
+    """
+
+    rows: list[Row]
+    bad: dict[int, str]
+    numbers: dict[int, int]
+
+
+def read_rows(path: Path, more: Collection[str] = ()) -> list[Row]:
+    """The sound rows of a file by their `INDEX`, with `more` fields as they stand.
+
+    What is damaged is left out, here and by every other reader, for one reason each.
+    """
+    return firsts(survey(path, more).rows)
+
+
+def firsts(rows: Iterable[Row], damage: Collection[int] = ()) -> list[Row]:
+    """The rows that stand: none that starts where damage is, and no second answer."""
+    sound = [row for row in rows if row["at"] not in damage]
+    second = repeats(sound)
+    return [row for row in sound if row["at"] not in second]
+
+
+def repeats(rows: Iterable[Row]) -> dict[int, str]:
+    """The rows that answer a question again, a fault by the start of each.
+
+    The first stands: it is what every table made before the second came was made of,
+    and which of two is the better one is not for their content to decide.
+    """
+    seen: set[str] = set()
+    found = {}
+    for row in rows:
+        if row["problem_id"] in seen:
+            found[row["at"]] = REPEATED
+        seen.add(row["problem_id"])
+    return found
+
+
+def survey(path: Path, more: Collection[str] = ()) -> Survey:
+    """Look through a file of rows, a line at a time."""
+    names = dict.fromkeys([*INDEX, "raw", *more])
+    shape = msgspec.defstruct("Line", [(n, msgspec.Raw, _NULL) for n in names])
+    read = msgspec.json.Decoder(shape).decode
+    found = Survey([], {}, {})
+    for number, (start, line) in enumerate(_lines(path), 1):
+        row = TORN if line is None else _row(line, read, more)
+        found.numbers[start] = number
+        if isinstance(row, str):
+            found.bad[start] = row
+        elif row is not None:
+            found.rows.append(row | {"at": start})
+    return found
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+def _row(
+    line: bytes, read: Callable[[bytes], Any], more: Collection[str]
+) -> Row | str | None:
+    """The row of a line, the fault of one that is none, None of a blank one."""
+    if not line.strip():
+        return None
+    try:
+        check_text(line)
+        if is_deep(line):
+            return TORN
+        told = {n: msgspec.json.decode(v) for n, v in _fields(read(line), more)}
+    except (ValueError, RecursionError):
+        parsed = strictly(line)  # half a surrogate pair, an infinity
+        if not isinstance(parsed, dict):
+            return TORN if parsed is None else NO_ANSWER
+        told = parsed | {"silent": parsed.get("raw") is None}
+    return fault_of(told) or brief(told, more)
+
+
+def _fields(line: Any, more: Collection[str]) -> Iterator[tuple[str, Any]]:
+    yield from ((name, getattr(line, name)) for name in (*INDEX, *more))
+    yield "silent", b"true" if bytes(line.raw) == b"null" else b"false"
+
+
+def brief(row: Mapping[str, Any], more: Collection[str] = ()) -> Row:
+    """A row without what only its file needs to hold; of a wrong type is unknown."""
+    texts = {n: v if isinstance(v := row.get(n), str) else None for n in TEXTS}
+    numbers = {n: v if type(v := row.get(n)) in (int, float) else 0 for n in NUMBERS}
+    answer = row.get("answer")
+    return texts | numbers | {
+        "answer": answer if isinstance(answer, list) else None,
+        "correct": row["correct"],
+        "silent": row.get("silent", row.get("raw") is None),
+        **{name: row.get(name) for name in more},
+    }  # fmt: skip
+
+
+def fault_of(told: Any) -> str | None:
+    """Why a line's value is no answer; None where it may be one.
+
+    >>> fault_of({"problem_id": "116A1", "outcome": "answered", "correct": "yes"})
+    'not an answer (its correct cannot be)'
+    """
+    named = ("problem_id", "outcome")
+    if not isinstance(told, dict) or not all(
+        told.get(n) and isinstance(told[n], str) for n in named
+    ):
+        return NO_ANSWER
+    if told["outcome"] not in OUTCOMES:
+        return IMPOSSIBLE.format("outcome")
+    if not isinstance(told.get("correct"), bool | None):
+        return IMPOSSIBLE.format("correct")
+    answer = told.get("answer")
+    letters = answer if isinstance(answer, list | tuple) else [answer or ""]
+    is_told = all(isinstance(letter, str) for letter in letters)
+    return None if is_told else IMPOSSIBLE.format("answer")
+
+
+def strictly(data: bytes) -> Any:
+    """The value of a JSON text in UTF-8, with or without a mark; None where none is."""
+    try:
+        return None if is_deep(data) else json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether brackets nest deeper in a JSON text than any row or manifest needs.
+
+    >>> is_deep(b"[" * 100 + b"]" * 100), is_deep(b"[" * 101 + b"]" * 101)
+    (False, True)
+    """
+    if data.count(b"{") + data.count(b"[") <= DEEPEST:
+        return False
+    bare = _STRINGS.sub(b"", data).translate(None, _NO_BRACKET)
+    steps = (1 if each in b"[{" else -1 for each in bare)
+    return max(accumulate(steps), default=0) > DEEPEST
+
+
+def check_text(data: bytes) -> None:
+    """Raise where bytes are no UTF-8: a decoder does not look into what it skips."""
+    if data.isascii():
+        return
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(data)
+    for start in range(0, len(view), CHUNK):
+        decoder.decode(view[start : start + CHUNK])
+    decoder.decode(b"", final=True)
+
+
+# --- lines ----------------------------------------------------------------------------
+
+
+def _pieces(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """A file in pieces that end where a line does, each with the start of its line.
+
+    Lines end by their newline alone: a reply may hold any other line break.
+    """
+    start = at = 0
+    while piece := file.readline(CHUNK):
+        yield start, piece
+        at += len(piece)
+        start = at if piece.endswith(b"\n") else start
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a file by their starts, None for one too long to be a row."""
+    if not is_file(path):
+        return
+    with path.open("rb") as file:
+        for start, pieces in groupby(_pieces(file), itemgetter(0)):
+            yield start, _joined(piece for _, piece in pieces)
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes | None:
+    held, size = [], 0
+    for piece in pieces:
+        size += len(piece)
+        if size <= LONGEST:
+            held.append(piece)
+    return b"".join(held) if size <= LONGEST else None
+
+
+def mend(path: Path) -> None:
+    """Complete a last line that only lacks its newline, and cut a torn one off."""
+    if not is_file(path) or not (size := path.stat().st_size):
+        return
+    with writing.guarded(path), path.open("rb+") as file:
+        end = _end_of_lines(file, size)
+        file.seek(end)
+        tail = file.read(LONGEST) if size - end <= LONGEST else b""
+        if isinstance(strictly(tail), dict):
+            file.write(b"\n")
+        elif end < size:
+            file.truncate(end)
+
+
+def _end_of_lines(file: BinaryIO, size: int) -> int:
+    """Where the last newline of a file ends: 0 where there is none."""
+    for end in range(size, 0, -CHUNK):
+        file.seek(max(end - CHUNK, 0))
+        found = file.read(min(end, CHUNK)).rfind(b"\n")
+        if found >= 0:
+            return max(end - CHUNK, 0) + found + 1
+    return 0
+
+
+def bad_name(path: Path) -> str:
+    """The file beside that takes the damaged lines of one: answers.bad.jsonl."""
+    return f"{path.stem}.bad{path.suffix}"
+
+
+def set_aside(path: Path, moved: Mapping[int, str]) -> None:
+    """Move the lines that start there to the files named, all as they stand.
+
+    A kill between the two steps doubles no line: what is there is not added again.
+    """
+    if not moved:
+        return
+    with writing.guarded(path), path.open("rb") as source:
+        for name in dict.fromkeys(moved.values()):
+            starts = [start for start in moved if moved[start] == name]
+            _add(path.with_name(name), source, starts)
+        source.seek(0)
+        kept = (piece for start, piece in _pieces(source) if start not in moved)
+        writing.put(path, kept)
+
+
+def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
+    """Add lines of a file to another that does not have them."""
+    known = set()
+    if is_file(path):
+        with path.open("rb+") as file:
+            file.truncate(_end_of_lines(file, path.stat().st_size))
+        with path.open("rb") as file:
+            for _, pieces in groupby(_pieces(file), itemgetter(0)):
+                known.add(_hash(piece for _, piece in pieces))
+    with writing.appender(path) as file:
+        for start in starts:
+            if _hash(_line_at(source, start)) not in known:
+                for piece in _line_at(source, start):
+                    writing.add(file, piece)
+
+
+def _line_at(source: BinaryIO, start: int) -> Iterator[bytes]:
+    source.seek(start)
+    while piece := source.readline(CHUNK):
+        yield piece
+        if piece.endswith(b"\n"):
+            return
+
+
+def _hash(pieces: Iterable[bytes]) -> bytes:
+    told = hashlib.sha256()
+    for piece in pieces:
+        told.update(piece)
+    return told.digest()
+
+
+def numbered(numbers: list[int], shown: int = 5) -> str:
+    """Some lines by their numbers.
+
+    >>> numbered([3]), numbered([1, 2, 3, 4, 5, 6])
+    ('line 3', 'lines 1, 2, 3, 4, 5 and 1 more')
+    """
+    listed = ", ".join(map(str, numbers[:shown]))
+    more = len(numbers) - shown
+    tail = f" and {more} more" if more > 0 else ""
+    return f"line{'s' if len(numbers) > 1 else ''} {listed}{tail}"

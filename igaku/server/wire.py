@@ -1,0 +1,367 @@
+"""The wire: each reply is read from a connection that held nothing but it.
+
+A reply that arrives before it was asked for belongs to no request; a kept connection
+that holds one would hand it to the next question, and stay one behind for good.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from igaku.errors import IgakuError, ServerUnreachable
+
+# A token with twenty alternatives takes 2 kB, so 8 MiB hold a probe's 4,096 of them.
+LARGEST_BODY = 16 * 2**20
+PATIENCE = 5  # times the longest wait so far, for the reply behind a copy
+LARGEST_HEAD = 2**16
+PIECE = 2**16  # bytes
+PORTS = {"http": 80, "https": 443}
+HEAD_END = re.compile(rb"\r?\n\r?\n")
+# Asked for packed, a reply of a few kilobytes would only take longer.
+UNPACKED = (b"accept-encoding", b"identity")
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One response: its status, its headers, its body as it is meant."""
+
+    status: int
+    headers: Pairs
+    body: bytes
+    is_kept: bool  # whether the connection stays open for another
+
+
+class Line:
+    """One connection, and the bytes that were read from it and not yet understood."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.held, self.is_fresh = sock, bytearray(), True
+
+    def waiting(self) -> bool | None:
+        """Whether bytes are there that nobody asked for; None when it was closed."""
+        if self.held:
+            return True
+        self.sock.settimeout(0)
+        try:
+            return bool(self.sock.recv(1)) or None
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return None
+
+    def brings_more(self, seconds: float) -> bool:
+        """Whether another reply comes within some seconds."""
+        self.sock.settimeout(seconds)
+        with suppress(OSError):
+            return bool(self.held or self.sock.recv(1))
+        return False
+
+    def exchange(self, request: httpx2.Request) -> Heard:
+        """Send a request and read its whole response."""
+        self.sock.settimeout(_patience(request)["read"])
+        try:
+            # A server that refuses early may close before it has read all of it.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.sock.sendall(_written(request))
+            return self._response()
+        except TimeoutError as late:
+            raise httpx2.ReadTimeout(str(late)) from late
+        except (OSError, ValueError) as broken:
+            raise httpx2.RemoteProtocolError(str(broken)) from broken
+
+    def _response(self) -> Heard:
+        status, version, headers = self._head()
+        while status < 200:  # the server is at work, and says so
+            status, version, headers = self._head()
+        body, is_ended = b"", True
+        length = _told(headers, b"content-length")
+        if b"chunked" in _told(headers, b"transfer-encoding"):
+            body = self._chunks()
+        elif status not in (204, 304):
+            is_ended = bool(length)
+            body = self._taken(_bounded(int(length))) if length else self._rest()
+        body = _unpacked(body, _told(headers, b"content-encoding"))
+        # An error is rare, and often the last thing said on a connection.
+        is_kept = is_ended and status == 200 and _stays(version, headers)
+        return Heard(status, headers, body, is_kept)
+
+    def _head(self) -> tuple[int, bytes, Pairs]:
+        while not (end := HEAD_END.search(self.held)):
+            if len(self.held) > LARGEST_HEAD:
+                raise ValueError("the head of the reply has no end")
+            self._more("hung up without a reply")
+        first, *lines = bytes(self.held[: end.start()]).splitlines()
+        del self.held[: end.end()]
+        version, _, status = first.partition(b" ")
+        if not version.startswith(b"HTTP/1.") or not status[:3].isdigit():
+            raise ValueError(f"it speaks no HTTP: {first[:60]!r}")
+        pairs = [line.partition(b":")[::2] for line in lines]
+        return int(status[:3]), version, [(name, said.strip()) for name, said in pairs]
+
+    def _chunks(self) -> bytes:
+        whole = bytearray()
+        while size := int(self._line().partition(b";")[0], 16):
+            _bounded(size + len(whole))
+            whole += self._taken(size)
+            self._line()
+        while self._line():  # what trails the last chunk
+            pass
+        return bytes(whole)
+
+    def _line(self) -> bytes:
+        while (end := self.held.find(b"\n")) < 0:
+            if len(self.held) > LARGEST_HEAD:
+                raise ValueError("a line of the reply has no end")
+            self._more()
+        line = bytes(self.held[:end]).rstrip()
+        del self.held[: end + 1]
+        return line
+
+    def _taken(self, size: int) -> bytes:
+        if size < 0:
+            raise ValueError(f"a length of {size}")
+        while len(self.held) < size:
+            self._more()
+        taken = bytes(self.held[:size])
+        del self.held[:size]
+        return taken
+
+    def _rest(self) -> bytes:
+        with suppress(EOFError):
+            while True:
+                self._more()
+                _bounded(len(self.held))
+        rest, self.held = bytes(self.held), bytearray()
+        return rest
+
+    def _more(self, otherwise: str = "broke off its reply") -> None:
+        piece = self.sock.recv(PIECE)
+        if not piece:
+            raise Ended(otherwise)
+        self.held += piece
+
+
+class Ended(EOFError, ValueError):
+    """The server closed the connection."""
+
+
+class Wire(httpx2.BaseTransport):
+    """The connections to one server, kept as long as it shows itself worth that.
+
+    A connection on which something waits before a request is sent is thrown away, and
+    none is kept from then on. Nor is any once a kept one brought a reply that had come
+    in before, to another request: that is a copy sent too late to be seen waiting, or
+    the server's replies cannot be told apart. It is a copy if another reply comes
+    behind it, which is waited for once; then the request is sent anew.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self.home = httpx2.URL(base_url)
+        self.idle: deque[Line] = deque()
+        self.said: dict[int, int] = {}  # by the reply: the request that it is for
+        self.keeps, self.longest = True, 0.0
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request, read to its end."""
+        _refuse_elsewhere(self.home, request.url)
+        asked = hash((request.method, request.url.raw_path, request.read()))
+        line = self._kept()
+        heard = self._heard(line or self._new(request), request, asked)
+        if heard is None:
+            heard = self._heard(self._new(request), request, asked)
+        assert heard is not None
+        dropped = (b"content-encoding", b"transfer-encoding", b"content-length")
+        headers = [pair for pair in heard.headers if pair[0].lower() not in dropped]
+        return httpx2.Response(heard.status, headers=headers, content=heard.body)
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        with suppress(IndexError):
+            while True:
+                self.idle.pop().sock.close()
+
+    def forget(self) -> None:
+        """Keep no connection from now on."""
+        self.keeps = False
+        self.close()
+
+    def _heard(self, line: Line, request: httpx2.Request, asked: int) -> Heard | None:
+        """What a line brings for a request; None for what may be another's."""
+        heard = None
+        try:
+            began = time.perf_counter()
+            heard = line.exchange(request)
+            took = time.perf_counter() - began
+            # Written down before another request can go out on this line.
+            first = self.said.setdefault(hash(heard.body), asked)
+            if heard.status == 200 and first != asked and not line.is_fresh:
+                self.forget()
+                wait = 0.1 + PATIENCE * max(took, self.longest)
+                if line.brings_more(min(wait, _patience(request)["read"] or wait)):
+                    return None
+            self.longest = max(took, self.longest)
+            return heard
+        finally:
+            self._put_back(line, heard)
+
+    def _put_back(self, line: Line, heard: Heard | None) -> None:
+        line.is_fresh = False
+        if line.held:
+            self.forget()
+        if heard and heard.is_kept and self.keeps:
+            self.idle.append(line)
+        else:
+            line.sock.close()
+
+    def _kept(self) -> Line | None:
+        with suppress(IndexError):
+            while self.keeps:
+                line = self.idle.pop()
+                if (waiting := line.waiting()) is False:
+                    return line
+                line.sock.close()
+                if waiting:
+                    self.forget()
+        return None
+
+    def _new(self, request: httpx2.Request) -> Line:
+        host, port = request.url.host, _port(request.url)
+        patience = _patience(request)["connect"]
+        try:
+            sock = socket.create_connection((host, port), patience)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if request.url.scheme == "https":
+                sock = _certificates().wrap_socket(sock, server_hostname=host)
+        except TimeoutError as late:
+            raise httpx2.ConnectTimeout(str(late)) from late
+        except (OSError, UnicodeError) as broken:
+            raise httpx2.ConnectError(str(broken)) from broken
+        line = Line(sock)
+        if line.waiting():
+            sock.close()
+            raise httpx2.RemoteProtocolError("it speaks before it is asked")
+        return line
+
+
+def transport(base_url: str, is_here: bool = False) -> httpx2.BaseTransport:
+    """The way to a server: straight, or through the proxy that the environment names.
+
+    A proxy for the outer world must not be asked for a server on this machine.
+    """
+    url = httpx2.URL(base_url)
+    known = {} if is_here or proxy_bypass(url.host) else getproxies()
+    proxy = known.get(url.scheme) or known.get("all")
+    if proxy is None:
+        return Wire(base_url)
+    return Proxied(base_url, proxy if "://" in proxy else f"http://{proxy}")
+
+
+class Proxied(httpx2.HTTPTransport):
+    """The way through a proxy: a new connection for each request, and the same bounds.
+
+    What waits on a connection to a proxy cannot be seen.
+    """
+
+    def __init__(self, base_url: str, proxy: str) -> None:
+        super().__init__(proxy=proxy, limits=httpx2.Limits(max_keepalive_connections=0))
+        self.home = httpx2.URL(base_url)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request, read to its end."""
+        _refuse_elsewhere(self.home, request.url)
+        request.headers["accept-encoding"] = "identity"
+        response = super().handle_request(request)
+        whole = bytearray()
+        with closing(response):
+            for piece in response.iter_raw():
+                whole += piece
+                _bounded(len(whole))
+        coding = response.headers.pop("content-encoding", "").lower().encode()
+        for name in ("transfer-encoding", "content-length"):
+            response.headers.pop(name, None)
+        body = _unpacked(bytes(whole), coding)
+        return httpx2.Response(
+            response.status_code, headers=response.headers, content=body
+        )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: a server on this machine answers in less time."""
+    return httpx2.create_ssl_context()
+
+
+def _patience(request: httpx2.Request) -> Mapping[str, Any]:
+    return request.extensions.get("timeout") or {"connect": None, "read": None}
+
+
+def _port(url: httpx2.URL) -> int:
+    return url.port or PORTS[url.scheme]
+
+
+def _written(request: httpx2.Request) -> bytes:
+    pairs = [p for p in request.headers.raw if p[0].lower() != UNPACKED[0]]
+    lines = [b"%s: %s\r\n" % pair for pair in (*pairs, UNPACKED)]
+    first = b"%s %s HTTP/1.1\r\n" % (request.method.encode(), request.url.raw_path)
+    return b"".join([first, *lines, b"\r\n", request.read()])
+
+
+def _told(headers: Pairs, name: bytes) -> bytes:
+    return b", ".join(said for each, said in headers if each.lower() == name).lower()
+
+
+def _stays(version: bytes, headers: Pairs) -> bool:
+    wish = _told(headers, b"connection")
+    return b"keep-alive" in wish if version == b"HTTP/1.0" else b"close" not in wish
+
+
+def _bounded(size: int) -> int:
+    """A number of bytes that a reply may have; more raises."""
+    if size > LARGEST_BODY:
+        raise ServerUnreachable(
+            f"the server sent a reply of more than {LARGEST_BODY // 2**20} MiB, which "
+            "no reply to a question needs: see what it sends, and ask for fewer log "
+            "probabilities where `extra_body` asks for any."
+        )
+    return size
+
+
+def _unpacked(body: bytes, coding: bytes) -> bytes:
+    """A body as it was before a server packed it, though nobody asked for that."""
+    if coding not in (b"gzip", b"x-gzip", b"deflate"):
+        return body
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        whole = unpack.decompress(body, LARGEST_BODY + 1)
+    except zlib.error:  # read as it is, as rubbish
+        return body
+    _bounded(len(whole))
+    return whole
+
+
+def _refuse_elsewhere(home: httpx2.URL, url: httpx2.URL) -> None:
+    """Refuse a redirect to a server other than the one that was set."""
+    if url.host == home.host and url.scheme in PORTS:
+        ports = _port(home), _port(url)
+        # From http to https of one server the port changes as well.
+        if ports[0] == ports[1] or ports == (PORTS["http"], PORTS["https"]):
+            return
+    raise IgakuError(
+        f"{home} sends its requests on to {url}, another server, which was asked "
+        "nothing: set `base_url` to that one if it is the one you mean."
+    )
