@@ -29,11 +29,12 @@ from igaku.pages.cards import (
     place_of,
     sittings,
 )
-from igaku.pages.html import POLICY, TEMPLATES, environment, put
+from igaku.pages.html import POLICY, TEMPLATES, environment
 from igaku.pages.index import marks
 from igaku.study.again import Exams
 from igaku.study.families import Source, Study, study_in
 from igaku.words import OUTCOMES, checked, say
+from igaku.writing import put
 
 PAGE = "replies.html"
 LARGEST = 12_000_000  # bytes of one page's cards; what is more goes on in a next page
