@@ -257,10 +257,10 @@ def test_render_makes_every_page_and_an_index(tmp_path):
     notebook(tmp_path / "analysis.ipynb", new_markdown_cell("# all"), lang="en")
     pages = notebooks.render(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in pages] == [
-        "a run/run.html", "analysis.html", "index.html",
+        "a run/run.html", "analysis.html", "replies.html", "index.html",
     ]  # fmt: skip
     links = [given["href"] for given in Elements(pages[-1].read_text()).of("a")]
-    assert links == ["analysis.html", "a%20run/run.html"]
+    assert links == ["analysis.html", "replies.html", "a%20run/run.html"]
 
 
 def test_the_page_of_a_run_begins_with_what_it_came_to(tmp_path):
