@@ -12,7 +12,7 @@ import pandas as pd
 import igaku
 from igaku.pages.html import page, tabled
 from igaku.study.families import Study, open_study
-from igaku.study.runs import Run, unmeasured
+from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
 from igaku.writing import put
 
@@ -35,6 +35,7 @@ def index_of(study: Study, folder: Path) -> Path:
     lang = study.lang
     rows = score_rows(study)
     jobs = [_job(job, lang) for job in unmeasured(folder)]
+    jobs += [_unread(*told, lang) for told in unreadable(folder).items()]
     table = pd.DataFrame([*rows, *jobs], columns=list(COLUMNS))
     target = folder / "index.html"
     told = page(
@@ -118,6 +119,12 @@ def _job(job: dict[str, Any], lang: str) -> dict[str, Any]:
     why = say("index_not_measured", lang, why=job.get("why"))
     name = {"name": job.get("model") or job["run"], "folder": job["run"]}
     return {"label": _named_cell(**name), "state": why}
+
+
+def _unread(name: str, why: str, lang: str) -> dict[str, Any]:
+    """A run that nobody can read: why, where a run has its status."""
+    state = say("index_unread", lang, why=why)
+    return {"label": _named_cell(name, name), "state": state}
 
 
 def _pages(folder: Path, lang: str) -> list[tuple[str, str, str]]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from igaku.ask.folder import MANIFEST
+from igaku.ask.folder import ANSWERS, MANIFEST, unfit
 from igaku.errors import IgakuError
 from igaku.pages.html import TEMPLATES, environment, framed
 from igaku.words import LANGUAGES, compiled, say
@@ -49,6 +50,9 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
         p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
     ]
     shared = sorted(folder.glob("*.ipynb"))
+    for why in filter(None, map(unfit, [*runs, *shared])):
+        warnings.warn(f"{why} It has no page.", stacklevel=2)
+    runs, shared = ([p for p in some if not unfit(p)] for some in (runs, shared))
     notebooks = [*runs, *shared]
     own = language_of(read_notebook([*shared, *runs][0])) if notebooks else "en"
     study = open_study(folder, lang=lang or own)
@@ -155,6 +159,8 @@ def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():
+        return ""
+    if unfit(folder / ANSWERS):
         return ""
     from igaku.pages.index import score_rows  # pandas, without which most pages do
     from igaku.study.families import study_of

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from no_files import NO_FILES
 from runs import planned, replied, sit
 
 import igaku
@@ -102,3 +103,17 @@ def test_exams_are_not_ranked_with_each_other(tmp_path):
 def test_an_empty_folder_has_an_index_that_says_so(tmp_path):
     (page,) = render(tmp_path)
     assert "There are no runs yet" in page.read_text()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_file_is_told_of_and_the_pages_are_made(folder, put):
+    for name in ("mute/answers.jsonl", "sure/run.ipynb", "other.ipynb"):
+        (folder / name).unlink(missing_ok=True)
+        put(folder / name)
+    with pytest.warns(UserWarning, match=r"sure/run.ipynb is a \w+ where a file bel"):
+        pages = render(folder)
+    told = rows_of(pages[-1].read_text("utf-8"))
+    said = [row for row in told if "not readable: mute/answers.jsonl is a" in row]
+    assert len(said) == 1 and len(told) == 4 and any("best" in row for row in told)
