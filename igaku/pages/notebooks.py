@@ -83,7 +83,7 @@ def read_notebook(notebook: Path) -> NotebookNode:
         return found
     except FileNotFoundError:
         raise IgakuError(
-            f"There is no notebook {notebook}: execute it first, with papermill."
+            f"There is no notebook {notebook}: execute it first, with `igaku run`."
         ) from None
     except (ValueError, KeyError, AttributeError, TypeError) as broken:
         raise _damaged(notebook) from broken
@@ -97,7 +97,7 @@ def language_of(notebook: NotebookNode) -> str:
         for cell in notebook.cells
         if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
     ]
-    given = re.findall(r"^lang = [\"'](\w+)[\"']", "\n".join(sources), re.M)
+    given = re.findall(r"^lang(?:: str)? = [\"'](\w+)[\"']", "\n".join(sources), re.M)
     found = about.get("lang") or (given[-1] if given else "en")
     return str(found) if found in LANGUAGES else "en"
 

@@ -152,7 +152,7 @@ def test_two_frames_of_the_same_columns_are_two_tables_of_a_page(tmp_path):
 
 def test_the_language_is_that_of_the_parameters_where_papermill_says_none(tmp_path):
     cell = new_code_cell(
-        'lang = "ja"  # of this page', metadata={"tags": ["parameters"]}
+        'lang: str = "ja"  # of this page', metadata={"tags": ["parameters"]}
     )
     assert '<html lang="ja">' in rendered(tmp_path / "run.ipynb", cell)
     assert '<html lang="en">' in rendered(tmp_path / "other.ipynb")
