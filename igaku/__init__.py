@@ -12,6 +12,7 @@ from igaku.lazy import attach as _attach
 if _TYPE_CHECKING:
     from igaku.errors import IgakuError
     from igaku.exam.questions import Question, load_exam
+    from igaku.pages.replies import read
     from igaku.reading.answer import extract_answer, is_correct, outcome_of
     from igaku.reading.reply import read_reply
     from igaku.study.audits import audit
@@ -41,6 +42,7 @@ _HOMES = {
     "outcome_of": "igaku.reading.answer",
     "pairs": "igaku.study.pairs",
     "printed": "igaku.words",
+    "read": "igaku.pages.replies",
     "read_reply": "igaku.reading.reply",
     "runs": "igaku.study.overview",
     "walls": "igaku.study.walls",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from igaku.errors import IgakuError, ServerUnreachable
 from igaku.redaction import discreet
@@ -18,6 +20,10 @@ Language = Literal["ja", "en"]
 PageLanguage = Annotated[Language, typer.Option(help="Language of the pages.")]
 Outputs = Annotated[
     Path | None, typer.Option(help="Folder of the runs; else outputs/.")
+]
+
+Folder = Annotated[
+    Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
 ]
 
 Address = Annotated[
@@ -31,7 +37,26 @@ Model = Annotated[
     ),
 ]
 
+STOPPED = "Stopped: what was written is kept, and the same command goes on."
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with a sentence on what it left; typer would end without a word."""
+
+
+class Commands(TyperGroup):
+    """The commands, all of which Ctrl-C ends in a sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command that was chosen."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            raise Interrupted(str(stopped) or STOPPED) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Ask local language models the Japanese medical licensing exam.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -40,11 +65,19 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; a problem the user can solve is one sentence, not a trace."""
+    # What ends a job on a cluster, or closes a terminal, is to leave it as Ctrl-C does.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, signal.default_int_handler)
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+    except Interrupted as stopped:
+        beside = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
+        print(f"{beside}igaku: {stopped}", file=sys.stderr)
+        sys.exit(130)
     except IgakuError as problem:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
@@ -176,6 +209,73 @@ def data(
 
 
 @app.command()
+def run(
+    model: Model,
+    limit: Annotated[int | None, typer.Option(help="Questions; else all.")] = None,
+    sections: Annotated[str | None, typer.Option(help="Letters from A to F.")] = None,
+    exam: Annotated[str | None, typer.Option(help="Year, or calibration.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Of a reply.")] = None,
+    reasoning_effort: Annotated[
+        str | None, typer.Option(help="Such as low, medium or high.")
+    ] = None,
+    base_url: Address = None,
+    load: Annotated[
+        bool | None, typer.Option("--load", help="Have LM Studio load the model.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="In flight at once.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--run", help="Folder of the run; else the slug.")
+    ] = None,
+    outputs: Outputs = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("-p", help="Another parameter of run.ipynb, as NAME=VALUE."),
+    ] = None,
+    lang: PageLanguage = "en",
+) -> None:
+    """Ask a model its exam, show how it goes, and write the page; go on where it is."""
+    from igaku import commands
+
+    named = {
+        "limit": limit, "sections": sections, "exam": exam, "max_tokens": max_tokens,
+        "reasoning_effort": reasoning_effort, "base_url": base_url, "load": load,
+        "concurrency": concurrency, "run": name,
+        "outputs_dir": str(outputs.absolute()) if outputs else None,
+    }  # fmt: skip
+    typer.echo(commands.run(model, named, more or (), lang).absolute().as_uri())
+
+
+@app.command()
+def analyse(outputs: Folder = None, lang: PageLanguage = "en") -> None:
+    """Compare all runs by analysis.ipynb, and render every page."""
+    from igaku import commands
+
+    typer.echo(commands.analyse(outputs, lang).absolute().as_uri())
+
+
+@app.command()
+def report(outputs: Folder = None, lang: PageLanguage = "en") -> None:
+    """Write the report of all runs, without the notebook around it."""
+    from igaku import commands
+
+    typer.echo(commands.report(outputs, lang).absolute().as_uri())
+
+
+@app.command("open")
+def open_page(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A run, report, analysis, mechanism or index."),
+    ] = None,
+    outputs: Outputs = None,
+) -> None:
+    """Open a page in the browser; the report, or what there is, unless told."""
+    from igaku import commands
+
+    commands.show(commands.page_of(what, outputs))
+
+
+@app.command()
 def check(
     model: Model,
     base_url: Address = None,
@@ -270,14 +370,10 @@ def sweep(
     ] = True,
 ) -> None:
     """Go through many runs unattended, one after the other on each server."""
-    import signal
-
     from igaku.sweep import lanes
     from igaku.sweep.file import read_sweep
     from igaku.sweep.report import status_text
 
-    # What ends a job on a cluster is to leave it as Ctrl-C does: kept, and told so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = read_sweep(name, outputs)
     if status:
         typer.echo(status_text(plan))

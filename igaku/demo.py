@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths, workbook
+from igaku.ask import progress
 from igaku.ask.lost import base_of
+from igaku.ask.progress import replies
 from igaku.ask.run import asked_by_one
 from igaku.errors import IgakuError
-from igaku.workbook import replies, say
+from igaku.workbook import say
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -40,6 +42,7 @@ CONTROL = "lab-mxfp4-q2"  # few enough bits to show what bits do
 EFFORTS = ("low", "medium", "high")
 QUESTIONS = 40  # other ones than above: a run of each condition, asked to its end
 TOGETHER = 8  # requests in flight
+RUNS = "{desc}: {n_fmt}/{total_fmt} runs, {remaining} left |{bar:12}|"
 LOST = f"{CONTROL}-medium-{BUDGET}"  # what the control lost, for its rescue
 
 
@@ -49,8 +52,6 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
     A model whose engine is not installed is left out with a sentence. What failed is
     named at the end, after everything else has been rendered.
     """
-    from tqdm import tqdm
-
     from igaku.params.settings import files_in
 
     files_in("lab")  # without them nothing can be asked, and that is said first
@@ -63,7 +64,7 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
             "run.ipynb the address of a server of your own as base_url."
         )
     total = limit * len(asked)
-    with tqdm(total=total, unit="q", smoothing=0, mininterval=workbook.PACE) as bar:
+    with progress.bar(total=total) as bar:
         failed = ask_all(asked, lang, bar)
     failed += cross([slug for slug in (*CROSSED, CONTROL) if slug in there], place)
     failed += rescue([given["model"] for given in asked], place)
@@ -152,10 +153,8 @@ def losses(folder: Path) -> int:
 
 def ask_here(chosen: Sequence[Settings], doing: str) -> list[str]:
     """Ask runs in this process, one engine a model; the names of those that failed."""
-    from tqdm import tqdm
-
     failed = []
-    with tqdm(total=len(chosen), unit="run", mininterval=workbook.PACE) as bar:
+    with progress.bar(total=len(chosen), bar_format=RUNS) as bar:
         for slug, runs in groupby(chosen, attrgetter("slug")):
             bar.set_description(f"{doing} {slug}")
             try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from igaku import paths, words, workbook
 from igaku.ask.lost import Base, base_of
+from igaku.ask.progress import bar as bar_of
 from igaku.ask.run import questions_of
 from igaku.errors import IgakuError
 from igaku.params.fields import LAB
@@ -40,13 +41,11 @@ def rescue(
     Without `max_tokens` the larger budget is four times the run's. What cannot work is
     refused before anything is asked.
     """
-    from tqdm import tqdm
-
     given = sittings(run, max_tokens, base_url, outputs_dir)
     chosen = [settings_from(**sitting) for sitting in given]
     asked = [len(questions_of(settings)) for settings in chosen]
     for settings, sitting, total in zip(chosen, given, asked, strict=True):
-        with tqdm(total=total, unit="q", desc=settings.run, smoothing=0) as bar:
+        with bar_of(total=total, desc=settings.run) as bar:
             workbook.ask(settings, sitting | {"lang": lang}, bar)
         yield settings.folder
 

@@ -104,6 +104,10 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     from pandas.io.formats.style import Styler
 
     class Printed(Styler):
+        def __repr__(self) -> str:
+            """What a log shows of it (papermill --log-output)."""
+            return "<printed: {} rows, {} columns>".format(*frame.shape)
+
         def _repr_html_(self) -> str:
             """HTML of few lines: of a notebook's file every line is a text apart."""
             head, end, table = self.to_html().partition("</style>")

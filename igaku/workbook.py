@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths, writing
-from igaku.ask.folder import ANSWERS
+from igaku.ask.progress import Follower
 from igaku.errors import IgakuError
 from igaku.redaction import redacted, secrets
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from igaku.params.settings import Settings
 
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
-HEARD = 6  # seconds in which it does so by itself, where it was signalled too
-PACE = 0.5 if sys.stderr.isatty() else 15  # a log keeps every line of a bar
 
 # Two kernels that start at the same moment can draw the same port, and one of them
 # dies (papermill#511). A run resumes, so starting it again costs nothing.
@@ -99,13 +97,9 @@ def _clear(notebook: Path) -> None:
 
 def ask(settings: Settings, parameters: Mapping[str, Any], bar: Bar) -> None:
     """Execute run.ipynb for a run, moving the bar with every reply."""
-    before, folder = bar.n, settings.folder
-    execute(
-        "run.ipynb",
-        folder / "run.ipynb",
-        parameters,
-        lambda: bar.update(before + replies(folder) - bar.n),
-    )
+    folder = settings.folder
+    follow = Follower(bar, folder, bar.n - bar.initial)
+    execute("run.ipynb", folder / "run.ipynb", parameters, follow)
 
 
 def analyse(folder: Path, lang: str) -> Path:
@@ -135,10 +129,12 @@ def run(
             command,
             cwd=paths.ROOT,
             env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             pass_fds=keep,
+            process_group=0,  # Ctrl-C is for this process to hand on, once
         )
     ) as process:
         log = None
@@ -153,24 +149,18 @@ def run(
 def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """A process that has ended when the block is left, also by a signal.
 
-    Ctrl-C in a terminal reaches papermill too, and a second one would disturb the
-    kernel while it unloads a model; a signal to igaku alone is passed on to it.
+    Ctrl-C is handed on once: a second one would disturb the kernel while it unloads a
+    model, and cuts short no more than the wait for it.
     """
     try:
         yield process
     finally:
-        for patience, end in ((HEARD, signal.SIGINT), (PATIENCE, signal.SIGKILL)):
-            try:
-                process.wait(patience)
-                break
-            except subprocess.TimeoutExpired:
-                process.send_signal(end)
-
-
-def replies(folder: Path) -> int:
-    """How many replies a run has so far."""
-    path = folder / ANSWERS
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def failure(log: str) -> tuple[str | None, str]:

@@ -44,6 +44,9 @@ BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 ANALYSIS = {"outputs_dir", "reference", "family", "margin", "lang"}
 
+# What makes pages, and has to be told that they are to be in Japanese.
+JAPANESE = r"papermill notebooks|make (run|sweep)\b|igaku (run|analyse|report)\b"
+
 COMMANDS = get_command(app).commands
 
 
@@ -128,7 +131,7 @@ def test_every_target_of_make_exists(page):
 
 def test_every_parameter_and_sweep_exists(page):
     text = page.read_text(encoding="utf-8")
-    assert set(re.findall(r" -p (\w+) ", text)) - {"name"} <= {*FIELDS, *ANALYSIS}
+    assert set(re.findall(r"[ `]-p (\w+)[ =]", text)) - {"name"} <= {*FIELDS, *ANALYSIS}
     own = {path.stem for path in (paths.PARAMS / "sweeps").glob("*.yaml")}
     assert set(re.findall(r"make sweep SWEEP=([\w-]+)", text)) <= own | {"mine"}
 
@@ -143,8 +146,8 @@ def test_each_language_executes_its_own_notebooks(page):
     is_japanese = page.name.endswith(".ja.md")
     assert not re.search(r"LANG_=ja|--lang ja|\.ja\.ipynb", own) or is_japanese
     for line in own.splitlines():
-        if is_japanese and re.search(r"papermill notebooks|make (run|sweep)\b", line):
-            assert re.search(r"LANG_=ja|\.ja\.ipynb", line), line
+        if is_japanese and re.search(JAPANESE, line):
+            assert re.search(r"LANG_=ja|\.ja\.ipynb|--lang ja", line), line
 
 
 @pytest.mark.parametrize("english", ENGLISH, ids=lambda page: page.name)

@@ -11,11 +11,12 @@ import fcntl
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from igaku import writing
 from igaku.errors import IgakuError
@@ -28,6 +29,7 @@ EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model
 WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+LOOKS = (0.01, 0.05, 0.2)  # seconds to wait for one who only looks at the lock
 
 KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"),
@@ -48,8 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
         file = (folder / LOCK).open("ab+", buffering=0)
     with file:
         try:
-            # The system frees it even when the process is killed.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as taken:
             file.seek(0)
             told = file.read().decode("utf-8", "replace").strip()
@@ -66,6 +67,18 @@ def locked(folder: Path) -> Iterator[None]:
             file.truncate(0)
             file.write(str(os.getpid()).encode())
         yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Take the lock of a file, which the system frees even when the process is killed.
+
+    Whoever looks by `holder` whether it is taken has it for a moment.
+    """
+    for pause in LOOKS:
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(pause)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(folder: Path) -> str | None:

@@ -6,8 +6,6 @@ its server goes on where it was; the same command starts it again.
 
 from __future__ import annotations
 
-import sys
-import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +45,7 @@ from igaku.ask.plan import (
     probes,
 )
 from igaku.ask.preflight import is_missing
+from igaku.ask.progress import kept, last_word, shown, standing
 from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
 from igaku.ask.rows import bad_name, brief, mend, set_aside, survey
 from igaku.ask.shape import examined
@@ -72,7 +71,7 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
-OF_SITTING = ("reasoning", "content", "error")  # what is kept of a row until the end
+OF_SITTING = ("reasoning", "content", "error", "completion_tokens")  # kept of a row
 LATE_IN_A_ROW = 2  # each has cost a whole `timeout`, ten minutes as a rule
 
 
@@ -142,6 +141,7 @@ class Session:
         self.rows, self.probed, self.requests = list(rows), probes(plan), 0
         self.facts: Facts = {}
         self.identity: Identity | None = None
+        self.recorded = begun["identity"]  # of the sittings before this one
         self.raw: object = None  # a body that names its weights, or any
         self.earlier, self.replies, self.correct = len(rows), 0, 0
         self.outcomes: Counter[str] = Counter()
@@ -174,6 +174,8 @@ class Session:
         self.manifest = manifest.joined(
             self.manifest, self.settings, self.facts, loaded
         )
+        if self.recorded is None and self.identity.status == "verified":
+            self.manifest["identity"] = self.identity.to_dict()
         write_manifest(self.folder, self.manifest)
         where, ended, why, kind = self.settings, "failed", None, None
         try:
@@ -188,6 +190,7 @@ class Session:
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted" if self.left else None
+            last_word(kept(self.folder))
             raise
         except IgakuError as trouble:
             ended, why, kind = "stopped", str(trouble), trouble.kind
@@ -249,28 +252,20 @@ class Session:
             self.raw = raw
 
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
-        from tqdm import tqdm
-
-        total, began = len(self.plan.items), time.monotonic()
-
         def take(row: Row) -> None:
             self.rows.append(brief(row, OF_SITTING))  # bodies would fill the memory
             self._count([row])
             self.requests += row["attempts"]
             self._judge(row, asker)
 
-        bar = tqdm(
-            total=total, initial=total - len(left), unit="q", file=sys.stdout,
-            mininterval=1, miniters=1, disable=not progress,
-        )  # fmt: skip
-        with closing(Journal(self.folder / ANSWERS)) as journal, bar:
+        total, stops = len(self.plan.items), self.settings.stop_when_broken
+        told = {"total": total, "initial": total - len(left), "disable": not progress}
+        with (
+            closing(Journal(self.folder / ANSWERS)) as journal,
+            shown(self.settings.run, **told) as tell,
+        ):
             for _ in rows_of(asker, left, journal, take):
-                told = f"correct {self.correct}/{len(self.rows)}"
-                told = f"{told}, lost {health.lost(self.outcomes)}"
-                bar.set_postfix_str(told, refresh=False)
-                bar.update()
-                # At a fixed pace, the bar of an hour fills a notebook with pictures.
-                bar.mininterval = min(max((time.monotonic() - began) / 60, 1), 30)
+                tell(standing(self.rows, stops))
         if (came := self.rows[self.earlier :]) and all(map(health.may_pass, came)):
             raise self._failed(came[::-1])
 
@@ -279,6 +274,7 @@ class Session:
         self._recognize(row)
         is_first = self.replies == 1 and row["error"] is None
         if is_first:
+            self._identify()
             self._see_effect(asker)
         if self.settings.load and CRASHED.search(row["error"] or ""):
             raise EngineCrashed(
@@ -402,7 +398,7 @@ class Session:
             return
         if self.identity.status != "wrong_model" and self.raw is not None:
             self.identity = later(self._by_replies(), self.identity)
-        found, before = self.identity.to_dict(), self.manifest["identity"]
+        found, before = self.identity.to_dict(), self.recorded
         is_worse = before is None or rank(found) <= rank(before)
         if is_worse or not self.earlier:
             self.manifest["identity"] = found

@@ -48,13 +48,17 @@ class Server:
 
 def serve_forever(slug: str, port: int | None = None) -> None:
     """Serve in the foreground until Ctrl-C; `igaku serve` is this."""
-    with serving(slug, port=port) as server, suppress(KeyboardInterrupt):
-        print(
-            f"{server.model} answers at {server.base_url} as process {server.pid}; "
-            f"Ctrl-C ends it.",
-            flush=True,
-        )
-        server.process.wait()
+    with serving(slug, port=port) as server:
+        try:
+            print(
+                f"{server.model} answers at {server.base_url} as process {server.pid}; "
+                f"Ctrl-C ends it.",
+                flush=True,
+            )
+            server.process.wait()
+        except KeyboardInterrupt:
+            print(f"{server.model} is no longer served.", flush=True)
+            return
         raise IgakuError(
             f"{server.model}'s server ended by itself: {_tail(server.log)}"
         )

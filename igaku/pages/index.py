@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,8 @@ from igaku.words import MARKS, is_missing, labelled, plain, say, word
 from igaku.writing import put
 
 # The pages beside the index that have a sentence of their own in it, in this order.
-PAGES = ("report", "analysis", "mechanism")
+PAGES = ("report", "analysis", "replies", "mechanism")
+PART = re.compile(r"replies-\d+")  # of the replies, which lead to it
 COLUMNS = (
     "label", "accuracy", "score", "state", "lost", "weights", "exam", "max_tokens",
     "origin", "started",
@@ -25,8 +27,12 @@ COLUMNS = (
 
 def write_index(outputs_dir: str | Path, lang: str = "en") -> Path:
     """The page that lists the runs by score, links each, and what could not begin."""
-    folder = Path(outputs_dir).expanduser()
-    study = open_study(folder, lang=lang)
+    return index_of(open_study(outputs_dir, lang=lang), Path(outputs_dir).expanduser())
+
+
+def index_of(study: Study, folder: Path) -> Path:
+    """The same of a study that is open already, whose runs are in that folder."""
+    lang = study.lang
     rows = score_rows(study)
     jobs = [_job(job, lang) for job in unmeasured(folder)]
     table = pd.DataFrame([*rows, *jobs], columns=list(COLUMNS))
@@ -116,7 +122,8 @@ def _job(job: dict[str, Any], lang: str) -> dict[str, Any]:
 
 def _pages(folder: Path, lang: str) -> list[tuple[str, str, str]]:
     """The pages beside the index: address, name, and what is in it."""
-    stems = {p.stem for p in folder.glob("*.html")} - {"index"}
+    stems = {p.stem for p in folder.glob("*.html") if not PART.fullmatch(p.stem)}
+    stems -= {"index"}
     known = [stem for stem in PAGES if stem in stems]
     return [
         (f"{stem}.html", *_named(stem, lang))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,8 @@ from igaku.writing import put
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+# A cell that holds the number of a question and nothing else.
+NUMBERED = re.compile(r"(<t[hd]\b[^>]*>)(\d+[A-F]\d+)(?=</t[hd]>)")
 STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
 # A line of a progress bar that is full, and says nothing that the page does not.
 FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
@@ -30,10 +33,13 @@ FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
 def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
     """Pages for every executed notebook under a folder, and an index of its runs.
 
-    Each page is written beside its notebook; the index comes last. `lang` is the
-    language of the index, by default that of the analysis.
+    Each page is written beside its notebook; the page of all replies, to which they
+    lead, comes first and the index last. `lang` is the language of these two, by
+    default that of the analysis.
     """
-    from igaku.pages.index import write_index
+    from igaku.pages.index import index_of
+    from igaku.pages.replies import write_replies
+    from igaku.study.families import open_study
 
     folder = Path(outputs_dir).expanduser()
     if not folder.is_dir():
@@ -43,9 +49,12 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
         p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
     ]
     shared = sorted(folder.glob("*.ipynb"))
-    pages = [render_notebook(path) for path in [*runs, *shared]]
-    own = language_of(read_notebook([*shared, *runs][0])) if pages else "en"
-    return [*pages, write_index(folder, lang or own)]
+    notebooks = [*runs, *shared]
+    own = language_of(read_notebook([*shared, *runs][0])) if notebooks else "en"
+    study = open_study(folder, lang=lang or own)
+    replies = write_replies(study)
+    pages = [render_notebook(path) for path in notebooks]
+    return [*pages, *replies, index_of(study, folder)]
 
 
 def render_notebook(notebook: str | Path, page: str | Path | None = None) -> Path:
@@ -74,7 +83,7 @@ def read_notebook(notebook: Path) -> NotebookNode:
         return found
     except FileNotFoundError:
         raise IgakuError(
-            f"There is no notebook {notebook}: execute it first, with papermill."
+            f"There is no notebook {notebook}: execute it first, with `igaku run`."
         ) from None
     except (ValueError, KeyError, AttributeError, TypeError) as broken:
         raise _damaged(notebook) from broken
@@ -88,7 +97,7 @@ def language_of(notebook: NotebookNode) -> str:
         for cell in notebook.cells
         if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
     ]
-    given = re.findall(r"^lang = [\"'](\w+)[\"']", "\n".join(sources), re.M)
+    given = re.findall(r"^lang(?:: str)? = [\"'](\w+)[\"']", "\n".join(sources), re.M)
     found = about.get("lang") or (given[-1] if given else "en")
     return str(found) if found in LANGUAGES else "en"
 
@@ -110,6 +119,7 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     exporter.register_filter(
         "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
     )
+    exporter.register_filter("linked", partial(_linked, source=source))
     words = {
         f"igaku_{name}": say(f"page_{name}", lang)
         for name in ("code", "figure", "more")
@@ -120,6 +130,25 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     except (ValueError, KeyError, AttributeError) as broken:
         raise _damaged(source) from broken
     return str(body)
+
+
+def _linked(told: str, source: Path) -> str:
+    """A table in which each number of a question leads to the replies to it.
+
+    The address is relative: sent to somebody alone, a page keeps the numbers and has
+    links that lead nowhere. What is not on the page of replies is left as it is.
+    """
+    from igaku.pages.replies import PAGE, anchors_in
+
+    up = "../" if source.stem == "run" else ""
+    known = anchors_in(source.parent / up / PAGE) if NUMBERED.search(told) else ()
+
+    def linked(found: re.Match[str]) -> str:
+        cell, name = found.groups()
+        is_there = name in known
+        return f'{cell}<a href="{up}{PAGE}#{name}">{name}</a>' if is_there else found[0]
+
+    return NUMBERED.sub(linked, told)
 
 
 def _headline(notebook: Path, lang: str) -> str:

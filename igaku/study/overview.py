@@ -35,16 +35,16 @@ NUMBERS = ("size_gb", "seconds", "completion_tokens")
 def runs(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per run, the reference first: what it is, what it scored, what it lost.
 
-    `run label status cause role origin exam`: its folder and display name; OK,
+    `run label status cause role origin exam`: its folder and display name; OK, RUNNING,
     INCOMPLETE or BROKEN with a cause; finished, stopped, reference or follow-up;
     measured, recorded or lab. `planned asked right`: questions. `accuracy low
     high`: right/asked with Wilson's 95 % interval (fractions). `blank lost
     api_error`: replies without text; cut, blank or failed ones; failed requests.
     `verdict short`: PASS or FAIL at 75 % of a whole exam, and the questions missing
     to it. `conditional`: it was stopped for its losses, so that its shares hold
-    given that stop. `identity`: verified, unverified or wrong_model. `counted
-    same_as`: False for a run that is shown to be wrong or is the same replies as
-    the run `same_as`. `format quantization size_gb hf_downloads`: its card.
+    given that stop. `identity`: verified, unverified, wrong_model or unsettled.
+    `counted same_as`: False for a run that is shown to be wrong or is the same replies
+    as the run `same_as`. `format quantization size_gb hf_downloads`: its card.
     `max_tokens reasoning_effort`: as asked. `seconds completion_tokens`: medians of
     its replies. `started`: the first request. `color marker`: the run's in every
     figure, as its card has them. `doubtful adjudicated reread`: replies on which

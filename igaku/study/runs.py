@@ -20,7 +20,7 @@ import pandas as pd
 
 from igaku import paths
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, MANIFEST, is_file
+from igaku.ask.folder import ANSWERS, MANIFEST, holder, is_file
 from igaku.ask.repair import facts_of
 from igaku.ask.shape import advice, believed, examined
 from igaku.errors import IgakuError
@@ -45,7 +45,7 @@ WHOLE_EXAM = 400  # questions in each of the exams 112-116 and in the calibratio
 
 
 class Status(NamedTuple):
-    """What can be said of a run as a whole: OK, INCOMPLETE, or BROKEN with a cause."""
+    """What can be said of a run as a whole, with the cause of a broken one."""
 
     name: str
     cause: str | None = None
@@ -65,6 +65,7 @@ class Run:
     plan: pd.DataFrame | None
     label: str
     notes: tuple[str, ...] = ()
+    is_running: bool = False  # another process was asking when it was read
 
     def __repr__(self) -> str:
         right = int(self.rows["correct"].fillna(False).sum())
@@ -116,11 +117,14 @@ class Run:
     def identity(self) -> str:
         """What is on record of the weights: verified, unverified or wrong_model.
 
-        A run without a word of its server's, as every recorded one, is unverified.
+        A run without a word of its server's, as every recorded one, is unverified; one
+        that is being asked and has none yet is unsettled.
         """
         told = _mapping(self.manifest.get("identity")).get("status")
         if told == "wrong_model" or self.rows["outcome"].eq("wrong_model").any():
             return "wrong_model"
+        if told is None and self.is_running:
+            return "unsettled"
         return "verified" if told == "verified" else "unverified"
 
     @property
@@ -166,9 +170,12 @@ class Run:
 def status(run: Run) -> Status:
     """The status of a run: as its manifest says, else as its replies show.
 
-    BROKEN: so many replies are lost that the rule of `ask.health` would stop asking;
-    its cause is the most frequent loss. INCOMPLETE: questions are left. OK: neither.
+    RUNNING: a process is asking, and nothing is decided. BROKEN: so many replies are
+    lost that the rule of `ask.health` would stop asking; its cause is the most frequent
+    loss. INCOMPLETE: questions are left. OK: neither.
     """
+    if run.is_running:
+        return Status("RUNNING")
     tried = run.rows["attempts"].fillna(0) >= health.ATTEMPTS
     is_left = (run.rows["outcome"] == "api_error") & tried
     met = run.rows.loc[~is_left, "outcome"].value_counts().items()
@@ -265,6 +272,7 @@ class Known(NamedTuple):
 
 
 def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
+    is_running = holder(folder) is not None  # before what it may be adding to is read
     manifest, plan, notes = _read_manifest(folder / MANIFEST, known.plans)
     columns = columns_of(raw, texts)
     answers, complaints = read_answers(folder / ANSWERS, plan.told, columns)
@@ -295,7 +303,7 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     readings = Readings(plan.ways, strict, reread)
     rows = rows_of(answers, about, facts, columns, readings)
     told = (*notes, *complaints, *lacking, *faults)
-    return replace(run, label=label, rows=rows, notes=told)
+    return replace(run, label=label, rows=rows, notes=told, is_running=is_running)
 
 
 def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:

@@ -20,7 +20,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
+from igaku.ask import progress
 from igaku.ask.folder import locked, now
+from igaku.ask.progress import replies
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
@@ -105,12 +107,10 @@ def _all_lanes(plan: Sweep, lang: str) -> dict[str, str]:
 
     The bar is kept at what the folders say until every lane has ended.
     """
-    from tqdm import tqdm
-
     stop = Event()
     failed: dict[str, str] = {}
     with (
-        tqdm(desc=plan.name, mininterval=workbook.PACE, bar_format=BAR) as bar,
+        progress.bar(desc=plan.name, bar_format=BAR) as bar,
         ThreadPoolExecutor(len(plan.lanes)) as pool,
     ):
         sittings = [[Sitting(job, lang, stop) for job in lane] for lane in plan.lanes]
@@ -259,9 +259,9 @@ class Sitting:
             record = self._once(locks)
             if record["kind"] != "unreachable":
                 return record
-            if workbook.replies(self.job.folder) > asked:  # it came back, and is gone
+            if replies(self.job.folder) > asked:  # it came back, and is gone
                 pause, since = PAUSE, time.monotonic()
-                asked = workbook.replies(self.job.folder)
+                asked = replies(self.job.folder)
             if time.monotonic() - since >= patience:
                 return record
             why = f"waiting for the server: {record['why']}"
@@ -296,7 +296,7 @@ class Sitting:
         told = read_manifest(job.folder)
         kind, why = _failure(told, status, log, began)
         if kind:
-            asked = workbook.replies(job.folder)
+            asked = replies(job.folder)
             past = {"kind": kind, "why": why, "asked": asked, "moment": now()}
             record |= {"state": "failed", "history": [*record["history"], past]}
         else:

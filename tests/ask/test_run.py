@@ -1214,7 +1214,7 @@ def test_the_bar_is_plain_text_on_stdout(ask, place, tmp_path, capsys):
     with StandIn() as server:
         run.run_exam(replace(settings, base_url=server.base_url), QUESTIONS)
     printed = capsys.readouterr()
-    assert "20/20" in printed.out and "correct 20/20, lost 0" in printed.out
+    assert "20/20" in printed.out and "right 20, lost 0" in printed.out
     assert printed.out.count("\r") < 5 and printed.err == ""
 
 

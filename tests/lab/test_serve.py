@@ -315,6 +315,7 @@ def test_an_interrupt_ends_igaku_serve_and_its_server():
         said = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+        assert process.stdout.read() == f"{GGUF} is no longer served.\n"
         assert process.stderr.read() == ""
     assert said.startswith(f"{GGUF} answers at http://127.0.0.1:")
     assert gone_within(int(re.search(r"process (\d+)", said)[1]), 5)

@@ -19,7 +19,7 @@ def cells(checkout, lang, kind):
 
 def test_the_code_is_the_same_but_for_the_language(checkout):
     english, japanese = (cells(checkout, lang, "code") for lang in NAMES)
-    assert english[0].replace('lang = "en"', 'lang = "ja"') == japanese[0]
+    assert english[0].replace('lang: str = "en"', 'lang: str = "ja"') == japanese[0]
     assert english[0] != japanese[0]
     assert english[1:] == japanese[1:]
 

@@ -89,8 +89,8 @@ def other_language(outputs):
 
 
 @pytest.fixture(
-    params=["index", "run/run", "analysis", "mechanism", "report", "sweep-lab",
-            "report.ja", "index.ja"],
+    params=["index", "run/run", "analysis", "mechanism", "report", "replies",
+            "sweep-lab", "report.ja", "index.ja"],
 )  # fmt: skip
 def page(request, outputs, other_language):
     return other_language.get(request.param) or outputs / f"{request.param}.html"

@@ -152,7 +152,7 @@ def test_two_frames_of_the_same_columns_are_two_tables_of_a_page(tmp_path):
 
 def test_the_language_is_that_of_the_parameters_where_papermill_says_none(tmp_path):
     cell = new_code_cell(
-        'lang = "ja"  # of this page', metadata={"tags": ["parameters"]}
+        'lang: str = "ja"  # of this page', metadata={"tags": ["parameters"]}
     )
     assert '<html lang="ja">' in rendered(tmp_path / "run.ipynb", cell)
     assert '<html lang="en">' in rendered(tmp_path / "other.ipynb")
@@ -257,10 +257,10 @@ def test_render_makes_every_page_and_an_index(tmp_path):
     notebook(tmp_path / "analysis.ipynb", new_markdown_cell("# all"), lang="en")
     pages = notebooks.render(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in pages] == [
-        "a run/run.html", "analysis.html", "index.html",
+        "a run/run.html", "analysis.html", "replies.html", "index.html",
     ]  # fmt: skip
     links = [given["href"] for given in Elements(pages[-1].read_text()).of("a")]
-    assert links == ["analysis.html", "a%20run/run.html"]
+    assert links == ["analysis.html", "replies.html", "a%20run/run.html"]
 
 
 def test_the_page_of_a_run_begins_with_what_it_came_to(tmp_path):

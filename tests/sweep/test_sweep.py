@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
+import psutil
 import pytest
 import yaml
 from runs import planned, replied, sit
@@ -609,7 +610,6 @@ def test_a_signal_to_igaku_alone_is_passed_on(monkeypatch, tmp_path):
         "try: time.sleep(60)\n"
         f"except KeyboardInterrupt: p.Path({str(tmp_path / 'told')!r}).touch()"
     )
-    monkeypatch.setattr(workbook, "HEARD", 0.1)
     with pytest.raises(KeyboardInterrupt):
         workbook.run([sys.executable, "-c", code], interrupt)
     assert (tmp_path / "told").exists()
@@ -727,7 +727,10 @@ def killed_in_mid_run(process, outputs, more_than):
         assert process.poll() is None, "it ended before it could be killed"
         counts = [len(rows) for rows in answers(outputs).values()]
         if sum(counts) > more_than and any(2 < n < LIMIT - 6 for n in counts):
-            os.killpg(process.pid, signal.SIGKILL)
+            started = psutil.Process(process.pid).children(recursive=True)
+            for each in (process, *started):
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             process.wait()
             return sum(counts)
         time.sleep(0.05)

@@ -5,6 +5,7 @@ import itertools
 import re
 import shutil
 from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
 
 import matplotlib.pyplot
 import nbformat
@@ -18,7 +19,7 @@ from runs import planned, replied, sit
 from stand_in import Answer, StandIn, cut
 
 import igaku
-from igaku.params.settings import FIELDS, settings_from
+from igaku.params.settings import FIELDS, Settings, settings_from
 from igaku.study import runs as results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,20 +71,41 @@ def test_parameters_are_the_first_code_cell_and_the_only_one(path):
     # papermill writes exactly "# Parameters" above what it injects.
     assert re.fullmatch(r"# Parameters .+", first)
     for line in assignments:
-        assert re.fullmatch(r"[a-z_]+ = [^=|]+  # [^=|]+", line), line
+        assert re.fullmatch(r"[a-z_]+: [a-z]+ = [^=|]+  # [^=|]+", line), line
 
 
 @each_notebook
 def test_every_parameter_is_explained_by_help_notebook(path):
     seen = papermill.inspect_notebook(path)
-    written = [line.split(" ")[0] for line in lines(cells(path)[0])[1:]]
+    written = [line.split(":")[0] for line in lines(cells(path)[0])[1:]]
     assert list(seen) == written
-    assert all(parameter["help"] for parameter in seen.values())
+    for told in seen.values():
+        kind, default = told["inferred_type_name"], ast.literal_eval(told["default"])
+        assert default is None or type(default).__name__ == kind
+        assert told["help"] and (default is not None or "; else " in told["help"])
 
 
-def test_the_parameters_of_a_run_are_its_settings():
-    seen = papermill.inspect_notebook(ROOT / "notebooks/run.ipynb")
+@pytest.mark.parametrize("name", ["run", "run.ja"])
+def test_help_notebook_has_the_types_and_defaults_of_the_settings(name):
+    seen = papermill.inspect_notebook(ROOT / f"notebooks/{name}.ipynb")
     assert list(seen) == [*FIELDS, "lang"]
+    hints, own = get_type_hints(Settings), Settings(model="m").to_dict()
+    made = {"slug", "run", *(name for name in FIELDS if own[name] in (None, {}))}
+    for name in FIELDS[1:]:
+        kinds = [get_origin(k) or k for k in get_args(hints[name]) or [hints[name]]]
+        kinds = {"dict"} if get_origin(hints[name]) is dict else {
+            "str" if kind is Path else kind.__name__ for kind in kinds
+        }  # fmt: skip
+        assert seen[name]["inferred_type_name"] in kinds, name
+        last = seen[name]["help"].rpartition("; else ")[2]
+        where = igaku.paths.ROOT / last if name == "outputs_dir" else last
+        assert name in made or str(where) == str(own[name]), name
+
+
+def test_the_margin_of_an_analysis_is_the_one_that_stands_there(tmp_path):
+    seen = papermill.inspect_notebook(ROOT / "notebooks/analysis.ipynb")
+    told = float(seen["margin"]["help"].rpartition("; else ")[2])
+    assert igaku.study.open_study(tmp_path).margin == told
 
 
 def test_every_key_of_a_models_file_is_a_parameter():
@@ -99,8 +121,10 @@ def test_both_languages_hold_the_same_code_but_for_one_line(name):
         [c.source for c in cells(ROOT / f"notebooks/{name}{ending}.ipynb")]
         for ending in ("", ".ja")
     )
-    assert english[0].count('lang = "en"') == 1
-    assert [english[0].replace('lang = "en"', 'lang = "ja"'), *english[1:]] == japanese
+    line = 'lang: str = "en"'
+    assert english[0].count(line) == 1
+    first = english[0].replace(line, 'lang: str = "ja"')
+    assert [first, *english[1:]] == japanese
     texts = [
         len(cells(ROOT / f"notebooks/{name}{ending}.ipynb", "markdown"))
         for ending in ("", ".ja")

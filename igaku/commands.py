@@ -1,0 +1,190 @@
+"""`igaku run`, `analyse`, `report` and `open`: from a model's name to a page.
+
+Each does what papermill and `igaku render` do by hand, with the same files.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from igaku import paths, workbook
+from igaku.ask import progress
+from igaku.errors import IgakuError
+from igaku.params.fields import reject_unknown
+from igaku.params.settings import FIELDS, settings_from
+from igaku.words import cell, heading, say, word
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from igaku.study.families import Study
+
+PAGES = ("report", "analysis", "mechanism", "index")
+BEGINNING = "the notebook starts, then the server is checked"
+
+
+# --- igaku run ------------------------------------------------------------------------
+
+
+def run(model: str, named: Mapping[str, Any], told: Sequence[str], lang: str) -> Path:
+    """Ask a model its exam by run.ipynb, as papermill does, and render it; the page.
+
+    `named` are parameters of the notebook, None where not given, `told` more of them as
+    `name=value`. A run that is there goes on, and a finished one is not asked again.
+    """
+    given = {"model": model, "lang": lang} | parameters(named, told)
+    lang = given.pop("lang")
+    settings = settings_from(**given)
+    folder, before = settings.folder, progress.replies(settings.folder)
+    try:
+        with progress.bar(desc=settings.run, initial=before, postfix=BEGINNING) as bar:
+            workbook.ask(settings, given | {"lang": lang}, bar)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(progress.kept(folder)) from None
+    if before and progress.replies(folder) == before:
+        workbook.say("It was finished before: nothing was asked.")
+    print(summary(folder, lang))
+    return _rendered(folder / "run.ipynb")
+
+
+def parameters(named: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:
+    """The parameters of run.ipynb that were given, by option or as `name=value`.
+
+    A value is read as in a file of `params/`, as YAML.
+
+    >>> parameters({"limit": 3, "exam": None}, ["load=true", "exam=2021"])
+    {'limit': 3, 'load': True, 'exam': 2021}
+    """
+    given = {name: value for name, value in named.items() if value is not None}
+    for each in told:
+        name, mark, value = each.partition("=")
+        if not mark:
+            raise IgakuError(f"-p {each} has no value: write it as -p {each}=VALUE.")
+        reject_unknown([name], (*FIELDS, "lang"), "parameter")
+        if name in given or name == "model":
+            raise IgakuError(f"{name} is given twice: leave one of the two out.")
+        given[name] = _yaml(name, value)
+    return given
+
+
+def _yaml(name: str, value: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise IgakuError(
+            f"-p {name}={value} cannot be read as YAML: put the value in quotes."
+        ) from None
+
+
+def summary(folder: Path, lang: str) -> str:
+    """What a run came to: a row per section, then its score, status and weights."""
+    from igaku.study.families import study_of
+    from igaku.study.overview import runs
+    from igaku.study.runs import load_run
+
+    sitting = load_run(folder)
+    study = study_of([sitting], lang=lang)
+    row = runs(study).iloc[0].to_dict() | {"manifest": sitting.manifest}
+    blocks = ("run_score", "run_status", "run_identity")
+    told = [say(block, lang, **row) for block in blocks]
+    return "\n".join([_as_text(by_section(study), lang), "", *told])
+
+
+def by_section(study: Study) -> pd.DataFrame:
+    """The one run of a study by section: `asked right accuracy lost`, then all."""
+    import pandas as pd
+
+    from igaku.study.scoring import is_lost
+
+    (sitting,) = study.runs
+    right = sitting.rows.correct.fillna(False).astype(bool)
+    rows = sitting.rows.assign(right=right, lost=is_lost(sitting.rows))
+    counted = {"asked": ("right", "size"), "right": ("right", "sum")}
+    counted |= {"lost": ("lost", "sum")}
+    found = rows.groupby("section").agg(**counted)
+    whole = found.sum().to_frame(word("section", "total", study.lang)).T
+    both = pd.concat([found, whole]).rename_axis("section").astype(int)
+    both.insert(2, "accuracy", both.right / both.asked)
+    return both
+
+
+def _as_text(frame: pd.DataFrame, lang: str) -> str:
+    """A frame as a terminal shows it, with the headings and units of a language."""
+    import pandas as pd
+
+    flat = frame.reset_index()
+    told = {
+        heading(name, lang): [cell(value, name, flat.columns, lang) for value in column]
+        for name, column in flat.items()
+    }
+    with pd.option_context("display.unicode.east_asian_width", True):
+        return pd.DataFrame(told).to_string(index=False)
+
+
+# --- the others -----------------------------------------------------------------------
+
+
+def analyse(outputs: Path | None, lang: str) -> Path:
+    """Compare the runs of a folder by analysis.ipynb, render all of it; the page."""
+    return workbook.analyse(_folder(outputs), lang)
+
+
+def report(outputs: Path | None, lang: str) -> Path:
+    """Write the report of a folder's runs, as the analysis does; its page."""
+    from igaku.pages.document import write
+    from igaku.study.families import open_study
+
+    study = open_study(_folder(outputs), lang=lang)
+    if not study.runs:
+        raise IgakuError(say("no_runs", lang, folder=study.folder))
+    return write(study)
+
+
+def page_of(what: str | None, outputs: Path | None) -> Path:
+    """A page by its name, or by that of a run; else the first of `PAGES` that is there.
+
+    A run or a notebook without a page is rendered.
+    """
+    folder = _folder(outputs)
+    runs = sorted(path.parent.name for path in folder.glob("*/run.ipynb"))
+    if what is None:
+        there = [name for name in PAGES if (folder / f"{name}.html").is_file()]
+        what = next(iter([*there, *runs]), "report")
+    if what not in PAGES:
+        reject_unknown([what], [*runs, *PAGES], "page of")
+    notebook = folder / what / "run.ipynb" if what in runs else folder / f"{what}.ipynb"
+    page = notebook.with_suffix(".html")
+    if not page.is_file() and notebook.is_file():
+        return _rendered(notebook)
+    if not page.is_file():
+        raise IgakuError(f"There is no {page}: make it with `igaku analyse`.")
+    return page
+
+
+def show(page: Path) -> None:
+    """Open a page in the browser where there is one, and say where it is."""
+    import webbrowser
+
+    print(page.absolute().as_uri())
+    is_seen = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}
+    if not (is_seen and webbrowser.open(page.absolute().as_uri())):
+        workbook.say("No browser was found: open that address yourself.")
+
+
+def _rendered(notebook: Path) -> Path:
+    from igaku.pages.notebooks import render_notebook
+
+    return render_notebook(notebook)
+
+
+def _folder(outputs: Path | None) -> Path:
+    folder = paths.OUTPUTS if outputs is None else outputs.absolute()
+    if not folder.is_dir():
+        raise IgakuError(f"There is no folder {folder}: ask a model with `igaku run`.")
+    return folder
