@@ -41,7 +41,8 @@ def index_of(study: Study, folder: Path) -> Path:
     told = page(
         "index.html.j2", lang, say("index_title", lang), table=tabled(table, lang),
         headlines=_headlines(rows, lang), pages=_pages(folder, lang),
-        not_begun=_not_begun(folder), marks=marks(study), is_lab=any(run.is_lab for run in study.runs),
+        not_begun=_not_begun(folder), marks=marks(study),
+        is_lab=any(run.is_lab for run in study.runs),
     )  # fmt: skip
     put(target, told)
     return target
