@@ -170,6 +170,19 @@ def test_what_a_model_wrote_is_text_even_without_the_policy(browser, page, width
         assert watched.page.locator(made).count() == 0
 
 
+def test_a_number_that_is_markup_is_text(browser, tmp_path):
+    name = TRICKS[1] + "'\""
+    asked = {"problem_id": name, "section": TRICKS[0], "gold": ["a"]}
+    sit(tmp_path, [True], questions=[asked])
+    (made,) = write_replies(open_study(tmp_path))
+    with opened(browser, made, bypass_csp=True) as watched:
+        assert watched.page.locator("article h3").inner_text() == name
+        watched.page.locator(".map summary").click()
+        watched.page.locator(".map a").click()
+        watched.page.wait_for_timeout(100)
+        assert not watched.ran and not watched.complaints and not watched.asked
+
+
 OPEN = "for (const d of document.querySelectorAll('details')) d.open = true"
 
 
