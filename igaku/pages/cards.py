@@ -258,7 +258,7 @@ def _question(one: Asked, told: Mapping[str, str]) -> str:
         gold = ' class="gold"' if letter in right else ""
         items.append(f"<li{gold}><b>{letter}</b> {text(choice)}{''.join(by)}</li>")
     choices = f"<ul>{''.join(items)}</ul>" if items else ""
-    return f'<p class="asked">{text(one.question.prompt_text)}</p>{choices}'
+    return f'<p class="wording">{text(one.question.prompt_text)}</p>{choices}'
 
 
 def _reply(
@@ -280,15 +280,17 @@ def _reply(
     )
 
 
+SAID_TWICE = (("empty", "output"), ("api_error", "api"))
 SIGNS = {"right": "✓", "wrong": "✗", "lost": "–"}
 
 
 def _came_of(reply: Said, told: Mapping[str, str], lang: str) -> str:
     """Grade, answer, outcome with its cause, length and time of a reply, in a line."""
-    sign = f'<b class="{reply.kind}">{SIGNS[reply.kind]} {_letters(reply.answer)}</b>'
-    facts = [sign]
+    read = f" {_letters(reply.answer)}" if reply.answer else ""
+    facts = [f'<b class="{reply.kind}">{SIGNS[reply.kind]}{read}</b>']
     if reply.outcome != "answered":
-        cause = f" ({_cause(reply.cause, lang)})" if reply.cause else ""
+        is_said = (reply.outcome, reply.cause) in SAID_TWICE or not reply.cause
+        cause = "" if is_said else f" ({_cause(str(reply.cause), lang)})"
         facts.append(told.get(reply.outcome, text(reply.outcome)) + cause)
     if reply.completion_tokens is not None:
         facts.append(f"{reply.completion_tokens:,} {told['tokens']}")

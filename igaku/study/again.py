@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -27,9 +27,7 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
-
-if TYPE_CHECKING:
-    pass
+from igaku.study.stored import Place
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -239,6 +237,8 @@ def _is_at_budget(answer: Any, sat: Sat) -> bool:
 def _says_only(answer: Any) -> bool:
     """Whether the server's body holds this text, whole, and no other."""
     raw = answer.raw
+    if isinstance(raw, Place):
+        raw = raw.line().get("raw")
     is_packed = isinstance(raw, msgspec.Raw)
     if raw is None or (is_packed and bytes(raw) == b"null"):
         return True
@@ -260,13 +260,21 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            now = understood_anew(_body_of(answer.raw), question, sat)
+            line = answer.raw.line() if isinstance(answer.raw, Place) else {}
+            body = line.get("raw") if line else _body_of(answer.raw)
             found[answer.problem_id] = {
-                name: value for name, value in now.items()
-                if cleaned(name, value) != getattr(answer, name, NotImplemented)
-            }  # fmt: skip
+                name: value
+                for name, value in understood_anew(body, question, sat).items()
+                if cleaned(name, value) != _was(answer, name, line)
+            }
     _keep(sat, found)
     return found
+
+
+def _was(answer: Any, name: str, line: Mapping[str, Any]) -> Any:
+    if name in line:  # which has the whole of what is cut in the answer
+        return cleaned(name, line[name])
+    return getattr(answer, name, NotImplemented)
 
 
 def _body_of(raw: Any) -> Any:
@@ -309,8 +317,8 @@ def _key(sat: Sat) -> str:
     """A hash of all that a reading depends on."""
     told = hashlib.sha256(str(READER).encode())
     for name in (files.ANSWERS, files.MANIFEST):
-        with suppress(OSError):
-            told.update(hashlib.sha256((sat.folder / name).read_bytes()).digest())
+        with suppress(OSError), (sat.folder / name).open("rb") as file:
+            told.update(hashlib.file_digest(file, "sha256").digest())
     return told.hexdigest()
 
 

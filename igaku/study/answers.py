@@ -7,12 +7,10 @@ another type is missing, and a line that is no answer is left out and named.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -32,6 +30,7 @@ from igaku.ask.rows import (
     numbered,
     strictly,
 )
+from igaku.study import stored
 from igaku.words import CAUSES, OUTCOMES
 
 # The columns of the table, the type each is stored as, and what it holds: first,
@@ -132,29 +131,24 @@ def read_answers(
 
     An answer has the fields among the `columns`, and its text, as attributes.
     """
-    data, shape = path.read_bytes() if is_file(path) else b"", _shape(columns)
-    strict = _strictly(data, shape)
-    names = {answer.problem_id for answer in strict}
-    is_plain = len(names) == len(strict) and (not plan or names <= plan.keys())
-    if strict and is_plain and not (plan and any(map(_is_other(plan), strict))):
-        return strict, []
+    shape, fault_in = _shape(columns), _faults(plan or {})
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
-    # As bytes: text would also be split at U+2028 inside a reply.
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        answer = _with_care(line, shape)
-        if isinstance(answer, str):
-            left_out.setdefault(answer, []).append(number)
-        elif plan and answer.problem_id not in plan:
-            left_out.setdefault(FOREIGN, []).append(number)
-        elif plan and _is_other(plan)(answer):
-            left_out.setdefault(OTHER_WORDS, []).append(number)
-        elif answer.problem_id in answers:
-            left_out.setdefault(REPEATED, []).append(number)
-        else:
+    before = 0  # lines
+    is_long = is_file(path) and path.stat().st_size > stored.BATCH
+    for start, data in stored.batches(path):
+        strict = _strictly(data, shape)
+        is_plain = strict and _are_plain(strict, answers, fault_in)
+        found = enumerate(strict) if is_plain else _carefully(data, shape)
+        places = stored.places(path, start, data) if is_long else None
+        for line, answer in found:
+            if not is_plain and (fault := fault_in(answer, answers)):
+                left_out.setdefault(fault, []).append(before + line + 1)
+                continue
+            if places is not None:
+                answer = stored.lightened(answer, places[line], columns)
             answers[answer.problem_id] = answer
+        before += data.count(b"\n")
     complaints = [
         f"{path.parent.name}/{path.name}, {numbered(numbers)}: {fault}; left out, "
         "the rest is read."
@@ -163,16 +157,41 @@ def read_answers(
     return list(answers.values()), complaints
 
 
-def _is_other(plan: Mapping[str, Any]) -> Callable[[Any], bool]:
-    """Whether an answer was not to the words on record of its question."""
+def _are_plain(
+    strict: Sequence[Any],
+    answers: Mapping[str, Any],
+    fault_in: Callable[[Any, Mapping[str, Any]], str | None],
+) -> bool:
+    """Whether strict answers are all sound, and each to another question."""
+    names = {answer.problem_id for answer in strict}
+    return len(names) == len(strict) and not any(fault_in(a, answers) for a in strict)
+
+
+def _carefully(data: bytes, shape: type[msgspec.Struct]) -> Iterator[tuple[int, Any]]:
+    # As bytes: text would also be split at U+2028 inside a reply.
+    for number, line in enumerate(data.split(b"\n")):
+        if line.strip():
+            yield number, _with_care(line, shape)
+
+
+def _faults(
+    plan: Mapping[str, Any],
+) -> Callable[[Any, Mapping[str, Any]], str | None]:
+    """Why an answer is left out, beside those that are read already; else None."""
     words = {name: told.get("prompt_sha256") for name, told in plan.items()}
     words = {name: told for name, told in words.items() if told is not None}
 
-    def is_other(answer: Any) -> bool:
+    def fault_in(answer: Any, answers: Mapping[str, Any]) -> str | None:
+        if isinstance(answer, str):
+            return answer
         name = answer.problem_id
-        return name in words and answer.prompt_sha256 != words[name]
+        if plan and name not in plan:
+            return FOREIGN
+        if name in words and answer.prompt_sha256 != words[name]:
+            return OTHER_WORDS
+        return REPEATED if name in answers else None
 
-    return is_other if words else lambda _: False
+    return fault_in
 
 
 class Readings(NamedTuple):
@@ -210,7 +229,8 @@ def rows_of(
 def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]:
     """What the rows say that no field of an answer does."""
     texts = [answer.content or "" for answer in answers]
-    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
+    # A text that was cut may begin as another does.
+    hashes = {t: stored.sha256_of(t) for t in {*texts} if not isinstance(t, stored.Cut)}
     told, names = readings.strict, [answer.problem_id for answer in answers]
     strict = [answer.answer for answer in answers]
     correct = [answer.correct for answer in answers]
@@ -219,13 +239,13 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
             strict[place], correct[place] = told[name]
     doubtful, permissive = _doubts(answers, strict, correct, readings.ways)
     return {
-        "reply_sha256": [hashes[text] for text in texts],
+        "reply_sha256": [hashes.get(t) or stored.sha256_of(t) for t in texts],
         "blank": [
             a.outcome != "api_error" and not text.strip()
             for a, text in zip(answers, texts, strict=True)
         ],
         "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
-        "reply_id": list(map(_named, answers)),
+        "reply_id": list(map(stored.named, answers)),
         "strict": strict,
         "strict_correct": correct,
         "permissive_correct": permissive,
@@ -233,26 +253,6 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         "adjudicated": _among(names, told),
         "reread": _among(names, readings.reread),
     }
-
-
-class _Body(msgspec.Struct):
-    """A server's body, as far as it names itself."""
-
-    id: str | None = None
-
-
-_BODY = msgspec.json.Decoder(_Body)
-
-
-def _named(answer: Any) -> str | None:
-    """The server's name of a reply, of lines that have it in the body alone as well."""
-    told, raw = getattr(answer, "reply_id", None), answer.raw
-    if told is None and raw is not None:
-        with suppress(msgspec.MsgspecError, ValueError):
-            is_packed = isinstance(raw, msgspec.Raw)
-            body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
-            return text_of(body.id)
-    return told
 
 
 def _among(names: list[str], some: Container[str]) -> list[bool]:

@@ -2,14 +2,16 @@
 
 import json
 import warnings
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from igaku.ask.manifest import planned
 from igaku.exam.questions import load_exam
 from igaku.reading import answer
 from igaku.reading.readings import READER
-from igaku.study import again
+from igaku.study import again, stored
 from igaku.study.evidence import wrong_grades
 from igaku.study.families import open_study
 from igaku.study.runs import find_runs, load_run, load_runs
@@ -239,6 +241,24 @@ def test_a_damaged_file_is_read_over(sat, questions, damage):
     assert load_run(place).rows.loc[0, "answer"] == ("d",)
 
 
+def test_a_long_file_is_read_again_from_where_its_lines_stand(
+    sat, questions, monkeypatch
+):
+    said = "Long. " * 1000 + "\n答え: d"
+    replies = [THOUGHT, "答え: d", said, ""]
+    rows = [old_row(q, t, letter="d" if t == "答え: d" else "b")
+            for q, t in zip(questions, replies, strict=True)]  # fmt: skip
+    place = sat(rows)
+    whole = load_run(place, texts=False).rows
+    kept = (place / again.KEPT).read_bytes()
+    (place / again.KEPT).unlink()
+    monkeypatch.setattr(stored, "BATCH", 100)
+    pd.testing.assert_frame_equal(load_run(place, texts=False).rows, whole)
+    assert whole["answer"].tolist()[:3] == [("d",)] * 3
+    assert len((place / again.KEPT).read_bytes()) <= len(kept)
+    assert load_run(place).rows["content"].tolist()[2] == said
+
+
 def test_a_cut_file_is_read_over(sat, questions):
     place = sat([old_row(q, THOUGHT, letter="b") for q in questions])
     load_run(place)
@@ -255,7 +275,7 @@ def test_a_folder_that_cannot_be_written_is_read_all_the_same(
     def refuse(*_):
         raise PermissionError(13, "no")
 
-    monkeypatch.setattr(again.files, "replace", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     place = sat([old_row(questions[0], THOUGHT, letter="b")])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import math
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from runs import planned, replied, sit
 
 from igaku.errors import IgakuError
-from igaku.study import answers, scoring
+from igaku.study import answers, scoring, stored
 from igaku.study.answers import COLUMNS
 from igaku.study.runs import find_runs, load_runs, unmeasured
 
@@ -259,6 +261,52 @@ def test_texts_may_be_left_out_and_what_they_show_stays(write):
     (run,) = find_runs(folder, texts=False)
     assert list(run.rows.columns) == [c for c in lean.columns if c != "raw"]
     assert scoring.blank(run.rows).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("texts", [True, False])
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_long_file_is_read_in_batches_as_it_is_at_once(
+    write, monkeypatch, texts, raw
+):
+    long = "So a. " * 2000
+    lines = [
+        answer(content=long, raw={"id": "r1"}),
+        b'{"torn',
+        answer("900A2", content=" " * 9000, reasoning=long),
+        answer(content="a second answer"),
+        b"",
+        answer("900Z9"),
+        answer("900B1", outcome="api_error", content=None, raw=None),
+    ]
+    folder = write(lines, about=manifest())
+    at_once = find_runs(folder, raw, texts)[0]
+    monkeypatch.setattr(stored, "BATCH", 100)
+    batched = find_runs(folder, raw, texts)[0]
+    pd.testing.assert_frame_equal(at_once.rows, batched.rows)
+    assert at_once.notes == batched.notes and len(batched.notes) == 3
+    assert batched.rows.loc[0, "reply_id"] == "r1"
+
+
+PEAK = """
+import resource, sys
+from igaku.study.runs import load_run
+rows = load_run(sys.argv[1], texts=False).rows
+print(len(rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_long_file_takes_little_memory_without_its_texts(write):
+    def peak(run, size):
+        text = "so, " * (size // 12)
+        lines = [answer(f"900A{n}", content=text, reasoning=text, raw={"text": text})
+                 for n in range(200)]  # fmt: skip
+        command = [sys.executable, "-c", PEAK, str(write(lines, run) / run)]
+        told = subprocess.run(command, capture_output=True, check=True).stdout
+        rows, memory = map(int, told.split())
+        assert rows == 200
+        return memory * (1 if sys.platform == "darwin" else 1024)
+
+    assert peak("long", 500_000) - peak("short", 600) < 60e6  # of a file of 100 MB
 
 
 def test_replies_of_one_text_have_one_hash(write):

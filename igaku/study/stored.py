@@ -1,0 +1,113 @@
+"""A long file of answers in batches, of which what no table shows stays on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from igaku.ask.folder import is_file
+from igaku.ask.rows import LONGEST, strictly
+
+BATCH = 2**23  # bytes; the run of an exam seldom has more, and is read at once
+SHOWN = 4096  # characters of a text that is hashed and not shown
+
+
+class Place(NamedTuple):
+    """Where the line of an answer stands, in place of the body that it holds."""
+
+    path: Path
+    start: int
+    size: int
+
+    def line(self) -> dict[str, Any]:
+        """The whole line, as it was written; nothing where it is there no more."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            told = strictly(file.read(self.size))
+        return told if isinstance(told, dict) else {}
+
+
+class Cut(str):
+    """The beginning of a long text, with the hash of all of it."""
+
+    sha256: str
+
+    @classmethod
+    def of(cls, text: str) -> Cut:
+        """A text cut short; it is blank or nothing but letters only if all of it is.
+
+        >>> cut = Cut.of("So b. " * 10_000)
+        >>> len(cut), cut.sha256 == sha256_of("So b. " * 10_000)
+        (4097, True)
+        """
+        begun = cls(text.strip()[:SHOWN] + "…" if text.strip() else " ")
+        begun.sha256 = sha256_of(text)
+        return begun
+
+
+def sha256_of(text: str) -> str:
+    """The hash of a text, also of one that was cut."""
+    if isinstance(text, Cut):
+        return text.sha256
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def batches(path: Path) -> Iterator[tuple[int, bytes]]:
+    """A file's bytes in pieces that end where a line does, each with its start."""
+    start = 0
+    if not is_file(path):
+        return
+    with path.open("rb") as file:
+        while data := file.read(BATCH):
+            if not data.endswith(b"\n"):
+                data += file.readline(LONGEST)
+            yield start, data
+            start += len(data)
+
+
+def places(path: Path, start: int, data: bytes) -> list[Place]:
+    """Where each line of a piece stands in its file."""
+    sizes = [len(line) for line in data.split(b"\n")]
+    starts = accumulate((size + 1 for size in sizes), initial=start)
+    return [Place(path, at, size) for at, size in zip(starts, sizes, strict=False)]
+
+
+def lightened(answer: Any, place: Place, columns: Collection[str]) -> Any:
+    """An answer without the body and the end of a text that no column shows."""
+    if "raw" not in columns:
+        if "reply_id" in columns:
+            answer.reply_id = named(answer)
+        answer.raw = None if _is_null(answer.raw) else place
+    if "content" not in columns and len(answer.content or "") > SHOWN:
+        answer.content = Cut.of(answer.content)
+    return answer
+
+
+def _is_null(raw: Any) -> bool:
+    return raw is None or (isinstance(raw, msgspec.Raw) and bytes(raw) == b"null")
+
+
+class _Body(msgspec.Struct):
+    """A server's body, as far as it names itself."""
+
+    id: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def named(answer: Any) -> str | None:
+    """The server's name of a reply, of lines that have it in the body alone as well."""
+    told, raw = getattr(answer, "reply_id", None), answer.raw
+    if told is None and not isinstance(raw, Place | None):
+        with suppress(msgspec.MsgspecError, ValueError):
+            is_packed = isinstance(raw, msgspec.Raw)
+            body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
+            return body.id and body.id.encode("utf-8", "replace").decode()
+    return told
