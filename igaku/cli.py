@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,7 @@ def main() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
+    warnings.formatwarning = _warned
     try:
         try:
             app()
@@ -82,6 +84,11 @@ def main() -> None:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
         sys.exit(f"igaku: {_told(problem)}")
+
+
+def _warned(message: Warning | str, *_: Any, **__: Any) -> str:
+    """A warning as a sentence, without the line of code that has it to say."""
+    return f"igaku: {message}\n"
 
 
 def _told(problem: OSError) -> str:

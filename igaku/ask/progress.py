@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 SEEN, LOGGED = 0.5, 20.0  # seconds between two states: in a terminal, in a log
 RECENT = 20  # replies that tell how fast the model writes
 NEAR = 3  # losses from the early stop, from where on it is announced
-FORM = "{desc}: {n_fmt}/{total_fmt} asked{postfix}, {remaining} left |{bar:12}|"
+FORM = "{desc}{n_fmt}/{total_fmt} asked{postfix}, {remaining} left |{bar:12}|"
 
 
-def bar(stream: TextIO | None = None, **told: Any) -> Bar:
+def bar(stream: TextIO | None = None, desc: str = "", **told: Any) -> Bar:
     """A bar of tqdm's on a stream, on standard error unless told.
 
     >>> import io
@@ -50,8 +50,8 @@ def bar(stream: TextIO | None = None, **told: Any) -> Bar:
         look |= {"mininterval": SEEN, "dynamic_ncols": out.has_width()}
     else:
         look |= {"mininterval": LOGGED, "ascii": " #"}
-    look |= told
-    return tqdm(None, **look)
+    look |= {"desc": desc and f"{desc}: "}  # as tqdm's own set_description has it
+    return tqdm(None, **look | told)
 
 
 class Stream:

@@ -1,7 +1,8 @@
-"""The wire: each reply is read from a connection that held nothing but it.
+"""The wire: each reply is read from a connection that was opened for it alone.
 
-A reply that arrives before it was asked for belongs to no request; a kept connection
-that holds one would hand it to the next question, and stay one behind for good.
+On a kept connection nothing but its turn ties a reply to its request. Whatever answers
+twice, with the same words or others, would be one behind from then on, and no look at
+the connection shows that while the second answer is still under way.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import time
 import zlib
-from collections import deque
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -25,13 +24,12 @@ from igaku.errors import IgakuError, ServerUnreachable
 
 # A token with twenty alternatives takes 2 kB, so 8 MiB hold a probe's 4,096 of them.
 LARGEST_BODY = 16 * 2**20
-PATIENCE = 5  # times the longest wait so far, for the reply behind a copy
 LARGEST_HEAD = 2**16
 PIECE = 2**16  # bytes
 PORTS = {"http": 80, "https": 443}
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 # Asked for packed, a reply of a few kilobytes would only take longer.
-UNPACKED = (b"accept-encoding", b"identity")
+OURS = ((b"accept-encoding", b"identity"), (b"connection", b"close"))
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -43,32 +41,19 @@ class Heard:
     status: int
     headers: Pairs
     body: bytes
-    is_kept: bool  # whether the connection stays open for another
 
 
 class Line:
     """One connection, and the bytes that were read from it and not yet understood."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.sock, self.held, self.is_fresh = sock, bytearray(), True
+        self.sock, self.held = sock, bytearray()
 
-    def waiting(self) -> bool | None:
-        """Whether bytes are there that nobody asked for; None when it was closed."""
-        if self.held:
-            return True
+    def speaks_first(self) -> bool:
+        """Whether bytes are there that nobody asked for."""
         self.sock.settimeout(0)
-        try:
-            return bool(self.sock.recv(1)) or None
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return False
-        except OSError:
-            return None
-
-    def brings_more(self, seconds: float) -> bool:
-        """Whether another reply comes within some seconds."""
-        self.sock.settimeout(seconds)
         with suppress(OSError):
-            return bool(self.held or self.sock.recv(1))
+            return bool(self.sock.recv(1))
         return False
 
     def exchange(self, request: httpx2.Request) -> Heard:
@@ -85,22 +70,19 @@ class Line:
             raise httpx2.RemoteProtocolError(str(broken)) from broken
 
     def _response(self) -> Heard:
-        status, version, headers = self._head()
+        status, headers = self._head()
         while status < 200:  # the server is at work, and says so
-            status, version, headers = self._head()
-        body, is_ended = b"", True
+            status, headers = self._head()
+        body = b""
         length = _told(headers, b"content-length")
         if b"chunked" in _told(headers, b"transfer-encoding"):
             body = self._chunks()
         elif status not in (204, 304):
-            is_ended = bool(length)
             body = self._taken(_bounded(int(length))) if length else self._rest()
         body = _unpacked(body, _told(headers, b"content-encoding"))
-        # An error is rare, and often the last thing said on a connection.
-        is_kept = is_ended and status == 200 and _stays(version, headers)
-        return Heard(status, headers, body, is_kept)
+        return Heard(status, headers, body)
 
-    def _head(self) -> tuple[int, bytes, Pairs]:
+    def _head(self) -> tuple[int, Pairs]:
         while not (end := HEAD_END.search(self.held)):
             if len(self.held) > LARGEST_HEAD:
                 raise ValueError("the head of the reply has no end")
@@ -111,7 +93,7 @@ class Line:
         if not version.startswith(b"HTTP/1.") or not status[:3].isdigit():
             raise ValueError(f"it speaks no HTTP: {first[:60]!r}")
         pairs = [line.partition(b":")[::2] for line in lines]
-        return int(status[:3]), version, [(name, said.strip()) for name, said in pairs]
+        return int(status[:3]), [(name, said.strip()) for name, said in pairs]
 
     def _chunks(self) -> bytes:
         whole = bytearray()
@@ -161,83 +143,20 @@ class Ended(EOFError, ValueError):
 
 
 class Wire(httpx2.BaseTransport):
-    """The connections to one server, kept as long as it shows itself worth that.
-
-    A connection on which something waits before a request is sent is thrown away, and
-    none is kept from then on. Nor is any once a kept one brought a reply that had come
-    in before, to another request: that is a copy sent too late to be seen waiting, or
-    the server's replies cannot be told apart. It is a copy if another reply comes
-    behind it, which is waited for once; then the request is sent anew.
-    """
+    """The way to one server: a new connection for each request."""
 
     def __init__(self, base_url: str) -> None:
         self.home = httpx2.URL(base_url)
-        self.idle: deque[Line] = deque()
-        self.said: dict[int, int] = {}  # by the reply: the request that it is for
-        self.keeps, self.longest = True, 0.0
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response to a request, read to its end."""
         _refuse_elsewhere(self.home, request.url)
-        asked = hash((request.method, request.url.raw_path, request.read()))
-        line = self._kept()
-        heard = self._heard(line or self._new(request), request, asked)
-        if heard is None:
-            heard = self._heard(self._new(request), request, asked)
-        assert heard is not None
+        line = self._new(request)
+        with closing(line.sock):
+            heard = line.exchange(request)
         dropped = (b"content-encoding", b"transfer-encoding", b"content-length")
         headers = [pair for pair in heard.headers if pair[0].lower() not in dropped]
         return httpx2.Response(heard.status, headers=headers, content=heard.body)
-
-    def close(self) -> None:
-        """Close every connection that is not in use."""
-        with suppress(IndexError):
-            while True:
-                self.idle.pop().sock.close()
-
-    def forget(self) -> None:
-        """Keep no connection from now on."""
-        self.keeps = False
-        self.close()
-
-    def _heard(self, line: Line, request: httpx2.Request, asked: int) -> Heard | None:
-        """What a line brings for a request; None for what may be another's."""
-        heard = None
-        try:
-            began = time.perf_counter()
-            heard = line.exchange(request)
-            took = time.perf_counter() - began
-            # Written down before another request can go out on this line.
-            first = self.said.setdefault(hash(heard.body), asked)
-            if heard.status == 200 and first != asked and not line.is_fresh:
-                self.forget()
-                wait = 0.1 + PATIENCE * max(took, self.longest)
-                if line.brings_more(min(wait, _patience(request)["read"] or wait)):
-                    return None
-            self.longest = max(took, self.longest)
-            return heard
-        finally:
-            self._put_back(line, heard)
-
-    def _put_back(self, line: Line, heard: Heard | None) -> None:
-        line.is_fresh = False
-        if line.held:
-            self.forget()
-        if heard and heard.is_kept and self.keeps:
-            self.idle.append(line)
-        else:
-            line.sock.close()
-
-    def _kept(self) -> Line | None:
-        with suppress(IndexError):
-            while self.keeps:
-                line = self.idle.pop()
-                if (waiting := line.waiting()) is False:
-                    return line
-                line.sock.close()
-                if waiting:
-                    self.forget()
-        return None
 
     def _new(self, request: httpx2.Request) -> Line:
         host, port = request.url.host, _port(request.url)
@@ -252,7 +171,7 @@ class Wire(httpx2.BaseTransport):
         except (OSError, UnicodeError) as broken:
             raise httpx2.ConnectError(str(broken)) from broken
         line = Line(sock)
-        if line.waiting():
+        if line.speaks_first():
             sock.close()
             raise httpx2.RemoteProtocolError("it speaks before it is asked")
         return line
@@ -315,19 +234,14 @@ def _port(url: httpx2.URL) -> int:
 
 
 def _written(request: httpx2.Request) -> bytes:
-    pairs = [p for p in request.headers.raw if p[0].lower() != UNPACKED[0]]
-    lines = [b"%s: %s\r\n" % pair for pair in (*pairs, UNPACKED)]
+    pairs = [p for p in request.headers.raw if p[0].lower() not in dict(OURS)]
+    lines = [b"%s: %s\r\n" % pair for pair in (*pairs, *OURS)]
     first = b"%s %s HTTP/1.1\r\n" % (request.method.encode(), request.url.raw_path)
     return b"".join([first, *lines, b"\r\n", request.read()])
 
 
 def _told(headers: Pairs, name: bytes) -> bytes:
     return b", ".join(said for each, said in headers if each.lower() == name).lower()
-
-
-def _stays(version: bytes, headers: Pairs) -> bool:
-    wish = _told(headers, b"connection")
-    return b"keep-alive" in wish if version == b"HTTP/1.0" else b"close" not in wish
 
 
 def _bounded(size: int) -> int:

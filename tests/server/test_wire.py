@@ -1,4 +1,4 @@
-"""A reply belongs to its request: what connections are kept for, and their bounds."""
+"""A reply belongs to its request: each has its own connection; and their bounds."""
 
 import gzip
 import json
@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -143,37 +143,44 @@ def test_a_doubled_response_in_chunks(lag):
     assert got == {name: name for name in got}
 
 
-def test_a_copy_that_comes_while_a_later_reply_is_awaited():
-    late = []
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_second_answer_in_other_words_is_nobodys_reply(concurrency):
+    def behave(question, number, send):
+        time.sleep(0.02)
+        send(framed(said(question)))
+        if number == 5:  # nothing shows that it belongs to the question before
+            time.sleep(0.01)
+            send(framed(said(f"{question} again")))
+
+    with raw(behave) as server:
+        got = contents(to_all(server, concurrency))
+    assert got == {name: name for name in got}
+
+
+@pytest.mark.parametrize("pause", [0.02, 2.0])
+def test_a_copy_that_comes_while_a_later_reply_is_awaited(pause):
+    first = []
 
     def behave(question, number, send):
         out = framed(said(question))
-        if number == 3:
-            late.append(out)
-        if number == 5:  # two replies later, and instead of this one's
-            send(late[0])
+        first.append((send, out))
+        if number == 5:
+            with suppress(OSError):
+                time.sleep(0.02)
+                first[3][0](first[3][1])
+            time.sleep(pause)
         send(out)
 
     with raw(behave) as server:
-        got = contents(to_all(server))
+        got = contents(to_all(server, n=10))
     assert got == {name: name for name in got}
 
 
-def test_after_unasked_bytes_no_connection_is_kept():
-    with raw(doubling(0, None)) as server:
-        to_all(server)
-        assert server.lines == 36  # one for the first five, one for each other
-        assert len(server.asked) == 40
-
-
-@pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("wrap", [framed, chunked])
-def test_an_honest_servers_connections_are_kept(wrap, concurrency):
-    same = {"id": "chatcmpl-x", "created": 0}  # what some servers always say
-    with raw(lambda q, n, send: send(wrap(said(q, same)))) as server:
-        got = contents(to_all(server, concurrency))
-    assert got == {name: name for name in got}
-    assert server.lines <= concurrency and len(server.asked) == 40
+def test_every_request_has_a_connection_of_its_own(wrap):
+    with raw(lambda q, n, send: send(wrap(said(q)))) as server:
+        to_all(server, concurrency=4)
+    assert server.lines == len(server.asked) == 40
 
 
 @pytest.mark.parametrize("told", [{"id": "x"}, {"id": None}])
