@@ -1072,7 +1072,7 @@ def test_a_good_server_passes_the_check(check, place):
     assert len(server.asked) == 1 and server.asked[0]["max_tokens"] <= 64
     assert not place.exists()
     told = preflight.check_frame(found).set_index("what")["found"]
-    assert told["weights"] == "unverified" and "igaku card stand-in" in told["why"]
+    assert told["weights"] == "unverified" and "igaku card" in told["why"]
     assert told[["context_length", "needed"]].to_list() == [4096, 1124]
 
 
