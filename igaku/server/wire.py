@@ -7,9 +7,11 @@ the connection shows that while the second answer is still under way.
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -48,6 +50,7 @@ class Line:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.held = sock, bytearray()
+        self.until = math.inf  # when the whole reply must be in
 
     def speaks_first(self) -> bool:
         """Whether bytes are there that nobody asked for."""
@@ -58,7 +61,9 @@ class Line:
 
     def exchange(self, request: httpx2.Request) -> Heard:
         """Send a request and read its whole response."""
-        self.sock.settimeout(_patience(request)["read"])
+        patience = _patience(request)["read"]
+        self.sock.settimeout(patience)
+        self.until = time.monotonic() + (math.inf if patience is None else patience)
         try:
             # A server that refuses early may close before it has read all of it.
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -133,6 +138,9 @@ class Line:
 
     def _more(self, otherwise: str = "broke off its reply") -> None:
         piece = self.sock.recv(PIECE)
+        # One that drips would else keep a question for as long as it likes.
+        if time.monotonic() > self.until:
+            raise TimeoutError("the reply took longer in all")
         if not piece:
             raise Ended(otherwise)
         self.held += piece

@@ -273,6 +273,20 @@ def test_a_body_without_measure_is_refused_in_a_sentence(out):
         to_all(server, n=1)
 
 
+def test_a_reply_that_drips_is_waited_for_as_long_as_for_any_other():
+    def drips(question, number, send):
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            send(b" ")
+            time.sleep(0.05)
+
+    with raw(drips) as server, connect(server.base_url, 0.4) as client:
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable, match="no reply in time"):
+            complete(client, {"model": "m", "messages": [{"content": "q"}]})
+        assert time.monotonic() - began < 3
+
+
 def test_a_long_reply_and_a_packed_one_are_read():
     long = said("あ" * 2**20)
     packed = gzip.compress(json.dumps(long).encode())
