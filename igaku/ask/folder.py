@@ -86,6 +86,8 @@ def holder(folder: Path) -> str | None:
 
     What a killed process left behind holds nothing.
     """
+    if not (folder / LOCK).is_file():  # a pipe would be waited for without end
+        return None
     try:
         with (folder / LOCK).open("rb") as file:
             try:
