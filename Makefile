@@ -2,6 +2,7 @@
 # PYTHON is the Python that .venv is made from; pip's own settings choose the index.
 PYTHON ?= python3
 BIN := .venv/bin
+OPENED := --LabApp.default_url=/lab/tree/notebooks
 STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
 
 SWEEP ?= lab
@@ -45,8 +46,7 @@ lint: set-up
 	$(BIN)/nbstripout --verify $(STRIPPED) notebooks/*.ipynb
 
 lab: set-up
-	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab \
-	    --LabApp.default_url=/lab/tree/notebooks $(ARGS)
+	@JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab $(OPENED) $(ARGS)
 
 set-up:
 	@$(PYTHON) set_up.py

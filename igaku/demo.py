@@ -42,7 +42,7 @@ CONTROL = "lab-mxfp4-q2"  # few enough bits to show what bits do
 EFFORTS = ("low", "medium", "high")
 QUESTIONS = 40  # other ones than above: a run of each condition, asked to its end
 TOGETHER = 8  # requests in flight
-RUNS = "{desc}: {n_fmt}/{total_fmt} runs, {remaining} left |{bar:12}|"
+RUNS = "{desc}{n_fmt}/{total_fmt} runs, {remaining} left |{bar:12}|"
 LOST = f"{CONTROL}-medium-{BUDGET}"  # what the control lost, for its rescue
 
 

@@ -10,7 +10,7 @@ import yaml
 from runs import sit
 from typer.testing import CliRunner
 
-from igaku import cli, demo, workbook
+from igaku import cli, demo, listing, workbook
 from igaku.ask.folder import locked
 from igaku.errors import IgakuError
 from igaku.params.settings import FIELDS
@@ -234,10 +234,10 @@ def test_runs_are_listed_and_one_that_asks_now_is_told(tmp_path):
 
 
 def test_a_shell_completes_models_and_runs(tmp_path, monkeypatch):
-    assert "openai-8bit" in cli.slugs_of()
+    assert "openai-8bit" in listing.slugs_of()
     monkeypatch.setattr("igaku.paths.OUTPUTS", tmp_path)
     sit(tmp_path, [True, False], "done")
-    assert cli.runs_of() == ["done"]
+    assert listing.runs_of() == ["done"]
     shown = CliRunner().invoke(cli.app, ["--help"]).output
     assert "--install-completion" in shown
 

@@ -86,7 +86,7 @@ def holder(folder: Path) -> str | None:
 
     What a killed process left behind holds nothing.
     """
-    if not (folder / LOCK).is_file():  # a pipe would be waited for without end
+    if unfit(folder / LOCK):
         return None
     try:
         with (folder / LOCK).open("rb") as file:
@@ -148,6 +148,23 @@ def is_file(path: Path) -> bool:
     raise IgakuError(
         f"{path.parent.name}/{path.name} is {kind} where a file belongs: move it away."
     )
+
+
+def unfit(path: Path) -> str | None:
+    """Why what is there cannot be read, in a sentence; None of a file, and of nothing.
+
+    >>> unfit(Path("/dev"))
+    '/dev is a folder where a file belongs: move it away.'
+    """
+    try:
+        if is_file(path):
+            path.open("rb").close()
+    except IgakuError as refused:
+        return str(refused)
+    except OSError as refused:
+        told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
+        return f"{told}: see to its rights."
+    return None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

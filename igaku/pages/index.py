@@ -10,9 +10,11 @@ from urllib.parse import quote
 import pandas as pd
 
 import igaku
+from igaku.ask.folder import ANSWERS
 from igaku.pages.html import page, tabled
+from igaku.pages.notebooks import failed
 from igaku.study.families import Study, open_study
-from igaku.study.runs import Run, unmeasured
+from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
 from igaku.writing import put
 
@@ -20,7 +22,7 @@ from igaku.writing import put
 PAGES = ("report", "analysis", "replies", "mechanism")
 PART = re.compile(r"replies-\d+")  # of the replies, which lead to it
 COLUMNS = (
-    "label", "accuracy", "score", "state", "lost", "weights", "exam", "max_tokens",
+    "label", "accuracy", "state", "lost", "weights", "score", "exam", "max_tokens",
     "origin", "started",
 )  # fmt: skip
 
@@ -34,16 +36,26 @@ def index_of(study: Study, folder: Path) -> Path:
     """The same of a study that is open already, whose runs are in that folder."""
     lang = study.lang
     rows = score_rows(study)
-    jobs = [_job(job, lang) for job in unmeasured(folder)]
-    table = pd.DataFrame([*rows, *jobs], columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     target = folder / "index.html"
     told = page(
         "index.html.j2", lang, say("index_title", lang), table=tabled(table, lang),
         headlines=_headlines(rows, lang), pages=_pages(folder, lang),
-        marks=marks(study), is_lab=any(run.is_lab for run in study.runs),
+        not_begun=_not_begun(folder), unread=unreadable(folder), marks=marks(study),
+        is_lab=any(run.is_lab for run in study.runs),
     )  # fmt: skip
     put(target, told)
     return target
+
+
+def _not_begun(folder: Path) -> list[dict[str, Any]]:
+    """The runs without an answer: what a sweep, or else their notebook, says of why."""
+    jobs = {job["run"]: job for job in unmeasured(folder)}
+    for path, why in failed(folder).items():
+        place = path.parent
+        if place != folder and not (place / ANSWERS).exists():
+            jobs.setdefault(place.name, {"run": place.name, "why": why})
+    return list(jobs.values())
 
 
 def score_rows(study: Study) -> list[dict[str, Any]]:
@@ -111,13 +123,6 @@ def exam_name(exam: str, lang: str) -> str:
     if exam.isdecimal():
         return say("exam_national", lang, year=exam, number=int(exam) - 1906)
     return say("exam_lab", lang) if exam == "calibration" else exam
-
-
-def _job(job: dict[str, Any], lang: str) -> dict[str, Any]:
-    """A run that a sweep could not begin: why, where a run has its status."""
-    why = say("index_not_measured", lang, why=job.get("why"))
-    name = {"name": job.get("model") or job["run"], "folder": job["run"]}
-    return {"label": _named_cell(**name), "state": why}
 
 
 def _pages(folder: Path, lang: str) -> list[tuple[str, str, str]]:

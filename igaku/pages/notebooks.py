@@ -6,18 +6,20 @@ like everything else.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import warnings
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from igaku.ask.folder import MANIFEST
+from igaku.ask.folder import ANSWERS, MANIFEST, unfit
 from igaku.errors import IgakuError
 from igaku.pages.html import TEMPLATES, environment, framed
-from igaku.words import LANGUAGES, compiled, say
+from igaku.words import LANGUAGES, compiled, plain, say
 from igaku.writing import put
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 # A cell that holds the number of a question and nothing else.
 NUMBERED = re.compile(r"(<t[hd]\b[^>]*>)(\d+[A-F]\d+)(?=</t[hd]>)")
 STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
+FOLDS = ("settings", "card", "versions")  # what a cell's tag `fold-…` may name
+LONGEST = 300  # characters of an error that are told
 # A line of a progress bar that is full, and says nothing that the page does not.
 FULL_BAR = re.compile(r"^[^\n]*\b100%\|[^\n]*\n?", re.M)
 
@@ -35,7 +39,8 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
 
     Each page is written beside its notebook; the page of all replies, to which they
     lead, comes first and the index last. `lang` is the language of these two, by
-    default that of the analysis.
+    default that of the analysis. A notebook that ended in an error is named in a
+    warning.
     """
     from igaku.pages.index import index_of
     from igaku.pages.replies import write_replies
@@ -49,12 +54,36 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
         p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
     ]
     shared = sorted(folder.glob("*.ipynb"))
+    for why in filter(None, map(unfit, [*runs, *shared])):
+        warnings.warn(f"{why} It has no page.", stacklevel=2)
+    runs, shared = ([p for p in some if not unfit(p)] for some in (runs, shared))
+    for path, why in failed(folder).items():
+        told = f"{plain(path.relative_to(folder))} ended in an error: {why}"
+        warnings.warn(told, stacklevel=2)
     notebooks = [*runs, *shared]
     own = language_of(read_notebook([*shared, *runs][0])) if notebooks else "en"
     study = open_study(folder, lang=lang or own)
     replies = write_replies(study)
     pages = [render_notebook(path) for path in notebooks]
     return [*pages, *replies, index_of(study, folder)]
+
+
+def failed(folder: Path) -> dict[Path, str]:
+    """The executed notebooks of a folder that ended in an error → what it says."""
+    found = {}
+    for path in [*sorted(folder.glob("*/run.ipynb")), *sorted(folder.glob("*.ipynb"))]:
+        if unfit(path):
+            continue
+        try:
+            cells = json.loads(path.read_bytes())["cells"]
+            outputs = [each for cell in cells for each in cell.get("outputs", [])]
+            told = [each for each in outputs if each["output_type"] == "error"]
+            words = [each.get("evalue") or each["ename"] for each in told]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # it is no notebook: where it belongs to a run, that is refused
+        if words:
+            found[path] = " ".join(plain(words[-1]).split())[:LONGEST]
+    return found
 
 
 def render_notebook(notebook: str | Path, page: str | Path | None = None) -> Path:
@@ -120,10 +149,10 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
         "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
     )
     exporter.register_filter("linked", partial(_linked, source=source))
-    words = {
-        f"igaku_{name}": say(f"page_{name}", lang)
-        for name in ("code", "figure", "more")
+    words: dict[str, Any] = {
+        f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure")
     }
+    words["igaku_folds"] = {f"fold-{n}": say(f"page_fold_{n}", lang) for n in FOLDS}
     try:
         # Not the HTMLExporter's own, which parses the whole page for missing texts.
         body, _ = TemplateExporter.from_notebook_node(exporter, notebook, words)
@@ -155,6 +184,8 @@ def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():
+        return ""
+    if unfit(folder / ANSWERS):
         return ""
     from igaku.pages.index import score_rows  # pandas, without which most pages do
     from igaku.study.families import study_of

@@ -20,7 +20,7 @@ import pandas as pd
 
 from igaku import paths
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, MANIFEST, holder, is_file
+from igaku.ask.folder import ANSWERS, MANIFEST, PROBE, holder, is_file, unfit
 from igaku.ask.repair import facts_of
 from igaku.ask.shape import advice, believed, examined
 from igaku.errors import IgakuError
@@ -229,8 +229,19 @@ def find_runs(
     if not gc.get_freeze_count():
         gc.freeze()  # what is imported stays: the collector need not walk it again
     known = Known({}, Exams())
+    refused = unreadable(folder)
+    for why in refused.values():
+        warnings.warn(f"{why} The run is left out.", stacklevel=3)
     found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
-    return _told_apart([_run(each, raw, texts, known) for each in found])
+    read = [each for each in found if each.name not in refused]
+    return _told_apart([_run(each, raw, texts, known) for each in read])
+
+
+def unreadable(outputs_dir: str | Path | None = None) -> dict[str, str]:
+    """The runs that nobody can read, by name: what stands where a file belongs."""
+    paths = sorted(outputs_folder(outputs_dir).glob(f"*/{ANSWERS}"))
+    told = {path.parent.name: unfit(path) for path in paths}
+    return {name: why for name, why in told.items() if why}
 
 
 def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
@@ -238,6 +249,8 @@ def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
     found = []
     for path in sorted(outputs_folder(outputs_dir).glob(f"*/{JOB}")):
         answers = path.with_name(ANSWERS)
+        if unfit(path):
+            continue
         try:
             job = _mapping(json.loads(path.read_bytes()))
         except (OSError, ValueError, RecursionError):
@@ -302,7 +315,8 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     }  # fmt: skip
     readings = Readings(plan.ways, strict, reread)
     rows = rows_of(answers, about, facts, columns, readings)
-    told = (*notes, *complaints, *lacking, *faults)
+    beside = [f"{why} {SHOWN.capitalize()}." for why in [unfit(folder / PROBE)] if why]
+    told = (*notes, *complaints, *lacking, *faults, *beside)
     return replace(run, label=label, rows=rows, notes=told, is_running=is_running)
 
 

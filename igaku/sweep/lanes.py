@@ -48,7 +48,7 @@ FINAL = ("wrong_model", "not_loaded", "refused")  # trying again would end alike
 WRITTEN = "is being written by process"  # of a folder that was free a moment before
 INTERRUPTED = {"state": "waiting", "why": "it was interrupted"}
 # tqdm's own time left knows nothing of lanes.
-BAR = "{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+BAR = "{desc}{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 FINISHED = {"OK": "done", "BROKEN": "broken"}
 
 

@@ -7,17 +7,17 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from no_files import NO_FILES
 from stand_in import Answer, StandIn
 from typer.testing import CliRunner
 
-from igaku.ask import asker, run
+from igaku.ask import asker, preflight, run
 from igaku.ask.repair import repair
 from igaku.ask.rows import is_deep, mend, read_rows, set_aside, survey
 from igaku.cli import app
@@ -434,27 +434,9 @@ def test_whatever_byte_is_damaged(file, seed, server, place):
 # --- what is no file ------------------------------------------------------------------
 
 
-def fifo(path):
-    os.mkfifo(path)
-
-
-def device(path):
-    path.symlink_to("/dev/zero")
-
-
-def listening(path):
-    with socket.socket(socket.AF_UNIX) as one:
-        here = Path.cwd()
-        os.chdir(path.parent)  # a socket's own path is short
-        try:
-            one.bind(path.name)
-        finally:
-            os.chdir(here)
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("put", [fifo, Path.mkdir, device, listening])
+@pytest.mark.parametrize("put", NO_FILES)
 @pytest.mark.parametrize("name", ["answers.jsonl", "manifest.json", ".lock"])
 def test_what_is_no_file_is_named_and_nothing_hangs(name, put, server, place):
     (place / name).unlink()
@@ -465,6 +447,8 @@ def test_what_is_no_file_is_named_and_nothing_hangs(name, put, server, place):
     if name == "answers.jsonl":
         with pytest.raises(IgakuError, match=said):
             load_run(place)
+        with pytest.raises(IgakuError, match=said):
+            preflight.check(settings(server, place.parent), QUESTIONS)
     else:
         assert len(load_run(place).rows) == N
         assert bool(load_run(place).notes) == (name == "manifest.json")

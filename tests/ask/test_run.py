@@ -1072,7 +1072,7 @@ def test_a_good_server_passes_the_check(check, place):
     assert len(server.asked) == 1 and server.asked[0]["max_tokens"] <= 64
     assert not place.exists()
     told = preflight.check_frame(found).set_index("what")["found"]
-    assert told["weights"] == "unverified" and "no size" in told["why"]
+    assert told["weights"] == "unverified" and "igaku card" in told["why"]
     assert told[["context_length", "needed"]].to_list() == [4096, 1124]
 
 
@@ -1139,6 +1139,13 @@ def test_a_finished_run_is_not_checked(ask, check, place):
         assert told.to_numpy().tolist() == [["run", "finished"]]
         assert "nothing is left to ask" in words.printed(told).to_html()
         assert (len(server.asked), len(server.looked_up)) == (sent, looked_up)
+
+
+def test_a_check_does_not_call_finished_what_asking_would_refuse(ask, check):
+    with StandIn() as server:
+        ask(server)
+        with pytest.raises(IgakuError, match=r"other settings: max_tokens \(1024, now"):
+            check(server, max_tokens=77)
 
 
 def test_an_embedded_model_must_be_served(tmp_path):

@@ -346,3 +346,25 @@ def test_a_phone_is_given_the_narrow_form_of_a_figure(browser, recorded):
             wide.page.evaluate(sizes), slim.page.evaluate(sizes), strict=True
         ):
             assert small < large and shown <= PHONE
+
+
+@pytest.mark.parametrize("width", [PHONE, 1200, DESK])
+def test_score_status_loss_and_weights_of_a_run_are_in_the_first_screen(
+    browser, outputs, width
+):
+    """Of a run's own page and of the index; what it was set to is folded away."""
+    with opened(browser, outputs / "run/run.html", width) as watched:
+        box = watched.page.locator(".headline").bounding_box()
+        assert box["y"] + box["height"] < HEIGHT / 2
+        told = watched.page.locator(".headline").inner_text()
+        assert re.search(r"0/12 right \(0\.0%\) · complete · replies lost: \d", told)
+        assert "weights: not verified" in told
+        assert watched.page.get_by_text("The settings of this run").is_visible()
+        assert not watched.page.get_by_text("token budget of").first.is_visible()
+    with opened(browser, outputs / "index.html", width) as watched:
+        heads = watched.page.locator("thead th")
+        ends = {h.inner_text(): h.bounding_box() for h in heads.all()}
+        for name in ("Accuracy", "Status", "Lost", "Weights"):
+            assert ends[name]["x"] < width and ends[name]["y"] < HEIGHT
+        right = max(box["x"] + box["width"] for box in ends.values())
+        assert right <= width or width == PHONE

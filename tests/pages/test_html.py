@@ -136,8 +136,9 @@ def test_code_is_folded_and_not_left_out(tmp_path):
 
 def test_a_table_that_its_cell_folds_is_behind_a_click(tmp_path):
     cell = displayed("<table><tr><td>26 settings</table>")
-    cell.metadata["tags"] = ["fold"]
+    cell.metadata["tags"] = ["fold-settings"]
     page = rendered(tmp_path / "run.ipynb", cell, displayed("<p>in view</p>"))
+    assert "<summary>The settings of this run</summary>" in page
     inside = page.partition('<details class="more">')[2].partition("</details>")[0]
     assert "26 settings" in inside and "in view" not in inside
 

@@ -3,7 +3,11 @@
 import json
 import re
 
+import nbformat
 import pytest
+from nbformat.notebooknode import from_dict
+from nbformat.v4 import new_code_cell, new_notebook
+from no_files import NO_FILES
 from runs import planned, replied, sit
 
 import igaku
@@ -41,11 +45,12 @@ def rows_of(page):
 
 def test_runs_stand_by_score_with_status_loss_and_weights(folder):
     page = write_index(folder).read_text("utf-8")
-    best, mute, sure, gone = rows_of(page)
-    assert best.startswith("best ‡ best 75.0% 30/40 complete 0 other weights")
-    assert mute.startswith("mute † mute 50.0% 20/40 complete 0 not verified")
-    assert sure.startswith("sure sure 0.0% 0/40 BROKEN 40 verified (/props)")
-    assert "m-8bit" in gone and "not measured: It is &lt;not&gt; there." in gone
+    best, mute, sure = rows_of(page)
+    assert best.startswith("best ‡ best 75.0% complete 0 other weights 30/40")
+    assert mute.startswith("mute † mute 50.0% complete 0 not verified 20/40")
+    assert sure.startswith("sure sure 0.0% BROKEN 40 verified (/props) 0/40")
+    told = "<p><b>m-8bit</b> (gone): not measured: It is &lt;not&gt; there.</p>"
+    assert told in page.partition("</table>")[2]
     assert "2026-02-07" in best and "2022" in best and "measured" in best
 
 
@@ -102,3 +107,34 @@ def test_exams_are_not_ranked_with_each_other(tmp_path):
 def test_an_empty_folder_has_an_index_that_says_so(tmp_path):
     (page,) = render(tmp_path)
     assert "There are no runs yet" in page.read_text()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_file_is_told_of_and_the_pages_are_made(folder, put):
+    for name in ("mute/answers.jsonl", "sure/run.ipynb", "other.ipynb"):
+        (folder / name).unlink(missing_ok=True)
+        put(folder / name)
+    with pytest.warns(UserWarning, match=r"sure/run.ipynb is a \w+ where a file bel"):
+        pages = render(folder)
+    page = pages[-1].read_text("utf-8")
+    assert "<b>mute</b>: not readable: mute/answers.jsonl is a" in page
+    assert len(told := rows_of(page)) == 2 and "best" in told[0]
+
+
+def test_a_notebook_that_failed_is_named_and_its_run_listed(tmp_path):
+    """One without a manifest is passed over as an example only while it is whole."""
+    told = {"output_type": "error", "ename": "IgakuError", "traceback": []}
+    told["evalue"] = "There is no parameter modle:\x1b did you mean <model>?"
+    for name, outputs in (("typo", [told]), ("example", [])):
+        cell = new_code_cell("", outputs=[from_dict(each) for each in outputs])
+        (tmp_path / name).mkdir()
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / name / "run.ipynb")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/run.ipynb").write_text('{"cells": [{"outputs": [7]}]}')
+    named = r"typo/run.ipynb ended in an error: .* did you mean <model>\?"
+    with pytest.warns(UserWarning, match=named):
+        index = render(tmp_path)[-1]
+    why = "not measured: There is no parameter modle:␛ did you mean &lt;model&gt;?"
+    assert f"<b>typo</b> (typo): {why}</p>" in index.read_text("utf-8")

@@ -336,6 +336,14 @@ def test_read_shows_the_card_of_one_question(browser, outputs, tmp_path):
     assert "正解" in igaku.read(outputs, "900A8", lang="ja")._repr_html_()
 
 
+def test_the_card_is_legible_on_the_page_of_a_notebook(browser, outputs, tmp_path):
+    told = igaku.read(outputs, "900A8")._repr_html_()
+    page = render_notebook(written(tmp_path / "explore.ipynb", told))
+    with opened(browser, page, color_scheme="dark") as watched:
+        right = watched.page.locator("article .right").first
+        assert right.evaluate("e => getComputedStyle(e).color") == "rgb(143, 214, 172)"
+
+
 def test_read_names_what_is_near(outputs, tmp_path):
     with pytest.raises(IgakuError, match="'900A99': did you mean 900A9"):
         igaku.read(outputs, "900A99")
@@ -348,7 +356,11 @@ def test_read_names_what_is_near(outputs, tmp_path):
 
 def notebook(path, *names):
     cells = "".join(f"<tr><td>{name}</td></tr>" for name in names)
-    data = {"text/html": f"<table>{cells}</table>"}
+    return written(path, f"<table>{cells}</table>")
+
+
+def written(path, told):
+    data = {"text/html": told}
     output = nbformat.v4.new_output("display_data", data)
     cell = nbformat.v4.new_code_cell("igaku.flips(study)", outputs=[output])
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)

@@ -55,7 +55,7 @@ def copied(folder, name, values):
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     for key, value in values.items():
         line = f"{key} = {json.dumps(value)}"
-        cell.source, n = re.subn(rf"^{key} = \S+", line, cell.source, flags=re.M)
+        cell.source, n = re.subn(rf"^{key}: \w+ = \S+", line, cell.source, flags=re.M)
         assert n == 1, key
     nbformat.write(notebook, folder / f"notebooks/{name}.ipynb")
 
@@ -156,7 +156,7 @@ def ran(browser, lab):
 
 def open_notebook(window, lab, name):
     """A notebook in the window, ready to run: its kernel is there, unasked for."""
-    window.goto(f"{lab}lab/tree/{name}.ipynb?reset")
+    window.goto(f"{lab}lab/tree/notebooks/{name}.ipynb?reset")
     window.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=PATIENCE * 1000)
     kernel = window.locator(".jp-NotebookPanel .jp-KernelName")
     kernel.filter(has_text="igaku").wait_for(timeout=PATIENCE * 1000)
