@@ -1160,6 +1160,13 @@ def test_a_finished_run_is_not_checked(ask, check, place):
         assert (len(server.asked), len(server.looked_up)) == (sent, looked_up)
 
 
+def test_a_check_does_not_call_finished_what_asking_would_refuse(ask, check):
+    with StandIn() as server:
+        ask(server)
+        with pytest.raises(IgakuError, match=r"other settings: max_tokens \(1024, now"):
+            check(server, max_tokens=77)
+
+
 def test_an_embedded_model_must_be_served(tmp_path):
     settings = settings_from(model="lab-mlx-8bit", outputs_dir=tmp_path)
     with pytest.raises(IgakuError, match="server_of"):
