@@ -246,3 +246,20 @@ def test_a_typo_in_a_slug_is_asked_about():
     done = igaku_command("check", "openai8bit", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "did you mean the slug openai-8bit?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("rescue", "dnoe"), "did you mean done?"),
+        (("repair", "dnoe"), "did you mean done?"),
+        (("serve", "lab-gguf-mxpf4"), "did you mean gguf-mxfp4?"),
+        (("sweep", "sede"), "did you mean seed?"),
+    ],
+)
+def test_a_slip_in_a_name_is_asked_about(tmp_path, words, says):
+    sit(tmp_path, [True, False], "done")
+    place = ["--outputs", tmp_path] if words[0] != "serve" else []
+    told = igaku_command(*words, *place)
+    assert told.returncode == 1 and told.stderr.count("\n") == 1
+    assert says in told.stderr

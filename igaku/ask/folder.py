@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from igaku import writing
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, meant
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
@@ -79,6 +79,16 @@ def _lock(file: IO[bytes]) -> None:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         time.sleep(pause)
     return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def run_folder(outputs_dir: Path, run: str) -> Path:
+    """The folder of a run that is there; another name is asked about."""
+    folder = outputs_dir / run
+    if is_file(folder / ANSWERS):
+        return folder
+    near = meant(run, [path.parent.name for path in outputs_dir.glob(f"*/{ANSWERS}")])
+    hint = near or f"name one of the folders there that hold an {ANSWERS}."
+    raise IgakuError(f"There is no run {run} in {outputs_dir}: {hint}")
 
 
 def holder(folder: Path) -> str | None:

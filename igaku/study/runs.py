@@ -199,6 +199,11 @@ def load_runs(
     tokens_per_second served_model error raw asked_at …` what the server told. What each
     holds is in `igaku.study.answers.COLUMNS`; what is not on record is missing.
 
+    A row whose grade is not what its answer and the gold give is shown as it stands:
+    the audit `wrong_grades` names it and takes its run out of every comparison, while
+    without it the run would merely seem a question short. A run that goes on sets such
+    a row aside, as `igaku repair` does, since it asks the question again.
+
     Lines that cannot be read are left out, and each file that has some is named in a
     warning. `raw=False` leaves the servers' bodies out and `texts=False` replies and
     reasoning, which together are most of the memory.

@@ -24,6 +24,8 @@ from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.exam.questions import load_exam
 from igaku.params.settings import settings_from
+from igaku.study.evidence import wrong_grades
+from igaku.study.families import open_study
 from igaku.study.runs import load_run
 
 N = 12
@@ -232,6 +234,9 @@ WRONG = {
     "null sessions": without(sessions=[None]),
     "identity": without(identity="x"),
     "effort": without(effort="x"),
+    "order": without(order={"kind": "stratified"}),
+    "label": without(card={"label": ["x"]}),
+    "model": without(settings={"model": ["x"]}),
     "settings": without(settings=[1]),
     "outcomes": without(outcomes=3),
     "format": without(format="one"),
@@ -426,6 +431,26 @@ def test_whatever_byte_is_damaged(file, seed, server, place):
     assert set(untouched) <= set(after) and is_whole(place)
     for row in map(json.loads, after):
         assert row["prompt_sha256"] == words[row["problem_id"]]
+
+
+def test_a_grade_that_is_not_its_answers_is_shown_and_named_until_asked_again(
+    server, place
+):
+    rows = [json.loads(line) for line in lines_of(place / "answers.jsonl")]
+    wrong = rows[2] | {"correct": not rows[2]["correct"]}
+    text = "".join(json.dumps(row) + "\n" for row in (*rows[:2], wrong, *rows[3:]))
+    (place / "answers.jsonl").write_text(text, encoding="utf-8")
+    name = wrong["problem_id"]
+    study = open_study(place.parent)
+    shown = study.runs[0].rows.set_index("problem_id")
+    assert len(shown) == N and shown.loc[name, "correct"] == wrong["correct"]
+    (alarm,) = wrong_grades(study)
+    assert alarm.grave and alarm.facts["questions"] == [name]
+    assert "a grade that is not that of its answer" in repair("r", place.parent)[0]
+    with pytest.warns(UserWarning, match="a grade that is not that of its answer"):
+        go_on(server, place)
+    assert list(wrong_grades(open_study(place.parent))) == []
+    assert name in names_of(place / "answers.jsonl")
 
 
 # --- what is no file ------------------------------------------------------------------
