@@ -150,7 +150,7 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     )
     exporter.register_filter("linked", partial(_linked, source=source))
     words: dict[str, Any] = {
-        f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure")
+        f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure", "tap")
     }
     words["igaku_folds"] = {f"fold-{n}": say(f"page_fold_{n}", lang) for n in FOLDS}
     try:
