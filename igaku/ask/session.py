@@ -47,7 +47,7 @@ from igaku.ask.plan import (
 from igaku.ask.preflight import is_missing
 from igaku.ask.progress import kept, last_word, shown, standing
 from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
-from igaku.ask.rows import bad_name, brief, mend, set_aside, survey
+from igaku.ask.rows import bad_name, brief, mend, read_rows, set_aside, survey
 from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
@@ -341,6 +341,9 @@ class Session:
                 if row["outcome"] == "api_error":
                     break  # the run is whole, and a server that fails is not asked on
                 told = warm.compared(row, self.rows[self.earlier :])
+                if self.earlier and not told["same"]:  # the others are on disk alone
+                    whole = read_rows(self.folder / ANSWERS, warm.TEXTS)
+                    told = warm.compared(row, whole)
                 self.manifest["sessions"][-1]["warm"].append(told)
 
     def _probe(self, asker: Asker) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 from igaku.ask.folder import MANIFEST, Manifest, is_file
 from igaku.ask.rows import check_text, is_deep, strictly
 from igaku.errors import IgakuError
+from igaku.params.settings import Role, checked, of_role
 
 FORMAT = 1
+STATUSES = ("OK", "INCOMPLETE", "BROKEN")
 
 _DICT, _TEXT = dict | None, str | None
 SHAPES: dict[str, Any] = {
@@ -87,8 +89,10 @@ def believed(told: Mapping[str, Any], name: str) -> tuple[Manifest, str | None]:
         )
     wrong = [] if type(version) is int and version > 0 else ["format"]
     wrong += [n for n, kind in SHAPES.items() if not isinstance(told.get(n), kind)]
-    parts = ("sessions", "questions", "exam", "order", *NAMED)
+    parts = ("sessions", "questions", "exam", "order", "condition", *NAMED)
     wrong += [n for n in parts if n not in wrong and not _is_whole(n, told.get(n))]
+    if "status" not in wrong and told.get("status") not in (None, *STATUSES):
+        wrong.append("status")
     sound = {n: value for n, value in told.items() if n not in wrong}
     said = (
         f"{name} holds something else than it should under {', '.join(sorted(wrong))}"
@@ -102,6 +106,8 @@ def _is_whole(name: str, told: Any) -> bool:
         return not isinstance(told, dict) or isinstance(told.get("files", {}), dict)
     if name == "order":
         return told is None or type(told.get("seed")) is int
+    if name == "condition":
+        return _is_condition(told or {})
     if name in NAMED:
         texts = ((told or {}).get(text) for text in NAMED[name])
         return all(isinstance(text, _TEXT) for text in texts)
@@ -112,6 +118,17 @@ def _is_whole(name: str, told: Any) -> bool:
         isinstance(each, dict) and isinstance(each.get("problem_id"), str)
         for each in entries
     )
+
+
+def _is_condition(told: Mapping[str, Any]) -> bool:
+    """Whether what a run was asked under could be settings; null is not known."""
+    try:
+        for name in of_role(Role.KEPT):
+            if told.get(name) is not None:
+                checked(name, told[name])
+    except IgakuError:
+        return False
+    return True
 
 
 def advice(folder: Path) -> str:

@@ -16,6 +16,7 @@ from igaku.words import CAUSES, NO_REPLY
 
 MOST, EACH = 3, 30  # questions asked again: one for each thirty, so 3 % at most
 LOST = (*CAUSES, *NO_REPLY)
+TEXTS = ("reasoning", "content")
 LONG = 80  # characters; shorter texts are alike by chance
 
 
@@ -45,7 +46,7 @@ def compared(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     name = row["problem_id"]
     first = next(each for each in rows if each["problem_id"] == name)
     told: dict[str, Any] = {"problem_id": name, "same": True, "where": None, "at": None}
-    for where in ("reasoning", "content"):
+    for where in TEXTS:
         texts = [first[where] or "", row[where] or ""]
         if told["same"] and texts[0] != texts[1]:
             told |= {"same": False, "where": where, "at": _common(*texts)}
@@ -63,7 +64,7 @@ def _owners(row: Row, rows: Sequence[Row]) -> list[str]:
     """The other questions that got one of a reply's long texts; loops are nobody's."""
     if row.get("cause") == "looping":
         return []
-    said = [(where, row[where] or "") for where in ("reasoning", "content")]
+    said = [(where, row[where] or "") for where in TEXTS]
     return [
         each["problem_id"]
         for each in rows

@@ -238,6 +238,8 @@ WRONG = {
     "label": without(card={"label": ["x"]}),
     "model": without(settings={"model": ["x"]}),
     "settings": without(settings=[1]),
+    "condition": without(condition={"model": 5}),
+    "status": without(status="ZZZ"),
     "outcomes": without(outcomes=3),
     "format": without(format="one"),
 }

@@ -109,6 +109,14 @@ def test_the_words_of_another_question_are_an_alarm_that_names_both(ask):
     assert warm(place)[0][0]["problem_id"] in found["text"]
 
 
+def test_the_words_of_an_earlier_sitting_are_found_too(ask):
+    with StandIn(turned(102, lambda thoughts: thoughts[4])) as server:
+        ask(server, 40)
+        place = ask(server)
+    owner = lines(place, "answers.jsonl")[4]["problem_id"]
+    assert [each["of"] for each in warm(place)[1]] == [[owner]] * 2
+
+
 def test_letters_alone_are_nobodys_words(ask):
     with StandIn(lambda asked, n: Answer("b" if n > 100 else "c", "")) as server:
         place = ask(server)
