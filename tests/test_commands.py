@@ -1,5 +1,6 @@
 """`igaku run` and its kin: as papermill does, with a sign of life, and interrupted."""
 
+import io
 import json
 import os
 import pty
@@ -19,7 +20,7 @@ from runs import sit
 from stand_in import Answer, StandIn
 
 from igaku import commands
-from igaku.ask.progress import Stream, standing
+from igaku.ask.progress import Follower, Stream, bar, standing
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.paths import ROOT
@@ -320,6 +321,14 @@ def test_the_early_stop_is_told_once_it_is_near():
     assert standing(rows) == "right 0, lost 3"
     assert standing(rows + rows[:1]) == "right 0, lost 4, stops early at 3 more lost"
     assert standing(rows + rows[:1], stops=False) == "right 0, lost 4"
+
+
+def test_a_bar_of_many_runs_says_whose_replies_it_tells_of(tmp_path):
+    with bar(io.StringIO(), total=60) as shown:
+        look = Follower(shown, tmp_path / "second", before=30)
+        sit(tmp_path, [True, False, True], "second")
+        look()
+        assert shown.n == 33 and shown.postfix.startswith("of its 3 right 2, lost 0")
 
 
 def test_a_stream_that_nobody_reads_holds_nothing_up():

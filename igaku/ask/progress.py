@@ -226,4 +226,5 @@ class Follower:
         bar.n = self._before + len(rows)
         if len(rows) > self._begun:
             stops = (told.get("settings") or {}).get("stop_when_broken", True)
-            bar.set_postfix_str(standing(rows, stops), refresh=False)
+            of = f"of its {len(rows)} " if self._before else ""
+            bar.set_postfix_str(of + standing(rows, stops), refresh=False)
