@@ -47,6 +47,19 @@ ENGINES = {
 }
 NO_BUILD = "No matching distribution found"
 STAGES = 2 + len(PARTS)
+# What is said at every start and is of no use here: that the messages of a kernel are
+# not encrypted, which listens on this machine alone; and JupyterLab's news.
+QUIET = {
+    "etc/ipython/ipython_kernel_config.py": (
+        "import logging\n\n"
+        'logging.getLogger("IPKernelApp").addFilter(\n'
+        '    lambda told: "TCP without encryption" not in str(told.msg)\n'
+        ")\n"
+    ),
+    "etc/jupyter/labconfig/page_config.json": json.dumps(
+        {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    ),
+}
 
 
 def main() -> str | int:
@@ -91,6 +104,9 @@ def bring_up_to_date() -> None:
         kernel = ("--sys-prefix", "--name", "python3", "--display-name", "igaku")
         if run("", PYTHON, "-m", "ipykernel", "install", *kernel)[0]:
             fail("the Jupyter kernel could not be registered")
+    for name, text in QUIET.items():
+        (VENV / name).parent.mkdir(parents=True, exist_ok=True)
+        (VENV / name).write_text(text)
     here = ("--no-build-isolation", "--editable", ROOT)
     if run(f"{STAGES} of {STAGES}: igaku itself", *PIP, *here)[0]:
         fail("igaku itself could not be installed")

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from igaku import listing
 from igaku.errors import IgakuError, ServerUnreachable
+from igaku.listing import Address, Folder, Model, runs_of
 from igaku.redaction import discreet
 from igaku.writing import FULL, refused
 
@@ -21,21 +23,6 @@ Language = Literal["ja", "en"]
 PageLanguage = Annotated[Language, typer.Option(help="Language of the pages.")]
 Outputs = Annotated[
     Path | None, typer.Option(help="Folder of the runs; else outputs/.")
-]
-
-Folder = Annotated[
-    Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
-]
-
-Address = Annotated[
-    str | None, typer.Option("--base-url", help="Of the server, ending in /v1.")
-]
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="Slug of params/, or a name that the server knows.",
-        autocompletion=lambda: slugs_of(),
-    ),
 ]
 
 STOPPED = "Stopped: what was written is kept, and the same command goes on."
@@ -121,76 +108,8 @@ def igaku(
     """Ask local language models the Japanese medical licensing exam."""
 
 
-def slugs_of() -> list[str]:
-    """The models that a shell may complete."""
-    from igaku.params.settings import slugs
-
-    return slugs()
-
-
-def runs_of() -> list[str]:
-    """The runs under outputs/ that a shell may complete."""
-    from igaku.paths import OUTPUTS
-
-    return sorted(file.parent.name for file in OUTPUTS.glob("*/manifest.json"))
-
-
-@app.command()
-def models(base_url: Address = None) -> None:
-    """List the models of params/ and of the server, and which card fits which."""
-    from igaku.server.models import models as listed
-    from igaku.words import aligned
-
-    found, address = listed(base_url)
-    typer.echo(aligned(found.drop(columns="format").dropna(axis=1, how="all")))
-    if found["server"].isna().all():
-        other = "start the server there, or give another's address by --base-url"
-        typer.echo(f"\n{address} lists no model: {other}.", err=True)
-    elif (found["slug"].isna()).any():
-        at = f" --base-url {base_url}" if base_url else ""
-        command = f"igaku card NAME{at} --write"
-        typer.echo(f"\nA model without a slug gets a file by: {command}")
-
-
-@app.command()
-def card(
-    model: Model,
-    base_url: Address = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Into params/, if no file is there.")
-    ] = False,
-) -> None:
-    """Say what the server knows of a model, as a file of params/."""
-    from igaku.server.models import card_from, save_card
-
-    if write:
-        path = save_card(model, base_url)
-        typer.echo(path)
-        typer.echo(f"Now it can be asked by: igaku run {path.stem}", err=True)
-    else:
-        typer.echo(card_from(model, base_url).text)
-
-
-@app.command()
-def runs(
-    outputs: Annotated[
-        Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
-    ] = None,
-) -> None:
-    """List the runs: status, score, what was lost, whose weights, which run now."""
-    from igaku.study.overview import listing
-    from igaku.words import aligned
-
-    typer.echo(aligned(listing(outputs)))
-
-
-@app.command()
-def exams() -> None:
-    """List the exams by year and number, and where their files are."""
-    from igaku.exam.igakuqa import exams as listed
-    from igaku.words import aligned
-
-    typer.echo(aligned(listed()))
+for command in (listing.models, listing.card, listing.runs, listing.exams):
+    app.command()(command)
 
 
 @app.command()

@@ -3,6 +3,9 @@
 Their names are what a sweep reads in a log: they tell it whether trying again may help.
 """
 
+import difflib
+from collections.abc import Collection
+
 from igaku.redaction import discreet
 
 
@@ -45,3 +48,13 @@ class EngineCrashed(IgakuError):
     """The engine behind the server died while it was answering."""
 
     kind = "crashed"
+
+
+def meant(name: str, known: Collection[str], cutoff: float = 0.5) -> str | None:
+    """The question whether the nearest of the known names was meant; None if none is.
+
+    >>> meant("openai8bit", ["openai-8bit", "lab-mlx-8bit"])
+    'did you mean openai-8bit?'
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else None

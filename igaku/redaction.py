@@ -44,6 +44,8 @@ CARRIER = re.compile(
     re.IGNORECASE,
 )
 HEADERS = re.compile(r"(?:extra_|default_)?headers?|extra_query", re.IGNORECASE)
+# A name, a colon, what is no port, an @: also in an address that is none.
+NAMED = re.compile(r"(?:https?:)?[/\\]*[^/\\]*:(?![/\\]|\d{1,5}[/\\])[^#]*@", re.I)
 # A part of an address that nobody would say aloud: not an account's or a deployment's
 # number, which are shorter, or of one case.
 RANDOM = re.compile(
@@ -156,7 +158,7 @@ def credential_in(address: str) -> str | None:
     """
     place, _, query = address.partition("?")
     host, _, path = place.partition("//")[2].partition("/")
-    if "@" in host:
+    if "@" in host or NAMED.match(place):
         return "a user name or password"
     if discreet(address) != address and redacted(place) == place:
         return "a key in its query"

@@ -10,7 +10,7 @@ import yaml
 from runs import sit
 from typer.testing import CliRunner
 
-from igaku import cli, demo, workbook
+from igaku import cli, demo, listing, workbook
 from igaku.ask.folder import locked
 from igaku.errors import IgakuError
 from igaku.params.settings import FIELDS
@@ -234,10 +234,10 @@ def test_runs_are_listed_and_one_that_asks_now_is_told(tmp_path):
 
 
 def test_a_shell_completes_models_and_runs(tmp_path, monkeypatch):
-    assert "openai-8bit" in cli.slugs_of()
+    assert "openai-8bit" in listing.slugs_of()
     monkeypatch.setattr("igaku.paths.OUTPUTS", tmp_path)
     sit(tmp_path, [True, False], "done")
-    assert cli.runs_of() == ["done"]
+    assert listing.runs_of() == ["done"]
     shown = CliRunner().invoke(cli.app, ["--help"]).output
     assert "--install-completion" in shown
 
@@ -246,3 +246,20 @@ def test_a_typo_in_a_slug_is_asked_about():
     done = igaku_command("check", "openai8bit", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "did you mean the slug openai-8bit?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("rescue", "dnoe"), "did you mean done?"),
+        (("repair", "dnoe"), "did you mean done?"),
+        (("serve", "lab-gguf-mxpf4"), "did you mean gguf-mxfp4?"),
+        (("sweep", "sede"), "did you mean seed?"),
+    ],
+)
+def test_a_slip_in_a_name_is_asked_about(tmp_path, words, says):
+    sit(tmp_path, [True, False], "done")
+    place = ["--outputs", tmp_path] if words[0] != "serve" else []
+    told = igaku_command(*words, *place)
+    assert told.returncode == 1 and told.stderr.count("\n") == 1
+    assert says in told.stderr

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_notebook
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -224,6 +227,40 @@ def test_an_interrupted_set_up_is_done_again(set_up, monkeypatch):
     assert set_up.main() == 0
     assert set_up.ran[0][1:3] == ["-m", "venv"]
     assert json.loads(set_up.STAMP.read_text())["place"] == str(set_up.VENV)
+
+
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_a_kernel_of_this_environment_starts_without_its_warning(
+    set_up, tmp_path, is_quiet
+):
+    """The rest of what it logs is still said."""
+    set_up.main()
+    (profile := tmp_path / "ipython/profile_default").mkdir(parents=True)
+    config = set_up.VENV / "etc/ipython/ipython_kernel_config.py"
+    later = "import logging\nlogging.getLogger('IPKernelApp').warning('another one')"
+    source = new_notebook(cells=[new_code_cell(later)])
+    nbformat.write(source, tmp_path / "n.ipynb")
+    if is_quiet:
+        shutil.copy(config, profile)
+    command = [sys.executable, "-m", "papermill", "n.ipynb", "out.ipynb"]
+    command += ["-k", "python3", "--log-output"]
+    place = {"IPYTHONDIR": str(profile.parent), "JUPYTER_PREFER_ENV_PATH": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | place, text=True, capture_output=True
+    )
+    assert done.returncode == 0 and "another one" in done.stderr
+    assert ("TCP without encryption" in done.stderr) != is_quiet
+
+
+def test_jupyterlab_of_this_environment_fetches_no_news(set_up):
+    set_up.main()
+    told = "from jupyterlab_server.config import get_static_page_config as told\n"
+    told += "print(told(level='all')['disabledExtensions'])"
+    place = {"JUPYTER_CONFIG_PATH": str(set_up.VENV / "etc/jupyter")}
+    found = subprocess.check_output(
+        [sys.executable, "-c", told], env=os.environ | place, text=True
+    )
+    assert "'@jupyterlab/apputils-extension:announcements': True" in found
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from igaku import writing
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, meant
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
@@ -81,11 +81,23 @@ def _lock(file: IO[bytes]) -> None:
     return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def run_folder(outputs_dir: Path, run: str) -> Path:
+    """The folder of a run that is there; another name is asked about."""
+    folder = outputs_dir / run
+    if is_file(folder / ANSWERS):
+        return folder
+    near = meant(run, [path.parent.name for path in outputs_dir.glob(f"*/{ANSWERS}")])
+    hint = near or f"name one of the folders there that hold an {ANSWERS}."
+    raise IgakuError(f"There is no run {run} in {outputs_dir}: {hint}")
+
+
 def holder(folder: Path) -> str | None:
     """The process that is asking in a run's folder now; None where none is.
 
     What a killed process left behind holds nothing.
     """
+    if unfit(folder / LOCK):
+        return None
     try:
         with (folder / LOCK).open("rb") as file:
             try:
@@ -146,6 +158,23 @@ def is_file(path: Path) -> bool:
     raise IgakuError(
         f"{path.parent.name}/{path.name} is {kind} where a file belongs: move it away."
     )
+
+
+def unfit(path: Path) -> str | None:
+    """Why what is there cannot be read, in a sentence; None of a file, and of nothing.
+
+    >>> unfit(Path("/dev"))
+    '/dev is a folder where a file belongs: move it away.'
+    """
+    try:
+        if is_file(path):
+            path.open("rb").close()
+    except IgakuError as refused:
+        return str(refused)
+    except OSError as refused:
+        told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
+        return f"{told}: see to its rights."
+    return None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

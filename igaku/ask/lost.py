@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igaku.ask import manifest
-from igaku.ask.folder import ANSWERS, Manifest, Row, is_file
+from igaku.ask.folder import ANSWERS, Manifest, Row, run_folder
 from igaku.ask.plan import plan_of
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import examined
@@ -42,12 +42,7 @@ class Base:
 
 def base_of(name: str, outputs_dir: Path) -> Base:
     """The run of that name, which must have been asked here."""
-    folder = outputs_dir / name
-    if not is_file(folder / ANSWERS):
-        raise IgakuError(
-            f"There is no run {name} in {outputs_dir}: name one of the folders there "
-            f"that hold an {ANSWERS}."
-        )
+    folder = run_folder(outputs_dir, name)
     found, trouble = examined(folder)
     asked_under, told = found.get("condition"), found.get("settings")
     is_told = asked_under and told and "max_tokens" in asked_under

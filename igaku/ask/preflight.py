@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from igaku.ask import manifest
 from igaku.ask.asker import Asker, Attempt
 from igaku.ask.effort import ways
-from igaku.ask.plan import Item, is_finished, plan_of
+from igaku.ask.folder import ANSWERS
+from igaku.ask.plan import Item, is_finished, is_reply, plan_of
+from igaku.ask.rows import survey
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
@@ -68,6 +71,8 @@ def _found(
 ) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
+        rows = survey(settings.folder / ANSWERS).rows
+        manifest.opened(plan, list(filter(is_reply, rows)))  # as asking would refuse it
         yield "run", "finished"
         return
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))

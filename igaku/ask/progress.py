@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.folder import ANSWERS, Row, unfit
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
+from igaku.errors import IgakuError
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -190,7 +191,8 @@ def kept(folder: Path) -> str:
 def replies(folder: Path) -> int:
     """How many replies a run has so far."""
     path = folder / ANSWERS
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    is_there = path.exists() and not unfit(path)
+    return path.read_bytes().count(b"\n") if is_there else 0
 
 
 class Follower:
@@ -210,7 +212,9 @@ class Follower:
         size = path.stat().st_size if path.exists() else -1
         if size != self._size:
             self._size = size
-            with suppress(OSError):  # the notebook refuses that in a sentence
+            with suppress(
+                OSError, IgakuError
+            ):  # the notebook refuses that in a sentence
                 self._read(read_rows(path, ("completion_tokens",)))
         if time.monotonic() - self._drawn >= self._bar.mininterval:
             self._drawn = time.monotonic()

@@ -22,6 +22,7 @@ from igaku.ask.folder import (
     is_file,
     locked,
     now,
+    run_folder,
     write_manifest,
 )
 from igaku.ask.plan import contradicted, planned
@@ -54,12 +55,7 @@ def repair(run: str, outputs_dir: Path, write: bool = False) -> list[str]:
     >>> repair("openai-8bit", Path("outputs"))  # doctest: +SKIP
     ['openai-8bit: nothing is damaged.']
     """
-    folder = outputs_dir / run
-    if not is_file(folder / ANSWERS):
-        raise IgakuError(
-            f"There is no run {run} in {outputs_dir}: name one of the folders there "
-            f"that hold an {ANSWERS}."
-        )
+    folder = run_folder(outputs_dir, run)
     if not write:
         return _repair(folder, False)
     with locked(folder):

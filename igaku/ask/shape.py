@@ -26,6 +26,13 @@ SHAPES: dict[str, Any] = {
     "questions": list | None,
 }
 
+# What tables and figures are grouped by, or call a run.
+NAMED = {
+    "settings": ("model", "slug", "run", "base_url"),
+    "card": ("label", "label_en", "lm_studio_name", "huggingface_id", "base_model",
+             "origin", "format", "quantization", "color", "marker"),
+}  # fmt: skip
+
 
 class Newer(IgakuError):
     """A manifest that a later igaku wrote, which this one cannot understand."""
@@ -80,19 +87,24 @@ def believed(told: Mapping[str, Any], name: str) -> tuple[Manifest, str | None]:
         )
     wrong = [] if type(version) is int and version > 0 else ["format"]
     wrong += [n for n, kind in SHAPES.items() if not isinstance(told.get(n), kind)]
-    wrong += [n for n in ("sessions", "questions", "exam") if n not in wrong
-              and not _is_whole(n, told.get(n))]  # fmt: skip
-    parts = {n: value for n, value in told.items() if n not in wrong}
+    parts = ("sessions", "questions", "exam", "order", *NAMED)
+    wrong += [n for n in parts if n not in wrong and not _is_whole(n, told.get(n))]
+    sound = {n: value for n, value in told.items() if n not in wrong}
     said = (
         f"{name} holds something else than it should under {', '.join(sorted(wrong))}"
     )
-    return parts, said if wrong else None
+    return sound, said if wrong else None
 
 
 def _is_whole(name: str, told: Any) -> bool:
-    """Whether what a list or the exam holds is of its kind too."""
+    """Whether what a list, the exam or a part with names holds is of its kind too."""
     if name == "exam":
         return not isinstance(told, dict) or isinstance(told.get("files", {}), dict)
+    if name == "order":
+        return told is None or type(told.get("seed")) is int
+    if name in NAMED:
+        texts = ((told or {}).get(text) for text in NAMED[name])
+        return all(isinstance(text, _TEXT) for text in texts)
     entries = told or []
     if name == "sessions":
         return all(isinstance(each, dict) for each in entries)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, meant
 from igaku.lab.checkpoint import COMPONENTS
 
 MLX, LLAMA_CPP = "mlx", "llama.cpp"
@@ -79,6 +79,7 @@ def find_recipe(name: str) -> Recipe:
     """The recipe of that name, or of an embedded model's slug ("lab-mxfp4-q4")."""
     recipe = RECIPES.get(name.removeprefix("lab-"))
     if recipe is None:
-        known = ", ".join(RECIPES)
-        raise IgakuError(f"there is no recipe {name!r}: choose one of {known}.")
+        hint = meant(name.removeprefix("lab-"), list(RECIPES))
+        known = hint or f"choose one of {', '.join(RECIPES)}."
+        raise IgakuError(f"There is no recipe {name!r}: {known}")
     return recipe

@@ -14,7 +14,7 @@ from igaku.ask.folder import ANSWERS
 from igaku.pages.html import page, tabled
 from igaku.pages.notebooks import failed
 from igaku.study.families import Study, open_study
-from igaku.study.runs import Run, unmeasured
+from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
 from igaku.writing import put
 
@@ -41,7 +41,7 @@ def index_of(study: Study, folder: Path) -> Path:
     told = page(
         "index.html.j2", lang, say("index_title", lang), table=tabled(table, lang),
         headlines=_headlines(rows, lang), pages=_pages(folder, lang),
-        not_begun=_not_begun(folder), marks=marks(study),
+        not_begun=_not_begun(folder), unread=unreadable(folder), marks=marks(study),
         is_lab=any(run.is_lab for run in study.runs),
     )  # fmt: skip
     put(target, told)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from igaku.ask.folder import MANIFEST
+from igaku.ask.folder import ANSWERS, MANIFEST, unfit
 from igaku.errors import IgakuError
 from igaku.pages.html import TEMPLATES, environment, framed
 from igaku.words import LANGUAGES, compiled, plain, say
@@ -54,6 +54,9 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
         p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
     ]
     shared = sorted(folder.glob("*.ipynb"))
+    for why in filter(None, map(unfit, [*runs, *shared])):
+        warnings.warn(f"{why} It has no page.", stacklevel=2)
+    runs, shared = ([p for p in some if not unfit(p)] for some in (runs, shared))
     for path, why in failed(folder).items():
         told = f"{plain(path.relative_to(folder))} ended in an error: {why}"
         warnings.warn(told, stacklevel=2)
@@ -69,6 +72,8 @@ def failed(folder: Path) -> dict[Path, str]:
     """The executed notebooks of a folder that ended in an error → what it says."""
     found = {}
     for path in [*sorted(folder.glob("*/run.ipynb")), *sorted(folder.glob("*.ipynb"))]:
+        if unfit(path):
+            continue
         try:
             cells = json.loads(path.read_bytes())["cells"]
             outputs = [each for cell in cells for each in cell.get("outputs", [])]
@@ -145,7 +150,7 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     )
     exporter.register_filter("linked", partial(_linked, source=source))
     words: dict[str, Any] = {
-        f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure")
+        f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure", "tap")
     }
     words["igaku_folds"] = {f"fold-{n}": say(f"page_fold_{n}", lang) for n in FOLDS}
     try:
@@ -179,6 +184,8 @@ def _headline(notebook: Path, lang: str) -> str:
     """What a run came to, above its notebook; empty for a notebook of another kind."""
     folder = notebook.parent
     if notebook.stem != "run" or not (folder / MANIFEST).is_file():
+        return ""
+    if unfit(folder / ANSWERS):
         return ""
     from igaku.pages.index import score_rows  # pandas, without which most pages do
     from igaku.study.families import study_of

@@ -7,7 +7,6 @@ a card and in published results is here too, key by key.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import unicodedata
@@ -31,7 +30,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from igaku import paths
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, meant
 from igaku.exam import igakuqa
 from igaku.exam.choices import AS_RELEASED
 from igaku.redaction import carrier_in, credential_in
@@ -69,16 +68,6 @@ def reject_unknown(names: Iterable[str], known: Collection[str], what: str) -> N
             )
         hint = meant(str(name), known) or f"known are {', '.join(known)}."
         raise IgakuError(f"There is no {what} {name}: {hint}")
-
-
-def meant(name: str, known: Collection[str], cutoff: float = 0.5) -> str | None:
-    """The question whether the nearest of the known names was meant; None if none is.
-
-    >>> meant("openai8bit", ["openai-8bit", "lab-mlx-8bit"])
-    'did you mean openai-8bit?'
-    """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f"did you mean {near[0]}?" if near else None
 
 
 def refuse(broken: ValidationError, called: str = "") -> NoReturn:

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku import paths
-from igaku.errors import IgakuError
+from igaku.errors import IgakuError, meant
 from igaku.params import fields as kinds
 from igaku.redaction import redacted
 from igaku.words import word
@@ -239,7 +239,7 @@ def slug_meant(model: str) -> str:
     """
     if find_card(model):
         return ""
-    near = kinds.meant(model, slugs(), 0.8)
+    near = meant(model, slugs(), 0.8)
     return f" ({near.replace('mean', 'mean the slug')})" if near else ""
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -183,12 +185,23 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts
     except openai.APIStatusError as refused:
         reply = parts_of(refused.response.content, refused.status_code)
         reply = with_way_out(reply, body)
-        # A date is not read.
         told = refused.response.headers.get("retry-after", "").strip()
-        is_told = re.fullmatch(r"\d{1,9}(\.\d+)?", told)
-        return replace(reply, retry_after=float(told) if is_told else None)
+        return replace(reply, retry_after=_wait(told))
     except openai.APIConnectionError as broken:
         raise unreachable(client, broken) from broken
+
+
+def _wait(told: str) -> float | None:
+    """The seconds of a Retry-After: a number, or a date; None of anything else."""
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", told):
+        return float(told)
+    try:
+        moment = parsedate_to_datetime(told)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    seconds = (moment - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0), 1e9 - 1)
 
 
 def unreachable(client: OpenAI, broken: Exception) -> IgakuError:

@@ -66,7 +66,7 @@ def models(base_url: str | None = None) -> tuple[pd.DataFrame, str]:
     import pandas as pd
 
     given = {} if base_url is None else {"base_url": base_url}
-    address = base_url or Settings(model="any").base_url
+    address = settings_from(model="any", **given).base_url
     facts = server_facts(address)
     files = [*files_in(), *files_in("lab")]
     own = [settings_from(model=path.stem, **given) for path in files]

@@ -317,6 +317,8 @@ def _key(sat: Sat) -> str:
     """A hash of all that a reading depends on."""
     told = hashlib.sha256(str(READER).encode())
     for name in (files.ANSWERS, files.MANIFEST):
+        if files.unfit(sat.folder / name):
+            continue
         with suppress(OSError), (sat.folder / name).open("rb") as file:
             told.update(hashlib.file_digest(file, "sha256").digest())
     return told.hexdigest()
@@ -324,6 +326,8 @@ def _key(sat: Sat) -> str:
 
 def _kept(sat: Sat) -> dict[str, dict[str, Any]] | None:
     """What is kept of this very reading; None where nothing whole is."""
+    if files.unfit(sat.folder / KEPT):
+        return None
     try:
         data = (sat.folder / KEPT).read_bytes()
         head, *rows = msgspec.json.Decoder(dict[str, Any]).decode_lines(data)

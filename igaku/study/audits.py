@@ -35,7 +35,7 @@ from igaku.study.families import (
     role,
     study_in,
 )
-from igaku.study.runs import Run, unmeasured
+from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import HELD_FIXED, is_missing, say
 
 EFFECT = ("what", "asked", "got")  # of a setting that was read back
@@ -301,12 +301,14 @@ def not_measured(study: Study) -> Iterator[Alarm]:
 
 
 def unread(study: Study) -> Iterator[Alarm]:
-    """Lines, manifests and files that could not be read."""
+    """Lines, manifests and files that could not be read, and whole runs."""
     for run in study.runs:
         imported = run.manifest.get("notes")
         told = imported if isinstance(imported, list) else []
         for note in (*run.notes, *map(str, told)):
             yield alarm_on("unread", run, note=note)
+    for name, why in unreadable(study.folder).items() if study.folder else ():
+        yield Alarm("unread", (name,), {"run": name, "note": why})
 
 
 def one_name_twice(study: Study) -> Iterator[Alarm]:

@@ -6,9 +6,9 @@ are no proof of an effort, and times are no lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -134,34 +134,71 @@ def other_length(study: Study) -> Iterator[Alarm]:
         yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
 
 
+class _Lengths(NamedTuple):
+    """The lengths of a run's replies by the number of each question in its exam."""
+
+    run: Run
+    questions: np.ndarray  # in the order of the run
+    tokens: np.ndarray
+    is_inferred: np.ndarray
+    places: np.ndarray  # by question: where it is in the run, −1 where it is not
+
+    def beside(self, other: _Lengths) -> tuple[np.ndarray, np.ndarray]:
+        """Where the questions with lengths of one kind in both are, in each."""
+        there = other.places[self.questions]
+        here = np.flatnonzero(there >= 0)
+        alike = self.is_inferred[here] == other.is_inferred[there[here]]
+        return here[alike], there[here[alike]]
+
+
+def _lengths(runs: Sequence[Run]) -> list[_Lengths]:
+    told = [(run, took) for run in runs if len(took := lengths_of(run))]
+    numbers: dict[str, int] = {}
+    for _, took in told:
+        for name in took["problem_id"]:
+            numbers.setdefault(name, len(numbers))
+    found = []
+    for run, took in told:
+        questions = np.array([numbers[name] for name in took["problem_id"]])
+        places = np.full(len(numbers), -1)
+        places[questions] = np.arange(len(questions))
+        tokens = took["tokens"].to_numpy(float)
+        inferred = took["is_inferred"].to_numpy(bool)
+        found.append(_Lengths(run, questions, tokens, inferred, places))
+    return found
+
+
 def _ratios(study: Study) -> list[tuple[str, dict[str, Any], np.ndarray]]:
     """The exam, the ratio and the tokens of every two runs with lengths of one kind."""
     found = []
     for runs in by_exam(study):
-        told = [(run, took) for run in runs if len(took := lengths_of(run))]
-        for (a, of_a), (b, of_b) in combinations(told, 2):
-            both = of_a.merge(of_b, on="problem_id", suffixes=("_a", "_b"))
-            alike = both[both["is_inferred_a"] == both["is_inferred_b"]]
-            if len(alike) >= FEWEST:
-                found.append((str(a.exam), *_ratio(a, b, alike)))
+        for a, b in combinations(_lengths(runs), 2):
+            here, there = a.beside(b)
+            if len(here) >= FEWEST:
+                tokens = np.array([a.tokens[here], b.tokens[there]])
+                is_inferred = bool(a.is_inferred[here[0]])
+                ratio = _ratio(a.run, b.run, tokens, is_inferred)
+                found.append((str(a.run.exam), *ratio))
     return found
 
 
-def _ratio(a: Run, b: Run, both: pd.DataFrame) -> tuple[dict[str, Any], np.ndarray]:
+def _ratio(
+    a: Run, b: Run, tokens: np.ndarray, is_inferred: bool
+) -> tuple[dict[str, Any], np.ndarray]:
     """The ratio of two runs' median lengths on the same questions, the longer above;
     and the tokens it is made from, those of the shorter first.
     """
     budgets = [run.budget for run in (a, b) if run.budget is not None]
     most = min(budgets, default=None)
-    tokens = both[["tokens_a", "tokens_b"]].to_numpy(float).T.clip(1, most)
-    if np.median(tokens[0]) > np.median(tokens[1]):
-        a, b, tokens = b, a, tokens[::-1]
+    tokens = tokens.clip(1, most)
     medians = np.median(tokens, axis=1)
+    if medians[0] > medians[1]:
+        a, b, tokens, medians = b, a, tokens[::-1], medians[::-1]
     return {
-        "shorter_run": a.name, "longer_run": b.name, "n": len(both),
+        "shorter_run": a.name, "longer_run": b.name, "n": tokens.shape[1],
         "median_shorter": float(medians[0]), "median_longer": float(medians[1]),
-        "ratio": times_as_long(*tokens),
-        "max_tokens": most, "is_inferred": bool(both["is_inferred_a"].iloc[0]),
+        "ratio": medians[1] / medians[0],
+        "max_tokens": most, "is_inferred": is_inferred,
     }, tokens  # fmt: skip
 
 

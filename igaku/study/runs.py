@@ -20,7 +20,7 @@ import pandas as pd
 
 from igaku import paths
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, MANIFEST, holder, is_file
+from igaku.ask.folder import ANSWERS, MANIFEST, PROBE, holder, is_file, unfit
 from igaku.ask.repair import facts_of
 from igaku.ask.shape import advice, believed, examined
 from igaku.errors import IgakuError
@@ -199,6 +199,11 @@ def load_runs(
     tokens_per_second served_model error raw asked_at …` what the server told. What each
     holds is in `igaku.study.answers.COLUMNS`; what is not on record is missing.
 
+    A row whose grade is not what its answer and the gold give is shown as it stands:
+    the audit `wrong_grades` names it and takes its run out of every comparison, while
+    without it the run would merely seem a question short. A run that goes on sets such
+    a row aside, as `igaku repair` does, since it asks the question again.
+
     Lines that cannot be read are left out, and each file that has some is named in a
     warning. `raw=False` leaves the servers' bodies out and `texts=False` replies and
     reasoning, which together are most of the memory.
@@ -229,8 +234,19 @@ def find_runs(
     if not gc.get_freeze_count():
         gc.freeze()  # what is imported stays: the collector need not walk it again
     known = Known({}, Exams())
+    refused = unreadable(folder)
+    for why in refused.values():
+        warnings.warn(f"{why} The run is left out.", stacklevel=3)
     found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
-    return _told_apart([_run(each, raw, texts, known) for each in found])
+    read = [each for each in found if each.name not in refused]
+    return _told_apart([_run(each, raw, texts, known) for each in read])
+
+
+def unreadable(outputs_dir: str | Path | None = None) -> dict[str, str]:
+    """The runs that nobody can read, by name: what stands where a file belongs."""
+    paths = sorted(outputs_folder(outputs_dir).glob(f"*/{ANSWERS}"))
+    told = {path.parent.name: unfit(path) for path in paths}
+    return {name: why for name, why in told.items() if why}
 
 
 def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
@@ -238,6 +254,8 @@ def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
     found = []
     for path in sorted(outputs_folder(outputs_dir).glob(f"*/{JOB}")):
         answers = path.with_name(ANSWERS)
+        if unfit(path):
+            continue
         try:
             job = _mapping(json.loads(path.read_bytes()))
         except (OSError, ValueError, RecursionError):
@@ -302,7 +320,8 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     }  # fmt: skip
     readings = Readings(plan.ways, strict, reread)
     rows = rows_of(answers, about, facts, columns, readings)
-    told = (*notes, *complaints, *lacking, *faults)
+    beside = [f"{why} {SHOWN.capitalize()}." for why in [unfit(folder / PROBE)] if why]
+    told = (*notes, *complaints, *lacking, *faults, *beside)
     return replace(run, label=label, rows=rows, notes=told, is_running=is_running)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from igaku.ask.folder import PROBE
+from igaku.ask.folder import PROBE, unfit
 from igaku.ask.plan import PROBE_FACTOR
 from igaku.ask.rows import read_rows
 from igaku.statistics import proportion
@@ -368,7 +368,8 @@ def is_pair(base: Run, other: Run) -> bool:
 
 def _probe(run: Run) -> list[_Again]:
     """The probe of a broken run: a few lost questions at four times its budget."""
-    rows = read_rows(run.folder / PROBE, REPLY)
+    path = run.folder / PROBE
+    rows = [] if unfit(path) else read_rows(path, REPLY)
     if not rows or run.budget is None:
         return []
     types = {

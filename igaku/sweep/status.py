@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.folder import ANSWERS, Row, unfit
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
@@ -149,6 +149,8 @@ def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[R
 
 def read_job(folder: Path) -> Record:
     """What is on record of a job; empty when it never began."""
+    if unfit(folder / JOB):
+        return {}
     try:
         found = json.loads((folder / JOB).read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -7,23 +7,25 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from no_files import NO_FILES
 from stand_in import Answer, StandIn
 from typer.testing import CliRunner
 
-from igaku.ask import asker, run
+from igaku.ask import asker, preflight, run
 from igaku.ask.repair import repair
 from igaku.ask.rows import is_deep, mend, read_rows, set_aside, survey
 from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.exam.questions import load_exam
 from igaku.params.settings import settings_from
+from igaku.study.evidence import wrong_grades
+from igaku.study.families import open_study
 from igaku.study.runs import load_run
 
 N = 12
@@ -232,6 +234,9 @@ WRONG = {
     "null sessions": without(sessions=[None]),
     "identity": without(identity="x"),
     "effort": without(effort="x"),
+    "order": without(order={"kind": "stratified"}),
+    "label": without(card={"label": ["x"]}),
+    "model": without(settings={"model": ["x"]}),
     "settings": without(settings=[1]),
     "outcomes": without(outcomes=3),
     "format": without(format="one"),
@@ -428,30 +433,32 @@ def test_whatever_byte_is_damaged(file, seed, server, place):
         assert row["prompt_sha256"] == words[row["problem_id"]]
 
 
+def test_a_grade_that_is_not_its_answers_is_shown_and_named_until_asked_again(
+    server, place
+):
+    rows = [json.loads(line) for line in lines_of(place / "answers.jsonl")]
+    wrong = rows[2] | {"correct": not rows[2]["correct"]}
+    text = "".join(json.dumps(row) + "\n" for row in (*rows[:2], wrong, *rows[3:]))
+    (place / "answers.jsonl").write_text(text, encoding="utf-8")
+    name = wrong["problem_id"]
+    study = open_study(place.parent)
+    shown = study.runs[0].rows.set_index("problem_id")
+    assert len(shown) == N and shown.loc[name, "correct"] == wrong["correct"]
+    (alarm,) = wrong_grades(study)
+    assert alarm.grave and alarm.facts["questions"] == [name]
+    assert "a grade that is not that of its answer" in repair("r", place.parent)[0]
+    with pytest.warns(UserWarning, match="a grade that is not that of its answer"):
+        go_on(server, place)
+    assert list(wrong_grades(open_study(place.parent))) == []
+    assert name in names_of(place / "answers.jsonl")
+
+
 # --- what is no file ------------------------------------------------------------------
-
-
-def fifo(path):
-    os.mkfifo(path)
-
-
-def device(path):
-    path.symlink_to("/dev/zero")
-
-
-def listening(path):
-    with socket.socket(socket.AF_UNIX) as one:
-        here = Path.cwd()
-        os.chdir(path.parent)  # a socket's own path is short
-        try:
-            one.bind(path.name)
-        finally:
-            os.chdir(here)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("put", [fifo, Path.mkdir, device, listening])
+@pytest.mark.parametrize("put", NO_FILES)
 @pytest.mark.parametrize("name", ["answers.jsonl", "manifest.json", ".lock"])
 def test_what_is_no_file_is_named_and_nothing_hangs(name, put, server, place):
     (place / name).unlink()
@@ -462,6 +469,8 @@ def test_what_is_no_file_is_named_and_nothing_hangs(name, put, server, place):
     if name == "answers.jsonl":
         with pytest.raises(IgakuError, match=said):
             load_run(place)
+        with pytest.raises(IgakuError, match=said):
+            preflight.check(settings(server, place.parent), QUESTIONS)
     else:
         assert len(load_run(place).rows) == N
         assert bool(load_run(place).notes) == (name == "manifest.json")

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -520,6 +522,23 @@ def test_a_server_that_sends_away_for_a_day_ends_the_sitting(ask, place):
         server.behave = lambda asked, n: Answer()
         ask(server)
     assert len(answers(place)) == 20 and told(place)["status"] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"), [(24, r"for (1 day, 0:00|23:59):\d\d"), (-24, None), (0, None)]
+)
+def test_a_wait_told_as_a_date_is_one_until_then(ask, place, hours, said):
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    head = {"Retry-After": format_datetime(until, usegmt=True)}
+    away = Answer(status=429, body={"error": "limit"}, headers=head)
+    with StandIn(lambda asked, n: away if n == 1 else Answer()) as server:
+        if said is None:  # it is over: the question is asked again at once
+            ask(server, QUESTIONS[:1])
+            assert answers(place)[0]["attempts"] == 2
+        else:
+            with pytest.raises(IgakuError, match=said):
+                ask(server, QUESTIONS[:1])
+            assert len(server.asked) == 1
 
 
 def test_a_busy_server_is_given_more_patience(ask, place):
@@ -1139,6 +1158,13 @@ def test_a_finished_run_is_not_checked(ask, check, place):
         assert told.to_numpy().tolist() == [["run", "finished"]]
         assert "nothing is left to ask" in words.printed(told).to_html()
         assert (len(server.asked), len(server.looked_up)) == (sent, looked_up)
+
+
+def test_a_check_does_not_call_finished_what_asking_would_refuse(ask, check):
+    with StandIn() as server:
+        ask(server)
+        with pytest.raises(IgakuError, match=r"other settings: max_tokens \(1024, now"):
+            check(server, max_tokens=77)
 
 
 def test_an_embedded_model_must_be_served(tmp_path):

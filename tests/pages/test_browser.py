@@ -222,6 +222,8 @@ def test_a_figure_fits_a_phone_and_a_tap_makes_it_larger(browser, outputs):
     with opened(browser, outputs / "analysis.html", PHONE) as watched:
         picture = watched.page.locator(".figure img").first
         assert picture.bounding_box()["width"] <= PHONE
+        said = "e => getComputedStyle(e.parentElement, '::after').content"
+        assert "Tap the figure" in picture.evaluate(said)
         picture.click()
         assert picture.bounding_box()["width"] > PHONE
         assert watched.overflow() <= 0

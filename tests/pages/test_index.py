@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbformat.notebooknode import from_dict
 from nbformat.v4 import new_code_cell, new_notebook
+from no_files import NO_FILES
 from runs import planned, replied, sit
 
 import igaku
@@ -106,6 +107,20 @@ def test_exams_are_not_ranked_with_each_other(tmp_path):
 def test_an_empty_folder_has_an_index_that_says_so(tmp_path):
     (page,) = render(tmp_path)
     assert "There are no runs yet" in page.read_text()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_file_is_told_of_and_the_pages_are_made(folder, put):
+    for name in ("mute/answers.jsonl", "sure/run.ipynb", "other.ipynb"):
+        (folder / name).unlink(missing_ok=True)
+        put(folder / name)
+    with pytest.warns(UserWarning, match=r"sure/run.ipynb is a \w+ where a file bel"):
+        pages = render(folder)
+    page = pages[-1].read_text("utf-8")
+    assert "<b>mute</b>: not readable: mute/answers.jsonl is a" in page
+    assert len(told := rows_of(page)) == 2 and "best" in told[0]
 
 
 def test_a_notebook_that_failed_is_named_and_its_run_listed(tmp_path):

@@ -128,3 +128,12 @@ def test_without_a_file_the_check_says_how_to_make_one(llama_cpp, workbook):
     )  # fmt: skip
     found = check(settings, load_exam("calibration")[:1])
     assert "igaku card smol --write" in found["why"]
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://[::1/v1", "http://h:port/v1", "http://me:Zx81pQr55T@h/v1"]
+)
+def test_an_address_that_is_none_is_a_sentence_here_too(base_url):
+    with pytest.raises(IgakuError, match="base_url") as refused:
+        models(base_url)
+    assert "Zx81" not in str(refused.value)

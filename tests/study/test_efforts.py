@@ -2,6 +2,7 @@
 
 import csv
 import doctest
+import random
 
 import pytest
 from replies import BUDGET, answer, blank, cut
@@ -9,6 +10,7 @@ from replies import BUDGET, answer, blank, cut
 import igaku
 from igaku.study import efforts
 from igaku.study.families import open_study, study_of
+from igaku.study.timing import lengths_of
 
 SIZES = ("gpt-oss-20b", "gpt-oss-120b")
 
@@ -55,6 +57,23 @@ def test_medium_of_the_real_model_is_to_low_as_one_effort_to_another(counted, ru
     assert not note["grave"] and not note["overturns"]
     assert set(note["runs"]) == {"low", "medium"}
     assert "5.7 times" in note["text"] and "no proof" in note["text"]
+
+
+def test_the_ratios_are_those_of_the_questions_that_two_runs_share(run_of):
+    dealt = random.Random(3)
+    runs = []
+    for name in "abcd":
+        asked = dealt.sample(range(60), 40)  # in another order in each
+        tokens = {f"116A{n}": dealt.randint(1, 900) for n in asked}
+        runs.append(run_of(rows_of(tokens), name, max_tokens=None))
+    found = ratios_of(*runs).set_index(["shorter_run", "longer_run"])
+    assert len(found) == 6
+    by_name = {run.name: lengths_of(run) for run in runs}
+    for (shorter, longer), row in found.iterrows():
+        both = by_name[shorter].merge(by_name[longer], on="problem_id")
+        assert row["n"] == len(both) >= 20
+        medians = both[["tokens_x", "tokens_y"]].median().tolist()
+        assert row[["median_shorter", "median_longer"]].tolist() == medians
 
 
 @pytest.mark.parametrize("effort", ["low", "medium"])

@@ -1,18 +1,25 @@
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
+import warnings
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from no_files import NO_FILES
 from runs import planned, replied, sit
 
+import igaku
+import igaku.study
 from igaku.errors import IgakuError
 from igaku.study import answers, scoring, stored
 from igaku.study.answers import COLUMNS
+from igaku.study.audits import unread
+from igaku.study.families import open_study
 from igaku.study.runs import find_runs, load_runs, unmeasured
 
 GOLD = {"900A1": ["a"], "900A2": ["b", "c"], "900B1": ["12"]}
@@ -410,3 +417,43 @@ def test_only_jobs_that_failed_without_an_answer_are_unmeasured(tmp_path):
         (tmp_path / name / "job.json").write_text(text)
     (job,) = unmeasured(tmp_path)
     assert job["run"] == "gone" and job["why"] == "It is not there."
+
+
+# --- a folder that cannot be read, beside others --------------------------------------
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("put", NO_FILES)
+def test_a_run_that_cannot_be_read_hides_no_other(tmp_path, put):
+    for name in ("bad", "good"):
+        sit(tmp_path, [True, False], name)
+    (tmp_path / "bad" / "answers.jsonl").unlink()
+    put(tmp_path / "bad" / "answers.jsonl")
+    said = r"^bad/answers.jsonl is a \w+ where a file belongs: move it away"
+    with pytest.warns(UserWarning, match=said) as told:
+        replies = load_runs(tmp_path)
+    assert len(told) == 1 and set(replies["run"]) == {"good"}
+    with pytest.warns(UserWarning, match=said):
+        study = open_study(tmp_path)
+    assert igaku.runs(study)["run"].tolist() == ["good"]
+    (alarm,) = unread(study)
+    assert alarm.runs == ("bad",) and re.match(said, alarm.facts["note"])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("put", NO_FILES)
+@pytest.mark.parametrize("name", ["manifest.json", "probe.jsonl", "job.json",
+                                  ".reading.jsonl", "adjudicated.csv"])  # fmt: skip
+def test_what_is_no_file_beside_the_replies_leaves_them_shown(tmp_path, put, name):
+    for run in ("bad", "good"):
+        sit(tmp_path, None, run, rows=[replied(q, reader=None) for q in planned(2)])
+    (tmp_path / "bad" / name).unlink(missing_ok=True)
+    put(tmp_path / "bad" / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = open_study(tmp_path)
+        igaku.study.survival(study)
+    assert [run.asked for run in study.runs] == [2, 2]
+    assert unmeasured(tmp_path) == []
+    notes = " ".join(study.run("bad").notes)
+    assert (f"bad/{name} is a" in notes) == (name in ("manifest.json", "probe.jsonl"))

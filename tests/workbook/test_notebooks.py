@@ -387,6 +387,13 @@ def test_a_finished_run_says_so(outputs):
     assert "何も送りません" not in shown(outputs / "two/run.ipynb")
 
 
+def test_a_server_that_counts_no_tokens_is_asked_to_the_end(execute, tmp_path):
+    place = {"outputs_dir": str(tmp_path), "limit": 4, "run": "uncounted"}
+    with StandIn(lambda asked, number: Answer(completion_tokens=None)) as server:
+        execute("run", tmp_path / "run.ipynb", base_url=server.base_url, **place)
+    assert (tmp_path / "uncounted/answers.jsonl").read_bytes().count(b"\n") == 4
+
+
 def test_a_slip_in_a_parameter_is_one_sentence(execute, server, tmp_path):
     before = len(server.asked)
     with pytest.raises(PapermillExecutionError, match="did you mean limit") as slip:
