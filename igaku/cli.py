@@ -196,7 +196,7 @@ def report(outputs: Folder = None, lang: PageLanguage = "en") -> None:
 def open_page(
     what: Annotated[
         str | None,
-        typer.Argument(help="A run, report, analysis, mechanism or index."),
+        typer.Argument(help="A run, report, analysis, replies, mechanism or index."),
     ] = None,
     outputs: Outputs = None,
 ) -> None:

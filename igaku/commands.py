@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from igaku.study.families import Study
 
-PAGES = ("report", "analysis", "mechanism", "index")
+PAGES = ("report", "analysis", "mechanism", "index", "replies")
 BEGINNING = "the notebook starts, then the server is checked"
 
 

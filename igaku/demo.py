@@ -101,6 +101,7 @@ def ask_all(asked: Sequence[Mapping[str, Any]], lang: str, bar: Bar) -> list[str
     failed = []
     for number, given in enumerate(asked, 1):
         settings = settings_from(**given)
+        bar.set_postfix_str("", refresh=False)  # it is the last run's
         bar.set_description(f"{number}/{len(asked)} {settings.slug}")
         try:
             workbook.ask(settings, {**given, "lang": lang}, bar)

@@ -48,9 +48,12 @@ def models(base_url: Address = None) -> None:
     found, address = listed(base_url)
     typer.echo(aligned(found.drop(columns="format").dropna(axis=1, how="all")))
     if found["server"].isna().all():
-        typer.echo(f"\n{address} lists no model: start the server there.", err=True)
+        other = "start the server there, or give another's address by --base-url"
+        typer.echo(f"\n{address} lists no model: {other}.", err=True)
     elif (found["slug"].isna()).any():
-        typer.echo("\nA model without a slug gets a file by: igaku card NAME --write")
+        at = f" --base-url {base_url}" if base_url else ""
+        command = f"igaku card NAME{at} --write"
+        typer.echo(f"\nA model without a slug gets a file by: {command}")
 
 
 def card(
@@ -64,7 +67,9 @@ def card(
     from igaku.server.models import card_from, save_card
 
     if write:
-        typer.echo(save_card(model, base_url))
+        path = save_card(model, base_url)
+        typer.echo(path)
+        typer.echo(f"Now it can be asked by: igaku run {path.stem}", err=True)
     else:
         typer.echo(card_from(model, base_url).text)
 

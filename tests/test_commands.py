@@ -1,5 +1,6 @@
 """`igaku run` and its kin: as papermill does, with a sign of life, and interrupted."""
 
+import io
 import json
 import os
 import pty
@@ -19,7 +20,7 @@ from runs import sit
 from stand_in import Answer, StandIn
 
 from igaku import commands
-from igaku.ask.progress import Stream, standing
+from igaku.ask.progress import Follower, Stream, bar, standing
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.paths import ROOT
@@ -236,7 +237,8 @@ def test_analyse_and_report_write_what_the_notebook_writes(compared):
 def test_open_finds_a_page_by_its_name_and_says_where_it_is(compared, tmp_path):
     folder, _ = compared
     assert commands.page_of(None, folder) == folder / "report.html"
-    assert commands.page_of("index", folder) == folder / "index.html"
+    for name in ("index", "replies"):
+        assert commands.page_of(name, folder) == folder / f"{name}.html"
     with pytest.raises(IgakuError, match="did you mean analysis"):
         commands.page_of("analyses", folder)
     with pytest.raises(IgakuError, match="igaku analyse"):
@@ -320,6 +322,26 @@ def test_the_early_stop_is_told_once_it_is_near():
     assert standing(rows) == "right 0, lost 3"
     assert standing(rows + rows[:1]) == "right 0, lost 4, stops early at 3 more lost"
     assert standing(rows + rows[:1], stops=False) == "right 0, lost 4"
+
+
+def test_a_bar_of_many_runs_says_whose_replies_it_tells_of(tmp_path):
+    with bar(io.StringIO(), total=60) as shown:
+        look = Follower(shown, tmp_path / "second", before=30)
+        sit(tmp_path, [True, False, True], "second")
+        look()
+        assert shown.n == 33 and shown.postfix.startswith("of its 3 right 2, lost 0")
+
+
+def test_a_bar_says_when_the_first_question_is_asked(tmp_path):
+    folder = sit(tmp_path, [None], "run").folder
+    (folder / "answers.jsonl").unlink()
+    with bar(io.StringIO(), postfix=commands.BEGINNING) as shown:
+        look = Follower(shown, folder)
+        look()
+        assert shown.postfix == commands.BEGINNING
+        (folder / "answers.jsonl").touch()
+        look()
+        assert shown.postfix == "the first reply is awaited"
 
 
 def test_a_stream_that_nobody_reads_holds_nothing_up():

@@ -230,4 +230,7 @@ class Follower:
         bar.n = self._before + len(rows)
         if len(rows) > self._begun:
             stops = (told.get("settings") or {}).get("stop_when_broken", True)
-            bar.set_postfix_str(standing(rows, stops), refresh=False)
+            of = f"of its {len(rows)} " if self._before else ""
+            bar.set_postfix_str(of + standing(rows, stops), refresh=False)
+        elif not self._size:  # the file is made when the asking begins
+            bar.set_postfix_str("the first reply is awaited", refresh=False)

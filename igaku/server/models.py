@@ -159,7 +159,8 @@ def card_from(model: str, base_url: str | None = None) -> Written:
         known = ", ".join(_first_names(facts)) or "no model"
         raise IgakuError(
             f"{settings.base_url} says nothing of {settings.model}: it lists {known}. "
-            "Start it, load the model, or give its name as listed."
+            "Start it, load the model, give its name as listed, or another server's "
+            "address as base_url."
         )
     found = _card(said, rows)
     asked = {"model": settings.model, "base_url": settings.base_url}

@@ -5,9 +5,11 @@ import pytest
 import yaml
 from lm_studio import LMStudio
 from stand_in import StandIn
+from typer.testing import CliRunner
 
 from igaku import paths
 from igaku.ask.preflight import check
+from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.exam.questions import load_exam
 from igaku.params.settings import settings_from
@@ -57,6 +59,15 @@ def test_a_model_without_a_file_is_listed_by_its_name(llama_cpp, workbook):
     (row,) = found.to_dict("records")
     assert row["server"] == "smol" and pd.isna(row["slug"])
     assert row["quantization"] == "Q4_1" and row["loaded"] is True
+
+
+def test_the_way_from_the_list_to_a_run_is_told(llama_cpp, workbook):
+    told = CliRunner().invoke(app, ["models", "--base-url", llama_cpp.base_url])
+    command = f"card NAME --base-url {llama_cpp.base_url} --write"
+    assert told.stdout.endswith(f"gets a file by: igaku {command}\n")
+    told = CliRunner().invoke(app, command.replace("NAME", "smol").split())
+    assert told.stdout == f"{workbook / 'params/smol.yaml'}\n"
+    assert told.stderr == "Now it can be asked by: igaku run smol\n"
 
 
 def test_a_server_that_is_down_leaves_what_params_knows(workbook):
