@@ -149,8 +149,11 @@ def report(outputs: Path | None, lang: str) -> Path:
 def page_of(what: str | None, outputs: Path | None) -> Path:
     """A page by its name, or by that of a run; else the first of `PAGES` that is there.
 
-    A run or a notebook without a page is rendered.
+    A run or a notebook without a page is rendered, and the page of replies is written
+    anew where a run has gone on since.
     """
+    from igaku.pages.notebooks import renew_replies
+
     folder = _folder(outputs)
     runs = sorted(path.parent.name for path in folder.glob("*/run.ipynb"))
     if what is None:
@@ -158,6 +161,8 @@ def page_of(what: str | None, outputs: Path | None) -> Path:
         what = next(iter([*there, *runs]), "report")
     if what not in PAGES:
         reject_unknown([what], [*runs, *PAGES], "page of")
+    if what == "replies":
+        renew_replies(folder)
     notebook = folder / what / "run.ipynb" if what in runs else folder / f"{what}.ipynb"
     page = notebook.with_suffix(".html")
     if not page.is_file() and notebook.is_file():

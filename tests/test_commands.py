@@ -332,6 +332,25 @@ def test_a_bar_of_many_runs_says_whose_replies_it_tells_of(tmp_path):
         assert shown.n == 33 and shown.postfix.startswith("of its 3 right 2, lost 0")
 
 
+def test_a_bar_whose_first_reply_took_long_ends_its_line(tmp_path):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, bar(terminal) as shown:
+        look = Follower(shown, tmp_path / "run")
+        sit(tmp_path, [True], "run")
+        look()
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert said.endswith("\r\n") and "1/1 asked, right 1" in said
+
+
+def test_the_page_of_replies_is_of_all_replies_there_are(tmp_path):
+    sit(tmp_path, [True, False], "one")
+    page = commands.page_of("replies", tmp_path)
+    assert page.name == "replies.html" and "later-one" not in page.read_text("utf-8")
+    sit(tmp_path, [False, True], "later-one")
+    assert "later-one" in commands.page_of("replies", tmp_path).read_text("utf-8")
+
+
 def test_a_bar_says_when_the_first_question_is_asked(tmp_path):
     folder = sit(tmp_path, [None], "run").folder
     (folder / "answers.jsonl").unlink()

@@ -227,6 +227,7 @@ class Follower:
         if len(rows) == self._begun + 1 and not self._before:
             # The time left is reckoned without the start of the kernel.
             bar.start_t = time.time() - float(rows[-1]["seconds"] or 0)
+            bar.last_print_t = bar.start_t  # else it believes it never showed
         bar.n = self._before + len(rows)
         if len(rows) > self._begun:
             stops = (told.get("settings") or {}).get("stop_when_broken", True)

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -49,11 +50,7 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
     folder = Path(outputs_dir).expanduser()
     if not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: run a notebook first.")
-    # A notebook with no run beside it is an example, and none of this folder's.
-    runs = [
-        p for p in sorted(folder.glob("*/run.ipynb")) if (p.parent / MANIFEST).is_file()
-    ]
-    shared = sorted(folder.glob("*.ipynb"))
+    runs, shared = _executed(folder)
     for why in filter(None, map(unfit, [*runs, *shared])):
         warnings.warn(f"{why} It has no page.", stacklevel=2)
     runs, shared = ([p for p in some if not unfit(p)] for some in (runs, shared))
@@ -61,11 +58,35 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
         told = f"{plain(path.relative_to(folder))} ended in an error: {why}"
         warnings.warn(told, stacklevel=2)
     notebooks = [*runs, *shared]
-    own = language_of(read_notebook([*shared, *runs][0])) if notebooks else "en"
-    study = open_study(folder, lang=lang or own)
+    study = open_study(folder, lang=lang or _language([*shared, *runs]))
     replies = write_replies(study)
     pages = [render_notebook(path) for path in notebooks]
     return [*pages, *replies, index_of(study, folder)]
+
+
+def renew_replies(folder: Path) -> None:
+    """Write the page of all replies where a run has gone on since it was written."""
+    from igaku.pages.replies import PAGE, write_replies
+    from igaku.study.families import open_study
+
+    page, answers = folder / PAGE, list(folder.glob(f"*/{ANSWERS}"))
+    made = page.stat().st_mtime if page.is_file() else 0.0
+    if any(path.stat().st_mtime > made for path in answers):
+        runs, shared = _executed(folder)
+        fit = [path for path in [*shared, *runs] if not unfit(path)]
+        write_replies(open_study(folder, lang=_language(fit)))
+
+
+def _executed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The notebooks of a folder's runs, and those over all of its runs."""
+    # A notebook with no run beside it is an example, and none of this folder's.
+    runs = sorted(folder.glob("*/run.ipynb"))
+    of_runs = [path for path in runs if (path.parent / MANIFEST).is_file()]
+    return of_runs, sorted(folder.glob("*.ipynb"))
+
+
+def _language(notebooks: Sequence[Path]) -> str:
+    return language_of(read_notebook(notebooks[0])) if notebooks else "en"
 
 
 def failed(folder: Path) -> dict[Path, str]:
