@@ -204,13 +204,13 @@ def card(one: Asked, labels: Sequence[str], lang: str, is_linked: bool = True) -
             f'<article class="question" id="{name}"{_attributes(one)}>'
             f'<h3><a href="#{quote(one.name)}">{name}</a></h3>'
         )
-    replies = "".join(
-        _reply(reply, number, label, one.question, told, lang)
-        for number, (reply, label) in enumerate(
-            zip(one.replies, labels, strict=True), 1
-        )
-    )
-    return f"{head}{_about(one, told)}{_question(one, told)}{replies}</article>\n"
+    runs = [f"<i>{number}</i> {label}" for number, label in enumerate(labels, 1)]
+    each = list(zip(one.replies, runs, strict=True))
+    said = [_reply(r, run, one.question, told, lang) for r, run in each if r]
+    if others := " ".join(run for reply, run in each if not reply):
+        said.append(f'<p class="reply none">{told["not_run"]}: {others}</p>')
+    about = f"{_about(one, told)}{_question(one, told)}"
+    return f"{head}{about}{''.join(said)}</article>\n"
 
 
 def _attributes(one: Asked) -> str:
@@ -262,19 +262,11 @@ def _question(one: Asked, told: Mapping[str, str]) -> str:
 
 
 def _reply(
-    reply: Said | None,
-    number: int,
-    label: str,
-    question: Question | None,
-    told: Mapping[str, str],
-    lang: str,
+    reply: Said, run: str, question: Question | None, told: Mapping[str, str], lang: str
 ) -> str:
     """One run's reply below a line that says what came of it."""
-    if reply is None:
-        line = f"<i>{number}</i> {label} · {told['not_run']}"
-        return f'<p class="reply none">{line}</p>'
     return (
-        f'<details class="reply"><summary><i>{number}</i> {label} '
+        f'<details class="reply"><summary>{run} '
         f"{_came_of(reply, told, lang)}</summary>"
         f"{_read(reply, question, told)}{_texts(reply, told)}</details>"
     )

@@ -344,6 +344,15 @@ def test_the_card_is_legible_on_the_page_of_a_notebook(browser, outputs, tmp_pat
         assert right.evaluate("e => getComputedStyle(e).color") == "rgb(143, 214, 172)"
 
 
+def test_runs_that_were_not_asked_stand_together_behind_the_replies(browser, page):
+    with opened(browser, page) as watched:
+        last = watched.page.locator("article").last
+        assert last.locator("details").count() == 1
+        (others,) = last.locator("details + p.none").all_text_contents()
+        assert "2" in others and TRICKS[1] in others
+        assert not watched.page.locator("article").first.locator("p.none").count()
+
+
 def test_read_names_what_is_near(outputs, tmp_path):
     with pytest.raises(IgakuError, match="'900A99': did you mean 900A9"):
         igaku.read(outputs, "900A99")
