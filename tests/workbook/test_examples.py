@@ -63,7 +63,7 @@ def test_an_example_was_executed_from_top_to_bottom(example):
 def test_an_example_changes_nothing_but_parameters(name, example):
     injected = [c for c in code(example) if INJECTED in c.metadata.get("tags", [])]
     first = next(c for c in code(example) if "parameters" in c.metadata.get("tags", []))
-    known = {t.targets[0].id for t in ast.parse(first.source).body}
+    known = {typed.target.id for typed in ast.parse(first.source).body}
     given = {t.targets[0].id for c in injected for t in ast.parse(c.source).body}
     assert given <= known
     assert (name == "mechanism") == (not given)
