@@ -21,6 +21,7 @@ from igaku.words import cell, heading, say, word
 if TYPE_CHECKING:
     import pandas as pd
 
+    from igaku.params.settings import Settings
     from igaku.study.families import Study
 
 PAGES = ("report", "analysis", "mechanism", "index", "replies")
@@ -40,6 +41,7 @@ def run(model: str, named: Mapping[str, Any], told: Sequence[str], lang: str) ->
     lang = given.pop("lang")
     settings = settings_from(**given)
     folder, before = settings.folder, progress.replies(settings.folder)
+    refuse_other(settings)
     try:
         with progress.bar(desc=settings.run, initial=before, postfix=BEGINNING) as bar:
             workbook.ask(settings, given | {"lang": lang}, bar)
@@ -49,6 +51,19 @@ def run(model: str, named: Mapping[str, Any], told: Sequence[str], lang: str) ->
         workbook.say("It was finished before: nothing was asked.")
     print(summary(folder, lang))
     return _rendered(folder / "run.ipynb")
+
+
+def refuse_other(settings: Settings) -> None:
+    """Refuse what the run would, before its executed notebook is written over."""
+    from igaku.ask.folder import ANSWERS, locked
+    from igaku.ask.manifest import opened
+    from igaku.ask.plan import is_reply, plan_of
+    from igaku.ask.rows import read_rows
+    from igaku.ask.run import questions_of
+
+    if rows := list(filter(is_reply, read_rows(settings.folder / ANSWERS))):
+        with locked(settings.folder):  # another process may be at it
+            opened(plan_of(settings, questions_of(settings)), rows)
 
 
 def parameters(named: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:

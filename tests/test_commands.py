@@ -21,8 +21,10 @@ from stand_in import Answer, StandIn
 
 from igaku import commands
 from igaku.ask.progress import Follower, Stream, bar, standing
+from igaku.ask.run import questions_of, run_exam
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
+from igaku.params.settings import settings_from
 from igaku.paths import ROOT
 from igaku.study.runs import load_runs
 
@@ -422,3 +424,23 @@ def test_an_analysis_ends_in_a_sentence(compared):
     errors = interrupted(words, lambda: draft.stat().st_mtime > began)
     assert errors.splitlines()[-1].startswith("igaku: Stopped: ")
     assert "Traceback" not in errors
+
+
+def test_a_run_of_other_settings_is_refused_before_its_notebook_is_touched(tmp_path):
+    given = {"exam": "calibration", "shots": 0, "limit": 2, "run": "r"}
+    with StandIn() as server:
+        place = {"base_url": server.base_url, "outputs_dir": str(tmp_path)}
+        settings = settings_from(model="stand-in", **given, **place)
+        folder = run_exam(settings, questions_of(settings), progress=False)
+        kept = folder / "run.ipynb"
+        kept.write_text("the notebook of that run")
+        told = ("run", "stand-in", "--max-tokens", 7)
+        named = [f"{name}={value}" for name, value in (given | place).items()]
+        words = [word for each in named for word in ("-p", each)]
+        done = subprocess.run(
+            [*IGAKU, *map(str, told), *words],
+            cwd=ROOT, env=environment(), capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "was made under other settings: max_tokens (1024, now 7)" in done.stderr
+    assert kept.read_text() == "the notebook of that run"
