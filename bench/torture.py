@@ -102,6 +102,8 @@ def victim(told: dict[str, Any]) -> int:
             check(settings, asked)
         run_exam(settings, asked, progress=False)
     except IgakuError as trouble:
+        # Its sentence is the last word: an interrupt while it is said changes nothing.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print(f"{trouble.kind}: {trouble}")
         return REFUSED
     except KeyboardInterrupt:
