@@ -6,6 +6,7 @@ Colour never carries meaning alone, so a figure survives a black and white print
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -79,7 +80,10 @@ def arrange(figure: Figure) -> None:
         is_whole = engine.get().get("rect") == (0, 0, 1, 1)
         if is_whole and isinstance(engine, TightLayoutEngine):  # it measures twice
             engine = TightLayoutEngine(**engine.get() | {"rect": None})
-        engine.execute(figure)
+        with warnings.catch_warnings():
+            # Of very many runs; the figure is then as it would be without a layout.
+            warnings.filterwarnings("ignore", "Tight layout not applied")
+            engine.execute(figure)
         with mpl.rc_context({"figure.autolayout": False}):  # with "none" it draws twice
             figure.set_layout_engine(None)
 
