@@ -2,7 +2,7 @@
 # PYTHON is the Python that .venv is made from; pip's own settings choose the index.
 PYTHON ?= python3
 BIN := .venv/bin
-OPENED := --LabApp.default_url=/lab/tree/notebooks
+OPENED := --LabApp.default_url=/lab/tree/notebooks --LanguageServerManager.autodetect=False
 STRIPPED := --extra-keys="metadata.papermill cell.metadata.papermill metadata.language_info.version"
 
 SWEEP ?= lab

@@ -263,3 +263,26 @@ def test_a_slip_in_a_name_is_asked_about(tmp_path, words, says):
     told = igaku_command(*words, *place)
     assert told.returncode == 1 and told.stderr.count("\n") == 1
     assert says in told.stderr
+
+
+def test_ctrl_c_before_the_command_is_there_is_a_sentence_too():
+    """A stand-in for the key: what is imported first is interrupted at its import."""
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'igaku.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from igaku.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "igaku: Stopped before it began.\n"
+
+
+def test_python_runs_the_package_as_the_command_does():
+    told = [sys.executable, "-m", "igaku", "--version"]
+    done = subprocess.run(told, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("igaku ")
