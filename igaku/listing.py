@@ -21,7 +21,7 @@ Model = Annotated[
     str,
     typer.Argument(
         help="Slug of params/, or a name that the server knows.",
-        autocompletion=lambda: slugs_of(),  # defined below
+        autocompletion=lambda: slugs_of(),
     ),
 ]
 
@@ -74,9 +74,7 @@ def card(
         typer.echo(card_from(model, base_url).text)
 
 
-def runs(
-    outputs: Folder = None,
-) -> None:
+def runs(outputs: Folder = None) -> None:
     """List the runs: status, score, what was lost, whose weights, which run now."""
     from igaku.study.overview import listing
     from igaku.words import aligned

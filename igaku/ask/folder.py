@@ -150,8 +150,7 @@ def is_file(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as refused:
-        told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
-        raise IgakuError(f"{told}: see to its rights.") from refused
+        raise IgakuError(_unreadable(path, refused)) from refused
     if stat.S_ISREG(mode):
         return True
     kind = next((kind for is_one, kind in KINDS if is_one(mode)), "no file")
@@ -172,9 +171,13 @@ def unfit(path: Path) -> str | None:
     except IgakuError as refused:
         return str(refused)
     except OSError as refused:
-        told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
-        return f"{told}: see to its rights."
+        return _unreadable(path, refused)
     return None
+
+
+def _unreadable(path: Path, refused: OSError) -> str:
+    told = f"{path.parent.name}/{path.name} cannot be read ({refused.strerror})"
+    return f"{told}: see to its rights."
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -49,15 +49,18 @@ def compared(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     for where in TEXTS:
         texts = [first[where] or "", row[where] or ""]
         if told["same"] and texts[0] != texts[1]:
-            told |= {"same": False, "where": where, "at": _common(*texts)}
+            told |= {"same": False, "where": where, "at": first_difference(*texts)}
     return told | {"of": [] if told["same"] else _owners(row, rows)}
 
 
-def _common(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    shorter = min(len(one), len(other))
-    return next((place for place, (a, b) in pairs if a != b), shorter)
+def first_difference(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """How many places two sequences begin with alike.
+
+    >>> first_difference("abcd", "abd"), first_difference("ab", "ab")
+    (2, 2)
+    """
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def _owners(row: Row, rows: Sequence[Row]) -> list[str]:

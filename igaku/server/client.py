@@ -379,6 +379,11 @@ def instances_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return _dicts(row.get("loaded_instances"))
 
 
+def is_in_memory(row: Mapping[str, Any]) -> bool:
+    """Whether a listed model is loaded, as either of LM Studio's listings has it."""
+    return bool(instances_of(row)) or row.get("state") == "loaded"
+
+
 def _dicts(rows: object) -> list[dict[str, Any]]:
     return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
 

@@ -12,7 +12,13 @@ from functools import reduce
 from typing import Any
 
 from igaku.server.bodies import said_in
-from igaku.server.client import instances_of, listed_rows, names_of, served_as
+from igaku.server.client import (
+    instances_of,
+    is_in_memory,
+    listed_rows,
+    names_of,
+    served_as,
+)
 from igaku.server.parts import at, positive, text_of
 
 MOST = 10**18  # no size, length or count of a server's is larger
@@ -158,7 +164,7 @@ def _row(said: object, model: str, identifier: str | None) -> Row | None:
         if identifier and identifier in ids:
             return row
     named = [r for r in rows if any(served_as(model, name) for name in names_of(r))]
-    named.sort(key=lambda row: not (instances_of(row) or row.get("state") == "loaded"))
+    named.sort(key=lambda row: not is_in_memory(row))
     return next(iter(named), None)
 
 

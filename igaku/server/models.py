@@ -15,7 +15,7 @@ from igaku import paths, writing
 from igaku.errors import IgakuError
 from igaku.params.settings import Settings, files_in, read_file, settings_from
 from igaku.server.client import (
-    instances_of,
+    is_in_memory,
     listed_models,
     listed_rows,
     names_of,
@@ -121,7 +121,7 @@ def is_loaded(facts: Facts, model: str) -> bool | None:
     told = [row for row in rows if "loaded_instances" in row or "state" in row]
     if not told:
         return None
-    return any(instances_of(row) or row.get("state") == "loaded" for row in told)
+    return any(map(is_in_memory, told))
 
 
 def _rows_of(facts: Facts, model: str) -> Iterator[dict[str, Any]]:

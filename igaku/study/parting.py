@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from igaku.ask.warm import first_difference
 from igaku.study.families import Source, study_in
 from igaku.study.runs import Run
 from igaku.study.silent import SILENT, bodies_of, may_be_clipped
@@ -59,16 +60,6 @@ def partings(
         for pair in pairs.reset_index().to_dict("records")
     ]
     return pd.DataFrame(found, columns=list(PARTINGS)).astype(TYPES)
-
-
-def first_difference(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """How many places two sequences begin with alike.
-
-    >>> first_difference("abcd", "abd"), first_difference("ab", "ab")
-    (2, 2)
-    """
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def parted(
