@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from igaku.errors import IgakuError, ServerUnreachable
 from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
-from igaku.server.parts import Parts, at, parts_of, text_of
-from igaku.server.refusals import with_way_out
+from igaku.server.parts import Parts, at, maps, parts_of, text_of, with_way_out
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -371,21 +370,17 @@ def _rows(said: object) -> list[dict[str, Any]]:
     """The models of a listing, which some servers call `data` and some `models`."""
     if not isinstance(said, dict):
         return []
-    return _dicts(said.get("data") or said.get("models"))
+    return maps(said.get("data") or said.get("models"))
 
 
 def instances_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The loaded instances of a model that LM Studio lists."""
-    return _dicts(row.get("loaded_instances"))
+    return maps(row.get("loaded_instances"))
 
 
 def is_in_memory(row: Mapping[str, Any]) -> bool:
     """Whether a listed model is loaded, as either of LM Studio's listings has it."""
     return bool(instances_of(row)) or row.get("state") == "loaded"
-
-
-def _dicts(rows: object) -> list[dict[str, Any]]:
-    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
 
 
 def served_as(

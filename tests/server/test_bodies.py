@@ -17,8 +17,7 @@ from igaku.server.client import (
     request_body,
 )
 from igaku.server.fingerprint import of_reply
-from igaku.server.parts import parts_of
-from igaku.server.refusals import unknown_fields
+from igaku.server.parts import parts_of, unknown_fields
 
 MISSING = {"type": "missing", "loc": ["body", "seed"], "msg": "Field required"}
 EXTRA = {"type": "value_error.extra", "loc": ["body", "top_k"], "msg": "not permitted"}
