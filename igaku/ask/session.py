@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health, manifest, warm
-from igaku.ask.asker import Asker
-from igaku.ask.desk import rows_of
-from igaku.ask.effort import settle
+from igaku.ask.asker import Asker, rows_of
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
@@ -44,7 +42,7 @@ from igaku.ask.plan import (
     plan_of,
     probes,
 )
-from igaku.ask.preflight import is_missing
+from igaku.ask.preflight import is_missing, settle
 from igaku.ask.progress import kept, last_word, shown, standing
 from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
 from igaku.ask.rows import bad_name, brief, mend, read_rows, set_aside, survey

@@ -100,7 +100,7 @@ def request_body(
 ) -> dict[str, Any]:
     """The body of one request; `extra_body` has the last word, and its null removes.
 
-    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`; `facts`
+    `told_by` is the way the effort is told, see `igaku.ask.preflight`; `facts`
     are what the server says of itself. llama.cpp is told to compute each prompt anew:
     from its cache it may answer with another prompt's state (llama.cpp #27148).
     """
