@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 from igaku.errors import IgakuError, ServerUnreachable
 from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
-from igaku.server.parts import Parts, at, maps, parts_of, text_of, with_way_out
+from igaku.server.parts import (
+    Parts,
+    at,
+    maps,
+    parts_of,
+    text_of,
+    whole,
+    with_way_out,
+)
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -333,13 +341,12 @@ def listed_models(facts: Mapping[str, Any]) -> list[str]:
 
 def context_length(facts: Mapping[str, Any], model: str) -> int | None:
     """The tokens that prompt and reply may fill together, None where nobody says."""
-    lengths = [at(facts, "/props.default_generation_settings.n_ctx")]
+    told = [at(facts, "/props.default_generation_settings.n_ctx")]
     for row in listed_rows(facts):
         if any(_same_model(model, name) for name in names_of(row)):
-            lengths += [row.get(name) for name in LENGTHS]
-            lengths += [at(i, "config.context_length") for i in instances_of(row)]
-    known = [length for length in lengths if isinstance(length, int) and length > 0]
-    return min(known, default=None)
+            told += [row.get(name) for name in LENGTHS]
+            told += [at(i, "config.context_length") for i in instances_of(row)]
+    return min(filter(None, map(whole, told)), default=None)
 
 
 def is_idle(facts: Mapping[str, Any], model: str) -> bool:
@@ -364,6 +371,15 @@ def listed_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every model that any of the server's listings names, as it stands there."""
     for said in facts.values():
         yield from _rows(said)
+
+
+def rows_of(facts: Mapping[str, Any], model: str) -> list[dict[str, Any]]:
+    """What the listings say of one model, by whichever name they have it."""
+    return [
+        row
+        for row in listed_rows(facts)
+        if any(served_as(model, name, facts) for name in names_of(row))
+    ]
 
 
 def _rows(said: object) -> list[dict[str, Any]]:

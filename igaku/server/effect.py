@@ -10,13 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from igaku.server.client import (
-    context_length,
-    is_lm_studio,
-    listed_rows,
-    names_of,
-    served_as,
-)
+from igaku.server.client import context_length, is_lm_studio, rows_of
 from igaku.server.fingerprint import Fingerprint, fingerprints, of_reply
 from igaku.server.parts import Parts, at, parts_of, shortened
 
@@ -90,13 +84,9 @@ def efforts_of(settings: Settings, facts: Mapping[str, Any]) -> list[str]:
 
     Of LM Studio only what its makers publish says so.
     """
-    for row in listed_rows(facts):
-        told = at(row, EFFORTS)
-        is_it = any(served_as(settings.model, name) for name in names_of(row))
-        if is_it and isinstance(told, list):
-            words = [shortened(each, 20) for each in told if isinstance(each, str)]
-            return words[:MOST]
-    return []
+    told = (at(row, EFFORTS) for row in rows_of(facts, settings.model))
+    efforts = next((each for each in told if isinstance(each, list)), [])
+    return [shortened(each, 20) for each in efforts if isinstance(each, str)][:MOST]
 
 
 def _pairs(

@@ -19,9 +19,8 @@ from igaku.server.client import (
     names_of,
     served_as,
 )
-from igaku.server.parts import at, positive, text_of
+from igaku.server.parts import at, first, positive, text_of, whole
 
-MOST = 10**18  # no size, length or count of a server's is larger
 V0_CHAT = "/api/v0/chat/completions"
 
 Row = dict[str, Any]
@@ -98,6 +97,11 @@ SAYS = {
         "context_length": "model_info.context_length",
     },
 }
+# What is told in numbers; all else is text.
+NUMBERS = {
+    "bits_per_weight": positive,
+    **dict.fromkeys(("size_bytes", "context_length", "parallel"), whole),
+}
 # What a listing of another variant than the loaded one does not tell.
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("format", "quantization", "bits_per_weight", "size_bytes")
@@ -172,9 +176,7 @@ def _read(path: str, row: Row) -> Fingerprint:
     """What one answer says, by the table."""
     told: dict[str, Any] = {"source": path}
     for what, places in SAYS[path].items():
-        kind = NUMBERS.get(what, text_of)
-        values = (kind(at(row, place)) for place in places.split())
-        told[what] = next(filter(None, values), None)
+        told[what] = first(row, NUMBERS.get(what, text_of), *places.split())
     return Fingerprint(**told)
 
 
@@ -216,23 +218,11 @@ def _lm_studio(told: Fingerprint, row: Row, name: str) -> Fingerprint:
         told,
         instance=text_of(instance.get("id")),
         variant=named or selected,
-        context_length=_whole(at(instance, "config.context_length")),
-        parallel=_whole(at(instance, "config.parallel")),
+        context_length=whole(at(instance, "config.context_length")),
+        parallel=whole(at(instance, "config.parallel")),
         is_choice=selected is not None and named is None,
     )
     if not loaded and selected:  # nothing is in memory yet that could be told of
         return replace(told, variant=None, **NOTHING)
     # Size and format are the chosen variant's, which is not the one in memory.
     return replace(told, **NOTHING) if named not in (None, selected) else told
-
-
-def _whole(value: Any) -> int | None:
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return int(value) if is_whole and 0 < value < MOST else None
-
-
-# What is told in numbers; all else is text.
-NUMBERS = {
-    "bits_per_weight": positive,
-    **dict.fromkeys(("size_bytes", "context_length", "parallel"), _whole),
-}

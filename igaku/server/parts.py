@@ -54,6 +54,7 @@ MUSINGS = ("reasoning", "reasoning_content", "thinking", "reasoning_details")
 ALONE = ("content", "response", "generated_text")  # the text, without any choices
 USUAL = {*SAID, *LABELS, "annotations", "channel", "phase"}
 DEEPEST = 8
+MOST = 10**18
 NEEDED = ("model", "messages", "input")  # without them there is no question
 REFUSED = re.compile(
     r"extra.?forbidden|extra (?:inputs?|fields?)|value_error\.extra|additional propert"
@@ -123,8 +124,8 @@ def parts_of(body: object, status: int = 200) -> Parts:
         finish_reason=DECLINED if _is_declined(message) else _finish(ends),
         **_counts(told, bool(said or thought)),
         tokens_per_second=_speed(told),
-        reply_id=_first(told, text_of, "id", "response_id"),
-        served_model=_first(told, text_of, "model", "model_instance_id"),
+        reply_id=first(told, text_of, "id", "response_id"),
+        served_model=first(told, text_of, "model", "model_instance_id"),
         error=_error(told, status) or _broken(told, message, ends),
         tool=next(_tools(told), None),
         raw=kept,
@@ -238,7 +239,7 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
     calls = [part for part in parts if CALL.search(str(part.get("type")))]
     calls += [*maps(message.get("tool_calls")), _map(message.get("function_call"))]
     for call in filter(None, calls):
-        name = _first(call, text_of, *NAMES)
+        name = first(call, text_of, *NAMES)
         yield shortened(sound(name or "without a name"))
 
 
@@ -341,7 +342,7 @@ def sound(text: str) -> str:
 def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
     """The tokens of a reply in any server's names; a zero that cannot be is unknown."""
     usage = _map(body.get("usage")) or _map(body.get("stats")) or body
-    told = {name: _first(usage, _count, *COUNTS[name].split()) for name in COUNTS}
+    told = {name: first(usage, _count, *COUNTS[name].split()) for name in COUNTS}
     prompt, completion = told["prompt_tokens"] or None, told["completion_tokens"]
     completion = completion or _count(at(body, "timings.predicted_n")) or completion
     if completion == 0 and (is_spoken or not prompt):
@@ -355,7 +356,7 @@ def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
 def _speed(body: dict[str, Any]) -> float | None:
     """Tokens generated per second as the server measured them."""
     told = ("stats.tokens_per_second", "timings.predicted_per_second")
-    if speed := _first(body, positive, *told):
+    if speed := first(body, positive, *told):
         return speed
     tokens = positive(body.get("eval_count"))
     nanoseconds = positive(body.get("eval_duration"))
@@ -403,7 +404,8 @@ def at(body: object, place: str) -> object:
     return body
 
 
-def _first(body: object, kind: Callable[[object], T | None], *places: str) -> T | None:
+def first(body: object, kind: Callable[[object], T | None], *places: str) -> T | None:
+    """What a kind makes of the first place where there is such, None for nowhere."""
     values = (kind(at(body, place)) for place in places)
     return next((value for value in values if value is not None), None)
 
@@ -432,3 +434,8 @@ def positive(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value < 1e300 else None
+
+
+def whole(value: object) -> int | None:
+    """The value if it is a whole number above 0 that a size or a count may have."""
+    return value if type(value) is int and 0 < value < MOST else None
