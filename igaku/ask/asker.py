@@ -309,20 +309,17 @@ class Desk:
         """Ask what is waiting until nothing is, or the run is stopped."""
         try:
             while not self.asker.stop.is_set() and (item := _next(self.waiting)):
-                if row := self.asker.ask(item):
-                    self._put_down(row)
+                row = self.asker.ask(item)
+                # Here and not in the main thread, which Ctrl-C may interrupt anywhere.
+                with self.turn:
+                    if row and self.journal.append(row):
+                        self.rows.put(row)
+                        self.take(row)
         except BaseException as trouble:
             self.asker.stop.set()
             self.rows.put(trouble)
         finally:
             self.rows.put(None)
-
-    def _put_down(self, row: Row) -> None:
-        # Here and not in the main thread, which Ctrl-C may interrupt at any point.
-        with self.turn:
-            if self.journal.append(row):
-                self.rows.put(row)
-                self.take(row)
 
 
 def _next(waiting: deque[Item]) -> Item | None:

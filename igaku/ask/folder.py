@@ -23,7 +23,6 @@ from igaku.errors import IgakuError, meant
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
-BAD = "answers.bad.jsonl"  # lines that are no answers, set aside
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
 WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end

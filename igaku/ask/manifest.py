@@ -8,13 +8,12 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import MANIFEST, Manifest, Row, now
-from igaku.ask.plan import ORDER, Plan, misplaced
+from igaku.ask.plan import ORDER, Plan, is_reply, misplaced
 from igaku.ask.repair import blank, rebuilt
 from igaku.ask.rows import firsts
 from igaku.ask.shape import advice, examined
@@ -42,12 +41,13 @@ PACKAGES = (
 def opened(plan: Plan, rows: Sequence[Row]) -> tuple[Manifest, dict[int, str]]:
     """The manifest of a run that these rows belong to, with the plan taken in.
 
-    Rows that were asked under another condition are never added to. Those that the
-    manifest contradicts are named by their starts, each with its fault.
+    Rows that were asked under another condition are never added to; failures bind a run
+    to nothing, as they are asked again anyway. Rows that the manifest contradicts are
+    named by their starts, each with its fault.
     """
     begun, (found, trouble) = _begun(plan), examined(plan.settings.folder)
     damage: dict[int, str] = {}
-    if rows:
+    if rows := list(filter(is_reply, rows)):
         known = _questions(plan, found) if found.get("questions") else {}
         damage = misplaced(rows, known) if known else {}
         rows = firsts(rows, damage)
@@ -247,13 +247,12 @@ def environment() -> Manifest:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": dict(_packages()),
+        "packages": _packages(),
         "git_commit": git_commit(),
     }
 
 
-@cache
-def _packages() -> Mapping[str, str]:
+def _packages() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from igaku.ask import manifest
 from igaku.ask.asker import Asker, Attempt
 from igaku.ask.folder import ANSWERS
-from igaku.ask.plan import Item, is_finished, is_reply, plan_of
+from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.ask.rows import survey
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
@@ -88,8 +88,8 @@ def _found(
 ) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
-        rows = survey(settings.folder / ANSWERS).rows
-        manifest.opened(plan, list(filter(is_reply, rows)))  # as asking would refuse it
+        # As asking would refuse it.
+        manifest.opened(plan, survey(settings.folder / ANSWERS).rows)
         yield "run", "finished"
         return
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))

@@ -68,7 +68,15 @@ def _repair(folder: Path, write: bool) -> list[str]:
     told = damage_told(folder, found, damage)
     if trouble:
         manifest = rebuilt(folder, parts, firsts(found.rows, damage), trouble)
-        told += _rebuilding(folder, manifest, trouble)
+        record, broken = manifest["rebuilt"], (folder / MANIFEST).exists()
+        copy = f"{broken_name(folder).name} keeps the old one. " if broken else ""
+        told += [
+            f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
+            f"{len(manifest['questions'])} questions, when they were asked, which "
+            f"model the server named ({', '.join(record['served']) or 'none'}). "
+            "Unknown, and recorded as such: "
+            f"{', '.join(record['unknown']) or 'nothing'}."
+        ]
     if write:
         mend(folder / ANSWERS)
         put_aside(folder / ANSWERS, damage)
@@ -105,18 +113,6 @@ def damaged(found: Survey, misplaced: Mapping[int, str]) -> dict[int, str]:
 def put_aside(path: Path, damage: Collection[int]) -> None:
     """Move damaged lines into the file beside that is named for it."""
     set_aside(path, dict.fromkeys(damage, bad_name(path)))
-
-
-def _rebuilding(folder: Path, manifest: Manifest, trouble: str) -> list[str]:
-    record, known = manifest["rebuilt"], len(manifest["questions"])
-    broken = folder / MANIFEST
-    copy = f"{broken_name(folder).name} keeps the old one. " if broken.exists() else ""
-    return [
-        f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
-        f"{known} questions, when they were asked, which model the server named "
-        f"({', '.join(record['served']) or 'none'}). Unknown, and recorded as such: "
-        f"{', '.join(record['unknown']) or 'nothing'}."
-    ]
 
 
 # --- a manifest out of rows ---------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import IgakuError, ServerUnreachable
+from igaku.params.settings import Settings
 from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
 from igaku.server.parts import (
@@ -27,8 +28,6 @@ from igaku.server.parts import (
 
 if TYPE_CHECKING:
     from openai import OpenAI
-
-    from igaku.params.settings import Settings
 
 OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
 HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from igaku.params.settings import Settings
 from igaku.server.client import context_length, is_lm_studio, rows_of
 from igaku.server.fingerprint import Fingerprint, fingerprints, of_reply
 from igaku.server.parts import Parts, at, parts_of, shortened
-
-if TYPE_CHECKING:
-    from igaku.params.settings import Settings
 
 EFFORTS = "capabilities.reasoning.allowed_options"
 MOST = 8  # efforts of a listing that are believed
@@ -128,9 +126,8 @@ def longer_context(settings: Settings, effect: Mapping[str, Any], needed: int) -
         return f"load it with a longer context{less}"
     if is_as_asked:
         return f"raise `context_length` to {needed:,} or more{less}"
-    if (
-        effect.get("by") == "request"
-    ):  # which takes no settings: the server's own are used
+    # It takes no settings: the server's own are used.
+    if effect.get("by") == "request":
         default = "set its default under My Models in LM Studio to"
         return f"{default} {needed:,} or more{less}"
     return f"load it by hand with {needed:,} or more and leave `load` out{less}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from igaku.errors import WrongModel
+from igaku.params.settings import Settings
 from igaku.server.client import instances_of, listed_rows, served_as
 from igaku.server.fingerprint import (
     NOTHING,
@@ -21,10 +22,7 @@ from igaku.server.fingerprint import (
     of_reply,
     variant_of,
 )
-
-if TYPE_CHECKING:
-    from igaku.params.settings import Settings
-    from igaku.server.parts import Parts
+from igaku.server.parts import Parts
 
 TOLERANCE = 0.01  # of the size; two recipes of one model can be 0.5 % apart
 ROUNDED = 5e6  # bytes that two decimals of a GB may hide
