@@ -9,7 +9,6 @@ import random
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -275,7 +274,7 @@ def rows_of(
     `take` sees one row at a time and before the next question is asked; what it raises
     ends the asking.
     """
-    desk = Desk(asker, deque(items), journal, take)
+    desk = Desk(asker, iter(items), journal, take)
     working = min(asker.settings.concurrency, len(items))
     for _ in range(working):
         # concurrent.futures would hold up an interrupted notebook, and the end of the
@@ -299,7 +298,7 @@ class Desk:
     """Where the workers of a run take their questions, and put down their rows."""
 
     asker: Asker
-    waiting: deque[Item]
+    waiting: Iterator[Item]
     journal: Journal
     take: Callable[[Row], None]
     rows: SimpleQueue[Row | BaseException | None] = field(default_factory=SimpleQueue)
@@ -308,7 +307,11 @@ class Desk:
     def work(self) -> None:
         """Ask what is waiting until nothing is, or the run is stopped."""
         try:
-            while not self.asker.stop.is_set() and (item := _next(self.waiting)):
+            while not self.asker.stop.is_set():
+                with self.turn:
+                    item = next(self.waiting, None)
+                if item is None:
+                    break
                 row = self.asker.ask(item)
                 # Here and not in the main thread, which Ctrl-C may interrupt anywhere.
                 with self.turn:
@@ -320,10 +323,3 @@ class Desk:
             self.rows.put(trouble)
         finally:
             self.rows.put(None)
-
-
-def _next(waiting: deque[Item]) -> Item | None:
-    try:
-        return waiting.popleft()
-    except IndexError:
-        return None

@@ -35,13 +35,8 @@ def questions_of(settings: Settings) -> list[Question]:
 
     With `lost_of` they are chosen from those that run lost to its budget.
     """
-    questions = load_exam(
-        settings.exam,
-        settings.sections,
-        settings.data_dir,
-        settings.serial_context,
-        settings.language,
-    )
+    where = (settings.sections, settings.data_dir, settings.serial_context)
+    questions = load_exam(settings.exam, *where, settings.language)
     if settings.lost_of is not None:
         questions = lost_questions(settings, questions)
     return stratified(questions, settings.limit)
@@ -134,25 +129,19 @@ class Served:
         tell: Callable[[str, Any], object] = lambda what, found: None,
     ) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
-
-        def look() -> dict[str, Any]:
-            settings = self._ready(questions)
-            return check(settings, questions, self._record, tell)
-
-        return self._persistently(look)
+        return self._persistently(
+            lambda: check(self._ready(questions), questions, self._record, tell)
+        )
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
         """Ask every question that has no reply yet; the folder of the run."""
-
-        def ask() -> Path:
-            settings = self._ready(questions)
-            return run_exam(settings, questions, progress, self._record)
-
-        return self._persistently(ask)
+        return self._persistently(
+            lambda: run_exam(self._ready(questions), questions, progress, self._record)
+        )
 
     @property
     def _record(self) -> dict[str, Any] | None:
-        """What is put on record of the loading."""
+        """What is put on record of the loading, once the server is ready."""
         return asdict(self._loaded) if self._loaded else None
 
     def _persistently(self, work: Callable[[], T]) -> T:
