@@ -283,11 +283,8 @@ def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     }
     if row["error"] is not None:
         return Reading(row, None, None)
-    content, is_whole = content_of(record), taken.is_whole(record)
-    reread, correct = (
-        outcome_of(Reply(content), question),
-        _is_correct(record, question),
-    )
+    content, correct = content_of(record), _is_correct(record, question)
+    reread, is_whole = outcome_of(Reply(content), question), taken.is_whole(record)
     read = reread if is_whole else Graded("unparsable")
     outcome, answer = _judged(_letters(record, question), content, read, question)
     row |= {"outcome": outcome, "answer": list(answer) if answer else None}

@@ -103,5 +103,5 @@ def bodies_of(run: Run) -> Mapping[Any, object]:
     """The servers' bodies by question, where a run recorded them."""
     if run.origin == "recorded":
         return {}
-    answers, _ = read_answers(run.folder / ANSWERS, None, ["problem_id", "raw"])
+    answers, _ = read_answers(run.folder / ANSWERS, {}, ["problem_id", "raw"])
     return {answer.problem_id: answer.raw for answer in answers}
