@@ -104,7 +104,6 @@ def load(
     shows another parallelism, `lms` loads it again, if it steers that server.
     """
     began = time.monotonic()
-    base_url = base_url.rstrip("/")
     for row in _listed(base_url) or []:
         for instance in _ids(row):
             if instance.startswith(OURS):  # of a run that was killed
@@ -130,7 +129,7 @@ def load(
 def unload(base_url: str, loaded: Loaded) -> None:
     """Free the memory of a loaded model; that it or its server has gone is no error."""
     with suppress(IgakuError):
-        _drop(base_url.rstrip("/"), loaded.instance)
+        _drop(base_url, loaded.instance)
 
 
 def withdraw(
@@ -140,7 +139,7 @@ def withdraw(
 
     It is for a load that was broken off, of which nobody knows how far it came.
     """
-    base_url, until = base_url.rstrip("/"), time.monotonic() + patience
+    until = time.monotonic() + patience
     with suppress(IgakuError):
         while True:
             found = [
@@ -414,7 +413,7 @@ def asked(
     """Status and body of the answer to one request, refusals included."""
     import openai
 
-    url = base_url.removesuffix("/v1") + path
+    url = base_url.rstrip("/").removesuffix("/v1") + path
     with connect(base_url, patience) as client:
         try:
             if body is None:
