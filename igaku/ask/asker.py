@@ -28,14 +28,13 @@ from igaku.reading.reply import Reply, understood
 from igaku.server.client import (
     chat_path,
     complete,
-    context_length,
     is_crash,
     is_retryable,
     request_body,
 )
 from igaku.server.effect import effort_refused, refused_effort
+from igaku.server.fingerprint import context_length, is_loaded
 from igaku.server.identity import contradiction
-from igaku.server.models import is_loaded
 from igaku.server.parts import Parts
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from igaku.errors import IgakuError, WrongModel
 from igaku.exam.choices import AS_RELEASED
 from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
-from igaku.server.client import defaults_of, request_body, served_as
+from igaku.server.client import defaults_of, request_body
+from igaku.server.fingerprint import served_as
 from igaku.server.identity import shown
 
 if TYPE_CHECKING:

@@ -22,17 +22,16 @@ from igaku.exam.questions import Question
 from igaku.params.fields import LAB
 from igaku.params.settings import Settings, slug_meant
 from igaku.reading.reply import Reply
-from igaku.server.client import (
-    connect,
+from igaku.server.client import connect, server_facts
+from igaku.server.effect import effect_of, effort_refused, longer_context
+from igaku.server.fingerprint import (
     context_length,
+    fingerprint,
     is_idle,
     is_lm_studio,
     listed_models,
     served_as,
-    server_facts,
 )
-from igaku.server.effect import effect_of, effort_refused, longer_context
-from igaku.server.fingerprint import fingerprint
 from igaku.server.identity import contradiction, identify
 from igaku.server.parts import shortened
 

@@ -266,13 +266,13 @@ def set_aside(path: Path, moved: Mapping[int, str]) -> None:
 
 def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
     """Add lines of a file to another that does not have them."""
-    known = set()
+    known = set[bytes]()
     if is_file(path):
         with path.open("rb+") as file:
             file.truncate(_end_of_lines(file, path.stat().st_size))
-        with path.open("rb") as file:
-            for _, pieces in groupby(_pieces(file), itemgetter(0)):
-                known.add(_hash(piece for _, piece in pieces))
+            file.seek(0)
+            lines = groupby(_pieces(file), itemgetter(0))
+            known = {_hash(piece for _, piece in pieces) for _, pieces in lines}
     with writing.appender(path) as file:
         for start in starts:
             if _hash(_line_at(source, start)) not in known:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
@@ -50,23 +50,15 @@ from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
-from igaku.server.client import (
-    CRASHED,
-    connect,
-    is_idle,
-    listed_models,
-    server_facts,
-)
+from igaku.server.client import CRASHED, connect, server_facts
 from igaku.server.effect import effect_of
-from igaku.server.fingerprint import of_reply
+from igaku.server.fingerprint import Facts, is_idle, listed_models, of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
 from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
-
-Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
 OF_SITTING = ("reasoning", "content", "error", "completion_tokens")  # kept of a row

@@ -11,8 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from igaku.params.settings import Settings
-from igaku.server.client import context_length, is_lm_studio, rows_of
-from igaku.server.fingerprint import Fingerprint, fingerprints, of_reply
+from igaku.server.fingerprint import (
+    Facts,
+    Fingerprint,
+    context_length,
+    fingerprints,
+    is_lm_studio,
+    of_reply,
+    rows_of,
+)
 from igaku.server.parts import Parts, at, parts_of, shortened
 
 EFFORTS = "capabilities.reasoning.allowed_options"
@@ -25,7 +32,7 @@ NO_FIELD = re.compile(r"extra|unrecogni|unknown|unexpected", re.IGNORECASE)
 
 def effect_of(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     said: Fingerprint,
     raw: object,
     loaded: Mapping[str, Any] | None,
@@ -58,7 +65,7 @@ def _asked(settings: Settings, loaded: Mapping[str, Any] | None) -> dict[str, An
 
 
 def _got(
-    settings: Settings, facts: Mapping[str, Any], said: Fingerprint, raw: object
+    settings: Settings, facts: Facts, said: Fingerprint, raw: object
 ) -> dict[str, Any]:
     """What the server tells of what is loaded, by its listing and one reply's body.
 
@@ -77,7 +84,7 @@ def _got(
     return got
 
 
-def efforts_of(settings: Settings, facts: Mapping[str, Any]) -> list[str]:
+def efforts_of(settings: Settings, facts: Facts) -> list[str]:
     """The reasoning efforts that a listing allows the model; none where it is silent.
 
     Of LM Studio only what its makers publish says so.
@@ -89,7 +96,7 @@ def efforts_of(settings: Settings, facts: Mapping[str, Any]) -> list[str]:
 
 def _pairs(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     asked: Mapping[str, Any],
     got: Mapping[str, Any],
 ) -> Iterator[tuple[str, Any, Any]]:
@@ -143,7 +150,7 @@ def effort_refused(reply: Parts, effort: str | None) -> str | None:
     return said if is_such else None
 
 
-def refused_effort(settings: Settings, facts: Mapping[str, Any], said: str) -> str:
+def refused_effort(settings: Settings, facts: Facts, said: str) -> str:
     """The sentence for a refused effort, with those that the listing allows."""
     allowed = ", ".join(efforts_of(settings, facts))
     choice = f"its listing allows {allowed}" if allowed else "its listing names none"

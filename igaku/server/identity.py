@@ -13,13 +13,16 @@ from typing import Any
 
 from igaku.errors import WrongModel
 from igaku.params.settings import Settings
-from igaku.server.client import instances_of, listed_rows, served_as
 from igaku.server.fingerprint import (
     NOTHING,
+    Facts,
     Fingerprint,
     fingerprints,
+    instances_of,
+    listed_rows,
     merged,
     of_reply,
+    served_as,
     variant_of,
 )
 from igaku.server.parts import Parts
@@ -81,7 +84,7 @@ class Identity:
 
 def identify(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     raw: object = None,
     doubt: bool = True,
 ) -> Identity:
@@ -143,7 +146,7 @@ def rank(identity: Mapping[str, Any]) -> int:
 
 
 def contradiction(
-    settings: Settings, reply: Parts, facts: Mapping[str, Any] | None = None
+    settings: Settings, reply: Parts, facts: Facts | None = None
 ) -> str | None:
     """The sentence that another model gave this reply; None where nothing says so."""
     served = reply.served_model

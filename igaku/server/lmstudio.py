@@ -14,13 +14,8 @@ from typing import Any, TypeGuard
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
-from igaku.server.client import (
-    connect,
-    instances_of,
-    is_lm_studio,
-    listed_rows,
-    unreachable,
-)
+from igaku.server.client import connect, unreachable
+from igaku.server.fingerprint import instances_of, is_lm_studio, listed_rows
 from igaku.server.lms import BRIEF
 from igaku.server.parts import parts_of, shortened
 

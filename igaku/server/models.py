@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 from igaku import paths, writing
 from igaku.errors import IgakuError
 from igaku.params.settings import Settings, files_in, read_file, settings_from
-from igaku.server.client import (
-    is_in_memory,
+from igaku.server.client import server_facts
+from igaku.server.effect import EFFORTS
+from igaku.server.fingerprint import (
+    Facts,
+    Fingerprint,
+    fingerprint,
+    is_loaded,
     listed_models,
     listed_rows,
     names_of,
     rows_of,
     served_as,
-    server_facts,
 )
-from igaku.server.effect import EFFORTS
-from igaku.server.fingerprint import Fingerprint, fingerprint
 from igaku.server.identity import differing, identify, size_key
 from igaku.server.parts import at, text_of, whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Facts = Mapping[str, Any]
 
 MODELS = (
     "slug", "server", "fit", "loaded", "format", "quantization", "size_gb", "differs",
@@ -113,15 +113,6 @@ def _first_names(facts: Facts) -> list[str]:
 
 def _gb(size: int | None) -> float | None:
     return float(f"{size / 1e9:.3g}") if size else None
-
-
-def is_loaded(facts: Facts, model: str) -> bool | None:
-    """Whether a model is in a server's memory; None where the server does not say."""
-    if "/props" in facts:
-        return True  # llama.cpp serves what it was started with
-    rows = rows_of(facts, model)
-    told = [row for row in rows if "loaded_instances" in row or "state" in row]
-    return any(map(is_in_memory, told)) if told else None
 
 
 # --- a card from the server's word ----------------------------------------------------
