@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -44,8 +44,6 @@ LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
 SERVED = ("context_length", "parallel", "runtime", "template", "cached_tokens")
 
-Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on record of it
-
 
 # --- runs against each other ----------------------------------------------------------
 
@@ -53,28 +51,20 @@ Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on 
 def other_wording(study: Study) -> Iterator[Alarm]:
     """Runs that sent other words for a question than the others, settings alike."""
     for runs in by_exam(study):
-        alike: dict[tuple[Any, ...], list[Run]] = {}
-        for run in runs:
-            settings = tuple(str(condition(run)[name]) for name in WORDED)
-            alike.setdefault((run.origin == "recorded", *settings), []).append(run)
-        for group in alike.values():
-            told = {run.name: _wording(run) for run in group}
-            yield from _deviating("other_wording", group, told)
+        for group in grouped((_worded(run), run) for run in runs).values():
+            yield from _deviating("other_wording", group, _wording)
 
 
 def other_exam(study: Study) -> Iterator[Alarm]:
     """Runs whose exam files are not those of the others."""
     for runs in by_exam(study):
-        told = {run.name: _texts_in(at(run.manifest, "exam.files")) for run in runs}
-        yield from _deviating("other_exam", runs, told)
+        yield from _deviating("other_exam", runs, _files)
 
 
 def other_gold(study: Study) -> Iterator[Alarm]:
     """Runs that hold another answer to be right than the others do."""
     for runs in by_exam(study):
-        plans = ((run.name, run.plan) for run in runs if run.plan is not None)
-        told = {name: _column(plan, "gold") for name, plan in plans}
-        yield from _deviating("other_gold", runs, told)
+        yield from _deviating("other_gold", runs, _gold)
 
 
 def side_by_side(study: Study) -> Iterator[Alarm]:
@@ -227,21 +217,27 @@ def reused_prompts(study: Study) -> Iterator[Alarm]:
 # --- parts ----------------------------------------------------------------------------
 
 
-def _deviating(kind: str, runs: Sequence[Run], told: Told) -> Iterator[Alarm]:
+def _deviating(
+    kind: str, runs: Sequence[Run], tell: Callable[[Run], Mapping[str, Any]]
+) -> Iterator[Alarm]:
     """An alarm on each run that has something else on record than most have."""
-    first = next(iter(told.values()), None)
-    if all(own == first for own in told.values()):
+    told = [tell(run) for run in runs]
+    if all(own == told[0] for own in told):
         return
     said: defaultdict[Any, Counter[Any]] = defaultdict(Counter)
-    for own in told.values():
+    for own in told:
         for thing, value in own.items():
             said[thing][value] += 1
     usual = {thing: counts.most_common(1)[0][0] for thing, counts in said.items()}
-    for run in runs:
-        own = told.get(run.name, {})
-        others = [str(thing) for thing in own if own[thing] != usual[thing]]
-        if others:
+    for run, own in zip(runs, told, strict=True):
+        if others := [thing for thing in own if own[thing] != usual[thing]]:
             yield alarm_on(kind, run, questions=others)
+
+
+def _worded(run: Run) -> str:
+    """What settles the words of a run's questions, and whether these are recorded."""
+    told = condition(run)
+    return str([run.origin == "recorded", *(str(told[name]) for name in WORDED)])
 
 
 def _wording(run: Run) -> dict[str, Any]:
@@ -251,6 +247,17 @@ def _wording(run: Run) -> dict[str, Any]:
     if hashes or not isinstance(system, str):
         return hashes
     return dict.fromkeys(run.rows["problem_id"].tolist(), system)
+
+
+def _files(run: Run) -> dict[str, str]:
+    """The hash of each file of the exam."""
+    told = at(run.manifest, "exam.files")
+    held = told.items() if isinstance(told, dict) else ()
+    return {name: digest for name, digest in held if isinstance(digest, str)}
+
+
+def _gold(run: Run) -> dict[str, Any]:
+    return {} if run.plan is None else _column(run.plan, "gold")
 
 
 def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -354,9 +361,3 @@ def _warm(run: Run) -> list[dict[str, Any]]:
         for session in sessions
         for each in dicts(session.get("warm"))
     ]
-
-
-def _texts_in(told: object) -> dict[str, str]:
-    """The texts of a mapping that a file holds; none where it is no mapping."""
-    held = told.items() if isinstance(told, dict) else ()
-    return {name: text for name, text in held if isinstance(text, str)}
