@@ -26,7 +26,7 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
-from igaku.study.stored import Place, parsed
+from igaku.study.stored import Place, body_as, is_null, parsed
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -157,9 +157,6 @@ class _Body(msgspec.Struct):
     error: None = None
 
 
-_BODY = msgspec.json.Decoder(_Body)
-
-
 def _is_bare(
     content: str | None, outcome: str, answer: Any, order: str | None = None
 ) -> bool:
@@ -228,15 +225,10 @@ def _says_only(answer: Any) -> bool:
     raw = answer.raw
     if isinstance(raw, Place):
         raw = raw.line().get("raw")
-    is_packed = isinstance(raw, msgspec.Raw)
-    if raw is None or (is_packed and bytes(raw) == b"null"):
-        return True
-    try:
-        body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
-    except (msgspec.MsgspecError, ValueError):
-        return False
-    said = [c.message.content for c in body.choices if c.finish_reason == "stop"]
-    return said == [answer.content]
+    body = body_as(_Body, raw)
+    choices = body.choices if body else ()
+    said = [c.message.content for c in choices if c.finish_reason == "stop"]
+    return is_null(raw) or said == [answer.content]
 
 
 # --- replies that are read --------------------------------------------------------

@@ -195,7 +195,7 @@ def rows_of(
         if name in FROM_PLAN and facts is not None:
             found[name] = facts[name]  # one copy for many runs, until one is changed
         elif name in FROM_PLAN or name in FROM_RUN:
-            known = _CLEAN[kind](run.get(name))
+            known = cleaned(name, run.get(name))
             found[name] = typed([known], kind).repeat(len(answers))
         elif name in derived:
             found[name] = typed(derived[name], kind)
@@ -252,14 +252,11 @@ def _doubts(
 
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """The questions of a run as its manifest lists them, in columns of their types."""
-    names = ("problem_id", "section", *FROM_PLAN)
-    kinds = {name: COLUMNS[name] for name in names}
-    return pd.DataFrame(
-        {
-            name: typed([_CLEAN[kind](q.get(name)) for q in plan.values()], kind)
-            for name, kind in kinds.items()
-        }
-    )
+    columns = {
+        name: typed([cleaned(name, q.get(name)) for q in plan.values()], COLUMNS[name])
+        for name in ("problem_id", "section", *FROM_PLAN)
+    }
+    return pd.DataFrame(columns)
 
 
 # --- lines ----------------------------------------------------------------------------
