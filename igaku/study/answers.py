@@ -327,14 +327,7 @@ def number_of(value: Any) -> float | None:
 
 
 def _letters_of(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, str):
-        return (value,)
-    is_told = isinstance(value, list | tuple) and value
-    return tuple(map(str, value)) if is_told else None
-
-
-def _truth_of(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
+    return (value,) if isinstance(value, str) else _texts_of(value) or None
 
 
 def _texts_of(value: Any) -> tuple[str, ...] | None:
@@ -353,7 +346,7 @@ _CLEAN: dict[str, Callable[[Any], Any]] = {
     "letters": _letters_of,
     "texts": _texts_of,
     "place": _place_of,
-    "truth": _truth_of,
+    "truth": lambda value: value if isinstance(value, bool) else None,
     "whole": whole_of,
     "number": number_of,
     "any": lambda value: value,

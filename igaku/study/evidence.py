@@ -64,7 +64,7 @@ def other_exam(study: Study) -> Iterator[Alarm]:
 def other_gold(study: Study) -> Iterator[Alarm]:
     """Runs that hold another answer to be right than the others do."""
     for runs in by_exam(study):
-        yield from _deviating("other_gold", runs, _gold)
+        yield from _deviating("other_gold", runs, lambda run: _column(run.plan, "gold"))
 
 
 def side_by_side(study: Study) -> Iterator[Alarm]:
@@ -101,7 +101,8 @@ def other_versions(study: Study) -> Iterator[Alarm]:
 def other_pace(study: Study) -> Iterator[Alarm]:
     """Runs of which other numbers of questions were under way at once."""
     for runs in by_exam(study):
-        told = grouped((_pace(run), run) for run in runs)
+        paces = (str(run.settings.get("concurrency") or "") for run in runs)
+        told = grouped(zip(paces, runs, strict=True))
         yield from apart("other_pace", told, grave=False)
 
 
@@ -256,12 +257,10 @@ def _files(run: Run) -> dict[str, str]:
     return {name: digest for name, digest in held if isinstance(digest, str)}
 
 
-def _gold(run: Run) -> dict[str, Any]:
-    return {} if run.plan is None else _column(run.plan, "gold")
-
-
-def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+def _column(frame: pd.DataFrame | None, name: str) -> dict[str, Any]:
     """What a frame holds of each question, where it holds anything."""
+    if frame is None:
+        return {}
     told = zip(frame["problem_id"].tolist(), frame[name].tolist(), strict=True)
     return {k: v for k, v in told if isinstance(v, str | tuple)}
 
@@ -304,11 +303,6 @@ def _version(run: Run) -> str | None:
         return None
     told = str(commit)[:7] + "-dirty" * str(commit).endswith("-dirty")
     return f"{version} ({told})" if commit else version
-
-
-def _pace(run: Run) -> str | None:
-    pace = run.settings.get("concurrency")
-    return str(pace) if pace else None
 
 
 def _misgraded(run: Run) -> list[str]:
