@@ -420,9 +420,8 @@ def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
 
 def _identity(manifest: Manifest) -> list[Any]:
     """What tells one import from another: whose answers, to which prompt."""
-    settings, prompt = manifest.get("settings"), manifest.get("prompt")
-    if isinstance(settings, dict):  # until fe0f26e the prompt stood beside them
-        prompt = settings.get("prompt", prompt)
+    beside = manifest.get("prompt")  # of its settings, where it stood until fe0f26e
+    prompt = (manifest.get("settings") or {}).get("prompt", beside)
     return [manifest.get("origin"), manifest.get("files"), prompt]
 
 
