@@ -319,19 +319,10 @@ Text = Annotated[
     StringConstraints(strict=True, strip_whitespace=True, min_length=1),
     Wanted(TEXT),
 ]
-MaybeText = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^$|\S"),
-    Wanted(TEXT),
-    AfterValidator(str.strip),
-]
 _AsGiven = Annotated[str, StringConstraints(strict=True, pattern=r"\S"), Wanted(TEXT)]
-Folder = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^$|\S"),
-    Wanted(TEXT),
-    AfterValidator(_folder),
-]
+_Maybe = Annotated[str, StringConstraints(strict=True, pattern=r"^$|\S"), Wanted(TEXT)]
+MaybeText = Annotated[_Maybe, AfterValidator(str.strip)]
+Folder = Annotated[_Maybe, AfterValidator(_folder)]
 RunName = Annotated[_AsGiven, AfterValidator(_folder)]
 Address = Annotated[Text, AfterValidator(_address)]
 Sections = Annotated[Text, AfterValidator(_sections)]
