@@ -32,8 +32,8 @@ class Decision(NamedTuple):
 
     answer: tuple[str, ...] | None
     outcome: str | None
-    by: str
-    note: str
+    by: str | None
+    note: str | None
 
 
 def adjudicate(
@@ -52,22 +52,15 @@ def adjudicate(
     known = {answer.problem_id: answer for answer in answers}
     decided, faults = decisions(sat, known, exams)
     strict = {name: (known[name].answer, known[name].correct) for name in decided}
-    for name, decision in decided.items():
-        _decide(known[name], decision, ways.get(name))
-    return strict, faults
-
-
-def _decide(
-    answer: Any, told: Decision, ways: Sequence[tuple[str, ...]] | None
-) -> None:
-    """One answer as a human read it, and graded by the gold as any other."""
-    answer.answer, answer.cause = told.answer, CAUSES.get(told.outcome or "")
-    if told.answer is None:
+    for name, told in decided.items():
+        answer, accepted = known[name], ways.get(name)
+        answer.answer, answer.cause = told.answer, CAUSES.get(told.outcome or "")
         answer.outcome, answer.correct = told.outcome, False
-        return
-    fits = not ways or len(told.answer) in {len(way) for way in ways}
-    answer.outcome = "answered" if fits else "wrong_cardinality"
-    answer.correct = told.answer in ways if ways else None
+        if told.answer is not None:  # which is graded by the gold as any other
+            fits = not accepted or len(told.answer) in {len(way) for way in accepted}
+            answer.outcome = "answered" if fits else "wrong_cardinality"
+            answer.correct = told.answer in accepted if accepted else None
+    return strict, faults
 
 
 # --- the file -------------------------------------------------------------------------

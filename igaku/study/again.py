@@ -8,7 +8,6 @@ one of these is another, the file counts as none. Adjudications come on top of i
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +26,7 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
-from igaku.study.stored import Place
+from igaku.study.stored import Place, body_as, is_null, parsed
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -72,10 +71,15 @@ class Exams:
     def of(self, sat: Sat) -> dict[str, Question] | None:
         """The questions of a run by problem_id; None where their files are not here."""
         told = sat.settings
-        names = ("language", "serial_context", "data_dir")
-        key = (sat.exam, *(str(told.get(name)) for name in names))
+        asked = {"language": told.get("language") or "ja"}
+        asked["serial_context"] = told.get("serial_context") or "as_released"
+        key = (sat.exam, str(told.get("data_dir")), *map(str, asked.values()))
         if key not in self.known:
-            self.known[key] = _questions(sat)
+            self.known[key] = None
+            with suppress(IgakuError, OSError, TypeError):
+                place = kept_folder(told.get("data_dir"))  # which is never fetched into
+                listed = load_exam(sat.exam or "", data_dir=place, **asked)
+                self.known[key] = {each.problem_id: each for each in listed}
         return self.known[key]
 
     def lacking_note(self, sat: Sat) -> list[str]:
@@ -100,20 +104,6 @@ class Exams:
         ways = tuple(map(tuple, told.get("accepted") or [gold]))
         is_same = gold == found.answer and ways == (found.accepted or (gold,))
         return found if is_same else replace(found, answer=gold, accepted=ways)
-
-
-def _questions(sat: Sat) -> dict[str, Question] | None:
-    told = sat.settings
-    try:
-        place = kept_folder(told.get("data_dir"))  # which is never fetched into
-        language = told.get("language") or "ja"
-        context = told.get("serial_context") or "as_released"
-        listed = load_exam(
-            sat.exam or "", data_dir=place, serial_context=context, language=language
-        )
-    except (IgakuError, OSError, TypeError):
-        return None
-    return {question.problem_id: question for question in listed}
 
 
 def read_again(
@@ -167,9 +157,6 @@ class _Body(msgspec.Struct):
     error: None = None
 
 
-_BODY = msgspec.json.Decoder(_Body)
-
-
 def _is_bare(
     content: str | None, outcome: str, answer: Any, order: str | None = None
 ) -> bool:
@@ -202,6 +189,7 @@ def _is_terse(
     known: dict[Any, Reading],
 ) -> bool:
     """Whether a reply is its letters and was read as these; if so, by which rule."""
+    # Its patterns take a while to compile, and few studies need them.
     from igaku.reading.answer import reading_of
 
     order = sat.order(answer.problem_id)
@@ -216,8 +204,6 @@ def _is_terse(
     shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
     key = (answer.content, shape, len(question.answer))
     if key not in known:
-        # Its patterns take a while to compile, and few studies need them.
-
         known[key] = reading_of(answer.content, question)
     reading = known[key]
     if released(reading.answer, order) != answer.answer:
@@ -239,15 +225,10 @@ def _says_only(answer: Any) -> bool:
     raw = answer.raw
     if isinstance(raw, Place):
         raw = raw.line().get("raw")
-    is_packed = isinstance(raw, msgspec.Raw)
-    if raw is None or (is_packed and bytes(raw) == b"null"):
-        return True
-    try:
-        body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
-    except (msgspec.MsgspecError, ValueError):
-        return False
-    said = [c.message.content for c in body.choices if c.finish_reason == "stop"]
-    return said == [answer.content]
+    body = body_as(_Body, raw)
+    choices = body.choices if body else ()
+    said = [c.message.content for c in choices if c.finish_reason == "stop"]
+    return is_null(raw) or said == [answer.content]
 
 
 # --- replies that are read --------------------------------------------------------
@@ -260,8 +241,11 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            line = answer.raw.line() if isinstance(answer.raw, Place) else {}
-            body = line.get("raw") if line else _body_of(answer.raw)
+            raw, line = answer.raw, {}
+            if isinstance(raw, Place):
+                line = raw.line()
+                raw = line.get("raw")
+            body = parsed(raw) if isinstance(raw, msgspec.Raw) else raw
             found[answer.problem_id] = {
                 name: value
                 for name, value in understood_anew(body, question, sat).items()
@@ -275,16 +259,6 @@ def _was(answer: Any, name: str, line: Mapping[str, Any]) -> Any:
     if name in line:  # which has the whole of what is cut in the answer
         return cleaned(name, line[name])
     return getattr(answer, name, NotImplemented)
-
-
-def _body_of(raw: Any) -> Any:
-    """A server's body; one that is on record as JSON only is parsed."""
-    if not isinstance(raw, msgspec.Raw):
-        return raw
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
-        return json.loads(bytes(raw))
 
 
 def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.server.client import served_as
+from igaku.server.fingerprint import served_as
 from igaku.server.parts import at
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
@@ -260,9 +260,8 @@ def other_settings(study: Study) -> Iterator[Alarm]:
 def not_measured(study: Study) -> Iterator[Alarm]:
     """Runs that a sweep was to make and that failed before their first answer."""
     for job in unmeasured(study.folder) if study.folder else ():
-        name = str(job["run"])
-        facts = {"run": name, "why": str(job.get("why"))}
-        yield Alarm("not_measured", (name,), facts, grave=False)
+        name, why = str(job["run"]), str(job.get("why"))
+        yield Alarm("not_measured", (name,), {"run": name, "why": why}, grave=False)
 
 
 def unread(study: Study) -> Iterator[Alarm]:

@@ -88,7 +88,10 @@ def _when(found: Declared, runs: Sequence[Run]) -> dict[str, Any]:
         kinds[_stand(found, run)].append(run)
     ended = [run for run in kinds["late"] if _is_before(run.manifest.get("end"), found)]
     starts = sorted((str(r.manifest.get("start")), r.name) for r in kinds["held"])
-    names = {kind: _few(each) for kind, each in kinds.items()}
+    names = {
+        kind: ", ".join([run.name for run in each[:FEW]] + ["…"] * (len(each) > FEW))
+        for kind, each in kinds.items()
+    }
     return names | {
         "is_held": bool(runs) and len(kinds["held"]) == len(runs),
         "begun": max(len(kinds["late"]), found.begun), "ended": len(ended),
@@ -118,11 +121,6 @@ def _is_before(moment: Any, found: Declared) -> bool:
         return told < at
     except (ValueError, TypeError):
         return False
-
-
-def _few(runs: Sequence[Run]) -> str:
-    names = [run.name for run in runs]
-    return ", ".join(names[:FEW] + ["…"] * (len(names) > FEW))
 
 
 def _minute(moment: str) -> str:
