@@ -80,7 +80,7 @@ def serving(
         (Path(place) / "log").open("wb") as log,
         subprocess.Popen(
             [sys.executable, "-P", "-m", "igaku.lab.engine", *arguments],
-            stdin=subprocess.PIPE,  # its end tells the child that this process is gone
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=_environment(),
