@@ -326,10 +326,10 @@ def aligned(frame: pd.DataFrame) -> str:
         ["" if is_missing(value) else plain(str(value)) for value in row]
         for row in frame.itertuples(index=False)
     ]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(breadth, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
-            text + " " * (width - _width(text))
+            text + " " * (width - breadth(text))
             for text, width in zip(row, widths, strict=True)
         )
         for row in cells
@@ -337,8 +337,12 @@ def aligned(frame: pd.DataFrame) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _width(text: str) -> int:
-    """The places of a text in a terminal: Japanese letters take two."""
+def breadth(text: str) -> int:
+    """The columns that a text takes in print: a Japanese letter takes two.
+
+    >>> breadth("8bit"), breadth("正答")
+    (4, 4)
+    """
     return sum(1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
 
 

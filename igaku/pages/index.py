@@ -69,14 +69,12 @@ def score_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _row(run: Run, row: Any, lang: str) -> dict[str, Any]:
-    told = run.manifest.get("identity")
-    source = told.get("source") if isinstance(told, dict) else None
+    known, began = run.manifest.get("identity"), row["started"]
+    source = known.get("source") if isinstance(known, dict) else None
     path = f" ({source})" if source and run.identity == "verified" else ""
     name = labelled(row["label"], run.identity)
-    began = run.manifest.get(
-        "start"
-    )  # as far as it is on record, where nothing was asked
-    began = began if is_missing(row["started"]) else row["started"]
+    if is_missing(began):
+        began = run.manifest.get("start")
     return {
         "name": name, "label": _linked(name, run), "accuracy": row["accuracy"],
         "score": f"{row['right']}/{row['asked']}", "state": state(row, lang),
