@@ -37,22 +37,28 @@ def grouped(told: Iterable[tuple[Any, Run]]) -> dict[str, list[Run]]:
     return groups
 
 
-def parted(
+def apart(
     kind: str,
-    groups: Mapping[str, list[Run]],
-    by: str,
+    groups: Mapping[str, Sequence[Run]],
+    by: str = "value",
     grave: bool = True,
     **facts: Any,
-) -> Alarm:
-    """An alarm on groups of runs that stand side by side and differ."""
-    told = [{by: value, "runs": names_of(each)} for value, each in groups.items()]
-    runs = tuple(name for each in groups.values() for name in names_of(each))
-    return Alarm(kind, runs, {"groups": told} | facts, grave)
+) -> Iterator[Alarm]:
+    """An alarm where runs that stand side by side fall into more groups than one."""
+    if len(groups) > 1:
+        told = [{by: value, "runs": names_of(each)} for value, each in groups.items()]
+        runs = tuple(name for each in told for name in each["runs"])
+        yield Alarm(kind, runs, {"groups": told} | facts, grave)
 
 
-def names_of(runs: Sequence[Run]) -> list[str]:
+def names_of(runs: Iterable[Run]) -> list[str]:
     """The names of runs."""
     return [run.name for run in runs]
+
+
+def models_of(runs: Iterable[Run]) -> set[str | None]:
+    """The models of runs, by their files in `params/` where they have one."""
+    return {run.settings.get("slug") or run.model for run in runs}
 
 
 def by_exam(study: Study, but: Collection[str] = frozenset()) -> Iterator[list[Run]]:
@@ -60,12 +66,6 @@ def by_exam(study: Study, but: Collection[str] = frozenset()) -> Iterator[list[R
     for exam in study.exams:
         runs = (run for run in study.variants if run.name not in but)
         yield [run for run in runs if str(run.exam) == exam]
-
-
-def entry(run: Run, name: str) -> dict[str, Any]:
-    """An entry of the manifest that is a mapping, empty where it is none."""
-    told = run.manifest.get(name)
-    return told if isinstance(told, dict) else {}
 
 
 def dicts(listed: object) -> list[dict[str, Any]]:

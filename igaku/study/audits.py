@@ -15,50 +15,34 @@ import pandas as pd
 
 from igaku.server.client import served_as
 from igaku.server.parts import at
-from igaku.study import efforts, evidence, scoring
+from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
+    apart,
     by_exam,
     dicts,
-    entry,
     grouped,
     names_of,
-    parted,
 )
-from igaku.study.copies import common_replies, copies
 from igaku.study.designs import condition, known
-from igaku.study.families import (
-    Source,
-    Study,
-    label_of,
-    role,
-    study_in,
-)
+from igaku.study.families import Source, Study, label_of, role, study_in
 from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import HELD_FIXED, is_missing, say
 
-EFFECT = ("what", "asked", "got")  # of a setting that was read back
-SIDES = ("card", "server")  # of a check of the weights
 LISTED = 6  # names in a sentence before "and … more"
 
-# Two models that err independently pick one wrong option of four with a chance of a
-# quarter: five such replies alike by chance are one in a thousand.
-TELLING_WRONG = 5
-
-# Alarms that turn the study over: what was compared is not what the names say.
-OVERTURNING = (
-    "identical_replies", "other_model", "wrong_weights", "other_settings",
-    "other_effort", "effort_unshown", "unverified", "unknown_effort",
-    "other_wording", "other_exam", "other_gold", "wrong_grades", "shared_replies",
-    "same_weights",
-)  # fmt: skip
 # Alarms whose runs leave every count, and those of which one run stays.
 WRONG = (
     "wrong_weights", "other_model", "other_wording", "other_exam", "other_gold",
     "wrong_grades",
 )  # fmt: skip
 SAME = ("identical_replies", "shared_replies", "same_weights")
+# Alarms that turn the study over: what was compared is not what the names say.
+OVERTURNING = (
+    *WRONG, *SAME, "other_settings", "other_effort", "effort_unshown", "unverified",
+    "unknown_effort",
+)  # fmt: skip
 AUDIT = ("kind", "grave", "overturns", "runs", "text", "facts")
 
 
@@ -125,31 +109,13 @@ def _listed(lang: str, names: Sequence[str]) -> str:
     return say("audit_list", lang, names=names[:LISTED], more=more)
 
 
-# --- one model measured twice ---------------------------------------------------------
-
-
-def identical_replies(study: Study) -> Iterator[Alarm]:
-    """Groups of runs whose replies to all common questions are the same texts."""
-    for group in copies(study.runs):
-        common = common_replies(group)
-        told = common[~scoring.blank(common)]  # silence is alike in any two models
-        wrong = len(told) - scoring.correct(told)
-        models = {run.settings.get("slug") or run.model for run in group}
-        finding = "telling" if wrong >= TELLING_WRONG else "untelling"
-        if len(models) == 1 and None not in models:
-            finding = "repeated"
-        facts = {"n": len(common), "told": len(told), "wrong": wrong}
-        about = tuple(names_of(group)), facts | {"finding": finding}
-        yield Alarm("identical_replies", *about, finding == "telling")
-
-
 # --- which model answered -------------------------------------------------------------
 
 
 def other_model(study: Study) -> Iterator[Alarm]:
     """Runs whose replies came, by name, from a model that was not asked for."""
     for run in study.runs:
-        if entry(run, "identity").get("status") == "wrong_model":
+        if at(run.manifest, "identity.status") == "wrong_model":
             continue  # said already, and in more than a name: see wrong_weights
         wrong = {name: n for name, n in _served(run).items() if not _fits(run, name)}
         if wrong and run.model:
@@ -159,21 +125,19 @@ def other_model(study: Study) -> Iterator[Alarm]:
 def wrong_weights(study: Study) -> Iterator[Alarm]:
     """Runs whose server said of itself that it serves other weights than the card's."""
     for run in study.runs:
-        told = entry(run, "identity")
+        told = run.manifest.get("identity") or {}
         if told.get("status") == "wrong_model":
             checks = [
-                {"what": c.get("what")} | {side: _side(c, side) for side in SIDES}
+                {"what": c.get("what")} | {n: _side(c, n) for n in ("card", "server")}
                 for c in dicts(told.get("checks"))
                 if c.get("agrees") is False
             ]
-            why = str(told.get("why"))
-            yield alarm_on(
-                "wrong_weights", run, model=run.model, checks=checks, why=why
-            )
+            about, why = {"model": run.model, "checks": checks}, str(told.get("why"))
+            yield alarm_on("wrong_weights", run, True, **about, why=why)
 
 
 def _side(check: Mapping[str, Any], side: str) -> str | None:
-    """One side of a check, "card" or "server"; sizes in GB (10⁹ bytes)."""
+    """One side of a check of the weights; sizes in GB (10⁹ bytes)."""
     value = check.get(side)
     if check.get("what") != "size" or not isinstance(value, int | float):
         return None if is_missing(value) else str(value)
@@ -236,7 +200,7 @@ def published_shares(study: Study) -> Iterator[Alarm]:
         told = re.search(r"\d+(?:\.\d+)?", str(share))
         if told is None or not counts or any(None in pair for pair in counts):
             continue
-        right, asked = (sum(column) for column in zip(*counts, strict=True))
+        right, asked = map(sum, zip(*counts, strict=True))
         if asked and abs(100 * right / asked - float(told[0])) >= 1:
             share = str(share)
             yield alarm_on(
@@ -279,14 +243,15 @@ def other_settings(study: Study) -> Iterator[Alarm]:
     again = {name for _, name in repeats}
     for runs in by_exam(study, study.aside):
         for place, name in enumerate(HELD_FIXED):
+            if name == "reasoning_effort":
+                continue
             is_order = name == "choice_order"
             asked = [run for run in runs if not (is_order and run.name in again)]
             told = grouped((known(run)[place], run) for run in asked)
-            if len(told) > 1 and name != "reasoning_effort":
-                values = (condition(each[0])[name] for each in told.values())
-                shown = ("–" if value is None else str(value) for value in values)
-                groups = dict(zip(shown, told.values(), strict=True))
-                yield parted("other_settings", groups, "value", setting=name)
+            values = (condition(each[0])[name] for each in told.values())
+            shown = ("–" if value is None else str(value) for value in values)
+            groups = dict(zip(shown, told.values(), strict=True))
+            yield from apart("other_settings", groups, setting=name)
 
 
 # --- what was not measured, and what could not be read --------------------------------
@@ -341,25 +306,24 @@ def ended_oddly(study: Study) -> Iterator[Alarm]:
 def other_than_asked(study: Study) -> Iterator[Alarm]:
     """Runs whose server, read back, had loaded or did other than it was asked."""
     for run in study.runs:
-        sessions = dicts(run.manifest.get("sessions"))
-        told = [at(session, "loaded.differing") for session in sessions]
-        rows = [each for listed in told for each in dicts(listed)]
-        texts = ({name: _said(row.get(name)) for name in EFFECT} for row in rows)
-        if found := list({tuple(text.items()): text for text in texts}.values()):
+        found: list[dict[str, str | None]] = []
+        for session in dicts(run.manifest.get("sessions")):
+            for told in dicts(at(session, "loaded.differing")):
+                values = {name: told.get(name) for name in ("what", "asked", "got")}
+                texts = {n: v if v is None else str(v)[:100] for n, v in values.items()}
+                if texts not in found:
+                    found.append(texts)
+        if found:
             yield alarm_on("other_than_asked", run, False, found=found)
 
 
-def _said(value: object) -> str | None:
-    return None if value is None else str(value)[:100]
-
-
 AUDITS: tuple[Callable[[Study], Iterator[Alarm]], ...] = (
-    identical_replies, other_model, wrong_weights, published_sums, published_shares,
-    other_settings, *(efforts.other_effort, efforts.told_otherwise),
+    copies.identical_replies, other_model, wrong_weights, published_sums,
+    *(published_shares, other_settings, efforts.other_effort, efforts.told_otherwise),
     *(efforts.effort_unshown, one_name_twice, unread, ended_oddly),
     *(published_otherwise, not_measured, unverified, efforts.unknown_effort),
     *(efforts.other_length, regraded, clipped),
-    *(evidence.shared_replies, evidence.same_weights, evidence.other_wording),
+    *(copies.shared_replies, copies.same_weights, evidence.other_wording),
     *(evidence.other_exam, evidence.other_gold, evidence.wrong_grades),
     *(evidence.over_budget, evidence.outside_sessions, evidence.side_by_side),
     *(evidence.repeated_texts, evidence.constant_tokens, evidence.other_serving),

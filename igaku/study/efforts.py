@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from igaku.study.alarms import Alarm, by_exam, dicts, entry, grouped, parted
+from igaku.server.parts import at
+from igaku.study.alarms import Alarm, apart, by_exam, dicts, grouped
 from igaku.study.families import Source, Study, study_in
 from igaku.study.runs import Run
 from igaku.study.timing import lengths_of
@@ -40,12 +41,11 @@ def other_effort(study: Study) -> Iterator[Alarm]:
             (effort or (None if run.origin == "recorded" else "–"), run)
             for effort, run in zip(efforts, runs, strict=True)
         )
-        if len(told) > 1:
-            ways = {
-                effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
-                for effort, each in told.items()
-            }
-            yield parted("other_effort", told, "effort", known_by=ways)
+        ways = {
+            effort: list(dict.fromkeys(effort_of(run)[1] for run in each))
+            for effort, each in told.items()
+        }
+        yield from apart("other_effort", told, "effort", known_by=ways)
 
 
 def effort_of(run: Run) -> tuple[str | None, str]:
@@ -54,11 +54,10 @@ def effort_of(run: Run) -> tuple[str | None, str]:
     That is the effort asked for ("shown" where trials bore it out, else "asked"), or
     the server's own ("default"); None where no effort is on record.
     """
-    told = entry(run, "effort")
+    told = run.manifest.get("effort") or {}
     if asked := told.get("asked") or run.settings.get("reasoning_effort"):
         return str(asked), "shown" if told.get("shown") else "asked"
-    said = entry(run, "identity").get("fingerprint")
-    of_weights = said.get("effort") if isinstance(said, dict) else None
+    of_weights = at(run.manifest, "identity.fingerprint.effort")
     default = told.get("default") or of_weights
     return (str(default), "default") if default else (None, "")
 
@@ -66,16 +65,15 @@ def effort_of(run: Run) -> tuple[str | None, str]:
 def told_otherwise(study: Study) -> Iterator[Alarm]:
     """Runs of one exam that were told the same effort in different ways."""
     for runs in by_exam(study):
-        told = grouped((entry(run, "effort").get("told_by"), run) for run in runs)
-        if len(told) > 1:
-            yield parted("told_otherwise", told, "way", grave=False)
+        told = grouped((at(run.manifest, "effort.told_by"), run) for run in runs)
+        yield from apart("told_otherwise", told, "way", grave=False)
 
 
 def effort_unshown(study: Study) -> Iterator[Alarm]:
     """Runs that asked for an effort of which the trials saw no effect."""
     names = ("problem_id", "told_by", "asked_tokens", "contrast_tokens")
     for run in study.variants:
-        told = entry(run, "effort")
+        told = run.manifest.get("effort") or {}
         if told.get("asked") and told.get("shown") is False:
             trials = dicts(told.get("trials"))
             tried = [{name: trial.get(name) for name in names} for trial in trials]

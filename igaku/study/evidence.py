@@ -13,24 +13,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from igaku.ask.warm import LONG
+from igaku.ask.warm import LONG, TEXTS
 from igaku.exam.choices import released
 from igaku.server.parts import at
-from igaku.study.alarms import Alarm, alarm_on, by_exam, dicts, entry, grouped, parted
-from igaku.study.copies import copies
+from igaku.study.alarms import (
+    Alarm,
+    alarm_on,
+    apart,
+    by_exam,
+    dicts,
+    grouped,
+    names_of,
+)
 from igaku.study.designs import condition
 from igaku.study.families import Study
-from igaku.study.runs import Run
+from igaku.study.runs import Run, ways_of
 
+# With these the same, two replies of one id are one reply.
+ONE = [
+    "reply_id", "reply_sha256", "prompt_tokens", "completion_tokens", *TEXTS,
+]  # fmt: skip
 # With these the same, two runs send the same words for a question.
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
-SHARED_LONG, SHARED_FEWEST, SHARED = 40, 10, 0.2
 REPEATED = 5  # questions whose loops are another's
 FEW = 5  # replies to an id, where a server names all of them alike
-PRIMES = (1_000_003, 998_244_353, 1_000_000_007)  # to mix three numbers into one
 CONSTANT = 10  # prompts
 LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
@@ -57,7 +65,7 @@ def other_wording(study: Study) -> Iterator[Alarm]:
 def other_exam(study: Study) -> Iterator[Alarm]:
     """Runs whose exam files are not those of the others."""
     for runs in by_exam(study):
-        told = {run.name: _mapping(entry(run, "exam").get("files")) for run in runs}
+        told = {run.name: _texts_in(at(run.manifest, "exam.files")) for run in runs}
         yield from _deviating("other_exam", runs, told)
 
 
@@ -67,39 +75,6 @@ def other_gold(study: Study) -> Iterator[Alarm]:
         plans = ((run.name, run.plan) for run in runs if run.plan is not None)
         told = {name: _column(plan, "gold") for name, plan in plans}
         yield from _deviating("other_gold", runs, told)
-
-
-def same_weights(study: Study) -> Iterator[Alarm]:
-    """Models of different names whose servers described the very same weights."""
-    groups: dict[str, list[Run]] = {}
-    for run in study.variants:
-        said = entry(run, "identity").get("fingerprint")
-        if isinstance(said, dict) and (said.get("size_bytes") or said.get("digest")):
-            key = repr(sorted((name, str(said[name])) for name in said))
-            groups.setdefault(f"{run.exam} {key}", []).append(run)
-    for group in groups.values():
-        if len({run.settings.get("slug") or run.model for run in group}) > 1:
-            yield Alarm("same_weights", tuple(run.name for run in group), {})
-
-
-def shared_replies(study: Study) -> Iterator[Alarm]:
-    """Pairs of runs of which many long texts, or times to the digit, are the same."""
-    for runs in by_exam(study):
-        # The embedded model's short chains are rightly alike under several recipes.
-        runs = [run for run in runs if not run.is_lab]
-        whole = [{run.name for run in group} for group in copies(runs)]
-        alike: dict[tuple[int, int], dict[str, Any]] = {}
-        for by, mark in (("time", _times), ("text", _texts)):
-            alike |= {p: told | {"by": by} for p, told in _alike(_codes(runs, mark))}
-        for (i, j), facts in sorted(alike.items()):
-            pair = (runs[i].name, runs[j].name)
-            if any({*pair} <= group for group in whole):
-                continue
-            models = {
-                run.settings.get("slug") or run.model for run in (runs[i], runs[j])
-            }
-            again = len(models) == 1
-            yield Alarm("shared_replies", pair, facts | {"again": again}, not again)
 
 
 def side_by_side(study: Study) -> Iterator[Alarm]:
@@ -123,25 +98,21 @@ def other_serving(study: Study) -> Iterator[Alarm]:
     for runs in by_exam(study):
         for name in SERVED:
             told = grouped((_served_with(run, name), run) for run in runs)
-            if len(told) > 1:
-                yield parted("other_serving", told, "value", grave=False, setting=name)
+            yield from apart("other_serving", told, grave=False, setting=name)
 
 
 def other_versions(study: Study) -> Iterator[Alarm]:
     """Runs that were made by different states of igaku."""
     for runs in by_exam(study):
         told = grouped((_version(run), run) for run in runs)
-        if len(told) > 1:
-            yield parted("other_versions", told, "value", grave=False)
+        yield from apart("other_versions", told, grave=False)
 
 
 def other_pace(study: Study) -> Iterator[Alarm]:
     """Runs of which other numbers of questions were under way at once."""
     for runs in by_exam(study):
-        paces = ((run.settings.get("concurrency"), run) for run in runs)
-        told = grouped((str(pace) if pace else None, run) for pace, run in paces)
-        if len(told) > 1:
-            yield parted("other_pace", told, "value", grave=False)
+        told = grouped((_pace(run), run) for run in runs)
+        yield from apart("other_pace", told, grave=False)
 
 
 # --- within a run ---------------------------------------------------------------------
@@ -187,7 +158,7 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         rows = run.rows[run.rows["outcome"] != "refused"]
         loops = rows["cause"] == "looping"
-        for name in _texts_of(rows):
+        for name in TEXTS:
             for grave, some in ((True, rows[~loops]), (False, rows[loops])):
                 long = some[some[name].str.len() >= LONG]
                 again = long[long.duplicated(name, keep=False)]
@@ -219,9 +190,7 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
         rows = run.rows[run.rows["reply_id"].notna()]
         ids = rows["reply_id"].nunique()
         if n := len(rows) - ids:
-            names = ["reply_id", "reply_sha256", "prompt_tokens", "completion_tokens"]
-            same = [*names, *_texts_of(rows)]
-            one = rows.loc[rows.duplicated(same, keep=False), "problem_id"].tolist()
+            one = rows.loc[rows.duplicated(ONE, keep=False), "problem_id"].tolist()
             grave = bool(one) and ids * FEW > len(rows)
             facts = {"n": n, "ids": ids, "questions": one if grave else []}
             yield alarm_on("repeated_ids", run, grave, **facts)
@@ -244,15 +213,15 @@ def other_when_warm(study: Study) -> Iterator[Alarm]:
 
 def reused_prompts(study: Study) -> Iterator[Alarm]:
     """Runs that left llama.cpp free to reuse prompts among several slots."""
-    names = []
+    free = []
     for run in study.runs:
-        slots = at(run.manifest.get("server_before"), "/props.total_slots")
-        sent = entry(run, "sampling").get("sent")
+        slots = at(run.manifest, "server_before./props.total_slots")
+        sent = at(run.manifest, "sampling.sent")
         is_free = isinstance(sent, dict) and sent.get("cache_prompt") is not False
         if is_free and isinstance(slots, int) and slots > 1:
-            names.append(run.name)
-    if names:
-        yield Alarm("reused_prompts", tuple(names), {}, grave=False)
+            free.append(run)
+    if free:
+        yield Alarm("reused_prompts", tuple(names_of(free)), {}, grave=False)
 
 
 # --- parts ----------------------------------------------------------------------------
@@ -290,61 +259,6 @@ def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
     return {k: v for k, v in told if isinstance(v, str | tuple)}
 
 
-def _codes(runs: Sequence[Run], mark: Any) -> np.ndarray:
-    """Runs in rows, questions in columns: equal marks, equal numbers; 0 for none."""
-    names = [run.rows["problem_id"].tolist() for run in runs]
-    listed = dict.fromkeys(name for each in names for name in each)
-    places = {name: place for place, name in enumerate(listed)}
-    found = np.zeros((len(runs), len(places)), dtype=np.int64)
-    for codes, own, run in zip(found, names, runs, strict=True):
-        codes[[places[name] for name in own]] = mark(run.rows)
-    return found
-
-
-def _alike(codes: np.ndarray) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """Pairs of runs of which many marks are the same, and how many of how many."""
-    is_told, ordered = codes != 0, np.sort(codes, axis=0)
-    again = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
-    # Times are hardly ever alike: then no pair needs to be looked at.
-    for i in range(len(codes) if again.sum() >= SHARED_FEWEST else 0):
-        both = is_told[i + 1 :] & is_told[i]
-        n = both.sum(axis=1)
-        same = (both & (codes[i + 1 :] == codes[i])).sum(axis=1)
-        for j in np.flatnonzero((same >= SHARED_FEWEST) & (same >= SHARED * n)):
-            yield (i, i + 1 + int(j)), {"n": int(n[j]), "same": int(same[j])}
-
-
-def _texts(rows: pd.DataFrame) -> Any:
-    """A number for each reply's long texts; 0 where it has none."""
-    texts = [rows[name].fillna("").tolist() for name in _texts_of(rows)]
-    if not texts:
-        return 0
-    long = (
-        [t for t in told if len(t) >= SHARED_LONG] for told in zip(*texts, strict=True)
-    )
-    return [hash(tuple(told)) if told else 0 for told in long]
-
-
-def _texts_of(rows: pd.DataFrame) -> list[str]:
-    """The columns of texts that a table has: they may be left out at loading."""
-    return [name for name in ("reasoning", "content") if name in rows]
-
-
-def _times(rows: pd.DataFrame) -> Any:
-    """A number for when each question was asked, how long it took, and its tokens."""
-    asked = rows["asked_at"].to_numpy("datetime64[ns]")
-    parts = [
-        rows[name].to_numpy(float, na_value=np.nan)
-        for name in ("seconds", "completion_tokens")
-    ]
-    bits = [each.view(np.int64) for each in (asked, *parts)]
-    codes = bits[0] * PRIMES[0] ^ bits[1] * PRIMES[1] ^ bits[2] * PRIMES[2]
-    is_known = ~np.isnat(asked)
-    for part in parts:
-        is_known &= ~np.isnan(part)
-    return np.where(is_known, codes, 0)
-
-
 def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
     """The sessions of a run: start, end and server."""
     found = []
@@ -365,20 +279,19 @@ def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
 def _served_with(run: Run, name: str) -> str | None:
     """What the server said of itself, as text; None where it did not."""
     if name == "template":
-        told = at(run.manifest.get("server_before"), "/props.chat_template")
+        told = at(run.manifest, "server_before./props.chat_template")
         known = told.encode("utf-8", "replace") if isinstance(told, str) else None
         return hashlib.sha256(known).hexdigest()[:8] if known else None
     if name == "cached_tokens":  # whether any prompt's beginning was not computed anew
-        told = run.rows[name].max()
-        return None if pd.isna(told) else "> 0" if told else "0"
-    said = entry(run, "identity").get("fingerprint")
-    value = said.get(name) if isinstance(said, dict) else None
+        most = run.rows[name].max()
+        return None if pd.isna(most) else "> 0" if most else "0"
+    value = at(run.manifest, f"identity.fingerprint.{name}")
     return None if value is None else str(value)
 
 
 def _version(run: Run) -> str | None:
     """The igaku that made a run, and the commit of its checkout."""
-    version = entry(run, "packages").get("igaku")
+    version = at(run.manifest, "packages.igaku")
     commit = run.manifest.get("git_commit")
     if not isinstance(version, str):
         return None
@@ -386,38 +299,37 @@ def _version(run: Run) -> str | None:
     return f"{version} ({told})" if commit else version
 
 
+def _pace(run: Run) -> str | None:
+    pace = run.settings.get("concurrency")
+    return str(pace) if pace else None
+
+
 def _misgraded(run: Run) -> list[str]:
     """The questions of a run that are graded otherwise than answer and gold say."""
     rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
-    names = ("outcome", "answer", "gold", "correct", "shown_as")
-    columns = [rows[name].tolist() for name in names]
-    texts = rows["content"].tolist() if "content" in rows else [None] * len(rows)
-    short = (t if len(str(t)) <= LETTERS else None for t in texts)
-    told = list(zip(*columns, short, strict=True))
-    suspects = {each for each in {*told} if _is_misgraded(each)}
-    ways = {
-        str(q.get("problem_id")): [tuple(way) for way in q["accepted"]]
+    several = {
+        str(q.get("problem_id")): tuple(ways_of(q))
         for q in dicts(run.manifest.get("questions"))
         if q.get("accepted") and q["accepted"] != [q.get("gold")]
     }
-    if not suspects and not ways:
-        return []
-    return [
-        name
-        for name, each in zip(rows["problem_id"], told, strict=True)
-        if (each in suspects or name in ways) and _is_misgraded(each, ways.get(name))
-    ]
+    names = ("problem_id", "outcome", "answer", "gold", "correct", "shown_as")
+    questions, *columns = (rows[name].tolist() for name in names)
+    texts = rows["content"].tolist()
+    short = (text if len(str(text)) <= LETTERS else None for text in texts)
+    told = list(zip(*columns, short, map(several.get, questions), strict=True))
+    wrong = {row for row in {*told} if _is_misgraded(row)}
+    return [name for name, row in zip(questions, told, strict=True) if row in wrong]
 
 
-def _is_misgraded(row: tuple[Any, ...], ways: Any = None) -> bool:
+def _is_misgraded(row: tuple[Any, ...]) -> bool:
     """Whether a row's grade is not what its answer and the gold give."""
-    outcome, answer, gold, correct, shown, content = row
+    outcome, answer, gold, correct, shown_as, content, ways = row
     said = tuple(sorted(answer)) if isinstance(answer, tuple) else None
     is_silent = outcome == "answered" and said is None
     if gold is None or pd.isna(correct) or is_silent:
         return False
     is_right = outcome == "answered" and said in (ways or [gold])
-    order = shown if isinstance(shown, str) else None
+    order = shown_as if isinstance(shown_as, str) else None
     return is_right != bool(correct) or _says_another(content, said, order)
 
 
@@ -444,7 +356,7 @@ def _warm(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    """A mapping of texts that a file holds; {} where it is none."""
-    told = value if isinstance(value, dict) else {}
-    return {k: v for k, v in told.items() if isinstance(v, str)}
+def _texts_in(told: object) -> dict[str, str]:
+    """The texts of a mapping that a file holds; none where it is no mapping."""
+    held = told.items() if isinstance(told, dict) else ()
+    return {name: text for name, text in held if isinstance(text, str)}

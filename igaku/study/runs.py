@@ -37,6 +37,7 @@ from igaku.study.answers import (
     typed,
     whole_of,
 )
+from igaku.study.stored import parsed
 
 SHOWN = "the run is shown without what that would tell"
 GRADED = ("problem_id", "section", "outcome", "answer", "correct")
@@ -355,8 +356,8 @@ def _read_manifest(
         parts = _parts(path.read_bytes() if is_file(path) else b"")
         text = bytes(parts.pop("questions", b"null"))
         if text not in plans:
-            plans[text] = _plan(_parsed(text))
-        manifest = {name: _parsed(part) for name, part in parts.items()}
+            plans[text] = _plan(parsed(text))
+        manifest = {name: parsed(part) for name, part in parts.items()}
         manifest["questions"] = plans[text].listed
         manifest, trouble = believed(manifest, name)
         if trouble is None:
@@ -388,13 +389,6 @@ def _parts(data: bytes) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise ValueError("it is not a JSON object")
     return {name: json.dumps(value).encode() for name, value in told.items()}
-
-
-def _parsed(data: Any) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, ValueError):
-        return json.loads(bytes(data))
 
 
 def _plan(listed: Any) -> Plan:
