@@ -143,10 +143,17 @@ def _draw_replies(
             amounts, place + _sway(amounts.to_numpy()), s=11, marker=marker,
             color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
         )  # fmt: skip
-    budget = _budget(replies)
-    for at, blank in _piles(took[is_blank], unit, budget):
-        pile = Pile(row, at, blank, int(is_blank.sum()), budget)
-        _mark_pile(lanes.ax, y + 0.2, pile, took[is_blank], lang)
+    blank = took[is_blank]
+    told = [*replies["max_tokens"].dropna()] if "max_tokens" in replies else []
+    budget = int(told[0]) if told else None
+    # They end at the budget, or else where their times pile up.
+    places = [(float(pile.median()), len(pile)) for pile in piles(blank)]
+    if unit != "seconds":
+        known = () if budget is None else (budget,)
+        places = [(float(at), int((blank >= at).sum())) for at in known]
+    for at, n in places:
+        pile = Pile(row, at, n, len(blank), budget)
+        _mark_pile(lanes.ax, y + 0.2, pile, blank, lang)
         yield pile
 
 
@@ -159,23 +166,6 @@ def _sway(amounts: np.ndarray) -> np.ndarray:
     crowd, _ = np.histogram(logs, edges)
     share = crowd[np.digitize(logs, edges) - 1] / max(crowd.max(), 8)
     return 0.34 * rows.swaying(len(amounts)) * np.sqrt(share)
-
-
-def _budget(replies: pd.DataFrame) -> int | None:
-    if "max_tokens" not in replies or replies["max_tokens"].isna().all():
-        return None
-    return int(replies["max_tokens"].dropna().iloc[0])
-
-
-def _piles(
-    blank: pd.Series, unit: str, budget: int | None
-) -> Iterator[tuple[float, int]]:
-    """Where blank replies end: at the budget, else where their times pile up."""
-    if unit == "seconds":
-        for pile in piles(blank):
-            yield float(pile.median()), len(pile)
-    elif budget is not None:
-        yield float(budget), int((blank >= budget).sum())
 
 
 def _mark_pile(ax: Axes, y: float, pile: Pile, blank: pd.Series, lang: str) -> None:

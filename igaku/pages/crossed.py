@@ -9,8 +9,7 @@ import pandas as pd
 
 from igaku.pages.facts import Facts, interval, rows_of
 from igaku.pages.html import Table
-from igaku.study.families import label_of
-from igaku.words import MISSING
+from igaku.words import MISSING, is_missing
 
 SHOWN = ("label", "effort", "max_tokens", "score", "lost", "median", "longest")
 
@@ -75,28 +74,26 @@ def as_asked(facts: Facts) -> str | None:
     It holds where they were told different efforts, and a design gives the lengths that
     the budget was chosen by.
     """
-    runs = [facts.study.run(name) for name in (*facts.main, *facts.apart)]
-    efforts = {run.settings.get("reasoning_effort") for run in runs}
-    cells = design(facts)
-    if cells.empty or len(efforts) < 2 or not all(run.is_lab for run in runs):
+    rows = facts.runs.loc[[*facts.main, *facts.apart]]
+    cells, efforts = design(facts), rows["reasoning_effort"].nunique(dropna=False)
+    if cells.empty or efforts < 2 or not (rows["origin"] == "lab").all():
         return None
-    groups = []
-    for effort in dict.fromkeys(run.settings.get("reasoning_effort") for run in runs):
-        own = [run for run in runs if run.settings.get("reasoning_effort") == effort]
-        rows = facts.runs.loc[[run.name for run in own]]
-        labels = [label_of(run, facts.study.lang).partition(" (")[0] for run in own]
-        counts = {name: int(rows[name].sum()) for name in ("lost", "asked")}
-        groups.append({"effort": effort, "labels": labels, **counts})
+    groups = [
+        {"effort": None if is_missing(effort) else effort,
+         "labels": [label.partition(" (")[0] for label in own["label"]],
+         "lost": int(own["lost"].sum()), "asked": int(own["asked"].sum())}
+        for effort, own in rows.groupby("reasoning_effort", sort=False, dropna=False)
+    ]  # fmt: skip
     largest = cells[cells["budget"] == cells["budget"].max()]
     lengths = largest.drop_duplicates("effort")
     return facts.say("report_as_asked", groups=groups, lengths=lengths,
-                     budget=runs[0].budget)  # fmt: skip
+                     budget=rows["max_tokens"].iloc[0])  # fmt: skip
 
 
 def cell_table(facts: Facts) -> Table | None:
     """The conditions of the design, a row each."""
     cells = design(facts)
-    score = [f"{r}/{n}" for r, n in zip(cells["right"], cells["n"], strict=True)]
+    score = cells["right"].astype(str) + "/" + cells["n"].astype(str)
     named = cells.assign(score=score).rename(columns={"budget": "max_tokens"})
     return facts.table(named[list(SHOWN)])
 
@@ -106,17 +103,12 @@ def contrast_table(facts: Facts) -> Table | None:
     if design(facts).empty:
         return None
     found = facts.frame("contrasts").query("design == 1")
-    change = [f"{a} → {b}" for a, b in zip(found["a"], found["b"], strict=True)]
-    counts = {
-        f"{measure}_change": [
-            f"{a} → {b}"
-            for a, b in zip(found[f"{measure}_a"], found[f"{measure}_b"], strict=True)
-        ]
-        for measure in ("lost", "right")
-    }
-    fixed = [", ".join(map(str, each)) or MISSING for each in found["fixed"]]
-    shown = found.assign(change=change, fixed=fixed, **counts)
+    shown = found.assign(change=found["a"] + " → " + found["b"])
+    shown["fixed"] = [", ".join(map(str, each)) or MISSING for each in found["fixed"]]
     shown["interval"] = [interval(row, "points") for row in rows_of(found)]
+    for measure in ("lost", "right"):
+        a, b = (found[f"{measure}_{side}"].astype(str) for side in "ab")
+        shown[f"{measure}_change"] = a + " → " + b
     kept = ["factor", "change", "fixed", "n", "lost_change", "difference", "interval",
             "adjusted", "right_change"]  # fmt: skip
     return facts.table(shown[kept])
