@@ -257,6 +257,7 @@ _FORMATS = {
     "one": lambda value: f"{value:,.1f}",
     "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
     "size": lambda value: f"{abs(100 * value):.1f}",
+    "gigabytes": lambda value: f"{value:,.2f}" if value >= 0.1 else f"{value:.1g}",
     "two": lambda value: f"{value:,.2f}",
 }
 
