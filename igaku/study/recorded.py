@@ -174,9 +174,9 @@ def import_folder(
         groups[slug or _run_of(stem or path.stem, exam), exam].append(path)
     place, imported = outputs_dir or paths.OUTPUTS, []
     for (group, exam), together in groups.items():
-        prompts = by_prompt(together)
-        if prompt:
-            prompts = {prompt: together}
+        prompts: dict[str | None, list[Path]] = {prompt: together}
+        if not prompt:
+            prompts = by_prompt(together)
         for run, (asked, files) in named_apart(group, prompts).items():
             try:
                 folder = _imported(files, place, run, exam, data_dir, asked, not slug)
