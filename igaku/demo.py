@@ -63,7 +63,7 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
             "run.ipynb the address of a server of your own as base_url."
         )
     total = limit * len(asked)
-    with progress.bar(total=total) as bar:
+    with progress.bar(total=total, desc="Asking") as bar:
         failed = ask_all(asked, lang, bar)
     failed += cross([slug for slug in (*CROSSED, CONTROL) if slug in there], place)
     failed += rescue([given["model"] for given in asked], place)
@@ -154,7 +154,7 @@ def losses(folder: Path) -> int:
 def ask_here(chosen: Sequence[Settings], doing: str) -> list[str]:
     """Ask runs in this process, one engine a model; the names of those that failed."""
     failed = []
-    with progress.bar(total=len(chosen), bar_format=RUNS) as bar:
+    with progress.bar(desc=doing, total=len(chosen), bar_format=RUNS) as bar:
         for slug, runs in groupby(chosen, attrgetter("slug")):
             bar.set_description(f"{doing} {slug}")
             try:
