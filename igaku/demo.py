@@ -63,7 +63,7 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
             "run.ipynb the address of a server of your own as base_url."
         )
     total = limit * len(asked)
-    with progress.bar(total=total) as bar:
+    with progress.bar(total=total, desc="Asking") as bar:
         failed = ask_all(asked, lang, bar)
     both = [slug for slug in (*CROSSED, CONTROL) if slug in there]
     failed += ask_here(crossed(both, place), "crossing")
@@ -146,7 +146,7 @@ def rescue(slugs: Sequence[str], place: Mapping[str, Any]) -> list[str]:
 def ask_here(chosen: Sequence[Settings], doing: str) -> list[str]:
     """Ask runs in this process, one engine a model; the names of those that failed."""
     failed = []
-    with progress.bar(total=len(chosen), bar_format=RUNS) as bar:
+    with progress.bar(desc=doing, total=len(chosen), bar_format=RUNS) as bar:
         for slug, runs in groupby(chosen, attrgetter("slug")):
             bar.set_description(f"{doing} {slug}")
             try:
