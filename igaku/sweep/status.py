@@ -8,7 +8,6 @@ holds its lock, which may be a papermill that outlived its sweep.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -25,7 +24,7 @@ from igaku.errors import IgakuError
 from igaku.pages import html
 from igaku.study.runs import JOB
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
-from igaku.words import CAUSES, MISSING, is_missing, plain, say, word
+from igaku.words import CAUSES, MISSING, aligned, is_missing, say, word
 
 STATES = ("done", "running", "broken", "failed", "waiting")
 PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes now
@@ -187,10 +186,8 @@ def status_text(sweep: Sweep) -> str:
     """The table of a sweep's jobs for a terminal, and its totals in a line."""
     found = standings(sweep)
     shown = found.assign(asked=_of_all(found), lane=found.endpoint)
-    shown = shown[["run", "lane", "state", "asked", "lost", "why"]].map(plain)
-    shown = shown.apply(lambda cells: cells.str.ljust(cells.str.len().max()))
-    table = shown.to_string(index=False, justify="left")
-    return re.sub(" +$", "", f"{table}\n\n{totals(found)}", flags=re.MULTILINE)
+    table = aligned(shown[["run", "lane", "state", "asked", "lost", "why"]])
+    return f"{table}\n\n{totals(found)}"
 
 
 def _of_all(found: pd.DataFrame) -> pd.Series:
