@@ -57,11 +57,11 @@ def refuse_other(settings: Settings) -> None:
     """Refuse what the run would, before its executed notebook is written over."""
     from igaku.ask.folder import ANSWERS, locked
     from igaku.ask.manifest import opened
-    from igaku.ask.plan import is_reply, plan_of
+    from igaku.ask.plan import plan_of
     from igaku.ask.rows import read_rows
     from igaku.ask.run import questions_of
 
-    if rows := list(filter(is_reply, read_rows(settings.folder / ANSWERS))):
+    if rows := read_rows(settings.folder / ANSWERS):
         with locked(settings.folder):  # another process may be at it
             opened(plan_of(settings, questions_of(settings)), rows)
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths, workbook
 from igaku.ask import progress
-from igaku.ask.lost import base_of
 from igaku.ask.progress import replies
-from igaku.ask.run import asked_by_one
+from igaku.ask.run import asked_by_one, base_of
 from igaku.errors import IgakuError
 from igaku.workbook import say
 

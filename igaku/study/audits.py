@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.server.client import served_as
+from igaku.server.fingerprint import served_as
 from igaku.server.parts import at
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (

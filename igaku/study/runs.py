@@ -25,7 +25,7 @@ from igaku.ask.repair import facts_of
 from igaku.ask.shape import advice, believed, examined
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
-from igaku.server.client import context_length
+from igaku.server.fingerprint import context_length
 from igaku.study.adjudication import adjudicate
 from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
