@@ -20,9 +20,10 @@ from igaku.params.declared import (
     read_declared,
 )
 from igaku.params.fields import reject_unknown
+from igaku.paths import outputs_folder
 from igaku.server.parts import at
 from igaku.study.families import Study, is_called
-from igaku.study.runs import Run, outputs_folder
+from igaku.study.runs import Run
 from igaku.words import say
 
 FEW = 6  # names in a sentence

@@ -41,6 +41,7 @@ from igaku.params.settings import (
     slugified,
     slugs,
 )
+from igaku.paths import outputs_folder
 from igaku.reading.answer import Graded, outcome_of
 from igaku.reading.digits import read_digits
 from igaku.reading.reply import Reply
@@ -59,7 +60,6 @@ from igaku.study.recordings import (
     named_apart,
     recordings_of,
 )
-from igaku.study.runs import outputs_folder
 
 BASELINES = {
     "gpt3": ("GPT-3", "GPT-3"),
