@@ -185,10 +185,9 @@ def published_sums(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         total = run.published.get("correct")
         parts = [told.get("correct") for told in run.published["sections"].values()]
-        known = [part for part in parts if isinstance(part, int)]
-        is_whole = isinstance(total, int) and known and len(known) == len(parts)
-        if is_whole and sum(known) != total:
-            yield alarm_on("published_sums", run, total=total, parts=known)
+        is_told = parts and all(isinstance(n, int) for n in (total, *parts))
+        if is_told and sum(parts) != total:
+            yield alarm_on("published_sums", run, total=total, parts=parts)
 
 
 def published_shares(study: Study) -> Iterator[Alarm]:

@@ -21,9 +21,10 @@ import pandas as pd
 from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
+from igaku.paths import outputs_folder
 from igaku.study.designs import Told, aside, known
 from igaku.study.pooling import KINDS, Family, differ_any, pooled
-from igaku.study.runs import Run, find_runs, outputs_folder, status
+from igaku.study.runs import Run, find_runs, status
 from igaku.words import HELD_FIXED, LEVEL, checked
 
 ROLES = ("finished", "stopped", "reference", "follow-up")

@@ -113,9 +113,9 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per family of three or more finished, or stopped, runs: Cochran's Q.
 
     `family exam runs`: which runs (names), without those shown to be wrong. `n`:
-    questions that all of them were asked. `q df q_pvalue`: the statistic, its degrees of
-    freedom and its p; `method` says whether that is "exact", over all permutations, or
-    that of "chi2", where there are too many.
+    questions that all of them were asked. `q df q_pvalue`: the statistic, its degrees
+    of freedom and its p; `method` says whether that is "exact", over all permutations,
+    or that of "chi2", where there are too many.
     """
     study, rows = study_in(outputs_dir), []
     for family in study.families:
