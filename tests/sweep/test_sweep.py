@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 from runs import planned, replied, sit
+from starting import PYTHONPATH
 from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
@@ -716,7 +717,10 @@ def snakemake(file, outputs, folder, cores=2):
     command += ["--config", f"sweep={file}", f"outputs={outputs}", "lang=en"]
     command += ["analyse=False"]
     log = (folder / "snakemake.log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    told = {"stdout": log, "stderr": log, "start_new_session": True}
+    return subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": PYTHONPATH}, **told
+    )
 
 
 def killed_in_mid_run(process, outputs, more_than):
