@@ -51,16 +51,14 @@ TAKEN_BACK = pattern(
     rf"(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:→|⇒|->)\s?(?={OPEN}{ONE}{CLOSE}[。.]?(?:\n|$))"
     rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:[→を]\s?(?={OPEN}{ONE}{CLOSE}\s?[にへ]\s?(?:訂正"
-    rf"|変更|修正))"
-    rf"|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
+    rf"|変更|修正))|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
     rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
     rf"|(?:不是|[并並]非)\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"
-    r"|이거나|이?나(?=\s)|\bor\b)\s?"
-    r"|\s?か[、,]?\s?)"
+    r"|이거나|이?나(?=\s)|\bor\b)\s?|\s?か[、,]?\s?)"
 )
 # What an alternative needs, looked for first: the pattern of one is dear.
 OPEN_WORD = pattern(
@@ -79,8 +77,7 @@ BELIEF = pattern(
 BELIEVED = pattern(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?[とをにがでは]?\s?"
     r"(?:。?と言いたい|(?<!\n)の?(?:次善|次点)|思われがち|考えがち|思いがち"
-    r"|考えられがち"
-    r"|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
+    r"|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし"
     r"|いましたが|ったが)"
     r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補"
@@ -109,14 +106,12 @@ CIRCLED = frozenset("①②③④⑤⑥⑦⑧⑨⑩")
 STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = pattern(
     r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う"
-    r"|違います|いいえ)[、。,!]"
-    r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
+    r"|違います|いいえ)[、。,!]|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
 )
 # What makes all that was said before it void, if something is stated after it.
 HESITATION = pattern(
     r"うーん|もう一度考え|(?<![a-z])(?:hmm+|wait|let me (?:re)?(?:consider|think|check"
-    r"|evaluate"
-    r"|examine)[a-z]*"
+    r"|evaluate|examine)[a-z]*"
     r"|scratch that|(?:up)?on re(?:consideration|flection|view)|on second thought"
     r"|i (?:made|was) (?:an? )?(?:mistake|wrong|error))(?![a-z])"
     r"|再検討(?=[:すし])|再考(?=[:すし])|考え直|よく考えると|間違え(?:ました"
@@ -130,8 +125,7 @@ CALLED_WRONG = pattern(
     r"|(?:(?:これ|それ)?は|と(?:する|答える|考える)の[はも]|を選ぶの[はも])"
     r"(?:誤り|間違い|不正解|不適切)|で(?:は|も)な[いく]"
     r"|(?:is|was|(?:would|could|must|will) be) (?:the |an? )?(?:wrong|incorrect|mistake"
-    r"|not\b)"
-    r"|would be (?:for|in|if)\b)"
+    r"|not\b)|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(
     r"誤って|誤り|不適|除く|禁忌|適切でな"

@@ -33,8 +33,7 @@ COPULA = (
 )
 UNIT = (
     r"\s?(?:[a-zμ%°/·²³ァ-ヺー個克毫升天그램일명]|\s/\s|日|時間|分|秒|回|人|歳|年|月"
-    r"|週|点|倍|単位)"
-    rf"{{0,20}}+(?:\s?{COPULA})?"
+    rf"|週|点|倍|単位){{0,20}}+(?:\s?{COPULA})?"
 )
 # A number with its unit, where its value does not matter.
 SOME = (
@@ -65,8 +64,7 @@ JSON_KEY = pattern(
     r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
     r"|second|rejected|誤|不正|解説|解析|previous|initial|計算))"
     r"[^\"'\n:]{0,24}(?:answer|\bans|solution|predict|response|解答|回答|答え|答|正解"
-    r"|正答|答案"
-    r"|정답|답)[^\"'\n:]{0,16}[\"']\s?:\s?(?=[\"'\[0-9.])"
+    r"|正答|答案|정답|답)[^\"'\n:]{0,16}[\"']\s?:\s?(?=[\"'\[0-9.])"
 )
 JSON_VALUE = pattern(
     r"[\"'](?:output|result|final|value|digits|number|数値|値"
@@ -113,8 +111,7 @@ TAKEN_BACK = pattern(
     rf"|{SOME}[, (]{{0,3}}(?:which |is )?{_ROUNDED}(?: up| down| off)? ?(?:to )?"
     rf"(?:(?:1|one|the nearest)[^0-9.\n(]{{0,30}})?(?:[:=→,]|to|is|gives)? ?{NEXT}"
     rf"|{SOME}(?:なので|だから|であるため|、よって|で、|,? so|,? ?四舍五入[为為]?"
-    rf"|을 반올림하여)"
-    rf"[、, ]{{0,2}}{NEXT}"
+    rf"|을 반올림하여)[、, ]{{0,2}}{NEXT}"
     rf"|(?<![0-9)*×÷/+.-])(?<![0-9)*×÷/+.-] ){SOME} ?(?:→|->) ?{NEXT}"
     rf"|不是 ?{SOME}[、,]? ?而是 ?{NEXT}|{SOME} ?[가이] 아니라 ?{NEXT}"
 )
@@ -143,11 +140,9 @@ HESITATION = pattern(
 )
 CORRECTED = pattern(
     r"(?:[\s、。,.:!?…—「『\"'*(-]|します|すると|すと|したら|したところ|する|して|し"
-    r"|で|は|と"
-    r"|正しくは"
+    r"|で|は|と|正しくは"
     r"|(?:だ|です)(?=[。、\s])|(?:正解|答え|正答|結果|値)[はが]|this|that|the|correct"
-    r"|right"
-    r"|it(?:['’]s| is| should be)|answer|value|result|should be|i meant?|is"
+    r"|right|it(?:['’]s| is| should be)|answer|value|result|should be|i meant?|is"
     rf"|应该是|应[该为]|是|{ABOUT}){{0,8}}+(?=[0-9.])"
 )
 
@@ -192,8 +187,7 @@ LAST_RESULT = pattern(
 # 「必要な量は 325 mL です。」
 TOLD = pattern(
     rf"(?:^|(?<=[。\n]))[^。\n0-9]{{1,40}}(?:(?<!基準)(?<!正常)(?<!上限)(?<!下限)は"
-    rf"|=)\s?{ABOUT}?\s?"
-    rf"{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?(?=[。\n]|$)"
+    rf"|=)\s?{ABOUT}?\s?{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?(?=[。\n]|$)"
 )
 DECLINED = pattern(
     r"(?:計算|算出|求め|判断|解答|回答)[^。\n]{0,10}(?:でき(?:ません|ない)|不可能|困難)"

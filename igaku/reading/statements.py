@@ -95,9 +95,7 @@ LINE = pattern("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
     r"(?:です|である|だ|になります|となります|となる|が(?:正解|正答|答え)(?:です)?"
-    r"|입니다"
-    r"|이다)?"
-    r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
+    r"|입니다|이다)?(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
 BARE_LINE = pattern(
     rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
@@ -111,22 +109,19 @@ LABEL_LINE = pattern(
 # A letter below one of these is a grade.
 GRADE = pattern(
     r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ"
-    r"|level|score"
-    r"|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
+    r"|level|score|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
     r"|^[^。\n]{0,20}(?:推奨|グレード|エビデンス|(?<![a-z])grade|recommend|推荐|推薦)"
     r"[^。\n]{0,20}$"
 )
 POINTED_AT = pattern(
-    rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
-    rf"|やはり|やっぱり"
+    r"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
+    r"|やはり|やっぱり"
     r"|選ぶ(?:と|なら(?:ば)?)|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是"
-    r"|보니|本(?:症?例|問)では"
-    r"|この(?:症例"
+    r"|보니|本(?:症?例|問)では|この(?:症例"
     r"|場合|問題)では)|よって|したがって|従って|ゆえに|以上(?:から|より)"
-    rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
+    r"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
     r"|it(?:['’]s| is)|so|should be|leaves|leaving|the best is"
-    r"|remaining [a-z]{3,8} (?:is|are)"
-    r"|exception is|i(?:['’]d| would) say|i (?:think"
+    r"|remaining [a-z]{3,8} (?:is|are)|exception is|i(?:['’]d| would) say|i (?:think"
     r"|believe|guess)"
     r"|definitely|probably|must be|(?:most|best)\s[a-z ]{3,40} is)(?![a-z])|것은"
     r"|(?:除外|消去|排除|否定)[しすさでき]{1,4}[てたのるとば]{0,2}[、,]?"
@@ -141,14 +136,13 @@ SINGLES = pattern(
 SINGLED_OUT = pattern(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|最善|最良"
-    rf"|第一選択|唯一|ベスト|本命|適切|正しい|該当|選"
+    r"|第一選択|唯一|ベスト|本命|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
     r"|[とに]\s?(?:する|します|しました|決め)"
     r"|を(?:行う|実施する)(?=。|べき)|で決まり|の(?:方|ほう)が"
     r"|(?:is|are|(?:would|must|should) be|(?:seems|appears)(?: to be)?|looks)"
     r" (?:the )?(?:only |single )?(?:most|more|correct|right|best|better|answer)"
-    r"|remains?\b"
-    r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
+    r"|remains?\b|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
     r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고[르른]|골))"
 )
 # 「答えは、画像所見から c です」
@@ -183,10 +177,9 @@ INLINE_LABEL = pattern(
 # A second letter that another sentence names.
 MORE_SAID = pattern(
     rf"(?:もう[1一]つ(?:の[^\s。a-h]{{0,6}})?は|それと|(?<![a-z])(?:the )?(?:second"
-    rf"|other)"
-    rf"(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
+    rf"|other)(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
     rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}\s?(?:も(?:正解|正しい|適切)|is also\b"
-    rf"|too\b)"
+    r"|too\b)"
 )
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
@@ -202,8 +195,7 @@ NAMED_FOR = pattern(
 )
 COUNTED = pattern(
     r"(?:[1-3一二三](?:つ|個)目|(?<![a-z0-9.])[1-3](?=[.):]?\s)|[1一]つは"
-    r"|もう[1一]つは|第[1-3一二三]"
-    r"|(?<![a-z])(?:first|second|third)(?![a-z]))"
+    r"|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
 CHANGES = pattern(r"[にへ로]\s?(?:訂正|変更|修正|改め|直|정정|변경|바[꾸꿉]|수정)")
