@@ -110,7 +110,7 @@ def _is_answered(text: str, start: int, wanted: int) -> bool:
     front = text[max(0, start - FRONT) : start].rsplit("\n\n", 1)[-1]
     if not WORD.search(front.rsplit("\n", 1)[-1]):
         return False
-    return any(len(one.letters) == wanted for one in statements_of(front, wanted))
+    return any(len(one.said) == wanted for one in statements_of(front, wanted))
 
 
 def _gap(run: list[Step], text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ the strict reader, for then reading would be grading.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,13 +18,8 @@ from igaku.exam.questions import Question
 from igaku.lazy import pattern
 from igaku.reading.begins import on_its_own_line
 from igaku.reading.plain import Plain, plain_of
-from igaku.reading.readings import LIMIT, TOO_LONG, Reading
-from igaku.reading.statements import (
-    Force,
-    Statement,
-    statements_of,
-)
-from igaku.reading.verdicts import of_verdicts
+from igaku.reading.readings import LIMIT, TOO_LONG, Force, Reading, Statement
+from igaku.reading.statements import statements_of
 from igaku.reading.walks import Walk, walk_of
 from igaku.reading.wording import (
     ALONE,
@@ -190,7 +185,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     walk = walk_of(plain.text, labels, wanted)
     found = [
         *statements_of(_without(plain.text, walk, inverse), wanted),
-        *of_verdicts(walk, labels, wanted, inverse),
+        *_of_verdicts(walk, labels, wanted, inverse),
     ]
     return _reading(_standing(found, plain.text, labels, inverse), plain, wanted)
 
@@ -211,7 +206,7 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
     stated = [
         one
         for one in statements_of(whole.text, wanted)
-        if len(one.letters) == wanted and set(one.letters) <= set(labels)
+        if len(one.said) == wanted and set(one.said) <= set(labels)
     ]
     if stated and len(set(labels) - wrong) != wanted:
         return replace(_reading(stated, whole, wanted), is_strict=False)
@@ -274,6 +269,53 @@ def _struck(found: re.Match[str]) -> str:
     return STRIKETHROUGH.sub(STRUCK, found[0])
 
 
+def _of_verdicts(
+    walk: Walk, labels: str, wanted: int, inverse: bool
+) -> Iterator[Statement]:
+    """What the verdicts of a walk say.
+
+    Where the question asks for what is wrong, 「c: 誤り」 and 「c: ○」 may both be
+    the answer: it is the side that has as many labels as asked for, if every label has
+    its verdict. Called the answer, a label is it, and so is the one singled out:
+    「cが誤り」, not 「cは誤り」.
+    """
+    right, wrong = walk.called(True), walk.called(False)
+    is_whole = right | wrong == set(labels)
+    picked = set[str]()
+    if not inverse and (len(right) == wanted or is_whole):
+        picked = right
+    elif inverse and len(walk.called(True, settled=True)) == wanted:
+        picked = walk.called(True, settled=True)
+    elif inverse and is_whole and len(right) != len(wrong):
+        picked = next((side for side in (right, wrong) if len(side) == wanted), picked)
+    if picked and (len(picked) < len(labels) or wanted == len(labels)):
+        start = min(verdict.start for verdict in walk.verdicts)
+        end = max(verdict.end for verdict in walk.verdicts)
+        letters = "".join(sorted(picked))
+        yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
+    if inverse and not picked and len(wrong) == wanted and not right:
+        yield _called_wrong(walk, wrong)
+    if not inverse and not right:
+        yield from _left_over(walk, labels, wanted)
+
+
+def _called_wrong(walk: Walk, wrong: set[str]) -> Statement:
+    """「cは誤り」, where nothing else is called so, answers what asks for the wrong."""
+    against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
+    start, end = min(v.start for v in against), max(v.end for v in against)
+    return Statement("".join(sorted(wrong)), start, end, "pointed", Force.POINTED)
+
+
+def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:
+    """The steps of a walk that calls every other label wrong."""
+    wrong = walk.called(False)
+    left = {place: step for place, step in walk.steps.items() if step not in wrong}
+    letters = set(left.values())
+    if wrong | letters == set(labels) and len(letters) == wanted:
+        start, end, said = min(left), max(left) + 1, "".join(sorted(letters))
+        yield Statement(said, start, end, "elimination", Force.LISTED)
+
+
 def _without(plain: str, walk: Walk, inverse: bool) -> str:
     """The text without the labels of its walk and those with a verdict against them.
 
@@ -297,8 +339,8 @@ def _standing(
     valid = [
         one
         for one in found
-        if set(one.letters) <= set(labels)
-        and not (len(one.letters) == len(labels) and _is_weak(one))
+        if set(one.said) <= set(labels)
+        and not (len(one.said) == len(labels) and _is_weak(one))
         and not WITHDRAWN.match(plain, one.end)
         and (inverse or not CALLED_WRONG.match(plain, one.end))
     ]
@@ -321,11 +363,11 @@ def _reading(found: list[Statement], plain: Plain, wanted: int) -> Reading:
         return Reading()
     ranked = sorted(found, key=lambda one: (one.force, one.end))
     best = _joined([o for o in ranked if o.force == ranked[-1].force], plain, wanted)
-    answer = tuple(sorted(best.letters))
-    others = (tuple(sorted(one.letters)) for one in reversed(ranked))
+    answer = tuple(sorted(best.said))
+    others = (tuple(sorted(one.said)) for one in reversed(ranked))
     second = next((other for other in others if other != answer), None)
     place = plain.span(best.start, best.end)
-    alike = (one for one in found if set(one.letters) == set(answer))
+    alike = (one for one in found if set(one.said) == set(answer))
     is_strict = best.is_strict or any(one.is_strict for one in alike)
     return Reading(answer, best.rule, place, second, is_strict)
 
@@ -336,8 +378,8 @@ def _beside(best: Statement, alike: list[Statement], plain: Plain) -> Statement:
         between = plain.text[min(one.end, best.start) : best.start]
         if "\n" in between or not BETWEEN.fullmatch(between):
             break
-        letters = "".join(sorted({*one.letters, *best.letters}))
-        best = replace(best, letters=letters, start=min(one.start, best.start))
+        letters = "".join(sorted({*one.said, *best.said}))
+        best = replace(best, said=letters, start=min(one.start, best.start))
     return best
 
 
@@ -347,15 +389,15 @@ def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
     Two boxes for two letters are one statement, and so are two cues side by side.
     """
     best, start = alike[-1], alike[-1].start
-    letters = set(best.letters)
+    letters = set(best.said)
     if best.force < Force.CUE or len(letters) >= wanted:
         return _beside(best, alike, plain) if best.rule == "declared" else best
     for one in reversed(alike[:-1]):
         between = plain.text[min(one.end, start) : start]
         if best.force == Force.CUE and not BETWEEN.fullmatch(between):
             break
-        letters |= set(one.letters)
+        letters |= set(one.said)
         start = min(start, one.start)
     if len(letters) != wanted:
         return best
-    return replace(best, letters="".join(sorted(letters)), start=start)
+    return replace(best, said="".join(sorted(letters)), start=start)

@@ -12,22 +12,22 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from itertools import chain
 
 from igaku.lazy import pattern
-from igaku.reading.cues import ANY_CUE, STATED, is_denied, is_supposed, leads, of_steps
 from igaku.reading.plain import DECLARED, DECLARED_END
+from igaku.reading.readings import Force, Statement
 from igaku.reading.wording import (
     ALONE,
+    ANY_CUE,
     BULLET,
     CHANGED,
     CLOSE,
-    CONCLUDING,
     CONCLUSIONS,
     CORRECTED,
     CUE,
     CUED,
+    FINALLY,
     GLYPH,
     JSON_KEY,
     JSON_WHOLE,
@@ -38,35 +38,12 @@ from igaku.reading.wording import (
     NOT_OPEN_ENDED,
     OPEN,
     SAID,
+    STATED,
+    is_denied,
+    is_supposed,
+    leads,
+    of_steps,
 )
-
-
-class Force(IntEnum):
-    """How much a statement counts against others."""
-
-    LOOSE = 0
-    LISTED = 1
-    INLINE = 2
-    RESTATED = 3
-    QUOTED = 4
-    POINTED = 5
-    OPENING = 6
-    VERDICTS = 7
-    BARE = 8
-    CUE = 9
-    CONCLUSION = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Letters that a text states, where, by which rule and with which force."""
-
-    letters: str
-    start: int
-    end: int
-    rule: str
-    force: Force
-    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,25 +190,25 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
     for reader in (_in_json, _corrected, _counted, _labelled, _pointed):
         found += reader(plain, wanted)
     found += [*_restated(plain, wanted), *_inline(plain, wanted)]
-    return _declared([one for one in found if one.letters], plain)
+    return _declared([one for one in found if one.said], plain)
 
 
 def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
     told = of_steps(plain)
     for found in CUED.finditer(plain):
-        if found.start() in told or not leads(found, plain):
+        if found.start() in told or not leads(found):
             continue
         cue = found["cue"]
         before = plain[max(0, found.start() - 12) : found.start()]
         is_final = cue in CONCLUSIONS or cue.startswith("final")
-        final = is_final or CONCLUDING.search(before)
+        final = is_final or FINALLY.search(before)
         force = Force.CONCLUSION if final else Force.CUE
-        force = Force.POINTED if is_supposed(found, plain) else force
+        force = Force.POINTED if is_supposed(found) else force
         rule = "conclusion" if final else "cue"
         letters, end = _completed(found, plain, wanted), found.end()
         if below := lists.get(found.start("letters")):
-            letters, end = below.letters, below.end
+            letters, end = below.said, below.end
         yield Statement(letters, found.start(), end, rule, force, True)
 
 
@@ -352,8 +329,7 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
             end = line.start() + found.end("letters")
             is_headed = HEADING.fullmatch(before[:24]) is not None
             if block:
-                is_new = letters not in block.letters
-                letters = _union([block.letters, letters]) if is_new else block.letters
+                letters = _union([block.letters, letters])
                 start = block.start
                 is_headed = block.is_headed
             block = Block(letters, start, end, is_next, is_headed)
@@ -382,16 +358,16 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
         listed = Statement(
             block.letters, block.start, block.end, "listed", Force.LISTED
         )
-        if len(listed.letters) == wanted:
+        if len(listed.said) == wanted:
             yield listed
         opening = opening or replace(listed, rule="opening", force=Force.OPENING)
-        n_blocks, every, end = n_blocks + 1, _union([every, listed.letters]), listed.end
+        n_blocks, every, end = n_blocks + 1, _union([every, listed.said]), listed.end
     if opening is None or not LABEL_LINE.match(plain):
         return
-    if n_blocks == 1 or len(opening.letters) == wanted:
+    if n_blocks == 1 or len(opening.said) == wanted:
         yield opening
     if len(every) == wanted:
-        yield replace(opening, letters=every, end=end)
+        yield replace(opening, said=every, end=end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
@@ -401,7 +377,7 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     for each in singled + others:
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
-            if each is AFTER_WORDS and is_denied(found, plain):
+            if each is AFTER_WORDS and is_denied(found):
                 continue
             if each is POINTED_AT and NEXT_BEST.search(before):
                 continue

@@ -1,5 +1,8 @@
 """Wording: how replies write a choice's letter, a list of them, and what leads to it.
 
+A cue such as 「答え」 leads to the letters behind it, but not in its own negation, nor
+behind a verdict; what it says of another case, or in others' mouths, counts less.
+
 Patterns for plain text, in Japanese, English, Chinese and Korean. Every repetition is
 bounded or possessive, so that reading stays linear in whatever a model repeats.
 """
@@ -129,7 +132,7 @@ DENIED = pattern(
     r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
     r"[.,、:)は]{0,2}[ \t]?[「『\"'(]?\Z"
 )
-CONCLUDING = pattern(
+FINALLY = pattern(
     r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)[ \t]?\Z"
     r"|(?:よって|したがって|従って|ゆえに|以上(?:より|から)|結局|所以|因此|따라서"
     r"|그러므로|(?<![a-z])(?:so|thus|therefore|hence),?(?: the)?(?: correct"
@@ -194,3 +197,73 @@ CORRECTED = pattern(
     rf"{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
+ANY_CUE = pattern(CUE)
+STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
+VERDICT_PLACE = pattern(
+    r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?[ \t]?"
+    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?[ \t]?\Z"
+)
+# What would be, elsewhere or for others: 「発熱があれば正解は d」.
+SUPPOSED = pattern(
+    r"もし|仮に|(?<![a-z])(?:if|had|were|unless)(?![a-z])[^.]*\Z"
+    r"|(?:(?:が|も|で)(?:あれば|なければ)|(?:して|されて|でて|出て)いれば"
+    r"|だったら)[^。\n]*\Z"
+    r"|(?<!この)(?<!本例の)(?<!症例の)(?<!今回の)(?<!本問の)場合(?:は|の"
+    r"|に)[^。\n]{0,20}\Z"
+    r"|看似|乍一?看|有人(?:认为|認為|说|說)|如果|若[是为為]|첫눈에"
+    r"|(?<![a-z])at first (?:glance|sight)"
+    r"|(?:がある|がない|した|する)とき(?:は|の)[^。\n]{0,20}\Z"
+    r"|(?:類題|関連問題|過去問|前問|前の問題|別の問題|他の問題|昨年)[^。\n]{0,20}\Z"
+    r"|(?<![a-z])(?:previous|last|another|other|different) (?:question|problem"
+    r"|exam)[^.\n]{0,20}\Z"
+    r"|(?<![a-z])(?:some|many|others|people|students|examinees|one|you)(?: [a-z]+)? "
+    r"(?:argue|say|think|believe|claim|answer|assume|conclude)[^.,\n]{0,20}\Z"
+)
+ELSEWHERE = pattern(
+    r"\s?(?:but )?(?:in|for|with|without) (?:an?|another|other|patients|cases|those"
+    r"|children|adults|infants)(?![a-z])"
+)
+
+
+def leads(found: re.Match[str]) -> bool:
+    """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
+    start, gap = found.start(), found["gap"]
+    before = found.string[max(0, start - 40) : start]
+    if is_denied(found):
+        return False
+    if found["cue"] == DECLARED or LINKING.search(gap):
+        return True
+    line = before.rsplit("\n", 1)[-1]
+    if "\n" in gap:
+        return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
+    return VERDICT_PLACE.search(before) is None
+
+
+def of_steps(plain: str) -> set[int]:
+    """Places of cues that are verdicts of a walk: the first behind each of its steps.
+
+    They are where at least two steps, which are struck out, have one in their block.
+    """
+    first: dict[int, int] = {}
+    step, at = -1, 0
+    for cue in ANY_CUE.finditer(plain):
+        struck, gap = (plain.rfind(sign, at, cue.start()) for sign in (STRUCK, "\n\n"))
+        step, at = (step if struck == gap else struck), cue.start()
+        if step >= 0 and gap <= step:
+            first.setdefault(step, at)
+        elif gap > step:
+            step = -1
+    return set(first.values()) if len(first) > 1 else set()
+
+
+def is_supposed(found: re.Match[str]) -> bool:
+    """Whether a cue tells what would be: 「もし発熱がなければ正解は d」."""
+    before = found.string[max(0, found.start() - 80) : found.start()]
+    clause = re.split(r"[。.\n]", before)[-1]
+    return (SUPPOSED.search(clause) or ELSEWHERE.match(clause)) is not None
+
+
+def is_denied(found: re.Match[str]) -> bool:
+    """Whether a cue stands in its own negation: 不正解, "second-best answer"."""
+    start = found.start()
+    return DENIED.search(found.string, max(0, start - 40), start) is not None
