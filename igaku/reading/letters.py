@@ -27,6 +27,7 @@ from igaku.reading.wording import (
     CLOSE,
     GLYPH,
     LABELS,
+    LETTER,
     MASK,
     MASKED,
     NAMED,
@@ -54,10 +55,6 @@ TAKEN_BACK = pattern(
 EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"
     r"|이거나|이?나(?=\s)|\bor\b)\s?|\s?か[、,]?\s?)"
-)
-# What an alternative needs, looked for first: the pattern of one is dear.
-OPEN_WORD = pattern(
-    r"または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이거나|나\s|\bor\b|か|중|可能"
 )
 UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
@@ -98,7 +95,6 @@ NAMES = pattern(
 ON_ITS_OWN = pattern(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = pattern(MASKED)
 CIRCLED = frozenset("①②③④⑤⑥⑦⑧⑨⑩")
-STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = pattern(
     r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う"
     r"|違います|いいえ)[、。,!]|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
@@ -175,9 +171,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
     plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
-    plain = plain.replaced(NAMES, _struck)
-    if OPEN_WORD.search(plain.text):
-        plain = plain.replaced(UNDECIDED, _struck)
+    plain = plain.replaced(NAMES, _struck).replaced(UNDECIDED, _struck)
     if BELIEF.search(plain.text):
         plain = plain.replaced(BELIEVED, _struck)
     plain = on_its_own_line(plain, labels, wanted)
@@ -237,7 +231,7 @@ def _signs_read(plain: Plain, text: str, choices: tuple[str, ...]) -> Plain:
         plain.with_words((i, i + 1, chr(first + choice)) for i, choice in found)
         for first in (MASK, ord("a"))
     )
-    return quoted if STRIKETHROUGH.search(quoted.text) else named
+    return quoted if LETTER.search(quoted.text) else named
 
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
@@ -266,7 +260,7 @@ def _is_inverse(text: str) -> bool:
 
 
 def _struck(found: re.Match[str]) -> str:
-    return STRIKETHROUGH.sub(STRUCK, found[0])
+    return LETTER.sub(STRUCK, found[0])
 
 
 def _of_verdicts(
@@ -294,16 +288,13 @@ def _of_verdicts(
         letters = "".join(sorted(picked))
         yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
     if inverse and not picked and len(wrong) == wanted and not right:
-        yield _called_wrong(walk, wrong)
+        # 「cは誤り」, where nothing else is called so.
+        against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
+        start, end = min(v.start for v in against), max(v.end for v in against)
+        said = "".join(sorted(wrong))
+        yield Statement(said, start, end, "pointed", Force.POINTED)
     if not inverse and not right:
         yield from _left_over(walk, labels, wanted)
-
-
-def _called_wrong(walk: Walk, wrong: set[str]) -> Statement:
-    """「cは誤り」, where nothing else is called so, answers what asks for the wrong."""
-    against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
-    start, end = min(v.start for v in against), max(v.end for v in against)
-    return Statement("".join(sorted(wrong)), start, end, "pointed", Force.POINTED)
 
 
 def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:
@@ -372,32 +363,21 @@ def _reading(found: list[Statement], plain: Plain, wanted: int) -> Reading:
     return Reading(answer, best.rule, place, second, is_strict)
 
 
-def _beside(best: Statement, alike: list[Statement], plain: Plain) -> Statement:
-    """Boxes in a row on one line, which are one statement, too long as it may be."""
-    for one in reversed(alike[:-1]):
-        between = plain.text[min(one.end, best.start) : best.start]
-        if "\n" in between or not BETWEEN.fullmatch(between):
-            break
-        letters = "".join(sorted({*one.said, *best.said}))
-        best = replace(best, said=letters, start=min(one.start, best.start))
-    return best
-
-
 def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
     """The last of statements of one force, with those before it that it completes.
 
-    Two boxes for two letters are one statement, and so are two cues side by side.
+    Two boxes for two letters are one statement, and so are two cues side by side. Boxes
+    in a row on one line are one, too long as it may be.
     """
-    best, start = alike[-1], alike[-1].start
-    letters = set(best.said)
-    if best.force < Force.CUE or len(letters) >= wanted:
-        return _beside(best, alike, plain) if best.rule == "declared" else best
-    for one in reversed(alike[:-1]):
-        between = plain.text[min(one.end, start) : start]
-        if best.force == Force.CUE and not BETWEEN.fullmatch(between):
-            break
-        letters |= set(one.said)
-        start = min(start, one.start)
-    if len(letters) != wanted:
+    best = joined = alike[-1]
+    is_short = best.force >= Force.CUE and len({*best.said}) < wanted
+    if not is_short and best.rule != "declared":
         return best
-    return replace(best, said="".join(sorted(letters)), start=start)
+    for one in reversed(alike[:-1]):
+        between = plain.text[min(one.end, joined.start) : joined.start]
+        is_beside = BETWEEN.fullmatch(between) and (is_short or "\n" not in between)
+        if not is_beside and (best.force == Force.CUE or not is_short):
+            break
+        letters = "".join(sorted({*one.said, *joined.said}))
+        joined = replace(joined, said=letters, start=min(one.start, joined.start))
+    return best if is_short and len({*joined.said}) != wanted else joined

@@ -31,6 +31,7 @@ from igaku.reading.wording import (
     GLYPH,
     JSON_KEY,
     JSON_WHOLE,
+    LETTER,
     LETTERS,
     MASK,
     MASKED,
@@ -38,7 +39,6 @@ from igaku.reading.wording import (
     NOT_OPEN_ENDED,
     OPEN,
     SAID,
-    STATED,
     is_denied,
     is_supposed,
     leads,
@@ -175,10 +175,8 @@ COUNTED = pattern(
     r"|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
-CHANGES = pattern(r"[にへ로]\s?(?:訂正|変更|修正|改め|直|정정|변경|바[꾸꿉]|수정)")
 JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
-ISOLATED = pattern(STATED)
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
 ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
 
@@ -228,8 +226,7 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
     """What a reply says it should have said."""
-    changed = CHANGED.finditer(plain) if CHANGES.search(plain) else ()
-    for found in chain(CORRECTED.finditer(plain), changed):
+    for found in chain(CORRECTED.finditer(plain), CHANGED.finditer(plain)):
         letters = _letters_in(found, wanted)
         yield Statement(letters, *found.span(), "correction", Force.CUE, True)
 
@@ -256,7 +253,7 @@ def _letters_in(found: re.Match[str], wanted: int) -> str:
     if len(said) == 1:
         return str(said)
     said = GLOSSED.sub("", said)
-    if isolated := ISOLATED.findall(said):
+    if isolated := LETTER.findall(said):
         return _union(isolated)
     run = "".join(re.findall(GLYPH, said))
     in_order = run == "".join(sorted(set(run)))

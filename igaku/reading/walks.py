@@ -20,6 +20,7 @@ from igaku.reading.wording import (
     CUE,
     GLYPH,
     LABELS,
+    LETTER,
     LINK,
     LINKING,
     MASK,
@@ -147,7 +148,6 @@ IN_ROW = pattern(
     r"|不[適可]|[誤错錯×偽f0n])"
 )
 SIGN_IN_ROW = pattern(r"(?:(?P<right>○)|×)\s?(?P<label>[a-h])")
-BUT = pattern(r"外|(?<![a-z])(?:except|but|other than)")
 # 「c以外は誤り」 calls c right, 「c以外は正しい」 wrong.
 EXCEPT = pattern(
     rf"(?:(?<=除)|(?<=除了)|{ALONE})(?P<labels>{LABELS}){CLOSE}\s?(?:以外|之外|外)"
@@ -160,7 +160,6 @@ EXCEPT = pattern(
 )
 SETTLED = pattern("正解|正答|誤答|答え|答案|选项|選項|answer|정답|오답")
 SINGLED = pattern(r"[が이가]|\b(?:is|are)\b")
-LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
 HEAD_LINK = rf"{BESIDE}[ \t]?(?:[:.)、。(|→⇒–—-]|は|が|も|은|는|(?:is|are)\b)"
@@ -228,10 +227,8 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
     steps, at_last, signed = dict[int, str](), list[Verdict](), list[Verdict]()
     for run, end in _runs(_heads(plain), plain):
         signed += (of_run := _signed(plain, run))
-        verdicts = of_run or (list(_at_last(plain, run, end)) if len(run) > 1 else [])
-        is_judged = len(run) > 1 and {v.start for v in verdicts} == {
-            head.start for head in run
-        }
+        verdicts = of_run or list(_at_last(plain, run, end))
+        is_judged = {v.start for v in verdicts} == {head.start for head in run}
         walked = run if is_judged else _walked(run, plain, labels, wanted)
         steps |= {head.start: head.label for head in walked}
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
@@ -274,22 +271,24 @@ def _led_to(plain: str) -> dict[int, bool]:
 
 
 def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
-    """Rows of steps in the order of their labels, set alike, and where each ends."""
+    """Rows of two steps or more, set alike, in the order of their labels.
+
+    With each, where it ends.
+    """
     for styles in ({"line"}, {"bare"}, {"line", "inline"}):
         run = list[Head]()
         for head in (head for head in heads if head.style in styles):
             if run and head.label <= run[-1].label:
-                yield run, head.start
+                if len(run) > 1:
+                    yield run, head.start
                 run = []
             run.append(head)
-        if run:
+        if len(run) > 1:
             yield run, len(plain)
 
 
 def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]:
     """The steps of a row that goes through the choices; none of a list of answers."""
-    if len(run) < 2:
-        return []
     run = run[_fronted(run, plain, wanted) :]
     if not run or len(run) == len(labels):
         return run
@@ -307,9 +306,9 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
     looks = [_look(head, plain) for head in run]
     is_apart = wanted in gaps and len(set(looks[wanted:])) == 1
     is_unlike = is_apart and looks[wanted] not in looks[:wanted]
-    first = run[0] if run else None
-    close = first and "\n\n" not in plain[max(0, first.start - 6) : first.start]
-    is_below = first and first.is_led_to and close and wanted in gaps
+    start = run[0].start
+    is_close = "\n\n" not in plain[max(0, start - 6) : start]
+    is_below = run[0].is_led_to and is_close and wanted in gaps
     return wanted if [wanted] in (gaps, headed) or is_unlike or is_below else 0
 
 
@@ -324,10 +323,16 @@ def _beside(plain: str) -> Iterator[Verdict]:
         settled = SETTLED.search(found[0], said) is not None
         singled = SINGLED.search(found["link"]) is not None
         is_right = found["right"] is not None
-        for label in LABEL.finditer(found["labels"]):
-            start = found.start("labels") + label.start()
-            end = found.end()
-            yield Verdict(label[0], start, end, is_right, settled, singled)
+        yield from _verdicts(found, "labels", is_right, settled, singled)
+
+
+def _verdicts(
+    found: re.Match[str], group: str, is_right: bool, settled: bool, singled: bool
+) -> Iterator[Verdict]:
+    """The verdict that was found, on each of the labels in a group of it."""
+    at, end = found.start(group), found.end()
+    for label in LETTER.finditer(found[group]):
+        yield Verdict(label[0], at + label.start(), end, is_right, settled, singled)
 
 
 def _in_a_row(plain: str) -> Iterator[Verdict]:
@@ -341,20 +346,17 @@ def _in_a_row(plain: str) -> Iterator[Verdict]:
 
 def _excepted(plain: str) -> Iterator[Verdict]:
     """Verdicts on all labels but one, which say the opposite of that one."""
-    for found in EXCEPT.finditer(plain) if BUT.search(plain) else ():
+    for found in EXCEPT.finditer(plain):
         group = "labels" if found["labels"] else "others"
         is_right = (found["wrong"] or found["against"]) is not None
-        for label in LABEL.finditer(found[group]):
-            start = found.start(group) + label.start()
-            yield Verdict(label[0], start, found.end(), is_right, is_right, True)
+        yield from _verdicts(found, group, is_right, is_right, True)
 
 
 def _look(head: Head, plain: str) -> tuple[str, bool]:
     """How a label is set: what stands before it, and whether it stands apart."""
     before = plain[max(0, head.start - 20) : head.start].rsplit("\n", 1)[-1]
-    return before, plain[head.start + 1 : head.start + 9].lstrip(")].:」*")[
-        :2
-    ] == "\n\n"
+    behind = plain[head.start + 1 : head.start + 9].lstrip(")].:」*")
+    return before, behind.startswith("\n\n")
 
 
 def _before(plain: str) -> Iterator[Verdict]:
@@ -362,20 +364,23 @@ def _before(plain: str) -> Iterator[Verdict]:
     for found in BEFORE.finditer(plain):
         is_right = (found["right"] or found["right_sign"]) is not None
         group = next(g for g in ("labels", "out", "signed") if found[g])
-        for label in LABEL.finditer(found[group]):
-            start = found.start(group) + label.start()
-            settled = (found["most"] or SETTLED.search(found[0])) is not None
-            yield Verdict(label[0], start, found.end(), is_right, settled, True)
+        settled = (found["most"] or SETTLED.search(found[0])) is not None
+        yield from _verdicts(found, group, is_right, settled, True)
 
 
 def _signed(plain: str, run: list[Head]) -> list[Verdict]:
     """Verdicts of one sign each, in front of all labels of a row: 「× a. … ○ b. …」."""
-    signs = [SIGNED.search(plain, max(0, one.start - 6), one.start) for one in run]
+    signs = [sign_before(plain, one.start) for one in run]
     return [
         Verdict(one.label, one.start, one.start + 1, sign["right"] is not None, False)
         for one, sign in zip(run, signs, strict=True)
-        if sign and len(run) > 1 and all(signs)
+        if sign and all(signs)
     ]
+
+
+def sign_before(plain: str, at: int) -> re.Match[str] | None:
+    """The sign of a verdict that stands right before a place."""
+    return SIGNED.search(plain, max(0, at - 6), at)
 
 
 def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:

@@ -199,6 +199,7 @@ CORRECTED = pattern(
 )
 ANY_CUE = pattern(CUE)
 STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
+LETTER = pattern(STATED)
 VERDICT_PLACE = pattern(
     r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?[ \t]?"
     r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?[ \t]?\Z"
