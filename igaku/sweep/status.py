@@ -7,7 +7,6 @@ may be a papermill that outlived its sweep.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row, unfit
+from igaku.ask.folder import ANSWERS, Row
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
-from igaku.study.runs import JOB
+from igaku.study.runs import JOB, read_job
 from igaku.sweep.file import Job, Sweep
 from igaku.sweep.locks import JOB_LOCK, holder, lane_lock
 from igaku.words import CAUSES
@@ -145,17 +144,6 @@ def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[R
 
 
 # --- the files ------------------------------------------------------------------------
-
-
-def read_job(folder: Path) -> Record:
-    """What is on record of a job; empty when it never began."""
-    if unfit(folder / JOB):
-        return {}
-    try:
-        found = json.loads((folder / JOB).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def write_job(folder: Path, record: Record) -> None:
