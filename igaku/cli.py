@@ -214,7 +214,7 @@ def check(
         float | None, typer.Option(help="Seconds for the reply; else 120.")
     ] = None,
 ) -> None:
-    """See in seconds whether a model can be asked: server, model, context, a reply."""
+    """See whether a model can be asked, by one question: server, model, context."""
     from igaku.ask.run import questions_of, server_of
     from igaku.params.fields import LAB
     from igaku.params.settings import settings_from, slug_meant

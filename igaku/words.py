@@ -92,12 +92,15 @@ def labelled(label: str, identity: str) -> str:
 # --- frames ---------------------------------------------------------------------------
 
 
-def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
+def printed(
+    frame: pd.DataFrame, lang: str = "en", none: str = "frame_of_nothing"
+) -> Styler:
     """A frame as readers of a language see it; the frame itself stays as it is.
 
     Headings, outcomes and other words of the record are those of `text/`, numbers
     are in the unit that their column has there (a fraction as percent, a difference in
-    points, a p-value to three places), and every text is escaped.
+    points, a p-value to three places), and every text is escaped. Above a frame
+    without rows stands the sentence named `none`.
     """
     checked(lang)
     from pandas.api.types import is_integer_dtype
@@ -127,7 +130,7 @@ def printed(frame: pd.DataFrame, lang: str = "en") -> Styler:
     if index.name is None and is_integer_dtype(index):
         style.hide(axis="index")
     if frame.empty:
-        style.set_caption(html.escape(say("frame_of_nothing", lang)))
+        style.set_caption(html.escape(say(none, lang)))
     style.set_table_styles(list(_rules(frame)))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
@@ -254,6 +257,7 @@ _FORMATS = {
     "one": lambda value: f"{value:,.1f}",
     "brief": lambda value: f"{value:,.1f}".removesuffix(".0"),
     "size": lambda value: f"{abs(100 * value):.1f}",
+    "gigabytes": lambda value: f"{value:,.2f}" if value >= 0.1 else f"{value:.1g}",
     "two": lambda value: f"{value:,.2f}",
 }
 
@@ -362,6 +366,7 @@ def _sentences(lang: str) -> Any:
     kinds = {"share": "share", "points": "points", "n": "whole", "about": "about"}
     made.filters |= {name: partial(_number, kind=kinds[name]) for name in kinds}
     made.filters |= {"p": p_of, "size": _FORMATS["size"]}
+    made.filters["word"] = lambda value, kind: word(kind, value, lang)
     return made
 
 

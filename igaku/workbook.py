@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
     from igaku.params.settings import Settings
 
+# jsonschema makes dozens of grammars for addresses, which no notebook has: most of the
+# time that papermill takes to start.
+PAPERMILL = (
+    "import sys; sys.modules['rfc3987_syntax'] = None; "
+    "from papermill.cli import papermill; papermill(prog_name='papermill')"
+)
 PATIENCE = 20  # seconds that papermill has to stop its kernel after Ctrl-C
 
 # Two kernels that start at the same moment can draw the same port, and one of them
@@ -75,7 +81,7 @@ def execution(
     file = notebook_of(notebook, parameters.get("lang", "en"))
     # Not -p: papermill makes text of False and numbers of some texts.
     given = yaml.safe_dump(dict(parameters), allow_unicode=True)
-    command = [sys.executable, "-m", "papermill", str(file), str(output)]
+    command = [sys.executable, "-c", PAPERMILL, str(file), str(output)]
     command += ["-k", "python3", "--no-progress-bar", "-y", given]
     if notebook != "run.ipynb":  # a fifth of its time is the saving at every cell
         command.append("--no-request-save-on-cell-execute")

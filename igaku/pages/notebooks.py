@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from igaku.ask.folder import ANSWERS, MANIFEST, unfit
 from igaku.errors import IgakuError
-from igaku.pages.html import TEMPLATES, environment, framed
+from igaku.pages.html import REPLIES, TEMPLATES, environment, framed
 from igaku.words import LANGUAGES, compiled, plain, say
 from igaku.writing import put
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # A cell that holds the number of a question and nothing else.
 NUMBERED = re.compile(r"(<t[hd]\b[^>]*>)(\d+[A-F]\d+)(?=</t[hd]>)")
+# Where a question stands on the page of all replies.
+ANCHORED = re.compile(r'<(?:article class="question"|a) id="([^"]+)"')
 STYLER = re.compile(r"\bT_([0-9a-f]{6,})")  # the id of a Styler's table
 FOLDS = ("settings", "card", "versions")  # what a cell's tag `fold-…` may name
 LONGEST = 300  # characters of an error that are told
@@ -66,10 +68,10 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
 
 def renew_replies(folder: Path) -> None:
     """Write the page of all replies where a run has gone on since it was written."""
-    from igaku.pages.replies import PAGE, write_replies
+    from igaku.pages.replies import write_replies
     from igaku.study.families import open_study
 
-    page, answers = folder / PAGE, list(folder.glob(f"*/{ANSWERS}"))
+    page, answers = folder / REPLIES, list(folder.glob(f"*/{ANSWERS}"))
     made = page.stat().st_mtime if page.is_file() else 0.0
     if any(path.stat().st_mtime > made for path in answers):
         runs, shared = _executed(folder)
@@ -169,7 +171,8 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     exporter.register_filter(
         "numbered", lambda told: STYLER.sub(rf"T_\1n{next(tables)}", told)
     )
-    exporter.register_filter("linked", partial(_linked, source=source))
+    page = ("../" if source.stem == "run" else "") + REPLIES
+    exporter.register_filter("linked", _linker(page, source.parent))
     words: dict[str, Any] = {
         f"igaku_{name}": say(f"page_{name}", lang) for name in ("code", "figure", "tap")
     }
@@ -182,23 +185,21 @@ def _exported(notebook: NotebookNode, lang: str, source: Path) -> str:
     return str(body)
 
 
-def _linked(told: str, source: Path) -> str:
-    """A table in which each number of a question leads to the replies to it.
+def _linker(page: str, folder: Path) -> Callable[[str], str]:
+    """What makes of each number of a question in a table a link to the replies to it.
 
     The address is relative: sent to somebody alone, a page keeps the numbers and has
     links that lead nowhere. What is not on the page of replies is left as it is.
     """
-    from igaku.pages.replies import PAGE, anchors_in
-
-    up = "../" if source.stem == "run" else ""
-    known = anchors_in(source.parent / up / PAGE) if NUMBERED.search(told) else ()
+    path = folder / page
+    known = {*ANCHORED.findall(path.read_text("utf-8"))} if path.is_file() else set()
 
     def linked(found: re.Match[str]) -> str:
         cell, name = found.groups()
         is_there = name in known
-        return f'{cell}<a href="{up}{PAGE}#{name}">{name}</a>' if is_there else found[0]
+        return f'{cell}<a href="{page}#{name}">{name}</a>' if is_there else found[0]
 
-    return NUMBERED.sub(linked, told)
+    return partial(NUMBERED.sub, linked)
 
 
 def _headline(notebook: Path, lang: str) -> str:

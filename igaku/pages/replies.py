@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import difflib
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,17 +28,15 @@ from igaku.pages.cards import (
     place_of,
     sittings,
 )
-from igaku.pages.html import POLICY, TEMPLATES, environment
+from igaku.pages.html import POLICY, REPLIES, TEMPLATES, environment
 from igaku.pages.index import marks
 from igaku.study.again import Exams
 from igaku.study.families import Source, Study, study_in
 from igaku.words import OUTCOMES, checked, say
 from igaku.writing import put
 
-PAGE = "replies.html"
 LARGEST = 12_000_000  # bytes of one page's cards; what is more goes on in a next page
 CARDS = "<!-- cards -->"
-ANCHORED = re.compile(r'<(?:article class="question"|a) id="([^"]+)"')
 
 
 class Card(NamedTuple):
@@ -104,13 +101,13 @@ def _written(
     for old in folder.glob("replies-[0-9]*.html"):
         old.unlink()
     if len(parts) == 1:
-        put(folder / PAGE, _page(lang, parts[0], [("", parts[0])], about))
-        return [folder / PAGE]
+        put(folder / REPLIES, _page(lang, parts[0], [("", parts[0])], about))
+        return [folder / REPLIES]
     named = [(f"replies-{n}.html", part) for n, part in enumerate(parts, 1)]
     for name, part in named:
         put(folder / name, _page(lang, part, [("", part)], about))
-    put(folder / PAGE, _page(lang, [], named, about))
-    return [folder / PAGE, *(folder / name for name, _ in named)]
+    put(folder / REPLIES, _page(lang, [], named, about))
+    return [folder / REPLIES, *(folder / name for name, _ in named)]
 
 
 def _page(
@@ -161,19 +158,6 @@ def _hash(script: str) -> str:
 
 
 # --- links that lead there ------------------------------------------------------------
-
-
-def anchors_in(page: Path) -> frozenset[str]:
-    """The questions that a page of replies has an anchor of; none without a page."""
-    try:
-        return _anchors(page, page.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return frozenset()
-
-
-@cache
-def _anchors(page: Path, _written_at: int) -> frozenset[str]:
-    return frozenset(ANCHORED.findall(page.read_text("utf-8")))
 
 
 # --- one question in a notebook -------------------------------------------------------

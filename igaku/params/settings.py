@@ -287,10 +287,11 @@ def slugified(model: str) -> str:
     """A model's name as the name of a folder; of a file's path only its last part.
 
     >>> slugified("Qwen/Qwen3-30B @q4_K_M"), slugified("/home/me/models/tiny.gguf")
-    ('qwen-qwen3-30b-q4_k_m', 'tiny.gguf')
+    ('qwen-qwen3-30b-q4_k_m', 'tiny')
     """
     if re.match(r"[/\\~.]|[A-Za-z]:[/\\]", model):
         model = re.split(r"[/\\]", model.rstrip("/\\"))[-1]
+        model = re.sub(r"(?<=.)\.gguf$", "", model, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9._]+", "-", model.lower()).strip("-.") or "model"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
+    from igaku.study.declared import standing
     from igaku.study.efforts import length_ratios
     from igaku.study.factors import contrasts, crossed, decided
     from igaku.study.families import open_study
@@ -39,6 +40,7 @@ _HOMES = {
     **dict.fromkeys(("published", "sections"), "igaku.study.scoring"),
     "partings": "igaku.study.parting",
     "silences": "igaku.study.silent",
+    "standing": "igaku.study.declared",
     **dict.fromkeys(_TOKENS, "igaku.study.tokens"),
 }
 __all__ = [*_HOMES]

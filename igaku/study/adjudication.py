@@ -32,8 +32,8 @@ class Decision(NamedTuple):
 
     answer: tuple[str, ...] | None
     outcome: str | None
-    by: str
-    note: str
+    by: str | None
+    note: str | None
 
 
 def adjudicate(

@@ -8,7 +8,6 @@ one of these is another, the file counts as none. Adjudications come on top of i
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +26,7 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
-from igaku.study.stored import Place
+from igaku.study.stored import Place, parsed
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -202,6 +201,7 @@ def _is_terse(
     known: dict[Any, Reading],
 ) -> bool:
     """Whether a reply is its letters and was read as these; if so, by which rule."""
+    # Its patterns take a while to compile, and few studies need them.
     from igaku.reading.answer import reading_of
 
     order = sat.order(answer.problem_id)
@@ -216,8 +216,6 @@ def _is_terse(
     shape: Any = choices if min(map(len, choices)) < SHORT else len(choices)
     key = (answer.content, shape, len(question.answer))
     if key not in known:
-        # Its patterns take a while to compile, and few studies need them.
-
         known[key] = reading_of(answer.content, question)
     reading = known[key]
     if released(reading.answer, order) != answer.answer:
@@ -260,8 +258,11 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            line = answer.raw.line() if isinstance(answer.raw, Place) else {}
-            body = line.get("raw") if line else _body_of(answer.raw)
+            raw, line = answer.raw, {}
+            if isinstance(raw, Place):
+                line = raw.line()
+                raw = line.get("raw")
+            body = parsed(raw) if isinstance(raw, msgspec.Raw) else raw
             found[answer.problem_id] = {
                 name: value
                 for name, value in understood_anew(body, question, sat).items()
@@ -275,16 +276,6 @@ def _was(answer: Any, name: str, line: Mapping[str, Any]) -> Any:
     if name in line:  # which has the whole of what is cut in the answer
         return cleaned(name, line[name])
     return getattr(answer, name, NotImplemented)
-
-
-def _body_of(raw: Any) -> Any:
-    """A server's body; one that is on record as JSON only is parsed."""
-    if not isinstance(raw, msgspec.Raw):
-        return raw
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
-        return json.loads(bytes(raw))
 
 
 def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:

@@ -125,24 +125,24 @@ def columns_of(raw: bool, texts: bool) -> list[str]:
 
 
 def read_answers(
-    path: Path, plan: Mapping[str, Any] | None, columns: Sequence[str]
+    path: Path, plan: Mapping[str, Any], columns: Sequence[str]
 ) -> tuple[list[Any], list[str]]:
     """The readable answers of a file, and a sentence per kind of line left out.
 
-    An answer has the fields among the `columns`, and its text, as attributes.
+    An answer has the fields among the `columns`, and its text, as attributes. Those to
+    other questions than a `plan` has, if it has any, are left out.
     """
-    shape, fault_in = _shape(columns), _faults(plan or {})
+    shape = _shape(columns)
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
     before = 0  # lines
     is_long = is_file(path) and path.stat().st_size > stored.BATCH
     for start, data in stored.batches(path):
         strict = _strictly(data, shape)
-        is_plain = strict and _are_plain(strict, answers, fault_in)
-        found = enumerate(strict) if is_plain else _carefully(data, shape)
+        found = enumerate(strict) if strict else _carefully(data, shape)
         places = stored.places(path, start, data) if is_long else None
         for line, answer in found:
-            if not is_plain and (fault := fault_in(answer, answers)):
+            if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
                 continue
             if places is not None:
@@ -157,41 +157,19 @@ def read_answers(
     return list(answers.values()), complaints
 
 
-def _are_plain(
-    strict: Sequence[Any],
-    answers: Mapping[str, Any],
-    fault_in: Callable[[Any, Mapping[str, Any]], str | None],
-) -> bool:
-    """Whether strict answers are all sound, and each to another question."""
-    names = {answer.problem_id for answer in strict}
-    return len(names) == len(strict) and not any(fault_in(a, answers) for a in strict)
-
-
-def _carefully(data: bytes, shape: type[msgspec.Struct]) -> Iterator[tuple[int, Any]]:
-    # As bytes: text would also be split at U+2028 inside a reply.
-    for number, line in enumerate(data.split(b"\n")):
-        if line.strip():
-            yield number, _with_care(line, shape)
-
-
-def _faults(
-    plan: Mapping[str, Any],
-) -> Callable[[Any, Mapping[str, Any]], str | None]:
+def _fault_in(
+    answer: Any, plan: Mapping[str, Any], answers: Container[str]
+) -> str | None:
     """Why an answer is left out, beside those that are read already; else None."""
-    words = {name: told.get("prompt_sha256") for name, told in plan.items()}
-    words = {name: told for name, told in words.items() if told is not None}
-
-    def fault_in(answer: Any, answers: Mapping[str, Any]) -> str | None:
-        if isinstance(answer, str):
-            return answer
-        name = answer.problem_id
-        if plan and name not in plan:
-            return FOREIGN
-        if name in words and answer.prompt_sha256 != words[name]:
-            return OTHER_WORDS
-        return REPEATED if name in answers else None
-
-    return fault_in
+    if isinstance(answer, str):
+        return answer
+    name = answer.problem_id
+    if plan and name not in plan:
+        return FOREIGN
+    words = plan[name].get("prompt_sha256") if plan else None
+    if words is not None and answer.prompt_sha256 != words:
+        return OTHER_WORDS
+    return REPEATED if name in answers else None
 
 
 class Readings(NamedTuple):
@@ -250,13 +228,9 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         "strict_correct": correct,
         "permissive_correct": permissive,
         "doubtful": doubtful,
-        "adjudicated": _among(names, told),
-        "reread": _among(names, readings.reread),
+        "adjudicated": [name in told for name in names],
+        "reread": [name in readings.reread for name in names],
     }
-
-
-def _among(names: list[str], some: Container[str]) -> list[bool]:
-    return [name in some for name in names] if some else [False] * len(names)
 
 
 def _doubts(
@@ -317,14 +291,15 @@ def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
 
 
-def _with_care(line: bytes, shape: type[msgspec.Struct]) -> Any:
-    """An answer out of a line that is not strictly one, or why the line is none."""
-    told = strictly(line)
-    fault = TORN if told is None else fault_of(told)
-    if fault:
-        return fault
+def _carefully(data: bytes, shape: type[msgspec.Struct]) -> Iterator[tuple[int, Any]]:
+    """The lines of a piece by their places: an answer, or why a line is none."""
     names = shape.__struct_fields__
-    return shape(**{n: _CLEAN[COLUMNS[n]](told.get(n)) for n in names})
+    # As bytes: text would also be split at U+2028 inside a reply.
+    for place, line in enumerate(data.split(b"\n")):
+        if line.strip():
+            told = strictly(line)
+            fault = TORN if told is None else fault_of(told)
+            yield place, fault or shape(**{n: cleaned(n, told.get(n)) for n in names})
 
 
 # --- values of any type, made those of a column ---------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from igaku.ask.warm import TEXTS
 from igaku.server.parts import at
 from igaku.study import scoring
 from igaku.study.alarms import Alarm, by_exam, models_of, names_of
@@ -121,7 +122,7 @@ def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:
 
 def _texts(rows: pd.DataFrame) -> list[int]:
     """A number for each reply's long texts; 0 where it has none."""
-    told = (rows[name].fillna("").tolist() for name in ("reasoning", "content"))
+    told = (rows[name].fillna("").tolist() for name in TEXTS)
     long = (
         tuple(text for text in texts if len(text) >= SHARED_LONG)
         for texts in zip(*told, strict=True)

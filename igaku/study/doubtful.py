@@ -15,13 +15,14 @@ import pandas as pd
 
 from igaku.exam.choices import shown
 from igaku.exam.questions import Question
-from igaku.study.adjudication import DECISION, decisions, lines_of
+from igaku.study.adjudication import DECISION, Decision, decisions, lines_of
 from igaku.study.again import Exams
-from igaku.study.families import Source, label_of, study_in
+from igaku.study.families import Source, named, study_in
 from igaku.study.runs import Run, sat
 from igaku.study.tables import guarded, put_table
 
 DOUBTFUL = "doubtful"
+UNDECIDED = Decision(None, None, None, None)
 FRAME = (
     "run", "label", "problem_id", "section", "question", "choices", "content", "answer",
     "permissive", "second", "rule", "marks", "outcome", "adjudicated", "decided", "by",
@@ -53,9 +54,12 @@ def doubtful(outputs_dir: Source = None) -> pd.DataFrame:
     """
     study, exams = study_in(outputs_dir), Exams()
     rows = [
-        {"run": run.name, "label": label_of(run, study.lang)} | row
+        row
+        | named(study, run)
+        | {"answer": row["strict"], "decided": told.answer or told.outcome}
+        | {"by": told.by, "note": told.note}
         for run in study.runs
-        for row in _doubts(run, exams)
+        for row, told in _doubts(run, exams)
     ]
     return pd.DataFrame(rows, columns=list(FRAME)).astype({"adjudicated": bool})
 
@@ -69,30 +73,27 @@ def write_doubtful(outputs_dir: Source = None) -> list[Path]:
     """
     exams, written = Exams(), []
     for run in study_in(outputs_dir).runs:
-        rows = [_sheet(row) for row in _doubts(run, exams)]
+        rows = [
+            row | {"found": row["outcome"]} | told._asdict()
+            for row, told in _doubts(run, exams)
+        ]
         if rows and not _is_filled_in(run.folder / f"{DOUBTFUL}.csv", rows):
             frame = pd.DataFrame(rows, columns=list(SHEET))
             written.append(put_table(run.folder, DOUBTFUL, frame))
     return written
 
 
-def _doubts(run: Run, exams: Exams) -> Iterator[dict[str, Any]]:
-    """The doubtful replies of a run, with what a human decided of each."""
+def _doubts(run: Run, exams: Exams) -> Iterator[tuple[dict[str, Any], Decision]]:
+    """The doubtful replies of a run, and what a human decided of each."""
     rows = run.rows[run.rows["doubtful"] | run.rows["adjudicated"]]
     if rows.empty:
         return
     at, known = sat(run), frozenset(run.rows["problem_id"])
     told, _ = decisions(at, known, exams)
     for row in rows.to_dict("records"):
-        question = exams.question(at, row["problem_id"])
-        decision = told.get(row["problem_id"])
-        about: dict[str, Any] = {str(name): value for name, value in row.items()}
-        about |= _asked(question, at.order(row["problem_id"])) | {
-            "answer": row["strict"]
-        }
-        for name in ("by", "note"):
-            about[name] = decision and getattr(decision, name)
-        yield about | {"decided": decision and (decision.answer or decision.outcome)}
+        name, about = row["problem_id"], {str(key): row[key] for key in row}
+        asked = _asked(exams.question(at, name), at.order(name))
+        yield about | asked, told.get(name, UNDECIDED)
 
 
 def _asked(question: Question | None, order: str | None) -> dict[str, str | None]:
@@ -107,17 +108,6 @@ def _asked(question: Question | None, order: str | None) -> dict[str, str | None
     pairs = zip(marks, seen.choices, strict=True)
     listed = "\n".join(f"{label}. {text}" for label, text in pairs)
     return {"question": question.prompt_text, "choices": listed}
-
-
-def _sheet(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as a person fills it in: what was found, then what is decided."""
-    found = {"strict": row["answer"], "found": row["outcome"]}
-    is_answer = isinstance(row["decided"], tuple)
-    decided = {
-        "answer": row["decided"] if is_answer else None,
-        "outcome": None if is_answer else row["decided"],
-    }
-    return row | found | decided
 
 
 def _is_filled_in(path: Path, rows: Sequence[dict[str, Any]]) -> bool:

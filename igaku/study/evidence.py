@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.ask.warm import LONG
+from igaku.ask.warm import LONG, TEXTS
 from igaku.exam.choices import released
 from igaku.server.parts import at
 from igaku.study.alarms import (
@@ -31,7 +31,6 @@ from igaku.study.designs import condition
 from igaku.study.families import Study
 from igaku.study.runs import Run, ways_of
 
-TEXTS = ("reasoning", "content")
 # With these the same, two replies of one id are one reply.
 ONE = [
     "reply_id", "reply_sha256", "prompt_tokens", "completion_tokens", *TEXTS,

@@ -263,7 +263,6 @@ class Reading(NamedTuple):
     `is_whole` is None where there is an error for a text.
     """
 
-    record: Row
     row: Row
     regraded: Row | None
     is_whole: bool | None
@@ -271,44 +270,42 @@ class Reading(NamedTuple):
 
 def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     """The row of a record; its keys and their order are those of a measured one."""
-    error, seconds = error_of(record), number_of(record.get("time"))
-    content = None if error else content_of(record)
-    letters = None if error else _letters(record, question)
-    is_whole = None if error else taken.is_whole(record)
-    reread = outcome_of(Reply(content=content or "", error=error), question)
-    correct = None if error else _is_correct(record, question)
-    read = Graded("unparsable") if is_whole is False else reread
-    outcome, answer = _judged(letters, content, read, question)
+    seconds = number_of(record.get("time"))
     row = dict.fromkeys(FIELDS) | {
         "problem_id": question.problem_id,
         "section": question.section,
-        "outcome": outcome,
-        "answer": list(answer) if answer else None,
-        "correct": correct,
-        "content": content,
+        "outcome": "api_error",
         "reasoning": record.get("reasoning"),
         "seconds": None if seconds is None or seconds < 0 else seconds,
         "served_model": taken.model,
-        "error": error,
+        "error": error_of(record),
         "raw": record,
     }
-    if correct is None or not is_whole or correct == reread.correct:
-        return Reading(record, row, None, is_whole)
+    if row["error"] is not None:
+        return Reading(row, None, None)
+    content, correct = content_of(record), _is_correct(record, question)
+    reread, is_whole = outcome_of(Reply(content), question), taken.is_whole(record)
+    read = reread if is_whole else Graded("unparsable")
+    outcome, answer = _judged(_letters(record, question), content, read, question)
+    row |= {"outcome": outcome, "answer": list(answer) if answer else None}
+    row |= {"correct": correct, "content": content}
+    if not is_whole or correct == reread.correct:
+        return Reading(row, None, is_whole)
     own = list(reread.answer) if reread.answer else None
     told = {"problem_id": question.problem_id, "recorded": correct}
     told |= {"reread": reread.correct, "answer": own}
-    return Reading(record, row, told, is_whole)
+    return Reading(row, told, is_whole)
 
 
 def _judged(
     letters: tuple[str, ...] | None,
-    content: str | None,
+    content: str,
     read: Graded,
     question: Question,
 ) -> tuple[str, tuple[str, ...] | None]:
     """The outcome and the answer of a record: its letters', else its text's."""
-    if read.outcome == "api_error" or not (content or "").strip():
-        return ("api_error" if read.outcome == "api_error" else "empty"), letters
+    if not content.strip():
+        return "empty", letters
     if letters is None:
         return read.outcome, read.answer
     sizes = {len(accepted) for accepted in question.accepted}
@@ -357,6 +354,7 @@ def _is_correct(record: Row, question: Question) -> bool:
 def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
     """What the rows add up to, and the state they leave the run in."""
     rows = [reading.row for reading in readings]
+    records = [row["raw"] for row in rows]
     outcomes = Counter(row["outcome"] for row in rows)
     is_broken = health.is_broken(outcomes)
     state = "OK" if len(rows) == whole else "INCOMPLETE"
@@ -366,11 +364,11 @@ def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
         "why": None,
         "outcomes": dict(sorted(outcomes.items())),
         "correct": sum(row["correct"] is True for row in rows),
-        "graded_here": sum(not _is_graded(reading.record) for reading in readings),
+        "graded_here": sum(not _is_graded(record) for record in records),
         "regraded": [told for reading in readings if (told := reading.regraded)],
         "read_again": sum(reading.is_whole is True for reading in readings),
         "not_read_again": sum(reading.is_whole is False for reading in readings),
-        "clipped": clipped([reading.record for reading in readings]),
+        "clipped": clipped(records),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from igaku.ask.folder import Row
+from igaku.ask.rows import numbered
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.questions import Question
@@ -100,11 +101,12 @@ def by_prompt(files: Sequence[Path]) -> dict[str | None, list[Path]]:
 
     Files that name no prompt go with the default one's, or with those of an only one.
     """
+    told = {path: prompts_in(path) for path in files}
     found: dict[str | None, list[Path]] = {}
-    for path in files:
-        for name in prompts_in(path):
+    for path, names in told.items():
+        for name in names:
             found.setdefault(name, []).append(path)
-    if nameless := [path for path in files if not prompts_in(path)]:
+    if nameless := [path for path, names in told.items() if not names]:
         only = next(iter(found)) if len(found) == 1 else None
         found.setdefault(BASELINE if BASELINE in found else only, []).extend(nameless)
     return dict(sorted(found.items(), key=lambda one: one[0] not in (BASELINE, None)))
@@ -125,16 +127,13 @@ def named_apart(
     return named
 
 
-def _meant(files: Sequence[Path]) -> str:
-    """The prompt that is meant where none is named: the only one, or "baseline"."""
-    found = {name for path in files for name in prompts_in(path)}
-    return found.pop() if len(found) == 1 else BASELINE
-
-
 def recordings_of(
     files: Iterable[str | Path], prompt: str | None = None
 ) -> list[Recording]:
-    """The files, read, in the order of their names; all of one model and one prompt."""
+    """The files, read, in the order of their names; all of one model and one prompt.
+
+    Where no prompt is named, that is the only one, or "baseline".
+    """
     given = [files] if isinstance(files, str | Path) else list(files)
     if not given:
         raise IgakuError("No files are given to import: name at least one.")
@@ -142,8 +141,10 @@ def recordings_of(
     for name, n in Counter(path.name for path in expanded).items():
         if n > 1:
             raise IgakuError(f"{name} is given {n} times: give each file once.")
-    asked = prompt or _meant(expanded)
-    recordings = [_read(path, asked) for path in expanded]
+    if not prompt:
+        prompt, *others = by_prompt(expanded)
+        prompt = BASELINE if others or not prompt else prompt
+    recordings = [_read(path, prompt) for path in expanded]
     records = [record for taken in recordings for record in taken.records]
     is_clipped = bool(clipped(records)["response"])
     recordings = [taken._replace(is_clipped=is_clipped) for taken in recordings]
@@ -180,10 +181,10 @@ def _lines(path: Path, data: bytes) -> tuple[list[Row], list[str]]:
         if _is_record(record):
             records.append(record)
         elif line.strip():
-            torn.append(str(number))
+            torn.append(number)
     if not records:
         raise IgakuError(f"{path} {_FOREIGN}")
-    lines = f"line{'s' if len(torn) > 1 else ''} {', '.join(torn)}"
+    lines = numbered(torn, len(torn))
     note = f"{path.name}, {lines}: torn, or no recorded answer; left out."
     return records, [note] if torn else []
 

@@ -101,9 +101,7 @@ def measured(thought: str, said: str) -> tuple[int, float, float | None, str]:
 
 def bodies_of(run: Run) -> Mapping[Any, object]:
     """The servers' bodies by question, where a run recorded them."""
-    if "raw" in run.rows:
-        return dict(zip(run.rows["problem_id"], run.rows["raw"], strict=True))
     if run.origin == "recorded":
         return {}
-    answers, _ = read_answers(run.folder / ANSWERS, None, ["problem_id", "raw"])
+    answers, _ = read_answers(run.folder / ANSWERS, {}, ["problem_id", "raw"])
     return {answer.problem_id: answer.raw for answer in answers}

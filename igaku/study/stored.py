@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import accumulate
@@ -91,6 +92,14 @@ def lightened(answer: Any, place: Place, columns: Collection[str]) -> Any:
 
 def _is_null(raw: Any) -> bool:
     return raw is None or (isinstance(raw, msgspec.Raw) and bytes(raw) == b"null")
+
+
+def parsed(data: Any) -> Any:
+    """The value of a JSON text, also of one that is not strict."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
+        return json.loads(bytes(data))
 
 
 class _Body(msgspec.Struct):

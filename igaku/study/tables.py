@@ -11,19 +11,13 @@ from igaku import writing
 
 
 def put_table(folder: Path, name: str, frame: pd.DataFrame) -> Path:
-    """Write one table as CSV into a folder."""
+    """Write one table as CSV into a folder; the path of the file."""
     path = folder / f"{name}.csv"
-    # With its mark, a spreadsheet takes the file for UTF-8 and shows Japanese.
-    text = "\ufeff" + _harmless(frame).to_csv(index=False, lineterminator="\n")
-    writing.put(path, text)
-    return path
-
-
-def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts no spreadsheet takes for a formula."""
     texts = frame.select_dtypes(include=["object", "str"]).columns
-    safe = {name: frame[name].map(guarded) for name in texts}
-    return frame.assign(**safe) if len(texts) else frame
+    safe = frame.assign(**{name: frame[name].map(guarded) for name in texts})
+    # With its mark, a spreadsheet takes the file for UTF-8 and shows Japanese.
+    writing.put(path, "\ufeff" + safe.to_csv(index=False, lineterminator="\n"))
+    return path
 
 
 def guarded(value: Any) -> Any:

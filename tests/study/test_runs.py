@@ -372,7 +372,7 @@ def test_a_strict_line_reads_as_it_would_with_care(changes):
     (strict,) = answers._strictly(line + b"\n", shape) or [None]
     if strict is None:
         return
-    careful = answers._with_care(line, shape)
+    ((_, careful),) = answers._carefully(line, shape)
     for name in shape.__struct_fields__:
         read, kind = [], answers.COLUMNS[name]
         for each in (strict, careful):
