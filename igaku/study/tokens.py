@@ -370,6 +370,6 @@ def _probe(run: Run) -> list[_Again]:
     if run.budget is None or unfit(path):
         return []
     columns = columns_of(raw=False, texts=True)
-    rows = rows_of(read_answers(path, None, columns)[0], {}, None, columns)
+    rows = rows_of(read_answers(path, {}, columns)[0], {}, None, columns)
     rows = rows[rows["outcome"] != "wrong_model"]  # asked once more by the run
     return [_Again(f"{run.name}/probe", PROBE_FACTOR * run.budget, rows)]
