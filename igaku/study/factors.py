@@ -144,13 +144,13 @@ def _ordered(cells: Sequence[Cell]) -> list[Cell]:
     most: dict[Any, Cell] = {}
     for cell in sorted(cells, key=lambda cell: -cell.run.asked):
         most.setdefault(cell[:3], cell)
-
-    def place(cell: Cell) -> tuple[int, int, int]:
-        known = cell.effort in EFFORTS
-        effort = EFFORTS.index(cell.effort) if known else len(EFFORTS)
-        return models.index(cell.model), effort, cell.budget
-
-    return sorted(most.values(), key=place)
+    places = {effort: place for place, effort in enumerate(EFFORTS)}
+    return sorted(
+        most.values(),
+        key=lambda cell: (
+            models.index(cell.model), places.get(cell.effort, len(places)), cell.budget,
+        ),
+    )  # fmt: skip
 
 
 # --- as rows --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,7 +139,13 @@ def study_of(
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
     margin = _margin(margin, declaration)
-    _check_names((*chosen, *filter(None, [reference])), runs)
+    names = [run.name for run in runs]
+    for name in (*chosen, *filter(None, [reference])):
+        if name not in names:
+            raise IgakuError(
+                f"There is no run {name} to compare: the runs are "
+                f"{', '.join(names) or 'none'}."
+            )
     sets: dict[frozenset[str], frozenset[str]] = {}
     sittings = [sitting_of(run, sets) for run in runs]
     first = {r.name for r in runs if _is_reference(r, reference, declaration)}
@@ -151,16 +157,6 @@ def study_of(
     ordered = tuple(one.run for one in sittings)
     told = (margin, lang, folder, reference, tuple(chosen), declaration, crossed)
     return Study(ordered, tuple(families), *told)
-
-
-def _check_names(given: Iterable[str], runs: Sequence[Run]) -> None:
-    names = [run.name for run in runs]
-    for name in given:
-        if name not in names:
-            raise IgakuError(
-                f"There is no run {name} to compare: the runs are "
-                f"{', '.join(names) or 'none'}."
-            )
 
 
 def _margin(given: float | None, declaration: Declared | None) -> float:
