@@ -418,7 +418,7 @@ def repair(
 ) -> None:
     """Heal a damaged folder: set bad lines aside, rebuild a lost manifest."""
     from igaku.ask.repair import repair as heal
-    from igaku.study.runs import outputs_folder
+    from igaku.paths import outputs_folder
 
     typer.echo("\n".join(heal(run, outputs_folder(outputs), write)))
 

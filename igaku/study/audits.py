@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.server.client import served_as
+from igaku.server.fingerprint import served_as
 from igaku.server.parts import at
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
@@ -185,10 +185,9 @@ def published_sums(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         total = run.published.get("correct")
         parts = [told.get("correct") for told in run.published["sections"].values()]
-        known = [part for part in parts if isinstance(part, int)]
-        is_whole = isinstance(total, int) and known and len(known) == len(parts)
-        if is_whole and sum(known) != total:
-            yield alarm_on("published_sums", run, total=total, parts=known)
+        is_told = parts and all(isinstance(n, int) for n in (total, *parts))
+        if is_told and sum(parts) != total:
+            yield alarm_on("published_sums", run, total=total, parts=parts)
 
 
 def published_shares(study: Study) -> Iterator[Alarm]:
@@ -260,9 +259,8 @@ def other_settings(study: Study) -> Iterator[Alarm]:
 def not_measured(study: Study) -> Iterator[Alarm]:
     """Runs that a sweep was to make and that failed before their first answer."""
     for job in unmeasured(study.folder) if study.folder else ():
-        name = str(job["run"])
-        facts = {"run": name, "why": str(job.get("why"))}
-        yield Alarm("not_measured", (name,), facts, grave=False)
+        name, why = str(job["run"]), str(job.get("why"))
+        yield Alarm("not_measured", (name,), {"run": name, "why": why}, grave=False)
 
 
 def unread(study: Study) -> Iterator[Alarm]:

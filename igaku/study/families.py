@@ -13,9 +13,10 @@ import pandas as pd
 
 from igaku.errors import IgakuError
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
+from igaku.paths import outputs_folder
 from igaku.study.designs import ROLES, Sitting, aside, role, sitting_of
 from igaku.study.pooling import Family, families_of, later_of
-from igaku.study.runs import Run, find_runs, outputs_folder
+from igaku.study.runs import Run, find_runs
 from igaku.words import LEVEL, checked
 
 Made = TypeVar("Made")

@@ -31,7 +31,7 @@ PAIRS = (
     "cluster_low", "cluster_high",
 )  # fmt: skip
 COUNTS = PAIRS[PAIRS.index("n") : PAIRS.index("difference")]
-GATES = ("family", "exam", "runs", "n", "q", "df", "pvalue", "method")
+GATES = ("family", "exam", "runs", "n", "q", "df", "q_pvalue", "method")
 PLANNING = (
     "flip_budget", "power_small", "detectable", "detectable_low", "detectable_high",
     "needed", "needed_low", "needed_high", "power_margin",
@@ -113,9 +113,9 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per family of three or more finished, or stopped, runs: Cochran's Q.
 
     `family exam runs`: which runs (names), without those shown to be wrong. `n`:
-    questions that all of them were asked. `q df pvalue`: the statistic, its degrees of
-    freedom and its p; `method` says whether that is "exact", over all permutations, or
-    that of "chi2", where there are too many.
+    questions that all of them were asked. `q df q_pvalue`: the statistic, its degrees
+    of freedom and its p; `method` says whether that is "exact", over all permutations,
+    or that of "chi2", where there are too many.
     """
     study, rows = study_in(outputs_dir), []
     for family in study.families:

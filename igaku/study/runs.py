@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from igaku import paths
 from igaku.ask import health
 from igaku.ask.folder import ANSWERS, PROBE, holder, unfit
 from igaku.ask.repair import facts_of
 from igaku.ask.shape import advice, examined
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
-from igaku.server.client import context_length
+from igaku.paths import outputs_folder
+from igaku.server.fingerprint import context_length
 from igaku.study.adjudication import adjudicate
 from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
@@ -334,12 +334,6 @@ def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
     window = context_length(_mapping(run.manifest.get("server_before")), str(run.model))
     asked = (run.folder, run.exam, run.settings, questions)
     return Sat(*asked, run.budget, window, is_recorded)
-
-
-def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
-    """The folder of the runs: `outputs/`, or one told, from here or from the root."""
-    path = paths.OUTPUTS if outputs_dir is None else Path(outputs_dir).expanduser()
-    return path if path.is_absolute() or path.is_dir() else paths.ROOT / path
 
 
 # --- the manifest ---------------------------------------------------------------------

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
 from igaku.ask import progress
-from igaku.ask.folder import locked, now
+from igaku.ask.folder import holder_of, locked, now
 from igaku.ask.progress import replies
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio
 from igaku.sweep.file import Job, Sweep
-from igaku.sweep.locks import JOB_LOCK, held, holder, lane_lock
+from igaku.sweep.locks import JOB_LOCK, held, lane_lock
 from igaku.sweep.report import write_report
 from igaku.sweep.status import Record, read_job, standings, totals, write_job
 from igaku.writing import refused
@@ -241,7 +241,7 @@ class Sitting:
         try:
             with ExitStack() as stack:
                 for lock in filter(None, (lane, folder / JOB_LOCK)):
-                    if other := holder(lock):
+                    if other := holder_of(lock):
                         workbook.say(f"{self.job.run} waits for {other}")
                     # A cache that cannot be written locks nothing.
                     with suppress(OSError) if lock == lane else nullcontext():

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from igaku import paths
 from igaku.params.fields import LAB
@@ -45,7 +45,7 @@ def held(path: Path, told: str, wait: Callable[[], object]) -> Iterator[int]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
-        while not _has_locked(file, fcntl.LOCK_EX):
+        while not _has_locked(file):
             wait()
         file.truncate(0)
         file.write(told)
@@ -53,21 +53,10 @@ def held(path: Path, told: str, wait: Callable[[], object]) -> Iterator[int]:
         yield file.fileno()
 
 
-def holder(path: Path) -> str | None:
-    """What is told of the live process that holds a lock; None when none does."""
-    try:
-        with path.open("rb") as file:
-            if _has_locked(file, fcntl.LOCK_SH):
-                return None
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return None
-
-
-def _has_locked(file: IO[Any], how: int) -> bool:
+def _has_locked(file: IO[str]) -> bool:
     """Whether the lock of a file could be had at once."""
     try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as refused:
         # A disk without locks is for run.ipynb to refuse, in a sentence.
         return not isinstance(refused, BlockingIOError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -14,17 +13,15 @@ from igaku import writing
 from igaku.pages import html
 from igaku.sweep.file import Sweep
 from igaku.sweep.status import standings, totals
-from igaku.words import MISSING, is_missing, plain, say, word
+from igaku.words import MISSING, aligned, is_missing, say, word
 
 
 def status_text(sweep: Sweep) -> str:
     """The table of a sweep's jobs for a terminal, and its totals in a line."""
     found = standings(sweep)
     shown = found.assign(asked=_progress(found), lane=found.endpoint)
-    shown = shown[["run", "lane", "state", "asked", "lost", "why"]].map(plain)
-    shown = shown.apply(lambda cells: cells.str.ljust(cells.str.len().max()))
-    table = shown.to_string(index=False, justify="left")
-    return re.sub(" +$", "", f"{table}\n\n{totals(found)}", flags=re.MULTILINE)
+    table = aligned(shown[["run", "lane", "state", "asked", "lost", "why"]])
+    return f"{table}\n\n{totals(found)}"
 
 
 def _progress(found: pd.DataFrame) -> pd.Series:

@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row
+from igaku.ask.folder import ANSWERS, Row, holder_of
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.study.runs import JOB, read_job
 from igaku.sweep.file import Job, Sweep
-from igaku.sweep.locks import JOB_LOCK, holder, lane_lock
+from igaku.sweep.locks import JOB_LOCK, lane_lock
 from igaku.words import CAUSES
 
 STATES = ("done", "running", "broken", "failed", "waiting")
@@ -107,12 +107,12 @@ def _progress(rows: list[Row], width: int, moment: datetime) -> Record:
 def _state(sweep: Sweep, job: Job, record: Record) -> tuple[str, str | None]:
     """The state of a job, and the sentence that goes with it."""
     state, why = str(record.get("state", "waiting")), record.get("why")
-    if holder(job.folder / JOB_LOCK) is not None:
+    if holder_of(job.folder / JOB_LOCK) is not None:
         return "running", why
     if state == "running":
         state, why = "waiting", "it was interrupted"
     lock = lane_lock(job.endpoint)
-    if state == "waiting" and lock and (other := holder(lock)):
+    if state == "waiting" and lock and (other := holder_of(lock)):
         own = [str(each.folder) for each in sweep.jobs]
         if other.partition(" (")[0] not in own:
             why = f"its server is at work on {other}"

@@ -73,7 +73,7 @@ def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded)
     # Of the three finished runs one is a copy, and two are a pair.
     (row,) = gates(recorded).itertuples()
     assert (row.family, row.n, row.df, len(row.runs)) == ("stopped", 75, 2, 3)
-    assert (row.pvalue, row.method) == (pytest.approx(6.1815e-7, rel=1e-4), "exact")
+    assert (row.q_pvalue, row.method) == (pytest.approx(6.1815e-7, rel=1e-4), "exact")
 
 
 def test_a_copy_is_in_no_gate_and_in_no_pattern(tmp_path):

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
 from igaku.ask import run
-from igaku.ask.folder import locked, write_manifest
+from igaku.ask.folder import holder_of, locked, write_manifest
 from igaku.ask.prompt import SHIPPED as SHIPPED_PROMPTS
 from igaku.ask.rows import read_rows
 from igaku.errors import IgakuError
@@ -33,7 +33,7 @@ from igaku.study.runs import find_runs
 from igaku.sweep import lanes, report, status
 from igaku.sweep.file import read_sweep
 from igaku.sweep.lanes import Sitting
-from igaku.sweep.locks import JOB_LOCK, held, holder, lane_lock
+from igaku.sweep.locks import JOB_LOCK, held, lane_lock
 from igaku.words import word
 
 LAB = ("lab-gguf-mxfp4", "lab-mxfp4-q4")  # two engines
@@ -324,8 +324,8 @@ def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path
     until(lambda: (tmp_path / "kernel").is_file() and read(tmp_path / "kernel"))
     igaku.kill()
     igaku.wait()
-    assert holder(lock) is not None
-    until(lambda: holder(lock) is None)
+    assert holder_of(lock) is not None
+    until(lambda: holder_of(lock) is None)
     os.kill(int(read(tmp_path / "kernel")), signal.SIGKILL)  # it outlived papermill
 
 
