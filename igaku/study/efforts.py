@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from igaku.server.parts import at
-from igaku.study.alarms import Alarm, apart, by_exam, dicts, grouped
+from igaku.server.parts import at, maps
+from igaku.study.alarms import Alarm, apart, by_exam, grouped
 from igaku.study.families import Source, Study, study_in
 from igaku.study.runs import Run
 from igaku.study.timing import lengths_of
@@ -75,7 +75,7 @@ def effort_unshown(study: Study) -> Iterator[Alarm]:
     for run in study.variants:
         told = run.manifest.get("effort") or {}
         if told.get("asked") and told.get("shown") is False:
-            trials = dicts(told.get("trials"))
+            trials = maps(told.get("trials"))
             tried = [{name: trial.get(name) for name in names} for trial in trials]
             about = {"asked": told["asked"], "contrast": told.get("contrast")}
             yield Alarm("effort_unshown", (run.name,), about | {"trials": tried})
