@@ -146,12 +146,13 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        rows = run.rows[run.rows["outcome"] != "refused"]
-        loops = rows["cause"] == "looping"
+        told = run.rows[["problem_id", "outcome", "cause", *TEXTS]]
+        rows = told[told["outcome"] != "refused"]
         for name in TEXTS:
-            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
-                long = some[some[name].str.len() >= LONG]
-                again = long[long.duplicated(name, keep=False)]
+            long = rows[rows[name].str.len() >= LONG]
+            loops = long["cause"] == "looping"
+            for grave, some in ((True, long[~loops]), (False, long[loops])):
+                again = some[some.duplicated(name, keep=False)]
                 if len(again) >= (2 if grave else REPEATED):
                     sample = str(again[name].mode().iloc[0])[:60]
                     yield alarm_on(
