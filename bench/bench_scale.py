@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_analysis
+import torture
 from bench_analysis import Figure
 from bench_run import KERNEL, ROOT, Cost, cost
 from fault_server import serving
@@ -127,7 +128,9 @@ load_run(sys.argv[1], texts=False)
 
 def alone(trial: Trial) -> Cost:
     """What one invocation of a run costs, as a process of its own."""
-    return cost(trial.command(None))
+    return cost(
+        [sys.executable, torture.__file__, "--victim", json.dumps(trial.told())]
+    )
 
 
 def lengthen(path: Path, size: int) -> None:

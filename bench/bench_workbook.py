@@ -5,9 +5,9 @@ usage: python bench/bench_workbook.py [RECORDED] [--repeat N] [--before CHECKOUT
 RECORDED is the folder of recorded answers, ../shared/data/recorded unless told; they
 are imported into a temporary folder. A ratio is of two programs timed one after the
 other in this run; the median of the repeats is reported. The analysis is executed as
-`igaku analyse` does it; papermill's own habit, to save at each cell, is told beside it.
-CHECKOUT is another version, measured beside this one. Exit status 1: a target is
-missed.
+`igaku analyse` does it; papermill called by hand, which saves at each cell, is told
+beside it. CHECKOUT is another version, measured beside this one. Exit status 1: a
+target is missed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ FRAMES, CALLS = 15, 30  # shown by the executed analysis, in its code
 SHOWING = ("figures", "pages")  # rooms that only show
 LIBRARIES = ("pd", "sns", "plt", "mcnemar", "noninferiority", "paired_difference")
 PLAIN = "import pandas\nimport seaborn\nimport scipy.stats\n"
-AS_IGAKU = "--no-request-save-on-cell-execute"
+AS_IGAKU = (
+    "import sys, pathlib; from igaku import workbook; workbook.execute("
+    "'analysis.ipynb', pathlib.Path(sys.argv[1]), {'outputs_dir': sys.argv[2]})"
+)
 IMPORT = (
     "import time; t = time.perf_counter(); import igaku; print(time.perf_counter() - t)"
 )
@@ -117,13 +120,13 @@ def analysing(place: Path, checkouts: dict[str, Path], repeat: int):
     cell |= {"outputs": [], "execution_count": None}
     head = {"nbformat": 4, "nbformat_minor": 5, "metadata": about}
     plain.write_text(json.dumps(head | {"cells": [cell]}))
-    names = ("plain", *checkouts, "saved at each cell")
+    names = ("plain", *checkouts, "by hand")
     costs: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repeat):
         costs["plain"].append(papermill(ROOT, plain, place / "plain-done.ipynb"))
         for name, checkout in checkouts.items():
-            costs[name].append(analysis(checkout, place, AS_IGAKU))
-        costs["saved at each cell"].append(analysis(ROOT, place))
+            costs[name].append(analysis(checkout, place))
+        costs["by hand"].append(analysis(ROOT, place, by_hand=True))
     for path in place.glob("plain*"):
         path.unlink()
     median = {name: statistics.median(found) for name, found in costs.items()}
@@ -136,14 +139,17 @@ def analysing(place: Path, checkouts: dict[str, Path], repeat: int):
             yield kept
 
 
-def analysis(checkout: Path, place: Path, *options: str) -> float:
+def analysis(checkout: Path, place: Path, by_hand: bool = False) -> float:
     """CPU seconds of a checkout's analysis.ipynb, to analysis.html and report.html."""
     pages = [place / name for name in ("analysis.html", "report.html")]
     for page in pages:
         page.unlink(missing_ok=True)
     done = place / "analysis.ipynb"
     source = checkout / "notebooks" / "analysis.ipynb"
-    spent = papermill(checkout, source, done, "-p", "outputs_dir", place, *options)
+    if by_hand:
+        spent = papermill(checkout, source, done, "-p", "outputs_dir", place)
+    else:
+        spent = run(checkout, "-c", AS_IGAKU, done, place)
     spent += run(checkout, "-m", "igaku.cli", "render", done)
     missing = [page.name for page in pages if not page.exists()]
     if missing:

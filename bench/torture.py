@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +25,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, cycle
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ HANGS = 180.0  # seconds after which a victim that does not end is a failure
 MOST_LIVES = 400  # of one run: then it is never finished
 REFUSED, INTERRUPTED = 3, 130  # exit statuses of a victim
 FATES = ("none", "none", "SIGKILL", "SIGKILL", "SIGKILL", "SIGINT", "SIGTERM", "full")
+# A life is a fork of one process that has loaded all this, which takes longer than most
+# lives do.
+LIVES = multiprocessing.get_context("forkserver")
+LOADED = "igaku.ask.run igaku.exam.calibration igaku.server.wire openai tenacity yaml"
+LIVES.set_forkserver_preload([*LOADED.split(), "igaku.params.settings", "tqdm"])
 SAME = (
     "problem_id", "section", "outcome", "answer", "correct", "content", "reasoning",
     "finish_reason", "prompt_sha256", "cause", "rule",
@@ -111,6 +117,15 @@ def victim(told: dict[str, Any]) -> int:
     return 0
 
 
+def lived(told: dict[str, Any], key: str, log: str) -> None:
+    """Be the victim in a process of its own, whose output goes into a file."""
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.environ.update(IGAKU_API_KEY=key, LM_API_TOKEN="")
+    sys.exit(victim(told))
+
+
 # --- one life, and the run it belongs to ----------------------------------------------
 
 
@@ -142,45 +157,43 @@ class Trial:
     def life(self, number: int, fate: Fate, check: bool = False) -> int:
         """Start the run once, let its fate come, and say how it ended."""
         key = f"{KEY}{self.name}-{number}"
-        command = self.command(fate.room, check)
         log = self.folder / f"{self.name}.log"
-        with log.open("ab") as output:
-            began = output.tell()
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output,
-                env=os.environ | {"IGAKU_API_KEY": key, "LM_API_TOKEN": ""},
-            )  # fmt: skip
-            try:
-                self._meet(process, fate, key)
-            finally:
-                process.kill()
-                process.wait()
-        said = log.read_bytes()[began:].decode("utf-8", "replace")
-        self._judge(process.returncode, fate, key, said)
-        return process.returncode
+        log.touch()
+        began = log.stat().st_size
+        told = self.told(fate.room, check)
+        process = LIVES.Process(target=lived, args=(told, key, str(log)))
+        process.start()
+        try:
+            self._meet(process, fate, key)
+        finally:
+            process.kill()
+            process.join()
+        status, said = process.exitcode or 0, log.read_bytes()[began:]
+        self._judge(status, fate, key, said.decode("utf-8", "replace"))
+        return status
 
-    def command(self, room: int | None, check: bool = False) -> list[str]:
-        """What starts the run once, in a process of its own."""
+    def told(self, room: int | None = None, check: bool = False) -> dict[str, Any]:
+        """What a victim has to know."""
         settings = {
             "model": MODEL, "base_url": self.server.base_url, "run": self.name,
             "exam": "calibration", "shots": 0, "concurrency": self.concurrency,
             "timeout": TIMEOUT, "outputs_dir": str(self.folder),
         }  # fmt: skip
-        told = {"settings": settings, "questions": self.number, "check": check}
-        script = str(Path(__file__).resolve())
-        return [sys.executable, script, "--victim", json.dumps(told | {"room": room})]
+        told = {"settings": settings, "questions": self.number, "room": room}
+        return told | {"check": check}
 
-    def _meet(self, process: subprocess.Popen[bytes], fate: Fate, key: str) -> None:
+    def _meet(self, process: ForkServerProcess, fate: Fate, key: str) -> None:
         """Wait until the process ends, or has asked enough to meet its fate."""
         asked, until = self.server.log.asked, time.monotonic() + HANGS
         sent = getattr(signal, fate.kind, None)
-        while process.poll() is None and time.monotonic() < until:
+        while process.exitcode is None and time.monotonic() < until:
             if sent and asked[key] >= fate.after:
-                time.sleep(fate.delay)
-                process.send_signal(sent)
+                process.join(fate.delay)
+                if process.exitcode is None:
+                    os.kill(process.pid or 0, sent)
                 sent = None
-            time.sleep(0.01)
-        if process.poll() is None:
+            process.join(0.01)
+        if process.exitcode is None:
             self.findings.fail("a victim hung", f"{self.name}, fate {fate}")
 
     def _judge(self, status: int, fate: Fate, key: str, said: str) -> None:

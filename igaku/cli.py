@@ -303,7 +303,7 @@ def sweep(
     """Go through many runs unattended, one after the other on each server."""
     from igaku.sweep import lanes
     from igaku.sweep.file import read_sweep
-    from igaku.sweep.report import status_text
+    from igaku.sweep.status import status_text
 
     plan = read_sweep(name, outputs)
     if status:
@@ -418,7 +418,7 @@ def repair(
 ) -> None:
     """Heal a damaged folder: set bad lines aside, rebuild a lost manifest."""
     from igaku.ask.repair import repair as heal
-    from igaku.study.runs import outputs_folder
+    from igaku.paths import outputs_folder
 
     typer.echo("\n".join(heal(run, outputs_folder(outputs), write)))
 

@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import paths, workbook
+from igaku import workbook
 from igaku.ask import progress
 from igaku.errors import IgakuError
 from igaku.params.fields import reject_unknown
 from igaku.params.settings import FIELDS, settings_from
-from igaku.words import cell, heading, say, word
+from igaku.paths import outputs_folder
+from igaku.words import aligned, say, word
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from igaku.params.settings import Settings
-    from igaku.study.families import Study
 
 PAGES = ("report", "analysis", "mechanism", "index", "replies")
 BEGINNING = "the notebook starts, then the server is checked"
@@ -37,6 +35,8 @@ def run(model: str, named: Mapping[str, Any], told: Sequence[str], lang: str) ->
     `named` are parameters of the notebook, None where not given, `told` more of them as
     `name=value`. A run that is there goes on, and a finished one is not asked again.
     """
+    from igaku.pages.notebooks import render_notebook
+
     given = {"model": model, "lang": lang} | parameters(named, told)
     lang = given.pop("lang")
     settings = settings_from(**given)
@@ -50,18 +50,18 @@ def run(model: str, named: Mapping[str, Any], told: Sequence[str], lang: str) ->
     if before and progress.replies(folder) == before:
         workbook.say("It was finished before: nothing was asked.")
     print(summary(folder, lang))
-    return _rendered(folder / "run.ipynb")
+    return render_notebook(folder / "run.ipynb")
 
 
 def refuse_other(settings: Settings) -> None:
     """Refuse what the run would, before its executed notebook is written over."""
     from igaku.ask.folder import ANSWERS, locked
     from igaku.ask.manifest import opened
-    from igaku.ask.plan import is_reply, plan_of
+    from igaku.ask.plan import plan_of
     from igaku.ask.rows import read_rows
     from igaku.ask.run import questions_of
 
-    if rows := list(filter(is_reply, read_rows(settings.folder / ANSWERS))):
+    if rows := read_rows(settings.folder / ANSWERS):
         with locked(settings.folder):  # another process may be at it
             opened(plan_of(settings, questions_of(settings)), rows)
 
@@ -74,6 +74,8 @@ def parameters(named: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:
     >>> parameters({"limit": 3, "exam": None}, ["load=true", "exam=2021"])
     {'limit': 3, 'load': True, 'exam': 2021}
     """
+    import yaml
+
     given = {name: value for name, value in named.items() if value is not None}
     for each in told:
         name, mark, value = each.partition("=")
@@ -82,64 +84,37 @@ def parameters(named: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:
         reject_unknown([name], (*FIELDS, "lang"), "parameter")
         if name in given or name == "model":
             raise IgakuError(f"{name} is given twice: leave one of the two out.")
-        given[name] = _yaml(name, value)
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise IgakuError(
+                f"-p {each} cannot be read as YAML: put the value in quotes."
+            ) from None
     return given
-
-
-def _yaml(name: str, value: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise IgakuError(
-            f"-p {name}={value} cannot be read as YAML: put the value in quotes."
-        ) from None
 
 
 def summary(folder: Path, lang: str) -> str:
     """What a run came to: a row per section, then its score, status and weights."""
+    import pandas as pd
+
+    from igaku.pages.html import tabled
     from igaku.study.families import study_of
     from igaku.study.overview import runs
     from igaku.study.runs import load_run
-
-    sitting = load_run(folder)
-    study = study_of([sitting], lang=lang)
-    row = runs(study).iloc[0].to_dict() | {"manifest": sitting.manifest}
-    blocks = ("run_score", "run_status", "run_identity")
-    told = [say(block, lang, **row) for block in blocks]
-    return "\n".join([_as_text(by_section(study), lang), "", *told])
-
-
-def by_section(study: Study) -> pd.DataFrame:
-    """The one run of a study by section: `asked right accuracy lost`, then all."""
-    import pandas as pd
-
     from igaku.study.scoring import is_lost
 
-    (sitting,) = study.runs
-    right = sitting.rows.correct.fillna(False).astype(bool)
-    rows = sitting.rows.assign(right=right, lost=is_lost(sitting.rows))
-    counted = {"asked": ("right", "size"), "right": ("right", "sum")}
-    counted |= {"lost": ("lost", "sum")}
-    found = rows.groupby("section").agg(**counted)
-    whole = found.sum().to_frame(word("section", "total", study.lang)).T
-    both = pd.concat([found, whole]).rename_axis("section").astype(int)
-    both.insert(2, "accuracy", both.right / both.asked)
-    return both
-
-
-def _as_text(frame: pd.DataFrame, lang: str) -> str:
-    """A frame as a terminal shows it, with the headings and units of a language."""
-    import pandas as pd
-
-    flat = frame.reset_index()
-    told = {
-        heading(name, lang): [cell(value, name, flat.columns, lang) for value in column]
-        for name, column in flat.items()
-    }
-    with pd.option_context("display.unicode.east_asian_width", True):
-        return pd.DataFrame(told).to_string(index=False)
+    sitting = load_run(folder)
+    row: Any = runs(study_of([sitting], lang=lang)).iloc[0].to_dict()
+    right, lost = sitting.rows["correct"].fillna(False), is_lost(sitting.rows)
+    marks = pd.DataFrame({"asked": 1, "right": right, "lost": lost}).astype(int)
+    counts = marks.groupby(sitting.rows["section"]).sum()
+    counts.loc[word("section", "total", lang)] = counts.sum()
+    counts.insert(2, "accuracy", counts["right"] / counts["asked"])
+    table = tabled(counts.reset_index(), lang)
+    assert table is not None
+    blocks = ("run_score", "run_status", "run_identity")
+    told = [say(block, lang, **row, manifest=sitting.manifest) for block in blocks]
+    return "\n".join([aligned(pd.DataFrame(table.rows, columns=table.head)), "", *told])
 
 
 # --- the others -----------------------------------------------------------------------
@@ -167,7 +142,7 @@ def page_of(what: str | None, outputs: Path | None) -> Path:
     A run or a notebook without a page is rendered, and the page of replies is written
     anew where a run has gone on since.
     """
-    from igaku.pages.notebooks import renew_replies
+    from igaku.pages.notebooks import render_notebook, renew_replies
 
     folder = _folder(outputs)
     runs = sorted(path.parent.name for path in folder.glob("*/run.ipynb"))
@@ -181,7 +156,7 @@ def page_of(what: str | None, outputs: Path | None) -> Path:
     notebook = folder / what / "run.ipynb" if what in runs else folder / f"{what}.ipynb"
     page = notebook.with_suffix(".html")
     if not page.is_file() and notebook.is_file():
-        return _rendered(notebook)
+        return render_notebook(notebook)
     if not page.is_file():
         raise IgakuError(f"There is no {page}: make it with `igaku analyse`.")
     return page
@@ -197,14 +172,8 @@ def show(page: Path) -> None:
         workbook.say("No browser was found: open that address yourself.")
 
 
-def _rendered(notebook: Path) -> Path:
-    from igaku.pages.notebooks import render_notebook
-
-    return render_notebook(notebook)
-
-
 def _folder(outputs: Path | None) -> Path:
-    folder = paths.OUTPUTS if outputs is None else outputs.absolute()
+    folder = outputs_folder(outputs).absolute()
     if not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: ask a model with `igaku run`.")
     return folder

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths, workbook
 from igaku.ask import progress
-from igaku.ask.lost import base_of
 from igaku.ask.progress import replies
-from igaku.ask.run import asked_by_one
+from igaku.ask.run import asked_by_one, base_of
 from igaku.errors import IgakuError
 from igaku.workbook import say
 
@@ -64,9 +63,10 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
             "run.ipynb the address of a server of your own as base_url."
         )
     total = limit * len(asked)
-    with progress.bar(total=total) as bar:
+    with progress.bar(total=total, desc="Asking") as bar:
         failed = ask_all(asked, lang, bar)
-    failed += cross([slug for slug in (*CROSSED, CONTROL) if slug in there], place)
+    both = [slug for slug in (*CROSSED, CONTROL) if slug in there]
+    failed += ask_here(crossed(both, place), "crossing")
     failed += rescue([given["model"] for given in asked], place)
     page = workbook.analyse(Path(place.get("outputs_dir", paths.OUTPUTS)), lang)
     say(f"Every reply is kept under {page.parent}; report, workbook, and all pages:")
@@ -117,11 +117,6 @@ def ask_all(asked: Sequence[Mapping[str, Any]], lang: str, bar: Bar) -> list[str
 # --- the controlled runs: one engine a model, and no notebook -------------------------
 
 
-def cross(slugs: Sequence[str], place: Mapping[str, Any]) -> list[str]:
-    """Ask each model under every effort and budget, to the end."""
-    return ask_here(crossed(slugs, place), "crossing")
-
-
 def crossed(slugs: Sequence[str], place: Mapping[str, Any]) -> list[Settings]:
     """The settings of every model, effort and budget, model by model."""
     from igaku.params.settings import settings_from
@@ -142,20 +137,16 @@ def rescue(slugs: Sequence[str], place: Mapping[str, Any]) -> list[str]:
     from igaku.rescue import sittings
 
     folder = Path(place.get("outputs_dir", paths.OUTPUTS))
-    runs = [run for run in (*slugs, LOST) if losses(folder / run)]
+    begun = [run for run in (*slugs, LOST) if replies(folder / run)]
+    runs = [run for run in begun if base_of(run, folder).lost]
     again = [one for run in runs for one in sittings(run, outputs_dir=folder)]
     return ask_here([settings_from(**given) for given in again], "asking again")
-
-
-def losses(folder: Path) -> int:
-    """How many replies a run lost to its budget; 0 where there is no run."""
-    return len(base_of(folder.name, folder.parent).lost) if replies(folder) else 0
 
 
 def ask_here(chosen: Sequence[Settings], doing: str) -> list[str]:
     """Ask runs in this process, one engine a model; the names of those that failed."""
     failed = []
-    with progress.bar(total=len(chosen), bar_format=RUNS) as bar:
+    with progress.bar(desc=doing, total=len(chosen), bar_format=RUNS) as bar:
         for slug, runs in groupby(chosen, attrgetter("slug")):
             bar.set_description(f"{doing} {slug}")
             try:

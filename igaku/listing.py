@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from igaku.words import aligned
+
 Folder = Annotated[
     Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
 ]
@@ -43,7 +45,6 @@ def runs_of() -> list[str]:
 def models(base_url: Address = None) -> None:
     """List the models of params/ and of the server, and which card fits which."""
     from igaku.server.models import models as listed
-    from igaku.words import aligned
 
     found, address = listed(base_url)
     typer.echo(aligned(found.drop(columns="format").dropna(axis=1, how="all")))
@@ -77,7 +78,6 @@ def card(
 def runs(outputs: Folder = None) -> None:
     """List the runs: status, score, what was lost, whose weights, which run now."""
     from igaku.study.overview import listing
-    from igaku.words import aligned
 
     typer.echo(aligned(listing(outputs)))
 
@@ -85,6 +85,5 @@ def runs(outputs: Folder = None) -> None:
 def exams() -> None:
     """List the exams by year and number, and where their files are."""
     from igaku.exam.igakuqa import exams as listed
-    from igaku.words import aligned
 
     typer.echo(aligned(listed()))

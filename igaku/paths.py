@@ -38,6 +38,12 @@ def installed() -> Path | None:
     return None
 
 
+def outputs_folder(outputs_dir: str | Path | None = None) -> Path:
+    """The folder of the runs: `outputs/`, or one told, from here or from the root."""
+    path = OUTPUTS if outputs_dir is None else Path(outputs_dir).expanduser()
+    return path if path.is_absolute() or path.is_dir() else ROOT / path
+
+
 def cache_dir() -> Path:
     """The folder that keeps downloads: `IGAKU_CACHE`, else the platform's cache."""
     if chosen := os.environ.get("IGAKU_CACHE"):

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from igaku import paths, words, workbook
-from igaku.ask.lost import Base, base_of
 from igaku.ask.progress import bar as bar_of
-from igaku.ask.run import questions_of
+from igaku.ask.run import Base, base_of, questions_of
 from igaku.errors import IgakuError
 from igaku.params.fields import LAB
 from igaku.params.settings import checked, settings_from

@@ -318,31 +318,32 @@ def compiled(lang: str) -> Any:
 
 
 def aligned(frame: pd.DataFrame) -> str:
-    """A frame as lines for a terminal, its columns aligned, missing values left out.
+    """A frame as lines for a terminal, missing values left out.
 
-    >>> print(aligned(pd.DataFrame({"名前": ["a", "試験"], "n": [1, None]})))
-    名前  n
-    a     1.0
+    >>> print(aligned(pd.DataFrame({"名前": ["a", "試験"], "n": [10, None]})))
+    名前     n
+    a     10.0
     試験
     """
-    cells = [list(map(str, frame.columns))]
-    cells += [
-        ["" if is_missing(value) else plain(str(value)) for value in row]
-        for row in frame.itertuples(index=False)
-    ]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            text + " " * (width - _width(text))
-            for text, width in zip(row, widths, strict=True)
-        )
-        for row in cells
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    columns = []
+    for name, column in frame.items():
+        told = ["" if is_missing(value) else plain(value) for value in column]
+        cells = [str(name), *told]
+        width = max(map(breadth, cells))
+        gaps = [" " * (width - breadth(text)) for text in cells]
+        pairs = zip(cells, gaps, strict=True)
+        is_left = holds_words(column)
+        columns.append([t + gap if is_left else gap + t for t, gap in pairs])
+    lines = zip(*columns, strict=True)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
-def _width(text: str) -> int:
-    """The places of a text in a terminal: Japanese letters take two."""
+def breadth(text: str) -> int:
+    """The columns that a text takes in print: a Japanese letter takes two.
+
+    >>> breadth("8bit"), breadth("正答")
+    (4, 4)
+    """
     return sum(1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
 
 

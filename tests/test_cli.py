@@ -141,7 +141,7 @@ def test_every_model_is_asked_though_one_fails(
     papermill, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(demo, "has_engine", lambda slug: slug in demo.RECIPES)
-    monkeypatch.setattr(demo, "cross", lambda slugs, place: [])
+    monkeypatch.setattr(demo, "crossed", lambda slugs, place: [])
     page = tmp_path / "analysis.html"
     monkeypatch.setattr(workbook, "analyse", lambda folder, lang: page)
     papermill.ends = [(1, "igaku.errors.IgakuError: The port is taken.")]

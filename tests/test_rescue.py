@@ -20,9 +20,9 @@ import igaku
 from igaku import cli, study, workbook
 from igaku.ask import manifest, run
 from igaku.ask.folder import write_manifest
-from igaku.ask.lost import base_of
 from igaku.ask.plan import plan_of
 from igaku.ask.prompt import load_prompt
+from igaku.ask.run import base_of
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving

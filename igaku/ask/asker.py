@@ -1,4 +1,7 @@
-"""Asking one question: its messages, the request, the retries, the row it becomes."""
+"""Asking: one question, its request, its retries and its row; and many at once.
+
+Workers ask, and each row is on disk before it is counted.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import random
 import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from igaku.ask.folder import Row, now
+from igaku.ask.folder import Journal, Row, now
 from igaku.ask.health import ATTEMPTS
 from igaku.ask.plan import Item
 from igaku.errors import EngineCrashed, ServerUnreachable
@@ -24,14 +28,13 @@ from igaku.reading.reply import Reply, understood
 from igaku.server.client import (
     chat_path,
     complete,
-    context_length,
     is_crash,
     is_retryable,
     request_body,
 )
 from igaku.server.effect import effort_refused, refused_effort
+from igaku.server.fingerprint import context_length, is_loaded
 from igaku.server.identity import contradiction
-from igaku.server.models import is_loaded
 from igaku.server.parts import Parts
 
 if TYPE_CHECKING:
@@ -128,11 +131,10 @@ class Asker:
 
     def trial(self, item: Item) -> Attempt:
         """One reply to try a server out; that it is gone or crashed raises."""
-        last = self.attempts(item)[-1]
+        last, model = self.attempts(item)[-1], self.settings.model
         asked = f"{self.settings.base_url}, asked {item.question.problem_id},"
         told = str(last.reply.error).rstrip(".")
         if last.is_late:
-            model = self.settings.model
             way = f"see that {model} is loaded and replies in the server's own chat"
             if is_loaded(self.facts, model):
                 way = f"it has {model} loaded, but is slow: raise `timeout`"
@@ -255,3 +257,68 @@ def as_read(
         "marks": list(reply.marks),
         "reader": READER,
     }
+
+
+# --- many at once ---------------------------------------------------------------------
+
+
+def rows_of(
+    asker: Asker,
+    items: Sequence[Item],
+    journal: Journal,
+    take: Callable[[Row], None],
+) -> Iterator[Row]:
+    """The rows of items as they come in, each of them on disk, then taken into account.
+
+    `take` sees one row at a time and before the next question is asked; what it raises
+    ends the asking.
+    """
+    desk = Desk(asker, iter(items), journal, take)
+    working = min(asker.settings.concurrency, len(items))
+    for _ in range(working):
+        # concurrent.futures would hold up an interrupted notebook, and the end of the
+        # process, until the last reply under way has come in.
+        threading.Thread(target=desk.work, daemon=True).start()
+    try:
+        while working:
+            row = desk.rows.get()
+            if isinstance(row, BaseException):
+                raise row
+            if row is None:
+                working -= 1
+            else:
+                yield row
+    finally:
+        asker.stop.set()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the workers of a run take their questions, and put down their rows."""
+
+    asker: Asker
+    waiting: Iterator[Item]
+    journal: Journal
+    take: Callable[[Row], None]
+    rows: SimpleQueue[Row | BaseException | None] = field(default_factory=SimpleQueue)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def work(self) -> None:
+        """Ask what is waiting until nothing is, or the run is stopped."""
+        try:
+            while not self.asker.stop.is_set():
+                with self.turn:
+                    item = next(self.waiting, None)
+                if item is None:
+                    break
+                row = self.asker.ask(item)
+                # Here and not in the main thread, which Ctrl-C may interrupt anywhere.
+                with self.turn:
+                    if row and self.journal.append(row):
+                        self.rows.put(row)
+                        self.take(row)
+        except BaseException as trouble:
+            self.asker.stop.set()
+            self.rows.put(trouble)
+        finally:
+            self.rows.put(None)

@@ -23,7 +23,6 @@ from igaku.errors import IgakuError, meant
 
 ANSWERS = "answers.jsonl"
 ERRORS = "errors.jsonl"  # failures that were asked again later
-BAD = "answers.bad.jsonl"  # lines that are no answers, set aside
 PROBE = "probe.jsonl"  # a few lost questions asked again with a larger budget
 EFFORT = "effort.jsonl"  # two questions at two efforts: does it reach the model?
 WARM = "warm.jsonl"  # the first questions of a sitting asked again at its end
@@ -72,7 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _lock(file: IO[bytes]) -> None:
     """Take the lock of a file, which the system frees even when the process is killed.
 
-    Whoever looks by `holder` whether it is taken has it for a moment.
+    Whoever looks by `holder_of` whether it is taken has it for a moment.
     """
     for pause in LOOKS:
         with suppress(BlockingIOError):
@@ -96,16 +95,17 @@ def holder(folder: Path) -> str | None:
 
     What a killed process left behind holds nothing.
     """
-    if unfit(folder / LOCK):
-        return None
-    try:
-        with (folder / LOCK).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().decode("utf-8", "replace").strip() or "?"
-    except OSError:
-        return None
+    told = None if unfit(folder / LOCK) else holder_of(folder / LOCK)
+    return told if told is None else told.strip() or "?"
+
+
+def holder_of(path: Path) -> str | None:
+    """What a lock's file tells of the live process that holds it, None for none."""
+    with suppress(OSError), path.open("rb") as file:  # or the disk has no locks
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().decode("utf-8", "replace")
     return None
 
 

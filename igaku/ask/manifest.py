@@ -8,22 +8,21 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import MANIFEST, Manifest, Row, now
-from igaku.ask.plan import ORDER, Plan, contradicted, planned
-from igaku.ask.repair import blank, misplaced, rebuilt
+from igaku.ask.plan import ORDER, Plan, is_reply, misplaced
+from igaku.ask.repair import blank, rebuilt
 from igaku.ask.rows import firsts
 from igaku.ask.shape import advice, examined
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.choices import AS_RELEASED
 from igaku.params.declared import read_declared
 from igaku.params.settings import Role, Settings, of_role
-from igaku.server.client import defaults_of, request_body, served_as
+from igaku.server.client import defaults_of, request_body
+from igaku.server.fingerprint import served_as
 from igaku.server.identity import shown
 
 if TYPE_CHECKING:
@@ -43,74 +42,59 @@ PACKAGES = (
 def opened(plan: Plan, rows: Sequence[Row]) -> tuple[Manifest, dict[int, str]]:
     """The manifest of a run that these rows belong to, with the plan taken in.
 
-    Rows that were asked under another condition are never added to. Those that the
-    manifest contradicts are named by their starts, each with its fault.
+    Rows that were asked under another condition are never added to; failures bind a run
+    to nothing, as they are asked again anyway. Rows that the manifest contradicts are
+    named by their starts, each with its fault.
     """
-    declared = _declared(plan.settings.outputs_dir)
-    manifest = _begun(plan) | {"order": ORDER, "declared": declared}
+    begun, (found, trouble) = _begun(plan), examined(plan.settings.folder)
     damage: dict[int, str] = {}
-    found, trouble = examined(plan.settings.folder)
-    if rows:
-        merged = found | {"questions": _questions(plan, found)}
-        damage = misplaced(merged, rows) if found.get("questions") else {}
+    if rows := list(filter(is_reply, rows)):
+        known = _questions(plan, found) if found.get("questions") else {}
+        damage = misplaced(rows, known) if known else {}
         rows = firsts(rows, damage)
-        _refuse_import(plan, found)
+        if found.get("origin") == "recorded":
+            raise _other(plan, ["it was imported, not asked here"])
         if trouble := trouble or _lacking(plan, found):
-            damage |= misplaced_by(plan, rows, trouble)
+            damage |= _misplaced_by(plan, rows, trouble)
             rows = firsts(rows, damage)
-            found = adopted(plan, found, rows, trouble)
+            found = _adopted(plan, found, rows, trouble)
         _refuse_other(plan, found, rows)
-        manifest = found
-    exam = manifest["exam"] if isinstance(manifest["exam"], dict) else {}
+    else:
+        found = begun
+    exam = found["exam"] if isinstance(found["exam"], dict) else {}
     files = {**(exam.get("files") or {}), **plan.exam_files}
-    return manifest | {
+    return found | {
         "exam": {"name": plan.settings.exam, "files": files},
-        "questions": _questions(plan, manifest),
+        "questions": list(_questions(plan, found).values()),
     }, damage
 
 
-def _questions(plan: Plan, manifest: Manifest) -> list[dict[str, Any]]:
+def _questions(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
     """What is on record of each question, and then those that the plan adds."""
-    of_plan = {
-        item.question.problem_id: planned(item.question)
-        | {"prompt_sha256": item.prompt_sha256}
-        | ({"shown_as": item.order} if item.order else {})
-        for item in plan.items
-    }
-    listed = manifest.get("questions") or []
-    on_record = {q["problem_id"]: q for q in listed}
+    on_record = {q["problem_id"]: q for q in manifest.get("questions") or ()}
+    of_plan = plan.entries
     # An entry that was rebuilt without its exam gets its facts from the plan.
     known = {n: q if "gold" in q else of_plan.get(n, q) for n, q in on_record.items()}
-    return list((known | {n: q for n, q in of_plan.items() if n not in known}).values())
+    return known | {n: q for n, q in of_plan.items() if n not in known}
 
 
 def _lacking(plan: Plan, found: Manifest) -> str | None:
     """What a manifest that is sound in its parts lacks of a run's, in words."""
-    if lacking := _begun(plan).keys() - found.keys():
+    if lacking := blank(plan.settings.run).keys() - found.keys():
         return f"{plan.settings.run}/{MANIFEST} lacks {', '.join(sorted(lacking))}"
     is_told = isinstance(found["condition"], dict)
     return None if is_told else str((found.get("rebuilt") or {}).get("why"))
 
 
-def _refuse_import(plan: Plan, found: Manifest) -> None:
-    if found.get("origin") == "recorded":
-        raise _other(plan, ["it was imported, not asked here"])
-
-
-def misplaced_by(plan: Plan, rows: Sequence[Row], trouble: str) -> dict[int, str]:
+def _misplaced_by(plan: Plan, rows: Sequence[Row], trouble: str) -> dict[int, str]:
     """The few rows that the plan's own words contradict, where no manifest tells.
 
     Where they are not few, the whole run was asked under other settings.
     """
-    planned_now = {q["problem_id"]: q for q in _questions(plan, {})}
-    words = {None, *(item.prompt_sha256 for item in plan.items)}
-    damage = {}
-    for row in rows:
-        told = planned_now.get(row["problem_id"])
-        # A question that is not planned now may have been; not in another's words.
-        is_of_plan = told or row["prompt_sha256"] in words
-        if is_of_plan and (fault := contradicted(row, told)):
-            damage[row["at"]] = fault
+    entries, words = plan.entries, {None, *(item.prompt_sha256 for item in plan.items)}
+    # A question that is not planned now may have been; not in another's words.
+    own = (r for r in rows if r["problem_id"] in entries or r["prompt_sha256"] in words)
+    damage = misplaced(own, entries)
     if rows and 2 * len(damage) >= len(rows):
         raise IgakuError(
             f"{trouble}, and {len(damage)} of its {len(rows)} answers are not to the "
@@ -120,16 +104,17 @@ def misplaced_by(plan: Plan, rows: Sequence[Row], trouble: str) -> dict[int, str
     return damage
 
 
-def adopted(plan: Plan, parts: Manifest, rows: Sequence[Row], trouble: str) -> Manifest:
+def _adopted(
+    plan: Plan, parts: Manifest, rows: Sequence[Row], trouble: str
+) -> Manifest:
     """A damaged run's manifest as these settings go on with it.
 
     What its rows and the sound parts tell has to agree; what nothing tells is listed
     as unknown in `rebuilt`, and stays out of the run's settings.
     """
     settings = plan.settings
-    told = parts.get("condition") or {
-        n: v for n, v in (parts.get("settings") or {}).items() if n in KEPT
-    }
+    old = parts.get("settings") or {}
+    told = parts.get("condition") or {n: old[n] for n in old if n in KEPT}
     found = rebuilt(settings.folder, parts, rows, trouble)
     own = (settings.identifier, f"igaku-{settings.slug}")
     named = found["rebuilt"]["served"]
@@ -142,19 +127,12 @@ def adopted(plan: Plan, parts: Manifest, rows: Sequence[Row], trouble: str) -> M
         )
     known = {*told, *(BY_WORDS if rows else ()), *(["model"] if named else ())}
     unknown = [name for name in KEPT if name not in known]
-    asked_under = condition(plan) | told
     return found | {
         "origin": parts.get("origin") or settings.origin,
         "prompt_sha256": parts.get("prompt_sha256") or plan.prompt_sha256,
-        "condition": asked_under,
+        "condition": condition(plan) | told,
         "rebuilt": found["rebuilt"] | {"unknown": unknown},
     }
-
-
-def _declared(outputs_dir: Path) -> dict[str, str] | None:
-    """Which declared analysis a run begins under, None where there is none."""
-    found = read_declared(outputs_dir)
-    return {"sha256": found.digest, "at": found.at} if found else None
 
 
 def condition(plan: Plan) -> Manifest:
@@ -176,15 +154,15 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _refuse_other(plan: Plan, found: Manifest, rows: Sequence[Row]) -> None:
     settings = plan.settings
     changed = differences(found["condition"], condition(plan)) or reworded(plan, rows)
+    if changed:
+        raise _other(plan, changed)
     identity = found.get("identity") or {}
-    if not changed and identity.get("status") == "wrong_model":
+    if identity.get("status") == "wrong_model":
         raise WrongModel(
             f"The run {settings.run} holds replies of other weights "
             f"({identity.get('why')}): give `run` another name, or delete "
             f"{settings.folder}."
         )
-    if changed:
-        raise _other(plan, changed)
 
 
 def _other(plan: Plan, changed: Sequence[str]) -> IgakuError:
@@ -197,20 +175,17 @@ def _other(plan: Plan, changed: Sequence[str]) -> IgakuError:
 
 def reworded(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """The questions that would be put in other words now than they were."""
-    hashes = {item.question.problem_id: item.prompt_sha256 for item in plan.items}
-    now_other = [
-        row["problem_id"]
-        for row in rows
-        if hashes.get(row["problem_id"], row["prompt_sha256"]) != row["prompt_sha256"]
-    ]
-    if not now_other:
+    hashes = {name: item.prompt_sha256 for name, item in plan.by_name.items()}
+    sent = {row["problem_id"]: row["prompt_sha256"] for row in rows}
+    other = [name for name in sent if hashes.get(name, sent[name]) != sent[name]]
+    if not other:
         return []
-    return [f"the wording of {len(now_other)} questions, such as {now_other[0]}"]
+    return [f"the wording of {len(other)} questions, such as {other[0]}"]
 
 
 def _begun(plan: Plan) -> Manifest:
     """The manifest of a run that has not asked anything yet."""
-    asked_under = condition(plan)
+    asked_under, declared = condition(plan), read_declared(plan.settings.outputs_dir)
     dumped = json.dumps(asked_under, sort_keys=True, ensure_ascii=False)
     return blank(plan.settings.run) | {
         "origin": plan.settings.origin,
@@ -219,6 +194,8 @@ def _begun(plan: Plan) -> Manifest:
         "prompt_sha256": plan.prompt_sha256,
         "condition": asked_under,
         "condition_sha256": hashlib.sha256(dumped.encode()).hexdigest(),
+        "order": ORDER,
+        "declared": declared and {"sha256": declared.digest, "at": declared.at},
     }
 
 
@@ -232,8 +209,7 @@ def joined(
     told = settings.to_dict()
     versions = environment()
     session: Manifest = {"start": now(), "end": None, "ended": None, "requests": 0}
-    session |= {"warm": []}
-    session |= {name: told[name] for name in PER_SITTING}
+    session |= {"warm": [], **{name: told[name] for name in PER_SITTING}}
     session |= {"git_commit": versions["git_commit"], "loaded": loaded}
     # What is not known of a run's first replies is told of this session alone.
     unknown = (manifest.get("rebuilt") or {}).get("unknown") or []
@@ -272,13 +248,12 @@ def environment() -> Manifest:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": dict(_packages()),
+        "packages": _packages(),
         "git_commit": git_commit(),
     }
 
 
-@cache
-def _packages() -> Mapping[str, str]:
+def _packages() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):

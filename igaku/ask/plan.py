@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -17,12 +17,11 @@ from igaku.ask.prompt import (
     prompt_sha256,
     shared_prefix,
 )
-from igaku.ask.rows import read_rows
+from igaku.ask.rows import firsts, read_rows
 from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, exam_hashes, load_examples
 from igaku.params.settings import Settings
 from igaku.reading.digits import digits_of
-from igaku.words import CAUSES
 
 PROBE_QUESTIONS = 5
 MISGRADED = "a grade that is not that of its answer"
@@ -56,6 +55,21 @@ class Plan:
     items: tuple[Item, ...]
     prompt_sha256: str
     exam_files: Mapping[str, str]
+
+    @property
+    def by_name(self) -> dict[str, Item]:
+        """The items by the `problem_id` of their questions."""
+        return {item.question.problem_id: item for item in self.items}
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """What a manifest holds of each question that is planned, by `problem_id`."""
+        return {
+            name: planned(item.question)
+            | {"prompt_sha256": item.prompt_sha256}
+            | ({"shown_as": item.order} if item.order else {})
+            for name, item in self.by_name.items()
+        }
 
 
 def plan_of(settings: Settings, questions: Sequence[Question]) -> Plan:
@@ -114,6 +128,20 @@ def contradicted(row: Mapping[str, Any], told: Mapping[str, Any] | None) -> str 
     return None if bool(row["correct"]) == is_right else MISGRADED
 
 
+def misplaced(
+    rows: Iterable[Row], entries: Mapping[str, Mapping[str, Any]]
+) -> dict[int, str]:
+    """The rows that the entries of a manifest contradict: a fault by each one's start.
+
+    Not of its questions, not in the words on record for the question, or not with the
+    grade that the answer has by the gold on record.
+    """
+    told = {
+        row["at"]: contradicted(row, entries.get(row["problem_id"])) for row in rows
+    }
+    return {at: fault for at, fault in told.items() if fault}
+
+
 def _are_answers(ways: Any) -> bool:
     return isinstance(ways, list) and all(isinstance(way, list) and way for way in ways)
 
@@ -162,10 +190,9 @@ def left_to_ask(
     if is_over(plan, replies):
         return []
     done = {row["problem_id"] for row in replies}
-    items = {item.question.problem_id: item for item in plan.items}
     # Ordered with those that are done: where a run goes on must not change its order.
     asked = in_asking_order([item.question for item in plan.items], order)
-    names = (question.problem_id for question in asked)
+    names, items = (question.problem_id for question in asked), plan.by_name
     return [items[name] for name in names if name not in done]
 
 
@@ -176,18 +203,16 @@ def left_to_probe(plan: Plan, rows: Sequence[Row], probed: Sequence[Row]) -> lis
     """
     if not is_over(plan, rows):
         return []
-    by_outcome: dict[str, list[str]] = {outcome: [] for outcome in CAUSES}
-    for row in rows:
-        if row["outcome"] in by_outcome:
-            by_outcome[row["outcome"]].append(row["problem_id"])
+    cut, empty, failed = (
+        [row["problem_id"] for row in rows if row["outcome"] == outcome]
+        for outcome in ("truncated", "empty", "api_error")
+    )
     # Truncated and empty in turn, so that a few show both; failed ones may fail again.
-    pairs = zip_longest(by_outcome["truncated"], by_outcome["empty"])
-    lost = [name for pair in pairs for name in pair if name] + by_outcome["api_error"]
-    probed = [row for row in probed if row["problem_id"] in lost]
-    if any(row["outcome"] == "api_error" for row in probed):
+    lost = [n for pair in zip_longest(cut, empty) for n in pair if n] + failed
+    done = {row["problem_id"]: row["outcome"] for row in probed}
+    if any(done.get(name) == "api_error" for name in lost):
         return []
-    done = {row["problem_id"] for row in probed}
-    items = {item.question.problem_id: item for item in plan.items}
+    items = plan.by_name
     chosen = [name for name in lost[:PROBE_QUESTIONS] if name not in done]
     return [items[name] for name in chosen if name in items]
 
@@ -203,11 +228,6 @@ def probes(plan: Plan) -> list[Row]:
 
 def is_finished(plan: Plan) -> bool:
     """Whether nothing is left to be sent, by the run's folder as it is."""
-    known = {
-        item.question.problem_id: planned(item.question)
-        | {"prompt_sha256": item.prompt_sha256}
-        for item in plan.items
-    }
     found = read_rows(plan.settings.folder / ANSWERS)
-    rows = [row for row in found if not contradicted(row, known.get(row["problem_id"]))]
+    rows = firsts(found, misplaced(found, plan.entries))
     return not (left_to_ask(plan, rows) or left_to_probe(plan, rows, probes(plan)))

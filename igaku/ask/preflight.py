@@ -1,4 +1,10 @@
-"""The check before a run: an hour is lost on what a minute could have found."""
+"""Before a run: the check, as an hour is lost on what a minute could have found.
+
+And the reasoning effort, told in the way that a server honours, and seen to work.
+Servers take it in different places, and some ignore it without a word. So two questions
+are asked at the effort wanted and at its opposite: where the effort arrives, more of it
+takes more tokens.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +14,42 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.ask import manifest
 from igaku.ask.asker import Asker, Attempt
-from igaku.ask.effort import ways
 from igaku.ask.folder import ANSWERS
-from igaku.ask.plan import Item, is_finished, is_reply, plan_of
+from igaku.ask.plan import Item, is_finished, plan_of
 from igaku.ask.rows import survey
 from igaku.errors import IgakuError, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.fields import LAB
 from igaku.params.settings import Settings, slug_meant
 from igaku.reading.reply import Reply
-from igaku.server.client import (
-    connect,
+from igaku.server.client import connect, server_facts
+from igaku.server.effect import effect_of, effort_refused, longer_context
+from igaku.server.fingerprint import (
     context_length,
+    fingerprint,
     is_idle,
+    is_lm_studio,
     listed_models,
     served_as,
-    server_facts,
 )
-from igaku.server.effect import effect_of, effort_refused, longer_context
 from igaku.server.identity import contradiction, identify
 from igaku.server.parts import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
+    from openai import OpenAI
+
+Found = dict[str, Any]
 
 CHECK_TOKENS = 64  # enough to see the model think or speak, and soon done
 PATIENCE = 120.0  # seconds: a large model is loaded, and its longest prompt read
+RANKS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# By `reasoning_effort` and the template's own argument, by a line of the system
+# message, and by LM Studio's other endpoint.
+WAYS = ("field", "system", "responses")
+LEVELS = ("low", "medium", "high")  # what gpt-oss's own system message knows
+QUESTIONS = 2
+MORE = 1.2  # times the tokens, on each question, before an effect is called shown
 
 
 def check_frame(found: Mapping[str, Any]) -> pd.DataFrame:
@@ -48,7 +64,7 @@ def check(
     questions: Sequence[Question],
     loaded: Mapping[str, Any] | None = None,
     tell: Callable[[str, Any], object] = lambda what, found: None,
-) -> dict[str, Any]:
+) -> Found:
     """Make sure in seconds that a run can work: server, model, context, one reply.
 
     What is found comes back, each thing told to `tell` as soon as it is known; what is
@@ -57,7 +73,7 @@ def check(
     server nothing. `loaded` is what is on record of the loading, which what the server
     tells of it is held against.
     """
-    found: dict[str, Any] = {}
+    found: Found = {}
     for what, value in _found(settings, questions, loaded):
         found[what] = value
         tell(what, value)
@@ -71,15 +87,16 @@ def _found(
 ) -> Iterator[tuple[str, Any]]:
     plan = plan_of(settings, questions)
     if is_finished(plan):
-        rows = survey(settings.folder / ANSWERS).rows
-        manifest.opened(plan, list(filter(is_reply, rows)))  # as asking would refuse it
+        # As asking would refuse it.
+        manifest.opened(plan, survey(settings.folder / ANSWERS).rows)
         yield "run", "finished"
         return
     item = max(plan.items, key=lambda item: len(item.chat[-1]["content"]))
     yield from (("base_url", settings.base_url), ("model", settings.model))
     facts = _facts(settings)
-    if listed := identify(settings, facts, doubt=False).fingerprint.name:
-        yield "listed_as", listed
+    listed = identify(settings, facts, doubt=False).accepted()
+    if listed.fingerprint.name:
+        yield "listed_as", listed.fingerprint.name
     last = _tried(settings, facts, item)
     reply = last.reply
     if is_idle(facts, settings.model):  # the trial may have loaded it
@@ -117,7 +134,6 @@ def _facts(settings: Settings) -> Mapping[str, Any]:
             f"model there, or pass `model` as the server names it"
             f"{slug_meant(settings.model)}."
         )
-    identify(settings, facts, doubt=False).accepted()
     return facts
 
 
@@ -186,3 +202,80 @@ def _needed(settings: Settings, reply: Reply, effect: Mapping[str, Any]) -> int 
             f"({settings.max_tokens:,}) need {needed:,}: {fix}."
         )
     return needed
+
+
+# --- the reasoning effort -------------------------------------------------------------
+
+
+def contrast_of(effort: str) -> str:
+    """The effort that one is held against: the far end of what gpt-oss knows."""
+    return "high" if RANKS.index(effort) <= RANKS.index("low") else "low"
+
+
+def ways(settings: Settings, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ways to try, in order; only LM Studio is known to drop the field silently."""
+    if not is_lm_studio(facts):
+        return WAYS[:1]
+    known = settings.reasoning_effort in LEVELS
+    return WAYS if known else (WAYS[0], WAYS[2])
+
+
+def settle(
+    client: OpenAI,
+    settings: Settings,
+    facts: Mapping[str, Any],
+    items: Sequence[Item],
+) -> tuple[Found, list[Found]]:
+    """The effort of a run, by the first way that shows an effect; and all replies.
+
+    `shown` means that more effort took 1.2 times the tokens on both questions, which is
+    a check and no test; `default` is the server's own. Where no way shows an effect it
+    is told by a line of the system message on LM Studio, which reaches every prompt,
+    and by the field elsewhere. A server that is gone or crashes raises: that is no sign
+    of anything.
+    """
+    asked = str(settings.reasoning_effort)
+    contrast, trials, kept = contrast_of(asked), list[Found](), list[Found]()
+    default = fingerprint(facts, settings.model, settings.identifier).effort
+    for way in ways(settings, facts):
+        shown = bool(items)
+        for item in _chosen(items):
+            told = {"problem_id": item.question.problem_id, "told_by": way}
+            trials.append(dict(told))
+            for side, effort in (("asked", asked), ("contrast", contrast)):
+                chosen = replace(settings, reasoning_effort=effort)
+                reply = Asker(client, chosen, facts, told_by=way).trial(item).reply
+                if other := contradiction(chosen, reply, facts):
+                    raise WrongModel(other)
+                trials[-1][f"{side}_tokens"] = _length(reply)
+                kept.append(told | {"effort": effort, "raw": reply.raw})
+            shown = is_shown(trials[-1], asked, contrast)
+            if not shown:
+                break
+        if shown:
+            break
+    else:
+        shown, way = False, "system" if "system" in ways(settings, facts) else "field"
+    found = {"asked": asked, "contrast": contrast, "told_by": way, "shown": shown}
+    return found | {"trials": trials, "default": default}, kept
+
+
+def _length(reply: Reply) -> int | None:
+    """The tokens of a reply, or its characters where they are not told."""
+    if reply.error is not None:
+        return None
+    return reply.completion_tokens or len(reply.reasoning + reply.content) or None
+
+
+def is_shown(trial: Found, asked: str, contrast: str) -> bool:
+    """Whether the higher effort took clearly more tokens on this question."""
+    tokens = {asked: trial["asked_tokens"], contrast: trial["contrast_tokens"]}
+    low, high = (tokens[name] for name in sorted(tokens, key=RANKS.index))
+    return low is not None and high is not None and high >= MORE * low > 0
+
+
+def _chosen(items: Sequence[Item]) -> list[Item]:
+    """A first question and one from the middle, such as need no image."""
+    plain = [item for item in items if item.question.text_only] or list(items)
+    places = range(0, len(plain), max(1, len(plain) // QUESTIONS))
+    return [plain[place] for place in places][:QUESTIONS]

@@ -212,9 +212,7 @@ class Follower:
         size = path.stat().st_size if path.exists() else -1
         if size != self._size:
             self._size = size
-            with suppress(
-                OSError, IgakuError
-            ):  # the notebook refuses that in a sentence
+            with suppress(OSError, IgakuError):  # which the notebook says itself
                 self._read(read_rows(path, ("completion_tokens",)))
         if time.monotonic() - self._drawn >= self._bar.mininterval:
             self._drawn = time.monotonic()

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from igaku.errors import IgakuError
 from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, load_examples
+from igaku.params.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from igaku.params.settings import Settings
 
 SHIPPED = Path(__file__).parent / "prompts"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,14 @@ from igaku.ask.folder import (
     run_folder,
     write_manifest,
 )
-from igaku.ask.plan import contradicted, planned
+from igaku.ask.plan import contradicted, misplaced, planned
 from igaku.ask.rows import (
+    REPEATED,
     Survey,
     bad_name,
     firsts,
     mend,
     numbered,
-    repeats,
     set_aside,
     survey,
 )
@@ -56,19 +57,26 @@ def repair(run: str, outputs_dir: Path, write: bool = False) -> list[str]:
     ['openai-8bit: nothing is damaged.']
     """
     folder = run_folder(outputs_dir, run)
-    if not write:
-        return _repair(folder, False)
-    with locked(folder):
-        return _repair(folder, True)
+    with locked(folder) if write else nullcontext():
+        return _repair(folder, write)
 
 
 def _repair(folder: Path, write: bool) -> list[str]:
     found, (parts, trouble) = survey(folder / ANSWERS), examined(folder)
-    damage = damaged(found, misplaced(parts, found.rows))
+    known = {each["problem_id"]: each for each in parts.get("questions") or ()}
+    damage = damaged(found, misplaced(found.rows, known) if known else {})
     told = damage_told(folder, found, damage)
     if trouble:
         manifest = rebuilt(folder, parts, firsts(found.rows, damage), trouble)
-        told += _rebuilding(folder, manifest, trouble)
+        record, broken = manifest["rebuilt"], (folder / MANIFEST).exists()
+        copy = f"{broken_name(folder).name} keeps the old one. " if broken else ""
+        told += [
+            f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
+            f"{len(manifest['questions'])} questions, when they were asked, which "
+            f"model the server named ({', '.join(record['served']) or 'none'}). "
+            "Unknown, and recorded as such: "
+            f"{', '.join(record['unknown']) or 'nothing'}."
+        ]
     if write:
         mend(folder / ANSWERS)
         put_aside(folder / ANSWERS, damage)
@@ -98,43 +106,14 @@ def damage_told(folder: Path, found: Survey, damage: Mapping[int, str]) -> list[
 def damaged(found: Survey, misplaced: Mapping[int, str]) -> dict[int, str]:
     """Every line that is to be set aside, the second answers to a question too."""
     damage = {**found.bad, **misplaced}
-    rows = [row for row in found.rows if row["at"] not in damage]
-    return damage | repeats(rows)
+    known = {*damage, *(row["at"] for row in firsts(found.rows, damage))}
+    starts = (row["at"] for row in found.rows)
+    return damage | {start: REPEATED for start in starts if start not in known}
 
 
 def put_aside(path: Path, damage: Collection[int]) -> None:
     """Move damaged lines into the file beside that is named for it."""
     set_aside(path, dict.fromkeys(damage, bad_name(path)))
-
-
-def _rebuilding(folder: Path, manifest: Manifest, trouble: str) -> list[str]:
-    record, known = manifest["rebuilt"], len(manifest["questions"])
-    broken = folder / MANIFEST
-    copy = f"{broken_name(folder).name} keeps the old one. " if broken.exists() else ""
-    return [
-        f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
-        f"{known} questions, when they were asked, which model the server named "
-        f"({', '.join(record['served']) or 'none'}). Unknown, and recorded as such: "
-        f"{', '.join(record['unknown']) or 'nothing'}."
-    ]
-
-
-# --- rows that are not what their folder says -----------------------------------------
-
-
-def misplaced(manifest: Manifest, rows: Sequence[Row]) -> dict[int, str]:
-    """The rows that a run's own manifest contradicts: a fault by the start of each.
-
-    Not of its questions, not in the words on record for the question, or not with the
-    grade that the answer has by the gold on record.
-    """
-    known = {q["problem_id"]: q for q in manifest.get("questions") or []}
-    found = {}
-    for row in rows if known else ():
-        fault = contradicted(row, known.get(row["problem_id"]))
-        if fault:
-            found[row["at"]] = fault
-    return found
 
 
 # --- a manifest out of rows ---------------------------------------------------------
@@ -154,6 +133,8 @@ def rebuilt(
     sitting["requests"] = sum(row["attempts"] for row in rows)
     facts = facts_of(rows) if "questions" not in parts else {}
     served = sorted({row["served_model"] for row in rows} - {None})
+    kept = parts.get("condition") or parts.get("settings") or {}
+    of_row = ("problem_id", "section", "prompt_sha256")
     lost = {"status": "unverified", "why": f"{trouble}, and was rebuilt"}
     told: Manifest = {
         **blank(folder.name),
@@ -162,7 +143,11 @@ def rebuilt(
         "correct": sum(row["correct"] is True for row in rows),
         "sessions": [sitting] if rows else [],
         "identity": lost | {"checks": [], "source": None, "fingerprint": {}},
-        "questions": [_of_row(row, facts) for row in rows],
+        "questions": [
+            facts.get(row["problem_id"], {})
+            | {name: row[name] for name in of_row if row[name] is not None}
+            for row in rows
+        ],
     }
     told |= {name: value for name, value in parts.items() if value is not None}
     return told | {
@@ -170,7 +155,7 @@ def rebuilt(
         "end": None,
         "rebuilt": {
             "at": now(), "why": trouble, "rows": len(rows), "served": served,
-            "unknown": unknown(parts),
+            "unknown": [name for name in of_role(Role.KEPT) if name not in kept],
         },
     }  # fmt: skip
 
@@ -183,12 +168,6 @@ def in_exam_order(name: str) -> list[str | int]:
     """
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if part.isdecimal() else part for part in parts]
-
-
-def _of_row(row: Row, facts: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("problem_id", "section", "prompt_sha256")
-    told = {name: row[name] for name in names if row[name] is not None}
-    return dict(facts.get(row["problem_id"], {})) | told
 
 
 def facts_of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -220,12 +199,6 @@ def blank(run: str) -> Manifest:
         "settings": {}, "card": {}, "published": {}, "sessions": [], "identity": None,
         "sampling": {}, "questions": [],
     }  # fmt: skip
-
-
-def unknown(parts: Manifest) -> list[str]:
-    """The settings that a damaged manifest no longer tells."""
-    told = parts.get("condition") or parts.get("settings") or {}
-    return [name for name in of_role(Role.KEPT) if name not in told]
 
 
 def broken_name(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import codecs
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -39,6 +40,7 @@ NUMBERS = ("seconds", "attempts")
 INDEX = (*TEXTS, *NUMBERS, "answer", "correct")
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_NULL = msgspec.Raw(b"null")
 _NO_BRACKET = bytes({*range(256)} - {*b"[]{}"})
 
 
@@ -64,25 +66,16 @@ def read_rows(path: Path, more: Collection[str] = ()) -> list[Row]:
 
 
 def firsts(rows: Iterable[Row], damage: Collection[int] = ()) -> list[Row]:
-    """The rows that stand: none that starts where damage is, and no second answer."""
-    sound = [row for row in rows if row["at"] not in damage]
-    second = repeats(sound)
-    return [row for row in sound if row["at"] not in second]
-
-
-def repeats(rows: Iterable[Row]) -> dict[int, str]:
-    """The rows that answer a question again, a fault by the start of each.
+    """The rows that stand: none that starts where damage is, and no second answer.
 
     The first stands: it is what every table made before the second came was made of,
     and which of two is the better one is not for their content to decide.
     """
-    seen: set[str] = set()
-    found = {}
+    stand: dict[str, Row] = {}
     for row in rows:
-        if row["problem_id"] in seen:
-            found[row["at"]] = REPEATED
-        seen.add(row["problem_id"])
-    return found
+        if row["at"] not in damage:
+            stand.setdefault(row["problem_id"], row)
+    return list(stand.values())
 
 
 def survey(path: Path, more: Collection[str] = ()) -> Survey:
@@ -101,9 +94,6 @@ def survey(path: Path, more: Collection[str] = ()) -> Survey:
     return found
 
 
-_NULL = msgspec.Raw(b"null")
-
-
 def _row(
     line: bytes, read: Callable[[bytes], Any], more: Collection[str]
 ) -> Row | str | None:
@@ -114,18 +104,15 @@ def _row(
         check_text(line)
         if is_deep(line):
             return TORN
-        told = {n: msgspec.json.decode(v) for n, v in _fields(read(line), more)}
+        parts = read(line)
+        told = {n: msgspec.json.decode(getattr(parts, n)) for n in (*INDEX, *more)}
+        told["silent"] = bytes(parts.raw) == b"null"
     except (ValueError, RecursionError):
         parsed = strictly(line)  # half a surrogate pair, an infinity
         if not isinstance(parsed, dict):
             return TORN if parsed is None else NO_ANSWER
         told = parsed | {"silent": parsed.get("raw") is None}
     return fault_of(told) or brief(told, more)
-
-
-def _fields(line: Any, more: Collection[str]) -> Iterator[tuple[str, Any]]:
-    yield from ((name, getattr(line, name)) for name in (*INDEX, *more))
-    yield "silent", b"true" if bytes(line.raw) == b"null" else b"false"
 
 
 def brief(row: Mapping[str, Any], more: Collection[str] = ()) -> Row:
@@ -185,12 +172,9 @@ def is_deep(data: bytes) -> bool:
 
 def check_text(data: bytes) -> None:
     """Raise where bytes are no UTF-8: a decoder does not look into what it skips."""
-    if data.isascii():
-        return
-    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(data)
-    for start in range(0, len(view), CHUNK):
-        decoder.decode(view[start : start + CHUNK])
-    decoder.decode(b"", final=True)
+    if not data.isascii():
+        pieces = (data[at : at + CHUNK] for at in range(0, len(data), CHUNK))
+        deque(codecs.iterdecode(pieces, "utf-8"), maxlen=0)
 
 
 # --- lines ----------------------------------------------------------------------------
@@ -273,13 +257,13 @@ def set_aside(path: Path, moved: Mapping[int, str]) -> None:
 
 def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
     """Add lines of a file to another that does not have them."""
-    known = set()
+    known = set[bytes]()
     if is_file(path):
         with path.open("rb+") as file:
             file.truncate(_end_of_lines(file, path.stat().st_size))
-        with path.open("rb") as file:
-            for _, pieces in groupby(_pieces(file), itemgetter(0)):
-                known.add(_hash(piece for _, piece in pieces))
+            file.seek(0)
+            lines = groupby(_pieces(file), itemgetter(0))
+            known = {_hash(piece for _, piece in pieces) for _, pieces in lines}
     with writing.appender(path) as file:
         for start in starts:
             if _hash(_line_at(source, start)) not in known:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from igaku.ask.lost import lost_questions
+from igaku.ask import manifest
+from igaku.ask.folder import ANSWERS, Manifest, Row, run_folder
 from igaku.ask.plan import PROBE_FACTOR, is_finished, plan_of
 from igaku.ask.preflight import check
+from igaku.ask.rows import read_rows
 from igaku.ask.session import run_exam
-from igaku.errors import EngineCrashed, NotLoaded
+from igaku.ask.shape import examined
+from igaku.errors import EngineCrashed, IgakuError, NotLoaded
 from igaku.exam.questions import Question, load_exam, stratified
 from igaku.params.fields import LAB
 from igaku.params.settings import Settings
@@ -21,11 +24,10 @@ from igaku.server import lmstudio
 
 T = TypeVar("T")
 
-__all__ = ["asked_by_one", "check", "questions_of", "run_exam", "server_of"]
-
 RELOAD_PAUSE = 3.0  # seconds
 RELOADS = 2  # of a model whose engine crashed, before the run is given up
 ROOM = 4096  # tokens for the longest prompt
+LOST = ("truncated", "empty")  # a failed request is asked again by the run itself
 
 
 def questions_of(settings: Settings) -> list[Question]:
@@ -33,16 +35,79 @@ def questions_of(settings: Settings) -> list[Question]:
 
     With `lost_of` they are chosen from those that run lost to its budget.
     """
-    questions = load_exam(
-        settings.exam,
-        settings.sections,
-        settings.data_dir,
-        settings.serial_context,
-        settings.language,
-    )
+    where = (settings.sections, settings.data_dir, settings.serial_context)
+    questions = load_exam(settings.exam, *where, settings.language)
     if settings.lost_of is not None:
         questions = lost_questions(settings, questions)
     return stratified(questions, settings.limit)
+
+
+# --- a run's lost questions, asked again ----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Base:
+    """The run whose lost questions are asked again: its manifest and its rows."""
+
+    name: str
+    manifest: Manifest
+    rows: Sequence[Row]
+
+    @property
+    def budget(self) -> int:
+        """The token budget that lost the questions."""
+        return int(self.manifest["condition"]["max_tokens"])
+
+    @property
+    def lost(self) -> set[str]:
+        """The questions whose replies were cut or blank."""
+        return {row["problem_id"] for row in self.rows if row["outcome"] in LOST}
+
+
+def base_of(name: str, outputs_dir: Path) -> Base:
+    """The run of that name, which must have been asked here."""
+    folder = run_folder(outputs_dir, name)
+    found, trouble = examined(folder)
+    asked_under, told = found.get("condition"), found.get("settings")
+    is_told = asked_under and told and "max_tokens" in asked_under
+    if trouble or not is_told or (found.get("rebuilt") or {}).get("unknown"):
+        raise IgakuError(
+            f"The lost questions of {name} cannot be asked again as they were, because "
+            "its manifest.json does not say how: choose a run that was asked here."
+        )
+    return Base(name, found, read_rows(folder / ANSWERS))
+
+
+def lost_questions(settings: Settings, questions: Sequence[Question]) -> list[Question]:
+    """Those of the questions that the run `lost_of` lost to its budget, in exam order.
+
+    Settings that differ from that run's in more than `max_tokens` are refused.
+    """
+    base = base_of(str(settings.lost_of), settings.outputs_dir)
+    if settings.max_tokens < base.budget:
+        raise IgakuError(
+            f"max_tokens is {settings.max_tokens:,}, but {base.name} lost its "
+            f"questions at {base.budget:,}: give more for a rescue, or as many for a "
+            "control."
+        )
+    lost = [q for q in questions if q.problem_id in base.lost]
+    plan, free = plan_of(settings, lost), dict.fromkeys(("max_tokens", "lost_of"))
+    old, new = base.manifest["condition"] | free, manifest.condition(plan) | free
+    changed = manifest.differences(old, new) or manifest.reworded(plan, base.rows)
+    if changed:
+        raise IgakuError(
+            f"The run {base.name} was made under other settings: {'; '.join(changed)}. "
+            "Ask its lost questions with nothing changed but max_tokens."
+        )
+    if not lost:
+        raise IgakuError(
+            f"The run {base.name} lost no question of sections {settings.sections} to "
+            f"its budget of {base.budget:,} tokens: there is nothing to ask again."
+        )
+    return lost
+
+
+# --- the server -----------------------------------------------------------------------
 
 
 class Served:
@@ -64,25 +129,19 @@ class Served:
         tell: Callable[[str, Any], object] = lambda what, found: None,
     ) -> dict[str, Any]:
         """What is found before the first question, see `preflight.check`."""
-
-        def look() -> dict[str, Any]:
-            settings = self._ready(questions)
-            return check(settings, questions, self._record, tell)
-
-        return self._persistently(look)
+        return self._persistently(
+            lambda: check(self._ready(questions), questions, self._record, tell)
+        )
 
     def run_exam(self, questions: Sequence[Question], progress: bool = True) -> Path:
         """Ask every question that has no reply yet; the folder of the run."""
-
-        def ask() -> Path:
-            settings = self._ready(questions)
-            return run_exam(settings, questions, progress, self._record)
-
-        return self._persistently(ask)
+        return self._persistently(
+            lambda: run_exam(self._ready(questions), questions, progress, self._record)
+        )
 
     @property
     def _record(self) -> dict[str, Any] | None:
-        """What is put on record of the loading."""
+        """What is put on record of the loading, once the server is ready."""
         return asdict(self._loaded) if self._loaded else None
 
     def _persistently(self, work: Callable[[], T]) -> T:

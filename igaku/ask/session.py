@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from igaku.ask import health, manifest, warm
-from igaku.ask.asker import Asker
-from igaku.ask.desk import rows_of
-from igaku.ask.effort import settle
+from igaku.ask.asker import Asker, rows_of
 from igaku.ask.folder import (
     ANSWERS,
     EFFORT,
@@ -44,7 +42,7 @@ from igaku.ask.plan import (
     plan_of,
     probes,
 )
-from igaku.ask.preflight import is_missing
+from igaku.ask.preflight import is_missing, settle
 from igaku.ask.progress import kept, last_word, shown, standing
 from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
 from igaku.ask.rows import bad_name, brief, mend, read_rows, set_aside, survey
@@ -52,23 +50,15 @@ from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
 from igaku.exam.questions import Question
 from igaku.params.settings import Settings
-from igaku.server.client import (
-    CRASHED,
-    connect,
-    is_idle,
-    listed_models,
-    server_facts,
-)
+from igaku.server.client import CRASHED, connect, server_facts
 from igaku.server.effect import effect_of
-from igaku.server.fingerprint import of_reply
+from igaku.server.fingerprint import Facts, is_idle, listed_models, of_reply
 from igaku.server.identity import Identity, identify, later, rank
 from igaku.words import CAUSES
 from igaku.writing import Unwritable, reserved
 
 if TYPE_CHECKING:
     from openai import OpenAI
-
-Facts = Mapping[str, Any]
 
 FAILURES_IN_A_ROW = 5  # then the server is gone, and asking on would only list that
 OF_SITTING = ("reasoning", "content", "error", "completion_tokens")  # kept of a row
@@ -111,14 +101,12 @@ def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
     """The manifest and the sound rows of a run; what is damaged is set aside, aloud."""
     folder = plan.settings.folder
     found = survey(folder / ANSWERS)
-    # Failures bind a run to nothing: they are asked again anyway.
-    begun, misplaced = manifest.opened(plan, list(filter(is_reply, found.rows)))
+    begun, misplaced = manifest.opened(plan, found.rows)
     damage, rows = damaged(found, misplaced), found.rows
     told = damage_told(folder, found, damage)
     if damage:
         put_aside(folder / ANSWERS, damage)
-        kept = survey(folder / ANSWERS)
-        rows = kept.rows
+        rows = survey(folder / ANSWERS).rows
     if (trouble := examined(folder)[1]) and (folder / MANIFEST).exists():
         keep_broken(folder)
     if rows and trouble:
@@ -143,10 +131,10 @@ class Session:
         self.identity: Identity | None = None
         self.recorded = begun["identity"]  # of the sittings before this one
         self.raw: object = None  # a body that names its weights, or any
-        self.earlier, self.replies, self.correct = len(rows), 0, 0
-        self.outcomes: Counter[str] = Counter()
-        self.standing: Counter[str] = Counter()  # of rows that are not asked again
-        self._count(rows)
+        self.earlier, self.replies = len(rows), 0
+        # Of rows that are not asked again, as they come in: counted anew for each, a
+        # run would take the square of its length.
+        self.standing = Counter(health.outcomes_of(rows))
 
     @property
     def is_broken(self) -> bool:
@@ -158,35 +146,25 @@ class Session:
         """How many questions have no row yet, or one that does not stand."""
         return len(self.manifest["questions"]) - self.standing.total()
 
-    def _count(self, rows: Iterable[Row]) -> None:
-        # As they come in: anew for each, a run would take the square of its length.
-        for row in rows:
-            self.outcomes[row["outcome"]] += 1
-            self.standing.update(health.outcomes_of([row]))
-            self.correct += row["correct"] is True
-
     def hold(
         self, left: Sequence[Item], progress: bool, loaded: Facts | None = None
     ) -> None:
         """Ask what is left, and say in the manifest how that ended."""
-        self.facts = server_facts(self.settings.base_url, self.settings.model)
-        self.identity = identify(self.settings, self.facts, doubt=False)
-        self.manifest = manifest.joined(
-            self.manifest, self.settings, self.facts, loaded
-        )
+        settings, ended, why, kind = self.settings, "failed", None, None
+        self.facts = server_facts(settings.base_url, settings.model)
+        self.identity = identify(settings, self.facts, doubt=False)
+        self.manifest = manifest.joined(self.manifest, settings, self.facts, loaded)
         if self.recorded is None and self.identity.status == "verified":
             self.manifest["identity"] = self.identity.to_dict()
         write_manifest(self.folder, self.manifest)
-        where, ended, why, kind = self.settings, "failed", None, None
         try:
             self.identity.accepted()
-            with self._room(), connect(where.base_url, where.timeout) as client:
-                told_by = self._settle(client)
-                asker = Asker(client, self.settings, self.facts, told_by=told_by)
-                self._ask(asker, left, progress)
-                self._ask_warm(Asker(client, self.settings, self.facts, None, told_by))
-                budget = PROBE_FACTOR * self.settings.max_tokens
-                self._probe(Asker(client, self.settings, self.facts, budget, told_by))
+            with self._room(), connect(settings.base_url, settings.timeout) as client:
+                by = self._settle(client)
+                self._ask(Asker(client, settings, self.facts, None, by), left, progress)
+                self._ask_warm(Asker(client, settings, self.facts, None, by))
+                budget = PROBE_FACTOR * settings.max_tokens
+                self._probe(Asker(client, settings, self.facts, budget, by))
             ended, why = "finished", self._looked_again()
         except KeyboardInterrupt:
             ended, why = "interrupted", "it was interrupted" if self.left else None
@@ -254,8 +232,7 @@ class Session:
     def _ask(self, asker: Asker, left: Sequence[Item], progress: bool) -> None:
         def take(row: Row) -> None:
             self.rows.append(brief(row, OF_SITTING))  # bodies would fill the memory
-            self._count([row])
-            self.requests += row["attempts"]
+            self.standing.update(health.outcomes_of([row]))
             self._judge(row, asker)
 
         total, stops = len(self.plan.items), self.settings.stop_when_broken
@@ -272,8 +249,7 @@ class Session:
     def _judge(self, row: Row, asker: Asker) -> None:
         """Decide after a row whether there is any sense in asking on."""
         self._recognize(row)
-        is_first = self.replies == 1 and row["error"] is None
-        if is_first:
+        if self.replies == 1 and row["error"] is None:
             self._identify()
             self._see_effect(asker)
         if self.settings.load and CRASHED.search(row["error"] or ""):
@@ -282,13 +258,10 @@ class Session:
                 f"({' '.join(row['error'].split())}): the replies so far are kept in "
                 f"{self.folder}; load the model again and run again."
             )
-        back = reversed(self.rows)
-        failed = list(takewhile(lambda each: each["outcome"] == "api_error", back))
+        back, timeout = reversed(self.rows), self.settings.timeout
+        failed = list(takewhile(lambda r: r["outcome"] == "api_error", back))
         # A failure is late that took the whole `timeout` and brought nothing.
-        timeout = self.settings.timeout
-        late = list(
-            takewhile(lambda r: r["silent"] and r["seconds"] >= timeout, failed)
-        )
+        late = [*takewhile(lambda r: r["silent"] and r["seconds"] >= timeout, failed)]
         if len(failed) >= FAILURES_IN_A_ROW or len(late) >= LATE_IN_A_ROW:
             raise self._failed(failed)
         if self.settings.stop_when_broken and self.is_broken:
@@ -317,7 +290,8 @@ class Session:
         write_manifest(self.folder, self.manifest)
 
     def _recognize(self, row: Row) -> None:
-        """Refuse a reply of a model that was not asked for."""
+        """Count a row's requests, and refuse a model that was not asked for."""
+        self.requests += row["attempts"]
         if row["outcome"] == "wrong_model":
             raise WrongModel(row["error"])
         if row["error"] is None:
@@ -336,7 +310,6 @@ class Session:
         with closing(Journal(self.folder / WARM)) as journal:
             for row in filter(None, map(asker.ask, items)):
                 journal.append(row)
-                self.requests += row["attempts"]
                 self._recognize(row)
                 if row["outcome"] == "api_error":
                     break  # the run is whole, and a server that fails is not asked on
@@ -348,29 +321,25 @@ class Session:
 
     def _probe(self, asker: Asker) -> None:
         """Ask a few lost questions again, to learn whether it is the budget."""
-        mend(self.folder / PROBE)
+        path = self.folder / PROBE
+        mend(path)
         items = left_to_probe(self.plan, self.rows, self.probed)
         if not items:
             return
-        self._clear_probe()
+        # What counts stays in the file, the rest is set aside.
+        found, kept = survey(path), {row["at"] for row in self.probed}
+        moved = dict.fromkeys(found.bad, bad_name(path))
+        moved |= {row["at"]: ERRORS for row in found.rows if row["at"] not in kept}
+        set_aside(path, moved)
 
         def take(row: Row) -> None:
-            self.requests += row["attempts"]
             self._recognize(row)
             self.probed.append(brief(row))
             if row["outcome"] == "api_error":
                 asker.stop.set()
 
-        with closing(Journal(self.folder / PROBE)) as journal:
+        with closing(Journal(path)) as journal:
             deque(rows_of(asker, items, journal, take), maxlen=0)
-
-    def _clear_probe(self) -> None:
-        """Leave in the file of the probe what counts; the rest is set aside."""
-        path = self.folder / PROBE
-        found, kept = survey(path), {row["at"] for row in self.probed}
-        moved = dict.fromkeys(found.bad, bad_name(path))
-        moved |= {row["at"]: ERRORS for row in found.rows if row["at"] not in kept}
-        set_aside(path, moved)
 
     def close(
         self, ended: str, why: str | None = None, kind: str | None = None
@@ -388,8 +357,8 @@ class Session:
             "cause": self._cause() if is_broken else None,
             "why": why or (f"{left} questions are left" if left > 0 else None),
             "end": end,
-            "outcomes": dict(self.outcomes),
-            "correct": self.correct,
+            "outcomes": dict(Counter(row["outcome"] for row in self.rows)),
+            "correct": sum(row["correct"] is True for row in self.rows),
             "early_stop": self._early_stop(),
             "sessions": [*earlier, last | told],
         }

@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from igaku.lazy import attach as _attach
 
 if _TYPE_CHECKING:
-    from igaku.figures.designs import crossed
     from igaku.figures.lengths import budget, survival, token_usage
     from igaku.figures.levels import sections, strata, verdict
-    from igaku.figures.paired import forest, plan, power
-    from igaku.figures.parted import partings
-    from igaku.figures.scores import accuracy, memory
+    from igaku.figures.paired import forest, partings, plan, power
+    from igaku.figures.scores import accuracy, crossed, memory
 
 _HOMES = {
-    "crossed": "igaku.figures.designs",
-    **dict.fromkeys(("accuracy", "memory"), "igaku.figures.scores"),
-    **dict.fromkeys(("forest", "plan", "power"), "igaku.figures.paired"),
-    "partings": "igaku.figures.parted",
+    **dict.fromkeys(("accuracy", "crossed", "memory"), "igaku.figures.scores"),
+    **dict.fromkeys(("forest", "partings", "plan", "power"), "igaku.figures.paired"),
     **dict.fromkeys(("sections", "strata", "verdict"), "igaku.figures.levels"),
     **dict.fromkeys(("budget", "survival", "token_usage"), "igaku.figures.lengths"),
 }

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.figures import rows, style
+from igaku.study.timing import NEAR, piles
 from igaku.study.tokens import Thought, thought_in
-from igaku.study.walls import NEAR, piles
 from igaku.words import NO_REPLY, say
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ DRAWN = (
     "run", "label", "origin", "outcome", "blank", "max_tokens", "seconds",
     "completion_tokens", "reasoning_tokens", "reasoning_tokens_estimated",
 )  # fmt: skip
-GOLDEN = 0.6180339887  # multiples of it, modulo 1, spread evenly: no random jitter
 KEY = 120.0  # points above the axes that the key to the marks takes
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 
@@ -67,13 +66,20 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
         for row, name in enumerate(names)
         for pile in _draw_replies(lanes, row, timed[timed["run"] == name], unit, lang)
     ]
-    _fit(ax, timed[unit], [pile.at for pile in found])
+    # From the shortest reply to beyond the last wall.
+    ends = [*timed[unit].astype(float).clip(lower=1e-3), *(pile.at for pile in found)]
+    rows.doublings(ax, min(ends) / 1.2, max(ends) * 1.45)
     levels = _draw_walls(lanes, found, unit, lang)
     rows.entitle(ax, "token_usage_title", lang, pad=8 + 24 * levels)
     guessed = any(thought.by == "character" for thought in thoughts.values())
     axis = say(f"{unit}_axis", lang, left=len(known) - len(timed), guessed=guessed)
     ax.set_xlabel(axis, loc="left")
-    _reply_key(ax, lang)
+    kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
+    rows.key_above(ax, {
+        say(f"reply_{kind}", lang):
+            {"marker": marker, "color": style.seen(colour), "markersize": 5}
+        for kind, colour, marker in kinds
+    })  # fmt: skip
     return ax
 
 
@@ -137,10 +143,17 @@ def _draw_replies(
             amounts, place + _sway(amounts.to_numpy()), s=11, marker=marker,
             color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
         )  # fmt: skip
-    budget = _budget(replies)
-    for at, blank in _piles(took[is_blank], unit, budget):
-        pile = Pile(row, at, blank, int(is_blank.sum()), budget)
-        _mark_pile(lanes.ax, y + 0.2, pile, took[is_blank], lang)
+    blank = took[is_blank]
+    told = [*replies["max_tokens"].dropna()] if "max_tokens" in replies else []
+    budget = int(told[0]) if told else None
+    # They end at the budget, or else where their times pile up.
+    places = [(float(pile.median()), len(pile)) for pile in piles(blank)]
+    if unit != "seconds":
+        known = () if budget is None else (budget,)
+        places = [(float(at), int((blank >= at).sum())) for at in known]
+    for at, n in places:
+        pile = Pile(row, at, n, len(blank), budget)
+        _mark_pile(lanes.ax, y + 0.2, pile, blank, lang)
         yield pile
 
 
@@ -152,25 +165,7 @@ def _sway(amounts: np.ndarray) -> np.ndarray:
     edges = np.arange(logs.min() - 0.03, logs.max() + 0.09, 0.06)
     crowd, _ = np.histogram(logs, edges)
     share = crowd[np.digitize(logs, edges) - 1] / max(crowd.max(), 8)
-    even = (np.arange(len(amounts)) * GOLDEN) % 1 - 0.5
-    return 0.34 * even * np.sqrt(share)
-
-
-def _budget(replies: pd.DataFrame) -> int | None:
-    if "max_tokens" not in replies or replies["max_tokens"].isna().all():
-        return None
-    return int(replies["max_tokens"].dropna().iloc[0])
-
-
-def _piles(
-    blank: pd.Series, unit: str, budget: int | None
-) -> Iterator[tuple[float, int]]:
-    """Where blank replies end: at the budget, else where their times pile up."""
-    if unit == "seconds":
-        for pile in piles(blank):
-            yield float(pile.median()), len(pile)
-    elif budget is not None:
-        yield float(budget), int((blank >= budget).sum())
+    return 0.34 * rows.swaying(len(amounts)) * np.sqrt(share)
 
 
 def _mark_pile(ax: Axes, y: float, pile: Pile, blank: pd.Series, lang: str) -> None:
@@ -220,27 +215,6 @@ def _wall_name(at: float, max_tokens: int | None, unit: str, lang: str) -> str:
         return f"max_tokens\n{max_tokens:,}"
     speed = say("wall_speed", lang, speed=max_tokens / at)
     return f"{say('wall_budget', lang, max_tokens=max_tokens)}\n{speed}"
-
-
-def _fit(ax: Axes, amounts: pd.Series, walls: list[float]) -> None:
-    """An axis by doublings, from the shortest reply to beyond the last wall."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    ax.set_xscale("log", base=2)
-    ends = [*amounts.astype(float).clip(lower=1e-3), *walls]
-    ax.set_xlim(min(ends) / 1.2, max(ends) * 1.45)
-    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
-def _reply_key(ax: Axes, lang: str) -> None:
-    kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
-    rows.key_above(ax, {
-        say(f"reply_{kind}", lang):
-            {"marker": marker, "color": style.seen(colour), "markersize": 5}
-        for kind, colour, marker in kinds
-    })  # fmt: skip
 
 
 # --- curves ---------------------------------------------------------------------------
@@ -302,10 +276,8 @@ def _draw_curves(
         colour = looks[names[0]].color if len(names) == 1 else style.ink()
         low, high = curve.pop("low"), curve.pop("high")
         x, y, *dotted = (curve[key] for key in curve)
-        look: Any = {
-            "color": colour,
-            "drawstyle": f"steps-{step}" if step else "default",
-        }
+        shape = f"steps-{step}" if step else "default"
+        look: Any = {"color": colour, "drawstyle": shape}
         ax.plot(x, y, linestyle=dash, linewidth=1.6, **look)
         for line in dotted:
             ax.plot(x, line, linestyle=":", **look)

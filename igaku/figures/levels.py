@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 VERDICT = ("compulsory", "rest", "kinki")
 PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
-SIGNS = {"s": "■ ", "o": "● "}
+SIGNS = {"compulsory": "■ ", "rest": "● ", "kinki": ""}
 
 
 @rows.figure("run", "section", "asked", "right")
@@ -31,11 +31,9 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     planned = "planned" if "planned" in frame else "asked"
     counts, shades = ["right", "asked", planned], _shades()
     known = frame.set_index(["run", "section"])[counts].fillna(0).astype(int)
-    cells = dict(zip(known.index, known.to_numpy().tolist(), strict=True))
     for y, name in enumerate(names):
-        part = [cells.get((name, head), (0, 0, 0)) for head in heads]
-        part.append(tuple(map(sum, zip(*part, strict=True))))
-        for x, (right, asked, size) in enumerate(part):
+        part = known.loc[name].reindex(heads, fill_value=0).to_numpy()
+        for x, (right, asked, size) in enumerate([*part, part.sum(axis=0)]):
             fill = shades(right / asked) if asked else None
             _cell(lanes, x, y, _told(right, asked, size, lang), fill)
     _heads(ax, frame, heads, planned, lang)
@@ -86,18 +84,18 @@ def _heads(
 ) -> None:
     """The sections above their columns, with how many questions each has."""
     sizes = frame.groupby("section")[planned].max()
-    told = [f"{rows.fitted(head)}\n{_size(sizes[head])}" for head in heads]
-    whole = f"{say('sections_all', lang)}\n{_size(sizes.sum())}"
-    ax.set_xticks([x + 0.5 for x in range(len(told) + 1)], [*told, whole])
+    sizes = sizes.reindex(heads)
+    named = [*map(rows.fitted, heads), say("sections_all", lang)]
+    told = [
+        f"{name}\n" + ("" if is_missing(size) else f"n = {int(size)}")
+        for name, size in zip(named, [*sizes, sizes.sum()], strict=True)
+    ]
+    ax.set_xticks([x + 0.5 for x in range(len(told))], told)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
-    ax.set_xlim(0, len(told) + 1)
+    ax.set_xlim(0, len(told))
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-
-
-def _size(value: Any) -> str:
-    return "" if is_missing(value) else f"n = {int(value)}"
 
 
 @rows.figure("stratum", "level", "run", "n", "accuracy", "low", "high")
@@ -107,19 +105,21 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     `frame` is of `igaku.study.strata`, of one stratum or a few: stratum, level, run, n,
     accuracy, low, high and, where there are, label, color, marker.
     """
-    levels = frame[["stratum", "level"]].drop_duplicates().to_numpy().tolist()
+    keys = ["stratum", "level"]
+    sizes = frame.groupby(keys, sort=False, observed=True)["n"].agg(["min", "max"])
+    levels = [*sizes.index]
     runs = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(levels) + 1, 0.2 + 0.13 * len(runs))
     several = frame["stratum"].nunique() > 1
     names = [_level(stratum, level, several, lang) for stratum, level in levels]
     beside = [
-        say("of_questions", lang, n=_span(frame[_is(frame, *level)]["n"]))
-        for level in levels
+        say("of_questions", lang, n=f"{a}–{b}" if a < b else str(a))
+        for a, b in sizes.astype(int).to_numpy()
     ]
     lanes = rows.name_rows(ax, names, beside)
     looks = style.style_of(frame)
     step = 0.8 * (0.5 - lanes.top) / max(len(runs), 2)
-    at = {tuple(level): y + lanes.middle for y, level in enumerate(levels)}
+    at = {level: y + lanes.middle for y, level in enumerate(levels)}
     for i, run in enumerate(runs):
         shares: list[Any] = frame[frame["run"] == run].to_dict("records")
         off = step * (i - (len(runs) - 1) / 2)
@@ -129,24 +129,19 @@ def strata(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     rows.percent(ax.xaxis)
     ax.set_xlabel(say("accuracy_axis", lang))
     if len(runs) > 1:
-        _run_key(ax, frame, looks, lang)
+        marks = [
+            rows.Mark(rows.fitted(label, 40, 1), 0, 0, looks[run]._asdict())
+            for run, label in rows.named(frame, lang).items()
+        ]
+        rows.key_below(ax, marks, ncols=1 if rows.is_narrow(ax) else 3)
     told = "" if several else word("stratum", levels[0][0], lang)
     rows.entitle(ax, "strata_title", lang, stratum=told)
     return ax
 
 
-def _is(frame: pd.DataFrame, stratum: str, level: str) -> pd.Series:
-    return (frame["stratum"] == stratum) & (frame["level"] == level)
-
-
 def _level(stratum: str, level: str, several: bool, lang: str) -> str:
     told = word("level", level, lang)
     return f"{word('stratum', stratum, lang)}: {told}" if several else told
-
-
-def _span(counts: pd.Series) -> str:
-    least, most = int(counts.min()), int(counts.max())
-    return f"{least}" if least == most else f"{least}–{most}"
 
 
 def intervals(
@@ -165,17 +160,6 @@ def intervals(
         [row["accuracy"] for row in shares], ys, marker=look.marker, color=look.color,
         markersize=size, markerfacecolor=face, clip_on=False, linestyle="", zorder=3,
     )  # fmt: skip
-
-
-def _run_key(
-    ax: Axes, frame: pd.DataFrame, looks: dict[str, style.Look], lang: str
-) -> None:
-    """Which mark is which run's, below the axes."""
-    marks = [
-        rows.Mark(rows.fitted(label, 40, 1), 0, 0, looks[run]._asdict())
-        for run, label in rows.named(frame, lang).items()
-    ]
-    rows.key_below(ax, marks, ncols=1 if rows.is_narrow(ax) else 3)
 
 
 # --- official lines -------------------------------------------------------------------
@@ -214,7 +198,7 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     if is_narrow:
         _part_key(ax, lang)
     else:
-        heads = [_sign(part) + say(f"part_{part}", lang) for part in VERDICT]
+        heads = [SIGNS[part] + say(f"part_{part}", lang) for part in VERDICT]
         rows.columns_beside(ax, told, heads, (8, 112, 216))
     rows.entitle(ax, "verdict_title", lang, pad=20)
     return ax
@@ -236,22 +220,12 @@ def _part(
 
 def _verdict_of(parts: dict[Any, Any], lang: str) -> list[str]:
     """What a run has of each part and what it lacks; nothing for a part not judged."""
-    return [
-        say(f"verdict_{name}", lang, **_counts(parts[name])) if name in parts else ""
-        for name in VERDICT
-    ]
-
-
-def _counts(part: dict[str, Any]) -> dict[str, int]:
-    points, line = int(part["points"]), int(part["line"])
-    return {
-        "points": points, "possible": int(part["possible"]), "line": line,
-        "short": max(0, line - points),
-    }  # fmt: skip
-
-
-def _sign(part: str) -> str:
-    return SIGNS[PARTS[part][0]] if part in PARTS else ""
+    told = dict.fromkeys(VERDICT, "")
+    for name in parts.keys() & told.keys():
+        counts = {key: int(parts[name][key]) for key in ("points", "possible", "line")}
+        short = max(0, counts["line"] - counts["points"])
+        told[name] = say(f"verdict_{name}", lang, **counts, short=short)
+    return [*told.values()]
 
 
 def _part_key(ax: Axes, lang: str) -> None:

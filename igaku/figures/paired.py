@@ -1,5 +1,5 @@
-"""Figures of pairs: by how much a candidate parts from its reference, and what so many
-questions can show.
+"""Figures of pairs: by how much a candidate parts from its reference, where in their
+replies they part, and what so many questions can show.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 POWER = 0.8
 WIDEST = 0.1  # the largest true difference on the axis of the power
 COLUMNS = (8, 122, 218)  # points right of the axes: difference, flips, p
+FATES = {"same": ("o", -0.2), "flip": ("s", 0.06), "silent": (">", 0.3)}
 
 
 @rows.figure(
@@ -44,15 +45,23 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     n = len(pairs)
     ax = rows.axes_for(ax, n, 0.5, least=1.3 + 0.5 * n, keys=2 * n + 3)
     one = frame["reference"].nunique() == 1
-    names: list[rows.Name] = [str(p["candidate"]) if one else _both(p) for p in pairs]
+    names: list[rows.Name] = [
+        str(pair["candidate"])
+        if one
+        else (str(pair["candidate"]), str(pair["reference"]))
+        for pair in pairs
+    ]
     is_narrow = rows.is_narrow(ax)
     told = [_numbers(pair, lang) for pair in pairs]
-    beside = ["   ".join(t) if is_narrow else "" for t in told]
+    beside = ["   ".join(each) if is_narrow else "" for each in told]
     lanes = rows.name_rows(ax, names, beside, heads=3)
-    margins = _margins(frame)
+    margins = sorted(set(frame["margin"].dropna())) if "margin" in frame else []
     for y, pair in enumerate(pairs):
         _interval(ax, pair, y + lanes.middle)
-    _fit(ax, frame, margins)
+    ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
+    room = 0.08 * (max(ends) - min(ends))
+    ax.set_xlim(min(ends) - room, max(ends) + room)
+    ax.xaxis.set_major_formatter(_points)
     _shade(lanes, margins, lang)
     heads = [say(f"forest_column_{i}", lang) for i in range(len(COLUMNS))]
     if is_narrow:
@@ -68,24 +77,14 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     return ax
 
 
-def _both(pair: dict[str, Any]) -> tuple[str, str]:
-    return str(pair["candidate"]), str(pair["reference"])
-
-
-def _margins(frame: pd.DataFrame) -> list[float]:
-    if "margin" not in frame:
-        return []
-    return sorted({float(margin) for margin in frame["margin"].dropna()})
-
-
 def _numbers(pair: dict[str, Any], lang: str) -> tuple[str, str, str]:
     """The difference with its interval, the flips both ways, and the p-value."""
     points = [formatted(pair[key], "points") for key in ("difference", "low", "high")]
     alone = {way: pair[f"only_{way}"] for way in ("reference", "candidate")}
     flips = say("forest_flips", lang, **alone)
-    if pair.get("tainted", False):
-        return f"{points[0]} [{points[1]}, {points[2]}]", flips, say("tainted", lang)
     p = "" if is_missing(pair["pvalue"]) else p_of(pair["pvalue"])
+    if pair.get("tainted", False):
+        p = say("tainted", lang)
     return f"{points[0]} [{points[1]}, {points[2]}]", flips, p
 
 
@@ -98,15 +97,6 @@ def _interval(ax: Axes, pair: dict[str, Any], y: float) -> None:
         [pair["difference"]], [y], marker="s", color=colour, markersize=7,
         markerfacecolor=face, zorder=3,
     )  # fmt: skip
-
-
-def _fit(ax: Axes, frame: pd.DataFrame, margins: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    ends = [*frame["low"].dropna(), *frame["high"].dropna(), 0, *(-m for m in margins)]
-    room = 0.08 * (max(ends) - min(ends))
-    ax.set_xlim(min(ends) - room, max(ends) + room)
-    ax.xaxis.set_major_formatter(FuncFormatter(_points))
 
 
 def _points(value: float, _: Any = None) -> str:
@@ -201,10 +191,8 @@ def plan(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     ax = rows.axes_for(ax, 0, least=3.2, keys=len(parts))
     marks: list[rows.Mark] = []
     for (share, n), part in parts:
-        look: dict[str, Any] = {
-            "color": style.seen(style.COLOURS[len(marks) % len(style.COLOURS)]),
-            "marker": "o",
-        }
+        colour = style.COLOURS[len(marks) % len(style.COLOURS)]
+        look: dict[str, Any] = {"color": style.seen(colour), "marker": "o"}
         part = part.sort_values("repeats")
         ax.plot(part["repeats"], part["power"], linewidth=1.8, markersize=4, **look)
         fewest = None if is_missing(part["fewest"].iloc[0]) else part["fewest"].iloc[0]
@@ -220,4 +208,54 @@ def plan(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     ax.set_xlabel(say("plan_axis", lang))
     ax.set_ylabel(say("plan_powers", lang))
     rows.entitle(ax, "plan_title", lang)
+    return ax
+
+
+# --- where replies part ---------------------------------------------------------------
+
+
+@rows.figure("candidate", "reference", "parted", "parted_at", "flip", "silent")
+def partings(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """Where the replies of each pair part, one mark a question, one row a pair.
+
+    `frame` is of `igaku.study.partings`, or several of them one below the other: grey
+    where both were right or both were not, blue where the question flips, vermillion
+    where one of the two gave no answer. Replies that do not part have no mark: they are
+    counted beside the row.
+    """
+    import numpy as np
+
+    keys = ["candidate", "reference"]
+    pairs = dict(list(frame.groupby(keys, sort=False, observed=True)))
+    names = [tuple(map(str, pair)) for pair in pairs]
+    ax = rows.axes_for(ax, len(pairs), 0.62)
+    beside = [
+        say("partings_alike", lang, alike=int((~part["parted"]).sum()), n=len(part))
+        for part in pairs.values()
+    ]
+    lanes = rows.name_rows(ax, names, beside, 2)
+    colours = {"same": style.faint(), "flip": style.seen(style.BLUE),
+               "silent": style.seen(style.VERMILLION)}  # fmt: skip
+    for row, whole in enumerate(pairs.values()):
+        part = whole[whole["parted"]]
+        kinds = [part["silent"] != "neither", part["flip"].notna()]
+        fates = np.select(kinds, ["silent", "flip"], "same")
+        for fate, (marker, down) in FATES.items():
+            at = part.loc[fates == fate, "parted_at"].to_numpy(float)
+            off = (0.5 - lanes.top) * (down + 0.14 * rows.swaying(len(at)))
+            ax.scatter(
+                at, row + lanes.middle + off, s=13, marker=marker,
+                color=colours[fate], alpha=0.6, linewidth=0, zorder=3,
+            )  # fmt: skip
+    places = frame.loc[frame["parted"], "parted_at"].astype(float)
+    first, last = (places.min(), places.max()) if len(places) else (1, 2)
+    rows.doublings(ax, first / 1.7, 1.3 * last)
+    unit = frame["unit"].iloc[0] if "unit" in frame else "character"
+    ax.set_xlabel(say(f"partings_{unit}", lang), loc="left")
+    rows.entitle(ax, "partings_title", lang, pad=24)
+    rows.key_above(ax, {
+        say(f"fate_{fate}", lang):
+            {"marker": marker, "color": colours[fate], "markersize": 5}
+        for fate, (marker, _) in FATES.items()
+    })  # fmt: skip
     return ax

@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 from igaku.errors import IgakuError
 from igaku.figures import style
-from igaku.words import plain, say, word
+from igaku.words import breadth, plain, say, word
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
 
 NARROW = 5.9  # inches of axes, below which names stand above their rows
 LABEL = 31  # columns of a name beside its row
 MOST = 16  # runs or pairs in one figure; the frame has them all
+GOLDEN = 0.6180339887  # multiples of it, modulo 1, are spread evenly
 BESIDE = 4  # texts at most that stand beside their marks
 
 Draw = Callable[["pd.DataFrame", "Axes | None", str], "Axes"]
@@ -125,15 +126,6 @@ def room(ax: Axes) -> int:
     return int(72 * size(ax)[0] / (0.53 * style.small()))
 
 
-def columns(text: str) -> int:
-    """The columns that a text takes in print; a wide character takes two.
-
-    >>> columns("8bit"), columns("正答")
-    (4, 4)
-    """
-    return sum(1 + (east_asian_width(each) in "WF") for each in text)
-
-
 def fitted(text: object, width: int = LABEL, lines: int = 2) -> str:
     r"""A label of so many lines at most, drawn as it is written.
 
@@ -146,7 +138,7 @@ def fitted(text: object, width: int = LABEL, lines: int = 2) -> str:
     ' _\\$x\\$'
     """
     whole = " ".join(plain(text).split())
-    room = max(8, width * len(whole) // max(columns(whole), 1))
+    room = max(8, width * len(whole) // max(breadth(whole), 1))
     parts = textwrap.wrap(whole, room)
     if len(parts) > lines:  # the end tells names apart as often as the beginning does
         parts = [*parts[: lines - 1], f"…{whole[1 - room :]}"]
@@ -219,7 +211,7 @@ def name_rows(
     ax.grid(visible=False)
     for y, (name, text) in enumerate(zip(names, beside, strict=True)):
         is_apart = heads > 1
-        free = room(ax) if is_apart else max(16, room(ax) - columns(text) - 2)
+        free = room(ax) if is_apart else max(16, room(ax) - breadth(text) - 2)
         told = _above(name, free, heads - 1)
         note(ax, (0, y - 0.49), told, va="top", linespacing=1.1)
         down = (0, -1.3 * style.small() * (1 + told.count("\n")))
@@ -240,7 +232,7 @@ def _name(name: Name, width: int) -> str:
 def _above(name: Name, width: int, lines: int) -> str:
     """A name above its row: on one line where it fits, else on as many as there are."""
     whole = name if isinstance(name, str) else " − ".join(name)
-    if isinstance(name, str) or lines < 2 or columns(whole) <= width:
+    if isinstance(name, str) or lines < 2 or breadth(whole) <= width:
         return fitted(whole, width, max(lines, 1))
     return _name(name, width)
 
@@ -311,7 +303,7 @@ def names_above(
     """
     ends = [taken]  # of what stands on each level, in points
     for x, name in names:
-        wide = 0.6 * style.small() * max(map(columns, name.split("\n")))
+        wide = 0.6 * style.small() * max(map(breadth, name.split("\n")))
         start = _points_along(ax, x) - wide * (0.5 if ha == "center" else 1)
         level = next((i for i, end in enumerate(ends) if end < start), len(ends))
         ends[level : level + 1] = [start + wide + 4]
@@ -395,6 +387,24 @@ def _key(ax: Axes, marks: Sequence[Mark], **place: Any) -> None:
     ax.legend(handles=handles, fontsize=style.small(), borderpad=0, **place)
 
 
+def doublings(ax: Axes, least: float, most: float) -> None:
+    """An axis of lengths that goes by doublings."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ax.set_xscale("log", base=2)
+    ax.set_xlim(least, most)
+    ax.xaxis.set_major_locator(LogLocator(base=2, numticks=12))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def swaying(n: int) -> np.ndarray:
+    """How far each of so many marks stands off its lane, from −½ to ½, at no random."""
+    import numpy as np
+
+    return np.arange(n) * GOLDEN % 1 - 0.5
+
+
 def percent(axis: Any) -> None:
     """An axis of fractions, read in percent."""
     from matplotlib.ticker import PercentFormatter
@@ -424,20 +434,10 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
     >>> [round(v, 3) for v in spread([5.0, 1.0, 5.1], 0.5)]
     [4.8, 1.0, 5.3]
     """
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    blocks: list[list[float]] = []  # mean place, number of values
-    for i in order:
-        blocks.append([values[i], 1])
-        while len(blocks) > 1 and _touch(blocks[-2], blocks[-1], gap):
-            place, n = blocks.pop()
-            mean, before = blocks[-1]
-            blocks[-1] = [(mean * before + place * n) / (before + n), before + n]
-    places = [
-        place + gap * (k - (n - 1) / 2) for place, n in blocks for k in range(int(n))
-    ]
-    moved = dict(zip(order, places, strict=True))
-    return [moved[i] for i in range(len(values))]
+    import numpy as np
+    from scipy.optimize import isotonic_regression
 
-
-def _touch(a: Sequence[float], b: Sequence[float], gap: float) -> bool:
-    return b[0] - a[0] < gap * (a[1] + b[1]) / 2
+    order, steps = np.argsort(values, kind="stable"), gap * np.arange(len(values))
+    places = np.empty(len(values))
+    places[order] = isotonic_regression(np.asarray(values)[order] - steps).x + steps
+    return [float(place) for place in places.round(12)]  # what has room stays

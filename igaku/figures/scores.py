@@ -1,4 +1,4 @@
-"""Figures of scores: what each run had right, and what its size buys."""
+"""Figures of scores: what each run had right, what its size buys, and a design."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from igaku.figures import rows, style
 from igaku.figures.levels import intervals
-from igaku.words import PASS_MARK, formatted, is_missing, say, word
+from igaku.words import PASS_MARK, formatted, say, word
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 LABEL = 0.35  # of the axis that a label takes
+# What holds of a run whose frame does not say.
+USUAL: dict[str, Any] = {"status": "OK", "counted": True, "role": "", "origin": ""}
+TALL = 0.86  # of a lane of a design, that its bars take together
+RIGHT = "#56B4E9"
 
 
 @rows.figure("run", "right", "asked", "accuracy", "low", "high")
@@ -23,72 +27,47 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     are, label, status, counted, role, origin, color, marker. References stand below a
     line; a run that is not counted is hollow.
     """
-    frame = _references_last(frame)
+    frame = _completed(frame)
+    frame = frame.sort_values("role", key=lambda r: r == "reference", kind="stable")
     ax = rows.axes_for(ax, len(frame), 0.34)
     looks = style.style_of(frame)
     scores: list[Any] = frame.to_dict("records")
     beside = [_score_of(row, lang) for row in scores]
     lanes = rows.name_rows(ax, [*rows.named(frame, lang).values()], beside)
     for y, row in enumerate(scores):
-        _draw(ax, row, y + lanes.middle, looks[str(row["run"])])
-    _rule_off_references(ax, frame)
+        look = looks[str(row["run"])]
+        if row["role"] == "reference":
+            look = look._replace(color=style.faint())
+        face = look.color if row["counted"] else style.paper()
+        intervals(ax, [row], [y + lanes.middle], look, face)
+    measured = int((frame["role"] != "reference").sum())
+    if 0 < measured < len(frame):
+        ax.axhline(measured - 0.5, color=style.faint(), linewidth=0.8)
     ax.set_xlim(0, 1)
-    if not _is_lab(frame):
-        _pass_mark(lanes, lang)
+    if not (frame["origin"] == "lab").all():  # its exam has no pass mark
+        lanes.dashed(PASS_MARK)
+        rows.above(ax, PASS_MARK, say("pass_mark", lang, mark=PASS_MARK))
     rows.percent(ax.xaxis)
     ax.set_xlabel(say("accuracy_axis", lang))
     rows.entitle(ax, "accuracy_title", lang, pad=18)
     return ax
 
 
-def _references_last(frame: pd.DataFrame) -> pd.DataFrame:
-    if "role" not in frame:
-        return frame
-    return frame.sort_values(
-        "role", key=lambda role: role == "reference", kind="stable"
-    )
-
-
-def _rule_off_references(ax: Axes, frame: pd.DataFrame) -> None:
-    if "role" not in frame:
-        return
-    measured = int((frame["role"] != "reference").sum())
-    if 0 < measured < len(frame):
-        ax.axhline(measured - 0.5, color=style.faint(), linewidth=0.8)
-
-
-def _is_lab(frame: pd.DataFrame) -> bool:
-    """Whether every run sat the lab's exam, which has no pass mark."""
-    return "origin" in frame and bool((frame["origin"] == "lab").all())
+def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs with what the frame may leave out."""
+    told = frame.assign(**{n: v for n, v in USUAL.items() if n not in frame})
+    return told.assign(counted=told["counted"].fillna(True).astype(bool))
 
 
 def _score_of(row: dict[str, Any], lang: str) -> str:
     """286/400 = 71.5%, and what keeps a run from being read like the others."""
     told = f"{row['right']}/{row['asked']} = {formatted(row['accuracy'], 'share')}"
     notes = []
-    if str(row.get("status", "OK")) != "OK":
+    if row["status"] != "OK":
         notes.append(word("status", row["status"], lang))
-    if not _is_counted(row):
+    if not row["counted"]:
         notes.append(say("not_counted", lang))
     return f"{told}  {', '.join(notes)}" if notes else told
-
-
-def _draw(ax: Axes, row: dict[str, Any], y: float, look: style.Look) -> None:
-    """A run's share along its row, hollow where the run is not counted."""
-    if row.get("role") == "reference":
-        look = style.Look(style.faint(), look.marker)
-    face = look.color if _is_counted(row) else style.paper()
-    intervals(ax, [row], [y], look, face)
-
-
-def _is_counted(row: dict[str, Any]) -> bool:
-    counted = row.get("counted", True)
-    return bool(is_missing(counted) or counted)
-
-
-def _pass_mark(lanes: rows.Lanes, lang: str) -> None:
-    lanes.dashed(PASS_MARK)
-    rows.above(lanes.ax, PASS_MARK, say("pass_mark", lang, mark=PASS_MARK))
 
 
 @rows.figure("run", "size_gb", "accuracy", "low", "high")
@@ -107,9 +86,8 @@ def memory(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     if drawn.empty:
         return rows.say_nothing(ax, lang)
     looks, most = style.style_of(drawn), float(drawn["size_gb"].max())
-    runs: list[Any] = drawn.assign(label=[*rows.named(drawn, lang).values()]).to_dict(
-        "records"
-    )
+    named = drawn.assign(label=[*rows.named(drawn, lang).values()])
+    runs: list[Any] = named.to_dict("records")
     marks = [_size_mark(ax, row, looks[str(row["run"])], most, lang) for row in runs]
     sizes, ends = drawn["size_gb"].astype(float), drawn[["low", "high"]].to_numpy()
     room = 0.1 * (sizes.max() - sizes.min()) or 0.1 * most
@@ -137,16 +115,11 @@ def _is_crowded(sizes: pd.Series) -> bool:
 
 def sized(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs that the figure compares: of one exam, and whole where there are two."""
-    known = frame[frame["size_gb"].notna() & frame["accuracy"].notna()]
+    known = _completed(frame).dropna(subset=["size_gb", "accuracy"])
     if "exam" in known and len(known):
         known = known[known["exam"] == known["exam"].iloc[0]]
-    records: list[Any] = known.to_dict("records")
-    whole = known[[_is_whole(row) for row in records]]
+    whole = known[known["counted"] & (known["status"] == "OK")]
     return whole if len(whole) > 1 else known
-
-
-def _is_whole(row: dict[str, Any]) -> bool:
-    return _is_counted(row) and str(row.get("status", "OK")) == "OK"
 
 
 def _size_mark(
@@ -154,12 +127,9 @@ def _size_mark(
 ) -> rows.Mark:
     """A run at its true size, and what stands beside: size, share, how much smaller."""
     x, y = float(row["size_gb"]), float(row["accuracy"])
-    face = look.color if _is_whole(row) else style.paper()
-    shown: dict[str, Any] = {
-        "color": look.color,
-        "marker": look.marker,
-        "markerfacecolor": face,
-    }
+    is_whole = row["counted"] and row["status"] == "OK"
+    face = look.color if is_whole else style.paper()
+    shown: dict[str, Any] = look._asdict() | {"markerfacecolor": face}
     span = [row["low"], row["high"]]  # above the labels, which may hide no limit
     ax.plot([x, x], span, color=look.color, linewidth=2, zorder=6)
     ax.plot([x], [y], markersize=7, zorder=7, clip_on=False, **shown)
@@ -175,3 +145,60 @@ def _size_mark(
 def _unit(most: float) -> tuple[str, float]:
     """GB, or MB where every model is a small one; and how many of them make a GB."""
     return ("GB", 1.0) if most >= 1 else ("MB", 1000.0)
+
+
+# --- a design -------------------------------------------------------------------------
+
+
+@rows.figure("run", "effort", "budget", "n", "lost", "right")
+def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
+    """What became of the replies: one lane a budget and effort, one bar a model.
+
+    `frame` is of `igaku.study.crossed`, of one design: run, effort, budget, n, lost,
+    right and, where there is, label. Bars are the shares of n that were lost, answered
+    wrong and answered right; equal bars in a lane: the model made no difference.
+    """
+    drawn = frame.sort_values("budget", kind="stable")
+    lanes = drawn.groupby(["budget", "effort"], sort=False)
+    order = list(drawn[["budget", "effort"]].drop_duplicates().itertuples(index=False))
+    most = max(len(part) for _, part in lanes)
+    ax = rows.axes_for(ax, len(order), 0.24 * most + 0.06)
+    names = [say("crossed_lane", lang, budget=b, effort=e) for b, e in order]
+    placed = rows.name_rows(ax, names, [""] * len(order))
+    labels = rows.named(drawn, lang)
+    tall = TALL * (0.5 - placed.top) / most
+    # From the left, in each bar.
+    colours = {"lost": style.seen(style.VERMILLION), "wrong": style.rule(),
+               "right": style.seen(RIGHT)}  # fmt: skip
+    for y, key in enumerate(order):
+        for i, row in enumerate(lanes.get_group(key).to_dict("records")):
+            top = y + placed.top + (1 - TALL) * (0.5 - placed.top) / 2
+            label = rows.fitted(labels[str(row["run"])], lines=1)
+            counts = {"lost": row["lost"], "right": row["right"]}
+            counts["wrong"] = row["n"] - row["lost"] - row["right"]
+            told = say("crossed_bar", lang, label=label, **counts)
+            shares = {colours[kind]: counts[kind] / row["n"] for kind in colours}
+            _bar(ax, shares, told, top + (i + 0.5) * tall, 0.9 * tall)
+    ax.set_xlim(0, 1)
+    rows.percent(ax.xaxis)
+    ax.set_xlabel(say("crossed_axis", lang))
+    looks = {
+        say(f"crossed_{kind}", lang): {"color": colour, "marker": "s"}
+        for kind, colour in colours.items()
+    }
+    rows.key_above(ax, looks)
+    rows.entitle(ax, "crossed_title", lang, pad=22)
+    return ax
+
+
+def _bar(ax: Axes, shares: dict[str, float], told: str, y: float, tall: float) -> None:
+    """One condition: its shares by their colours, from the left, and what it is."""
+    start = 0.0
+    for colour, share in shares.items():
+        ax.barh(y, share, tall, start, color=colour, linewidth=0)
+        start += share
+    ax.annotate(
+        told, (0, y), (4, 0), va="center",
+        textcoords="offset points", fontsize=style.small(), color=style.ink(),
+        path_effects=style.halo(),
+    )  # fmt: skip

@@ -106,12 +106,10 @@ def style_of(frame: pd.DataFrame) -> dict[str, Look]:
     else the next that no run has; the order is that of the frame, or of the categories
     of `run`, so that a filtered frame keeps its colours.
     """
-    known = frame.drop_duplicates("run").set_index("run")
+    known = frame.drop_duplicates("run").astype({"run": str}).set_index("run")
     names = [str(name) for name in order(frame["run"])]
-    told = [
-        [_given(known, name, column) for name in names]
-        for column in ("color", "marker")
-    ]
+    known = known.reindex(index=names, columns=["color", "marker"]).astype(object)
+    told = [[None if is_missing(v) else str(v) for v in known[c]] for c in known]
     colours, markers = (
         cycle([each for each in offered if each not in taken] or offered)
         for offered, taken in zip((COLOURS, MARKERS), told, strict=True)
@@ -232,10 +230,3 @@ def order(names: pd.Series) -> list[Any]:
     if isinstance(names.dtype, pd.CategoricalDtype):
         return list(names.cat.categories)
     return list(names.unique())
-
-
-def _given(known: pd.DataFrame, name: str, column: str) -> str | None:
-    if column not in known or name not in known.index:
-        return None
-    value = known.at[name, column]
-    return None if is_missing(value) else str(value)

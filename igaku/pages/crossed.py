@@ -7,19 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-import igaku
-from igaku.pages.facts import Facts
-from igaku.pages.html import Table, tabled
-from igaku.study.families import label_of
-from igaku.words import MISSING, formatted
+from igaku.pages.facts import Facts, interval, rows_of
+from igaku.pages.html import Table
+from igaku.words import MISSING, is_missing
 
 SHOWN = ("label", "effort", "max_tokens", "score", "lost", "median", "longest")
 
 
 def design(facts: Facts) -> pd.DataFrame:
     """The largest design's cells, where it crosses models with efforts."""
-    found = igaku.study.crossed(facts.study)
-    found = found[found["design"] == 1]
+    found = facts.frame("crossed").query("design == 1")
     is_crossed = found["model"].nunique() > 1 and found["effort"].nunique() > 1
     return found if is_crossed else found.iloc[:0]
 
@@ -32,27 +29,27 @@ def effort_or_bits(facts: Facts) -> tuple[str, str] | None:
     cells = design(facts)
     if cells.empty:
         return None
-    found = igaku.study.decided(facts.study)
-    found = found[found["design"] == 1]
+    found = facts.frame("decided").query("design == 1")
     fixed = [tuple(_level(facts, x) for x in levels) for levels in found["fixed"]]
     found = found.assign(fixed=pd.Series(fixed, index=found.index))
-    lost = found[found["measure"] == "lost"].set_index(["factor", "a", "b"])
-    right = found[found["measure"] == "right"].set_index(["factor", "a", "b"])
+    changes = found.set_index(["factor", "a", "b"])
+    lost, right = (changes[changes["measure"] == name] for name in ("lost", "right"))
     shown = (lost["shown"] > 0).groupby("factor").any()
+    run = facts.study.run(cells["run"].iloc[0])
     told = {
         "effort": bool(shown["effort"]), "bits": bool(shown["model"]),
-        "base": _base(facts, cells), "n": int(cells["n"].max()),
+        "base": str(run.card.get("base_model")) if run.is_lab else None,  # a tiny model
+        "n": int(cells["n"].max()),
     }  # fmt: skip
     levels = {
         f"{name}s": list(dict.fromkeys(cells[name]))
         for name in ("label", "effort", "budget")
     }
-    changes = [
+    words = facts.say("report_design", **told, **levels, changes=[
         facts.say("report_change", factor=place[0], a=place[1], b=place[2],
                   lost=lost.loc[place].to_dict(), right=right.loc[place].to_dict())
         for place in _told(lost)
-    ]  # fmt: skip
-    words = facts.say("report_design", **told, **levels, changes=changes)
+    ])  # fmt: skip
     return facts.say("head_design", **told), words
 
 
@@ -71,66 +68,47 @@ def _level(facts: Facts, level: str) -> str:
     return facts.say("crossed_level", level=level, is_budget=level.isdigit())
 
 
-def _base(facts: Facts, cells: pd.DataFrame) -> str | None:
-    """The tiny model's name, where the design is of the lab's; else None."""
-    run = facts.study.run(cells["run"].iloc[0])
-    return str(run.card.get("base_model")) if run.is_lab else None
-
-
 def as_asked(facts: Facts) -> str | None:
     """What the lab's recipes act out, as the seed asked its models; None for others.
 
     It holds where they were told different efforts, and a design gives the lengths that
     the budget was chosen by.
     """
-    runs = [facts.study.run(name) for name in (*facts.main, *facts.apart)]
-    efforts = {run.settings.get("reasoning_effort") for run in runs}
-    cells = design(facts)
-    if cells.empty or len(efforts) < 2 or not all(run.is_lab for run in runs):
+    rows = facts.runs.loc[[*facts.main, *facts.apart]]
+    cells, efforts = design(facts), rows["reasoning_effort"].nunique(dropna=False)
+    if cells.empty or efforts < 2 or not (rows["origin"] == "lab").all():
         return None
-    groups = []
-    for effort in dict.fromkeys(run.settings.get("reasoning_effort") for run in runs):
-        own = [run for run in runs if run.settings.get("reasoning_effort") == effort]
-        rows = facts.runs.loc[[run.name for run in own]]
-        labels = [label_of(run, facts.study.lang).partition(" (")[0] for run in own]
-        counts = {name: int(rows[name].sum()) for name in ("lost", "asked")}
-        groups.append({"effort": effort, "labels": labels, **counts})
+    groups = [
+        {"effort": None if is_missing(effort) else effort,
+         "labels": [label.partition(" (")[0] for label in own["label"]],
+         "lost": int(own["lost"].sum()), "asked": int(own["asked"].sum())}
+        for effort, own in rows.groupby("reasoning_effort", sort=False, dropna=False)
+    ]  # fmt: skip
     largest = cells[cells["budget"] == cells["budget"].max()]
-    lengths = largest.drop_duplicates("effort").to_dict("records")
+    lengths = largest.drop_duplicates("effort")
     return facts.say("report_as_asked", groups=groups, lengths=lengths,
-                     budget=runs[0].budget)  # fmt: skip
+                     budget=rows["max_tokens"].iloc[0])  # fmt: skip
 
 
 def cell_table(facts: Facts) -> Table | None:
     """The conditions of the design, a row each."""
     cells = design(facts)
-    if cells.empty:
-        return None
-    score = [f"{r}/{n}" for r, n in zip(cells["right"], cells["n"], strict=True)]
+    score = cells["right"].astype(str) + "/" + cells["n"].astype(str)
     named = cells.assign(score=score).rename(columns={"budget": "max_tokens"})
-    return tabled(named[list(SHOWN)], facts.study.lang)
+    return facts.table(named[list(SHOWN)])
 
 
 def contrast_table(facts: Facts) -> Table | None:
     """Every simple contrast of the design with its interval."""
     if design(facts).empty:
         return None
-    found = igaku.study.contrasts(facts.study)
-    found = found[found["design"] == 1]
-    change = [f"{a} → {b}" for a, b in zip(found["a"], found["b"], strict=True)]
-    ends = [
-        " … ".join(formatted(value, "points") for value in pair)
-        for pair in zip(found["low"], found["high"], strict=True)
-    ]
-    counts = {
-        f"{measure}_change": [
-            f"{a} → {b}"
-            for a, b in zip(found[f"{measure}_a"], found[f"{measure}_b"], strict=True)
-        ]
-        for measure in ("lost", "right")
-    }
-    fixed = [", ".join(map(str, each)) or MISSING for each in found["fixed"]]
-    shown = found.assign(change=change, fixed=fixed, interval=ends, **counts)
+    found = facts.frame("contrasts").query("design == 1")
+    shown = found.assign(change=found["a"] + " → " + found["b"])
+    shown["fixed"] = [", ".join(map(str, each)) or MISSING for each in found["fixed"]]
+    shown["interval"] = [interval(row, "points") for row in rows_of(found)]
+    for measure in ("lost", "right"):
+        a, b = (found[f"{measure}_{side}"].astype(str) for side in "ab")
+        shown[f"{measure}_change"] = a + " → " + b
     kept = ["factor", "change", "fixed", "n", "lost_change", "difference", "interval",
             "adjusted", "right_change"]  # fmt: skip
-    return tabled(shown[kept], facts.study.lang)
+    return facts.table(shown[kept])

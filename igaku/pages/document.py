@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import igaku
+import pandas as pd
+
 from igaku import paths
 from igaku.pages import facts as told
 from igaku.pages.crossed import (
@@ -19,10 +20,9 @@ from igaku.pages.crossed import (
     design,
     effort_or_bits,
 )
-from igaku.pages.doubts import still_open, without_image
 from igaku.pages.export import write_tables
 from igaku.pages.facts import Facts, facts_of
-from igaku.pages.html import Table, markdown, page, tabled
+from igaku.pages.html import Table, markdown, page
 from igaku.pages.index import marks, state
 from igaku.pages.silence import rescues, silence, timing
 from igaku.pages.variants import shared, variants
@@ -32,7 +32,6 @@ from igaku.words import formatted, is_missing, labelled
 from igaku.writing import put
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 TABLES, FIGURES = "report/tables", "report/figures"
@@ -45,18 +44,32 @@ class Picture:
     """A figure with the text that stands in for it, drawn when it is asked for."""
 
     name: str
+    figure: str
+    frame: pd.DataFrame
     alt: str
-    draw: Callable[[bool], bytes]
+    lang: str
 
     @cached_property
     def wide(self) -> bytes:
         """The PNG for a window."""
-        return self.draw(False)
+        return self._png(narrow=False)
 
-    @cached_property
+    @property
     def slim(self) -> bytes:
         """The PNG for a phone."""
-        return self.draw(True)
+        return self._png(narrow=True)
+
+    def _png(self, narrow: bool) -> bytes:
+        from igaku import figures
+        from igaku.figures import style
+
+        is_beside = self.name == BESIDE and not narrow
+        with style.context(self.lang, narrow=narrow):
+            ax = _compact(self.frame) if is_beside else None
+            drawn = getattr(figures, self.figure)(self.frame, ax=ax, lang=self.lang)
+            if is_beside:
+                drawn.set_title("", loc="left")  # the words beside it say so
+            return _png_of(drawn)
 
 
 def write(study: Study) -> Path:
@@ -117,9 +130,9 @@ def contents(facts: Facts) -> dict[str, Any]:
         "strata": _strata(facts), "findings": told.findings(facts),
         "shared": shared(facts), "variants": list(variants(facts)),
         "limits": list(_limits(facts)), "methods": _methods(facts),
-        "readings": facts.say("read_readings", runs=facts.runs.to_dict("records")),
+        "readings": facts.say("read_readings", runs=facts.runs),
         "sized": (len(_sized(facts)), len(facts.finished)),
-        "pictures": {each.name: each for each in pictures(facts)},
+        "pictures": pictures(facts),
     }  # fmt: skip
 
 
@@ -129,7 +142,7 @@ def _answers(facts: Facts) -> Iterator[tuple[str, str, str | None]]:
         yield (*crossed, "crossed")
     yield (*told.difference(facts), None)
     yield (*silence(facts), "walls")
-    yield facts.say("head_open"), still_open(facts), None
+    yield facts.say("head_open"), told.still_open(facts), None
 
 
 def _title(facts: Facts) -> str:
@@ -144,10 +157,6 @@ def _title(facts: Facts) -> str:
 
 def score_table(facts: Facts, names: Any) -> Table | None:
     """Runs with their scores first, then what their cards say."""
-    import pandas as pd
-
-    if not len(names):
-        return None
     frame = pd.DataFrame([_score_row(facts, facts.runs.loc[name]) for name in names])
     constant = (
         ["max_tokens", "reasoning_effort"]
@@ -155,7 +164,7 @@ def score_table(facts: Facts, names: Any) -> Table | None:
         else list(frame.columns[-4:])
     )
     empty = [name for name in frame if frame[name].isna().all()]
-    return tabled(frame.drop(columns=list({*constant, *empty})), facts.study.lang)
+    return facts.table(frame.drop(columns=list({*constant, *empty})))
 
 
 def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
@@ -168,8 +177,9 @@ def _score_row(facts: Facts, row: Any) -> dict[str, Any]:
         told_state = facts.say("state_same", state=told_state, place=same)
     return {
         "label": label, "accuracy": row["accuracy"],
-        "score": f"{row['right']}/{row['asked']}", "interval": _interval(row, "share"),
-        "lost": row["lost"], "state": told_state, "max_tokens": row["max_tokens"],
+        "score": f"{row['right']}/{row['asked']}",
+        "interval": told.interval(row, "share"), "lost": row["lost"],
+        "state": told_state, "max_tokens": row["max_tokens"],
         "reasoning_effort": _effort(facts, row),
         "format": told.brief(facts.study, name, "format"),
         "quantization": told.brief(facts.study, name, "quantization"),
@@ -185,41 +195,27 @@ def _effort(facts: Facts, row: Any) -> str | None:
     return str(row["reasoning_effort"])
 
 
-def _interval(row: Any, kind: str) -> str | None:
-    """The 95 % limits of a row in one cell."""
-    if is_missing(row["low"]) or is_missing(row["high"]):
-        return None
-    low, high = formatted(row["low"], kind), formatted(row["high"], kind)
-    joint = "–" if kind == "share" else " … "
-    return f"{low.removesuffix('%')}{joint}{high}"
-
-
 def pair_table(facts: Facts, pairs: pd.DataFrame) -> Table | None:
     """Pairs with difference, interval, counts and p-values.
 
     Verdicts, that is the adjusted p-values, stand with the pairs under test alone.
     """
-    if pairs.empty:
-        return None
-    shown = _named(facts, pairs, facts.marked)
+    shown = _named(pairs, facts.marked)
     is_tested = shown["family"] == "finished"
     for name in ("adjusted", "not_worse_adjusted"):
         shown[name] = shown[name].where(is_tested)
-    shown["interval"] = [_interval(row, "points") for _, row in pairs.iterrows()]
-    counts = ["only_reference", "only_candidate"]
-    if pairs["family"].nunique() > 1:
-        counts = ["family", "flips"]
+    rows = told.rows_of(pairs)
+    shown["interval"] = [told.interval(row, "points") for row in rows]
+    is_mixed = pairs["family"].nunique() > 1
+    counts = ["family", "flips"] if is_mixed else ["only_reference", "only_candidate"]
     kept = ["candidate", "reference", "n", "difference", "interval", *counts,
             "pvalue", "adjusted", "not_worse_adjusted"]  # fmt: skip
-    return tabled(shown[kept], facts.study.lang)
+    return facts.table(shown[kept])
 
 
-def _named(facts: Facts, pairs: pd.DataFrame, name: Any) -> pd.DataFrame:
+def _named(pairs: pd.DataFrame, name: Callable[[str], str]) -> pd.DataFrame:
     """Pairs with labels in place of the names of their runs."""
-    sides = ("candidate", "reference")
-    return pairs.assign(
-        **{side: [name(each) for each in pairs[side]] for side in sides}
-    )
+    return pairs.assign(**{side: pairs[side].map(name) for side in told.PAIR})
 
 
 def _walls(facts: Facts) -> Table | None:
@@ -227,75 +223,40 @@ def _walls(facts: Facts) -> Table | None:
     found = facts.walls.rename(columns={"replies": "at_wall"})
     keys = ["run", "seconds"]
     more = ["at_once", "slower", "finished", "median", "longest"]
-    found = found.merge(facts.clocks[[*keys, *more]], on=keys, how="left")
-    if found.empty:
-        return None
-    named = found.assign(run=[facts.marked(n) for n in found["run"]])
-    return tabled(named.rename(columns={"run": "label"}), facts.study.lang)
+    found = found.merge(facts.frame("clocks")[[*keys, *more]], on=keys, how="left")
+    named = found.assign(run=found["run"].map(facts.marked))
+    return facts.table(named.rename(columns={"run": "label"}))
 
 
 def _official(facts: Facts) -> Table | None:
     """The ministry's criterion, a row a run: points of both parts and 禁忌 choices."""
-    import pandas as pd
-
-    found = facts.official
-    if found.empty:
-        return None
-    rows = []
-    for name, parts in found.groupby("run", sort=False):
-        cells = {row["part"]: row for _, row in parts.iterrows()}
-        passed = "pass" if bool(cells["total"]["passed"]) else "fail"
-        rows.append(
-            {"label": facts.marked(str(name)), "verdict": passed}
-            | {part: _part(cells[part]) for part in ("compulsory", "rest", "kinki")}
-        )
-    return tabled(pd.DataFrame(rows), facts.study.lang)
-
-
-def _part(row: Any) -> str:
-    sign = "≤" if row["part"] == "kinki" else "≥"
-    of = "" if row["part"] == "kinki" else f"/{row['possible']}"
-    return f"{row['points']}{of} ({sign} {row['line']})"
+    found = facts.frame("official").set_index("run")
+    keys = ["part", "points", "possible", "line"]
+    told = [
+        f"{points} (≤ {line})" if part == "kinki" else f"{points}/{of} (≥ {line})"
+        for part, points, of, line in found[keys].to_numpy()
+    ]
+    wide = found.assign(told=told).pivot(columns="part", values="told")
+    wide = wide.reindex(found.index.unique(), columns=["compulsory", "rest", "kinki"])
+    passed = found.query("part == 'total'")["passed"]
+    wide.insert(0, "verdict", passed.map({True: "pass", False: "fail"}))
+    wide.insert(0, "label", wide.index.map(facts.marked))
+    return facts.table(wide)
 
 
 def _strata(facts: Facts) -> Table | None:
     """Accuracy by stratum of the finished runs, specialities left to the CSV."""
-    found = facts.strata
     runs = [name for name in facts.done if facts.runs.at[name, "counted"]]
-    found = found[found["run"].isin(runs) & (found["stratum"] != "speciality")]
+    found = facts.frame("strata").query("run in @runs and stratum != 'speciality'")
     if found.empty:
         return None
     keys = ["stratum", "level", "n"]
     wide = found.pivot_table(index=keys, columns="run", values="accuracy", sort=False)
     shares = wide.map(lambda value: formatted(value, "share")).reset_index()
-    named = shares.rename(columns={n: facts.marked(n) for n in runs})
-    return tabled(named, facts.study.lang)
+    return facts.table(shares.rename(columns={n: facts.marked(n) for n in runs}))
 
 
 # --- figures --------------------------------------------------------------------------
-
-
-def pictures(facts: Facts) -> Iterator[Picture]:
-    """Each figure that has something to show, in a wide and in a narrow form."""
-    for name, (figure, frame, alt) in _drawn(facts).items():
-        if not frame.empty:
-            beside = name == BESIDE
-            draw = partial(_form, figure, frame, facts.study.lang, beside)
-            yield Picture(name, alt, draw)
-
-
-def _form(
-    figure: str, frame: pd.DataFrame, lang: str, beside: bool, narrow: bool
-) -> bytes:
-    from igaku import figures
-    from igaku.figures import style
-
-    with style.context(lang, narrow=narrow):
-        ax = _compact(frame) if beside and not narrow else None
-        drawn = getattr(figures, figure)(frame, ax=ax, lang=lang)
-        if ax is not None:
-            drawn.set_title("", loc="left")  # the words beside it say so
-        return _png(drawn)
 
 
 def _compact(frame: pd.DataFrame) -> Axes:
@@ -307,40 +268,37 @@ def _compact(frame: pd.DataFrame) -> Axes:
     return plt.subplots(figsize=(7.6, height), layout="tight")[1]
 
 
-def _drawn(facts: Facts) -> dict[str, tuple[str, pd.DataFrame, str]]:
-    """What is drawn: figure, frame, and the sentence that stands in for it."""
+def pictures(facts: Facts) -> dict[str, Picture]:
+    """Each figure that has something to show, with what is drawn and told of it."""
     runs = facts.runs.reset_index(drop=True)
     main = facts.runs.loc[list(facts.main)].reset_index(drop=True)
-    replies, official, parts = _replies(facts), facts.official, _sections(facts)
-    pairs = _named(facts, told.evidence(facts.pairs), facts.label)
+    replies, official = _replies(facts), facts.frame("official")
+    parts = facts.frame("sections").query("run in @facts.main")
+    pairs = _named(told.evidence(facts.pairs), facts.label)
+    cells, sized = design(facts), _sized(facts)
+    lengths = facts.say("alt_lengths", runs=_outside(facts, "lengths"))
     walls = sorted(facts.walls["seconds"])
-    sized = _sized(facts)
-    lengths = facts.say(
-        "alt_lengths", runs=_outside(facts, "lengths").to_dict("records")
-    )
-    cells = design(facts)
-    return {
-        "crossed": ("crossed", cells, facts.say(
-            "alt_crossed", cells=cells.to_dict("records"))),
-        "walls": ("token_usage", replies,
-                  _listed(facts, "alt_walls", _of(runs, replies), walls=walls)),
-        "forest": ("forest", pairs,
-                   facts.say("alt_forest", pairs=pairs.to_dict("records"))),
-        "accuracy": ("accuracy", main, _listed(facts, "alt_score", main)),
-        "official": ("verdict", official,
-                     _listed(facts, "alt_official", _of(runs, official))),
-        "sections": ("sections", parts,
-                     facts.say("alt_sections", runs=list(_cells(parts)))),
-        "survival": ("survival", _outside(facts, "survival"), lengths),
-        "budget": ("budget", _outside(facts, "budget_curves"), lengths),
-        "memory": ("memory", sized, _listed(facts, "alt_size", sized)),
-    }  # fmt: skip
+    each = (
+        ("crossed", "crossed", cells, facts.say("alt_crossed", cells=cells)),
+        (BESIDE, "token_usage", replies,
+         facts.say("alt_walls", runs=_of(runs, replies), walls=walls)),
+        ("forest", "forest", pairs, facts.say("alt_forest", pairs=pairs)),
+        ("accuracy", "accuracy", main, facts.say("alt_score", runs=main)),
+        ("official", "verdict", official,
+         facts.say("alt_official", runs=_of(runs, official))),
+        ("sections", "sections", parts,
+         facts.say("alt_sections", runs=list(_cells(parts)))),
+        ("survival", "survival", _outside(facts, "survival"), lengths),
+        ("budget", "budget", _outside(facts, "budget_curves"), lengths),
+        ("memory", "memory", sized, facts.say("alt_size", runs=sized)),
+    )  # fmt: skip
+    shown = (Picture(*about, facts.study.lang) for about in each)
+    return {picture.name: picture for picture in shown if not picture.frame.empty}
 
 
 def _outside(facts: Facts, name: str) -> pd.DataFrame:
     """A frame of the study without the runs of a design that stands aside."""
-    found: pd.DataFrame = getattr(igaku.study, name)(facts.study)
-    return found[~found["run"].isin(facts.study.aside)]
+    return facts.frame(name).query("run not in @facts.study.aside")
 
 
 def _of(runs: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
@@ -363,38 +321,21 @@ def _cells(parts: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {"label": label, "cells": cells}
 
 
-def _labelled(facts: Facts, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(label=[facts.label(name) for name in frame["run"]])
-
-
-def _listed(facts: Facts, block: str, runs: pd.DataFrame, **more: Any) -> str:
-    named = _labelled(facts, runs).to_dict("records")
-    return facts.say(block, runs=named, **more)
-
-
 def _replies(facts: Facts) -> pd.DataFrame:
     """Every reply of the variants, if any has its time or its tokens on record."""
-    import pandas as pd
-
-    beside = facts.study.aside
-    asked = [run.name for run in facts.study.variants if run.asked]
-    names = [name for name in asked if name not in beside]
-    rows = [facts.study.run(n).rows.assign(label=facts.label(n)) for n in names]
-    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-    if found.empty:
-        return found
-    if "max_tokens" not in found:
-        found["max_tokens"] = found["run"].map(facts.runs["max_tokens"])
+    rows = [
+        run.rows.assign(label=facts.label(run.name))
+        for run in facts.study.variants
+        if run.asked and run.name not in facts.study.aside
+    ]
+    if not rows:
+        return pd.DataFrame()
+    found = pd.concat(rows, ignore_index=True)
     timed = found["seconds"].notna() | found["completion_tokens"].notna()
     return found if timed.any() else found.iloc[:0]
 
 
-def _sections(facts: Facts) -> pd.DataFrame:
-    found = facts.sections
-    return found[found["run"].isin(facts.main)]
-
-
-def _png(ax: Any) -> bytes:
+def _png_of(ax: Any) -> bytes:
     """A figure as PNG of 256 colours, which is a third as large as one of them all."""
     import io
 
@@ -440,6 +381,6 @@ def _limits(facts: Facts) -> Iterator[str]:
         yield facts.say("limit_repeats")
     if (facts.runs.loc[list(facts.main), "origin"] == "recorded").any():
         yield facts.say("limit_recorded")
-    if blind := without_image(facts):
+    if blind := told.without_image(facts):
         yield facts.say("limit_images", n=blind)
     yield facts.say("limit_scores")

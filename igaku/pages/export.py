@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-import igaku
 from igaku.pages.facts import Facts
 from igaku.study.doubtful import write_doubtful
 from igaku.study.families import Study
@@ -23,7 +22,8 @@ REPLY = (
 OF_A_RUN = {"run": "identity", "reference": "identity_reference",
             "candidate": "identity_candidate"}  # fmt: skip
 FRAMES = (
-    "gates", "patterns", "rescues", "lengths", "silences", "crossed", "contrasts",
+    "sections", "strata", "official", "published", "gates", "patterns", "rescues",
+    "lengths", "silences", "crossed", "contrasts",
 )  # fmt: skip
 
 
@@ -32,12 +32,9 @@ def write_tables(facts: Facts, folder: Path) -> list[str]:
     named = {
         "models": facts.runs, "pairs": facts.pairs, "alarms": facts.audit,
         "walls": facts.walls, "answers": _replies(facts.study),
-        "sections": facts.sections, "strata": facts.strata,
-        "official": facts.official, "published": facts.published,
     }  # fmt: skip
     for name in FRAMES:
-        frame = getattr(igaku.study, name)(facts.study)
-        named[name] = frame.drop(columns="text", errors="ignore")
+        named[name] = facts.frame(name).drop(columns="text", errors="ignore")
     for name, frame in named.items():
         put_table(folder, name, _identified(facts, frame))
     return [f"{name}.csv" for name in named]

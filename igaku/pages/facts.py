@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,22 +12,24 @@ from typing import Any
 import pandas as pd
 
 import igaku
+from igaku.pages.html import Table, tabled
 from igaku.pages.index import exam_name
-from igaku.pages.repeated import repeated
 from igaku.study.audits import wrong_runs
 from igaku.study.designs import unlike
-from igaku.study.families import Study, card_label, label_of
-from igaku.words import (
-    PASS_MARK,
-    is_missing,
-    labelled,
-    say,
-)
+from igaku.study.families import Study, card_label
+from igaku.study.runs import Run
+from igaku.words import PASS_MARK, formatted, is_missing, labelled, say
 
 SMALL = 0.005  # a difference that is often called small: two of 400 questions
 FEW = 6  # names in a sentence
+PAIR = ("reference", "candidate")
 DOUBTS = ("identical_replies", "wrong_weights", "other_model")  # of the weights
 CARD = ("base_model", "huggingface_id", "format", "quantization", "engine")
+# The audits that bear on what may be concluded, each in one clause.
+OPEN = (
+    "identical_replies", "wrong_weights", "other_model", "other_effort",
+    "unknown_effort", "unverified",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,52 +45,38 @@ class Facts:
     apart: tuple[str, ...]
 
     def say(self, block: str, **numbers: Any) -> str:
-        """A sentence in the study's language; what is missing is None in it."""
-        known = {name: None if is_missing(n) else n for name, n in numbers.items()}
+        """A sentence in the study's language; of a frame it has the rows.
+
+        What is missing is None in it.
+        """
+        known = {
+            name: rows_of(n) if isinstance(n, pd.DataFrame)
+            else None if is_missing(n) else n
+            for name, n in numbers.items()
+        }  # fmt: skip
         return say(block, self.study.lang, **self.study.levels, **known)
 
-    @cached_property
-    def sections(self) -> pd.DataFrame:
-        """The frame of sections."""
-        return igaku.study.sections(self.study)
+    def frame(self, name: str) -> pd.DataFrame:
+        """The frame that `igaku.study` has by that name, made once."""
+        found: pd.DataFrame = self.study.once(getattr(igaku.study, name))
+        return found
 
-    @cached_property
-    def clocks(self) -> pd.DataFrame:
-        """The frame of what the walls tell of lengths."""
-        return igaku.study.clocks(self.study)
-
-    @cached_property
-    def foretold(self) -> pd.DataFrame:
-        """The frame of what runs with a larger budget tell of those with a smaller."""
-        return igaku.study.foretold(self.study)
-
-    @cached_property
-    def strata(self) -> pd.DataFrame:
-        """The frame of strata."""
-        return igaku.study.strata(self.study)
-
-    @cached_property
-    def official(self) -> pd.DataFrame:
-        """The frame of the official verdicts."""
-        return igaku.study.official(self.study)
-
-    @cached_property
-    def published(self) -> pd.DataFrame:
-        """The frame of published figures beside those counted here."""
-        return igaku.study.published(self.study)
+    def table(self, frame: pd.DataFrame) -> Table | None:
+        """A frame as a table in the study's language."""
+        return tabled(frame, self.study.lang)
 
     @property
     def places(self) -> dict[str, int]:
         """The numbers of the runs that were asked alike, in their table."""
         return {name: place for place, name in enumerate(self.main, 1)}
 
-    def label(self, name: str) -> str:
+    def label(self, name: Any) -> str:
         """A run's label as a sentence has it, without its mark."""
-        return label_of(self.study.run(name), self.study.lang)
+        return str(self.runs.at[name, "label"])
 
-    def marked(self, name: str) -> str:
+    def marked(self, name: Any) -> str:
         """A run's label as a table has it, with the mark of what its weights are."""
-        return labelled(self.label(name), self.study.run(name).identity)
+        return labelled(self.label(name), str(self.runs.at[name, "identity"]))
 
     @cached_property
     def wrong(self) -> dict[str, str | None]:
@@ -107,31 +95,39 @@ class Facts:
         return [name for name in self.finished if name not in self.wrong]
 
 
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame by the names of its columns; what is missing is None."""
+    told = frame.astype(object).where(frame.notna(), None)
+    rows: list[Any] = told.to_dict("records")
+    return rows
+
+
+def interval(row: Any, kind: str) -> str | None:
+    """The 95 % limits of a row in one cell."""
+    if is_missing(row["low"]) or is_missing(row["high"]):
+        return None
+    low, high = formatted(row["low"], kind), formatted(row["high"], kind)
+    joint = "–" if kind == "share" else " … "
+    return f"{low.removesuffix('%')}{joint}{high}"
+
+
 def facts_of(study: Study) -> Facts:
-    """The frames of a study, read once."""
+    """The frames of a study, read once.
+
+    The runs of a design with questions of its own are in neither list.
+    """
     runs = igaku.runs(study).set_index("run", drop=False)
-    main, apart = _compared(study)
-    walls = igaku.walls(study)
-    walls = walls[~walls["run"].isin(study.aside)]
+    asked = [run for run in study.variants if run.name not in study.aside]
+    main = tuple(run.name for run in asked if _is_alike(study.variants[0], run))
+    apart = tuple(run.name for run in asked if run.name not in main)
+    walls = igaku.walls(study).query("run not in @study.aside")
     frames = (igaku.pairs(study), igaku.audit(study), walls)
     return Facts(study, runs, *frames, main, apart)
 
 
-def _compared(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The variants that were asked as the first of them was, and the others.
-
-    Those of a design with questions of its own are neither.
-    """
-    first = next(iter(study.variants), None)
-    alike = {
-        run.name: first is not None
-        and str(run.exam) == str(first.exam)
-        and not unlike(first, run)
-        for run in study.variants
-        if run.name not in study.aside
-    }
-    main, apart = ([n for n in alike if alike[n] is kind] for kind in (True, False))
-    return tuple(main), tuple(apart)
+def _is_alike(first: Run, run: Run) -> bool:
+    """Whether a run sat the same exam under the same settings as the first."""
+    return str(run.exam) == str(first.exam) and not unlike(first, run)
 
 
 def short_label(facts: Facts, name: str) -> str:
@@ -151,36 +147,23 @@ def asked(facts: Facts) -> str:
     bases = Counter(
         str(run.card.get("base_model") or run.model or unknown) for run in runs
     )
-    days = sorted(
-        str(run.manifest[key])[:10]
-        for run in runs
-        for key in ("start", "end")
-        if run.manifest.get(key)
-    )
+    moments = (run.manifest.get(key) for run in runs for key in ("start", "end"))
+    days = sorted(str(moment)[:10] for moment in moments if moment)
     planned = first.planned or first.asked
-    line = None if first.is_lab else math.ceil(PASS_MARK * planned)
-    return facts.say(
-        "report_asked", n=len(runs), bases=bases.most_common(FEW), planned=planned,
-        exam=_exam(facts, first.exam), conditions=conditions(facts),
-        days=list(dict.fromkeys((*days[:1], *days[-1:]))), mark=PASS_MARK, line=line,
-    )  # fmt: skip
-
-
-def _exam(facts: Facts, exam: Any) -> str:
-    if is_missing(exam):
-        return facts.say("asked_exam_unknown")
-    return exam_name(str(exam), facts.study.lang)
-
-
-def conditions(facts: Facts) -> list[str]:
-    """How the runs were asked, and what of it is not on record."""
-    run = facts.study.run(facts.main[0])
-    prompt = run.settings.get("prompt") or run.manifest.get("prompt")
-    told = run.settings | {"prompt": prompt}
-    return [
+    told = {"prompt": first.manifest.get("prompt")} | first.settings
+    conditions = [
         facts.say(f"asked_{name}", value=told.get(name))
         for name in ("shots", "prompt", "max_tokens", "reasoning_effort")
     ]
+    exam = facts.say("asked_exam_unknown")
+    if first.exam is not None:
+        exam = exam_name(first.exam, facts.study.lang)
+    return facts.say(
+        "report_asked", n=len(runs), bases=bases.most_common(FEW), planned=planned,
+        exam=exam, conditions=conditions, mark=PASS_MARK,
+        line=None if first.is_lab else math.ceil(PASS_MARK * planned),
+        days=list(dict.fromkeys((*days[:1], *days[-1:]))),
+    )  # fmt: skip
 
 
 # --- the difference -------------------------------------------------------------------
@@ -213,11 +196,8 @@ def difference(facts: Facts) -> tuple[str, str]:
 
 def pair_sentence(facts: Facts, row: Any) -> str:
     """A pair with its counts, interval, p and the verdict on "not worse"."""
-    told = dict(row) | {
-        "candidate": facts.label(row["candidate"]),
-        "reference": facts.label(row["reference"]),
-        "right_candidate": row["both"] + row["only_candidate"],
-        "right_reference": row["both"] + row["only_reference"],
+    told = dict(row) | {side: facts.label(row[side]) for side in PAIR} | {
+        **{f"right_{side}": row["both"] + row[f"only_{side}"] for side in PAIR},
         "is_shown": bool(row["adjusted"] < facts.study.level),
         "is_fine": bool(row["not_worse_adjusted"] < facts.study.level / 2),
     }  # fmt: skip
@@ -226,12 +206,43 @@ def pair_sentence(facts: Facts, row: Any) -> str:
 
 def power(facts: Facts) -> Iterator[str]:
     """What the questions can show: over all runs, between repeats, and of a pair."""
-    gates = igaku.study.gates(facts.study)
+    gates = facts.frame("gates")
     for _, gate in gates[gates["family"] == "finished"].iterrows():
         yield facts.say("report_gate", **dict(gate), k=len(gate["runs"]))
-    yield from repeated(facts.study, facts.label, facts.say)
+    yield from _repeated(facts)
     for _, row in widest(facts).iterrows():
         yield facts.say("report_power", **dict(row), small=SMALL)
+
+
+def _repeated(facts: Facts) -> Iterator[str]:
+    """What asking again told: noise, what is systematic, and what it takes."""
+    tested = facts.pairs[facts.pairs["family"] == "finished"]
+    compared = tested.set_index(list(PAIR))["compared"]
+    for row in rows_of(facts.frame("repeats")):
+        pair = tuple(row[side] for side in PAIR)
+        told = row | {side: facts.label(row[side]) for side in PAIR}
+        if pair in compared.index and row["flips"] > 0:
+            told |= _planned(facts.study, row, int(compared[pair]))
+        block = "report_noise" if len({*pair}) == 1 else "report_parts"
+        yield facts.say(block, **told, margin=facts.study.margin)
+
+
+def _planned(study: Study, row: Mapping[str, Any], pairs: int) -> dict[str, Any]:
+    """What 80 % power takes, at the systematic share of the flips and at its limits.
+
+    `fewest fewest_low fewest_high`: the askings, missing where no number would do;
+    `needed`: the questions, asked as often as these.
+    """
+    ends = ("", "_low", "_high")
+    shares = [min(1.0, max(0.0, row[f"systematic_share{end}"])) for end in ends]
+    k = min(row[f"askings_{side}"] for side in PAIR)
+    told = igaku.study.plan(
+        row["flips"], row["n"], study.margin, shares, [k], pairs=pairs,
+        level=study.level,
+    )  # fmt: skip
+    fewest = zip(ends, told["fewest"], strict=True)
+    needed = {"needed": int(told["enough"].iloc[0])}
+    return needed | {f"fewest{end}": value for end, value in fewest}
 
 
 def widest(facts: Facts) -> pd.DataFrame:
@@ -270,20 +281,15 @@ def _formats(facts: Facts) -> Iterator[str]:
         )  # fmt: skip
 
 
-def _kinds(facts: Facts, names: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        dict(facts.runs.loc[name])
-        | {"label": facts.label(name), "format": brief(facts.study, name, "format")}
-        for name in names
-    ]
+def _kinds(facts: Facts, names: Sequence[str]) -> list[Any]:
+    formats = [str(brief(facts.study, name, "format")) for name in names]
+    return rows_of(facts.runs.loc[list(names)].assign(format=formats))
 
 
 def brief(study: Study, name: str, key: str) -> str | None:
     """A row of a card, as short as the published summary has it where there is one."""
     run = study.run(name)
-    told = run.published.get("summary")
-    short = told.get(key) if isinstance(told, dict) else None
-    value = short or run.card.get(key)
+    value = run.published["summary"].get(key) or run.card.get(key)
     return None if value is None else str(value)
 
 
@@ -296,11 +302,9 @@ def _twins(facts: Facts) -> Iterator[str]:
     )
     if eight and four:
         doubts = facts.audit.loc[facts.audit["kind"].isin(DOUBTS), "runs"]
-        yield facts.say(
-            "finding_twins", eight=_kinds(facts, [eight])[0],
-            four=_kinds(facts, [four])[0],
-            is_doubted=any(eight in runs or four in runs for runs in doubts),
-        )  # fmt: skip
+        is_doubted = any(eight in runs or four in runs for runs in doubts)
+        told = dict(zip(("eight", "four"), _kinds(facts, [eight, four]), strict=True))
+        yield facts.say("finding_twins", **told, is_doubted=is_doubted)
 
 
 def _savings(facts: Facts) -> Iterator[str]:
@@ -326,7 +330,6 @@ def _lines(facts: Facts) -> Iterator[str]:
     judged = done[done["verdict"].notna()]
     if len(judged):
         best = dict(judged.iloc[int(judged["right"].to_numpy().argmax())])
-        best["label"] = facts.label(best["run"])
         yield facts.say(
             "finding_lines", **best, mark=PASS_MARK,
             n=len(judged), passed=int((judged["verdict"] == "PASS").sum()),
@@ -348,3 +351,58 @@ def published_only(facts: Facts) -> Iterator[str]:
                     section=section, accuracy=row["accuracy"] / 100,
                     source=told.get("source"),
                 )  # fmt: skip
+
+
+# --- what may not be concluded --------------------------------------------------------
+
+
+def still_open(facts: Facts) -> str:
+    """What may not be concluded, with the reasons that are on record, in numbers."""
+    reasons = list(dict.fromkeys([*_doubts(facts), *_reach(facts)]))
+    shown = bool((evidence(facts.pairs)["adjusted"] < facts.study.level).any())
+    silent = bool(facts.runs["blank"].sum())
+    return facts.say("report_open", reasons=reasons, shown=shown, silent=silent)
+
+
+def _doubts(facts: Facts) -> Iterator[str]:
+    """What the audits leave open about the rows of the table of scores."""
+    place, alarms = facts.places, facts.audit
+    # Models that know the answers give them in one letter: such copies are none.
+    alarms = alarms[alarms["grave"] | (alarms["kind"] != "identical_replies")]
+    for kind in OPEN:
+        for _, alarm in alarms[alarms["kind"] == kind].iterrows():
+            rows = [place[name] for name in alarm["runs"] if name in place]
+            if rows and _is_within(alarm, place):
+                about = {"rows": rows, "all": len(place), "n": alarm["facts"].get("n")}
+                yield facts.say(f"open_{kind}", **about)
+
+
+def _is_within(alarm: Any, place: Mapping[str, int]) -> bool:
+    """Whether what an alarm holds against each other stands in one table."""
+    sides = alarm["runs"] if alarm["kind"] == "identical_replies" else ()
+    groups = [each["runs"] for each in alarm["facts"].get("groups", ())]
+    met = [not place.keys().isdisjoint(each) for each in groups or [[n] for n in sides]]
+    return not met or sum(met) > 1
+
+
+def _reach(facts: Facts) -> Iterator[str]:
+    """How far the questions reach, and which were not asked or not shown whole."""
+    for _, row in widest(facts).iterrows():
+        yield facts.say("open_power", **dict(row))
+    stopped = facts.runs.loc[list(facts.main)].query("conditional")
+    if len(stopped):
+        yield facts.say(
+            "open_stopped", rows=[facts.places[name] for name in stopped["run"]],
+            fewest=stopped["asked"].min(), most=stopped["asked"].max(),
+            planned=stopped["planned"].max(),
+        )  # fmt: skip
+    if blind := without_image(facts):
+        yield facts.say("open_images", n=blind)
+    if facts.study.declaration is None:
+        yield facts.say("open_undeclared")
+
+
+def without_image(facts: Facts) -> int:
+    """The questions that need an image and were asked without it, of one run."""
+    runs = map(facts.study.run, facts.main)
+    return max(int(run.rows["text_only"].eq(False).sum()) for run in runs)

@@ -6,11 +6,13 @@ model, a server or a file wrote is escaped by the template that shows it.
 
 from __future__ import annotations
 
-import base64
 import html
 import re
+from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -30,6 +32,7 @@ from igaku.words import (
 if TYPE_CHECKING:
     import jinja2
     import pandas as pd
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPLIES = "replies.html"  # the page of all replies, to which others lead
@@ -55,34 +58,32 @@ def page(template: str, lang: str = "en", title: str = "igaku", **values: Any) -
 
 def markdown(template: str, lang: str = "en", **values: Any) -> str:
     """The same template as Markdown, in which every value is text, too."""
-    made = environment(checked(lang)).overlay(finalize=_in_markdown)
+    made = environment(checked(lang), marked)
     told = made.get_template(template).render(pieces="md.j2", **values)
     return re.sub(r"\n{3,}", "\n\n", told).strip() + "\n"
 
 
-def _in_markdown(value: Any) -> Any:
-    """A value as a template puts it into Markdown, what is made up already as it is."""
-    from markupsafe import Markup
-
-    return value if hasattr(value, "__html__") else Markup(marked(value))
-
-
-def marked(value: object) -> str:
+def marked(value: object) -> Markup:
     r"""Any value as one line of Markdown that shows it and never obeys it.
 
     >>> print(marked("<b>|*x*"))
     &lt;b>\|\*x\*
     """
+    from markupsafe import Markup
+
     text = plain(value).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split()))
+    return Markup(re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", " ".join(text.split())))
 
 
 # --- the frame of every page ----------------------------------------------------------
 
 
 @cache
-def environment(lang: str) -> jinja2.Environment:
-    """The templates of a language, which escape all that is put into them."""
+def environment(lang: str, text: Callable[[object], str] = plain) -> jinja2.Environment:
+    """The templates of a language, which escape all that is put into them.
+
+    `text` makes text of a value that is no markup.
+    """
     import jinja2
 
     made = jinja2.Environment(
@@ -90,7 +91,7 @@ def environment(lang: str) -> jinja2.Environment:
         bytecode_cache=compiled(lang),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: value if hasattr(value, "__html__") else plain(value),
+        finalize=lambda value: value if hasattr(value, "__html__") else text(value),
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -98,44 +99,37 @@ def environment(lang: str) -> jinja2.Environment:
         "lang": lang, "policy": POLICY, "formatted": formatted,
         "say": partial(say, lang=lang), "word": partial(word, lang=lang),
     }  # fmt: skip
-    made.filters |= {"href": quote, "data": _data}
+    data = "data:image/png;base64,"
+    made.filters |= {"href": quote, "data": lambda p: data + b64encode(p).decode()}
     return made
 
 
-def _data(png: bytes) -> str:
-    """A picture as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+Entry = tuple[int, str, Any]  # a heading's level, its anchor and its words
 
 
 def framed(title: str, body: str, lang: str) -> str:
     """A whole page around HTML that is escaped already, with its table of contents."""
     from markupsafe import Markup
 
-    body, entries = _anchored(body)
-    found = environment(lang).get_template("page.html.j2")
-    groups = _grouped(entries)
-    return found.render(title=title, body=Markup(body), contents=groups)
-
-
-Entry = tuple[int, str, Any]  # a heading's level, its anchor and its words
-
-
-def _anchored(body: str) -> tuple[str, list[Entry]]:
-    """HTML whose headings each have an anchor of their own, and the list of them."""
-    from markupsafe import Markup
-
     entries: list[Entry] = []
     taken: set[str] = set()
 
     def anchored(found: re.Match[str]) -> str:
+        """A heading with an anchor that no earlier one has."""
         level, about, inside = found.groups()
         given = ANCHOR.search(about)
-        anchor = _unique(anchor_of(html.unescape(given[2]) if given else inside), taken)
+        own = anchor_of(html.unescape(given[2]) if given else inside)
+        free = chain([own], (f"{own}-{n}" for n in count(2)))
+        anchor = next(each for each in free if each not in taken)
+        taken.add(anchor)
         entries.append((int(level), quote(anchor), Markup(TAG.sub("", inside))))
         rest = ANCHOR.sub("", about)
         return f'<h{level} id="{html.escape(anchor)}"{rest}>{inside}</h{level}>'
 
-    return HEADING.sub(anchored, body), entries
+    told = Markup(HEADING.sub(anchored, body))
+    contents = _grouped([entry for entry in entries if entry[0] in (2, 3)])
+    frame = environment(lang).get_template("page.html.j2")
+    return frame.render(title=title, body=told, contents=contents)
 
 
 def anchor_of(inside: str) -> str:
@@ -147,23 +141,12 @@ def anchor_of(inside: str) -> str:
     return "-".join(html.unescape(TAG.sub("", inside)).split())
 
 
-def _unique(anchor: str, taken: set[str]) -> str:
-    """An anchor that no earlier heading has, which is taken from now on."""
-    found, n = anchor, 1
-    while found in taken:
-        n += 1
-        found = f"{anchor}-{n}"
-    taken.add(found)
-    return found
-
-
-def _grouped(entries: list[Entry]) -> list[list[Entry]]:
+def _grouped(listed: list[Entry]) -> list[list[Entry]]:
     """Headings for the contents, those of the third level below the second's.
 
     Empty where there is nothing to choose from.
     """
     groups: list[list[Entry]] = []
-    listed = [entry for entry in entries if entry[0] in (2, 3)]
     for entry in listed:
         if entry[0] == 2 or not groups:
             groups.append([])
@@ -180,8 +163,13 @@ class Table:
     words: frozenset[int]
 
 
-def tabled(frame: pd.DataFrame, lang: str) -> Table:
-    """A frame in a language, for the tables of a template; links stay links."""
+def tabled(frame: pd.DataFrame, lang: str) -> Table | None:
+    """A frame in a language, for the tables of a template; links stay links.
+
+    None for a frame without rows.
+    """
+    if frame.empty:
+        return None
     columns = list(frame.columns)
     rows = [
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -17,6 +17,9 @@ from igaku.study.families import Study, open_study
 from igaku.study.runs import Run, unmeasured, unreadable
 from igaku.words import MARKS, is_missing, labelled, plain, say, word
 from igaku.writing import put
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # The pages beside the index that have a sentence of their own in it, in this order.
 PAGES = ("report", "analysis", "replies", "mechanism")
@@ -36,10 +39,10 @@ def index_of(study: Study, folder: Path) -> Path:
     """The same of a study that is open already, whose runs are in that folder."""
     lang = study.lang
     rows = score_rows(study)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = tabled(pd.DataFrame(rows, columns=list(COLUMNS)), lang)
     target = folder / "index.html"
     told = page(
-        "index.html.j2", lang, say("index_title", lang), table=tabled(table, lang),
+        "index.html.j2", lang, say("index_title", lang), table=table,
         headlines=_headlines(rows, lang), pages=_pages(folder, lang),
         not_begun=_not_begun(folder), unread=unreadable(folder), marks=marks(study),
         is_lab=any(run.is_lab for run in study.runs),
@@ -66,16 +69,18 @@ def score_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _row(run: Run, row: Any, lang: str) -> dict[str, Any]:
-    told = run.manifest.get("identity")
-    source = told.get("source") if isinstance(told, dict) else None
+    known, began = run.manifest.get("identity"), row["started"]
+    source = known.get("source") if isinstance(known, dict) else None
     path = f" ({source})" if source and run.identity == "verified" else ""
     name = labelled(row["label"], run.identity)
+    if is_missing(began):
+        began = run.manifest.get("start")
     return {
         "name": name, "label": _linked(name, run), "accuracy": row["accuracy"],
         "score": f"{row['right']}/{row['asked']}", "state": state(row, lang),
         "lost": row["lost"], "weights": word("identity", run.identity, lang) + path,
         "exam": str(run.exam), "max_tokens": run.budget, "origin": run.origin,
-        "started": _day(run, row["started"]),
+        "started": str(began)[:10] if began is not None else None,
     }  # fmt: skip
 
 
@@ -87,12 +92,6 @@ def state(row: Any, lang: str) -> str:
         cause = word("cause", row["cause"], lang)
         told = say("page_broken", lang, state=told, cause=cause)
     return say("page_conditional", lang, state=told) if row["conditional"] else told
-
-
-def _day(run: Run, started: Any) -> str | None:
-    """The day on which a run was begun, as far as it is on record."""
-    told = run.manifest.get("start") if is_missing(started) else started
-    return None if told is None else str(told)[:10]
 
 
 def marks(study: Study) -> list[str]:
@@ -148,17 +147,12 @@ def _named(stem: str, lang: str) -> tuple[str, str]:
     return name, say(f"index_{bare}_is", lang)
 
 
-def _linked(name: str, run: Run) -> Any:
-    """A label that leads to its run's page, where there is one."""
-    is_there = (run.folder / "run.html").is_file()
-    return _named_cell(name, run.name, f"{run.name}/run.html" if is_there else None)
-
-
-def _named_cell(name: str, folder: str, address: str | None = None) -> Any:
-    """A label, and below it the name of its folder."""
+def _linked(name: str, run: Run) -> Markup:
+    """A label that leads to its run's page, where there is one, above its folder."""
     from markupsafe import Markup
 
     words = Markup("{}").format(plain(name))
-    if address:
-        words = Markup('<a href="{}">{}</a>').format(quote(address), words)
-    return Markup('{}<br><small class="note">{}</small>').format(words, plain(folder))
+    if (run.folder / "run.html").is_file():
+        address = quote(f"{run.name}/run.html")
+        words = Markup('<a href="{}">{}</a>').format(address, words)
+    return Markup('{}<br><small class="note">{}</small>').format(words, plain(run.name))

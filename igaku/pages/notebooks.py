@@ -52,15 +52,14 @@ def render(outputs_dir: str | Path, lang: str | None = None) -> list[Path]:
     folder = Path(outputs_dir).expanduser()
     if not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: run a notebook first.")
-    runs, shared = _executed(folder)
-    for why in filter(None, map(unfit, [*runs, *shared])):
+    notebooks = _executed(folder)
+    for why in filter(None, map(unfit, notebooks)):
         warnings.warn(f"{why} It has no page.", stacklevel=2)
-    runs, shared = ([p for p in some if not unfit(p)] for some in (runs, shared))
+    notebooks = [path for path in notebooks if not unfit(path)]
     for path, why in failed(folder).items():
         told = f"{plain(path.relative_to(folder))} ended in an error: {why}"
         warnings.warn(told, stacklevel=2)
-    notebooks = [*runs, *shared]
-    study = open_study(folder, lang=lang or _language([*shared, *runs]))
+    study = open_study(folder, lang=lang or _language(notebooks))
     replies = write_replies(study)
     pages = [render_notebook(path) for path in notebooks]
     return [*pages, *replies, index_of(study, folder)]
@@ -74,21 +73,22 @@ def renew_replies(folder: Path) -> None:
     page, answers = folder / REPLIES, list(folder.glob(f"*/{ANSWERS}"))
     made = page.stat().st_mtime if page.is_file() else 0.0
     if any(path.stat().st_mtime > made for path in answers):
-        runs, shared = _executed(folder)
-        fit = [path for path in [*shared, *runs] if not unfit(path)]
+        fit = [path for path in _executed(folder) if not unfit(path)]
         write_replies(open_study(folder, lang=_language(fit)))
 
 
-def _executed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The notebooks of a folder's runs, and those over all of its runs."""
+def _executed(folder: Path) -> list[Path]:
+    """The notebooks of a folder's runs, then those over all of its runs."""
     # A notebook with no run beside it is an example, and none of this folder's.
     runs = sorted(folder.glob("*/run.ipynb"))
     of_runs = [path for path in runs if (path.parent / MANIFEST).is_file()]
-    return of_runs, sorted(folder.glob("*.ipynb"))
+    return [*of_runs, *sorted(folder.glob("*.ipynb"))]
 
 
 def _language(notebooks: Sequence[Path]) -> str:
-    return language_of(read_notebook(notebooks[0])) if notebooks else "en"
+    """That of the first notebook over all runs, else of the first run's."""
+    told = sorted(notebooks, key=lambda path: path.name == "run.ipynb")
+    return language_of(read_notebook(told[0])) if told else "en"
 
 
 def failed(folder: Path) -> dict[Path, str]:

@@ -10,33 +10,138 @@ from __future__ import annotations
 import base64
 import difflib
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from igaku.errors import IgakuError
-from igaku.pages.cards import (
-    NUMBER,
-    Asked,
-    asked,
-    asked_of,
-    card,
-    labels_of,
-    place_of,
-    sittings,
-)
+from igaku.exam.questions import Question
 from igaku.pages.html import POLICY, REPLIES, TEMPLATES, environment
 from igaku.pages.index import marks
-from igaku.study.again import Exams
+from igaku.study.again import TERSE, Exams, Sat
 from igaku.study.families import Source, Study, study_in
-from igaku.words import OUTCOMES, checked, say
+from igaku.study.runs import Run, sat, ways_of
+from igaku.words import OUTCOMES, checked, labelled, plain, say
 from igaku.writing import put
 
 LARGEST = 12_000_000  # bytes of one page's cards; what is more goes on in a next page
-CARDS = "<!-- cards -->"
+NUMBER = re.compile(r"(\d+)([A-F])(\d+)")
+SHOWN = [
+    "problem_id", "section", "outcome", "answer", "correct", "gold", "content",
+    "reasoning", "cause", "error", "finish_reason", "completion_tokens", "seconds",
+    "rule", "span", "second", "permissive", "marks", "doubtful", "adjudicated",
+    "category", "text_only", "kinki", "shown_as",
+]  # fmt: skip
+
+Reply = Any  # a row of a run with these columns; what is missing is None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question with the replies to it, a run each; None: it was not asked."""
+
+    name: str
+    question: Question | None
+    ways: tuple[tuple[str, ...], ...]  # the answers that count as right
+    replies: tuple[Reply | None, ...]
+
+    @property
+    def first(self) -> Reply:
+        """A reply, for what is known of the question in every row."""
+        return next(filter(None, self.replies))
+
+    @property
+    def section(self) -> str:
+        """The section by which a page is searched, with its exam where that is told."""
+        found = NUMBER.fullmatch(self.name)
+        return found[1] + found[2] if found else self.first.section or ""
+
+
+class Sitting(NamedTuple):
+    """A run's replies by problem_id, and how they were asked for."""
+
+    run: Run
+    at: Sat
+    said: Mapping[str, Reply]
+
+
+def sittings(study: Study) -> list[Sitting]:
+    """The runs of a study, their rows read once."""
+    found = []
+    for run in study.runs:
+        rows = run.rows[SHOWN].astype(object)
+        told = rows.where(rows.notna(), None).itertuples(index=False, name="Reply")
+        said = dict(zip(run.rows["problem_id"], told, strict=True))
+        found.append(Sitting(run, sat(run), said))
+    return found
+
+
+def place_of(name: str) -> tuple[int, str, int, str]:
+    """Where a question stands in the order of exams, sections and numbers.
+
+    >>> sorted(["116B2", "116A10", "116A9"], key=place_of)
+    ['116A9', '116A10', '116B2']
+    """
+    found = NUMBER.fullmatch(name)
+    return (int(found[1]), found[2], int(found[3]), "") if found else (0, "", 0, name)
+
+
+def names_in(sat_by: Sequence[Sitting]) -> list[str]:
+    """Every question that a run was asked, in the exams' order."""
+    return sorted({name for each in sat_by for name in each.said}, key=place_of)
+
+
+def asked_of(sat_by: Sequence[Sitting], exams: Exams, name: str) -> Asked:
+    """One question with each run's reply to it; its text where its exam is here."""
+    there = [sitting for sitting in sat_by if name in sitting.said]
+    found = (exams.question(sitting.at, name) for sitting in there)
+    question = next(filter(None, found), None)
+    told = (ways_of(sitting.at.planned.get(name) or {}) for sitting in there)
+    ways = next(filter(None, told), [])
+    if question and not ways:
+        ways = [*(question.accepted or (question.answer,))]
+    replies = tuple(sitting.said.get(name) for sitting in sat_by)
+    return Asked(name, question, tuple(ways), replies)
+
+
+def marked(content: str, span: tuple[int, int] | None) -> str:
+    """A reply with the place that its answer was read from between `<mark>`s.
+
+    >>> print(marked("I say <b>.", (6, 9)))
+    I say <mark>&lt;b&gt;</mark>.
+    """
+    from markupsafe import Markup, escape
+
+    if span is None and TERSE.fullmatch(content):
+        span = (0, len(content))
+    start, end = span or (0, 0)
+    if not 0 <= start < end <= len(content):
+        return escape(plain(content))
+    parts = content[:start], content[start:end], content[end:]
+    before, place, after = map(escape, map(plain, parts))
+    return before + Markup("<mark>") + place + Markup("</mark>") + after
+
+
+def card(one: Asked, labels: Sequence[str], lang: str, is_linked: bool = True) -> str:
+    """A question, its choices and its replies as HTML, with the labels of the runs.
+
+    `is_linked` gives the card the anchor and the attributes that its page is searched
+    by.
+    """
+    made = environment(checked(lang)).get_template("card.html.j2")
+    told = {"one": one, "labels": labels, "is_linked": is_linked, "marked": marked}
+    return made.render(told) + "\n"
+
+
+def labels_of(study: Study) -> list[str]:
+    """The runs' labels, with the mark of what is known of their weights."""
+    return [labelled(run.label, run.identity) for run in study.runs]
+
+
+# --- the page -------------------------------------------------------------------------
 
 
 class Card(NamedTuple):
@@ -58,26 +163,19 @@ def write_replies(study: Study) -> list[Path]:
     lacking = [s.run.exam for s in sat_by if s.said and exams.of(s.at) is None]
     met = {said.outcome for sitting in sat_by for said in sitting.said.values()}
     about = {
-        "runs": _runs(study, labels), "lacking": sorted({*map(str, lacking)}),
-        "marks": marks(study),
+        "runs": list(zip(labels, map(_page_of, study.runs), strict=True)),
+        "lacking": sorted({*map(str, lacking)}), "marks": marks(study),
         "outcomes": [name for name in OUTCOMES if name in met - {"answered"}],
     }  # fmt: skip
-    cards = (Card(o.name, card(o, labels, study.lang)) for o in asked(sat_by, exams))
+    all_asked = (asked_of(sat_by, exams, name) for name in names_in(sat_by))
+    cards = (Card(one.name, card(one, labels, study.lang)) for one in all_asked)
     return _written(study.folder, study.lang, list(_parts(cards)), about)
 
 
-def _runs(study: Study, labels: Sequence[str]) -> list[tuple[Any, str | None]]:
-    """The runs' labels in the order of their numbers, and the page of each."""
-    from markupsafe import Markup
-
-    return [
-        (Markup(label), f"{quote(run.name)}/run.html" if _has_page(run) else None)
-        for run, label in zip(study.runs, labels, strict=True)
-    ]
-
-
-def _has_page(run: Any) -> bool:
-    return (run.folder / "run.ipynb").is_file()
+def _page_of(run: Run) -> str | None:
+    """The address of a run's own page, where it has one."""
+    has_page = (run.folder / "run.ipynb").is_file()
+    return f"{quote(run.name)}/run.html" if has_page else None
 
 
 def _parts(cards: Iterator[Card]) -> Iterator[list[Card]]:
@@ -122,17 +220,16 @@ def _page(
     made, script = environment(checked(lang)), _source("replies.js")
     names = [(path, each.name) for path, part in listed for each in part]
     body = made.get_template("replies.html.j2").render(
-        cards=CARDS if cards else "", questions=_by_section(names), n=len(names),
-        is_split=not cards, **about,
+        cards=Markup("".join(each.told for each in cards)), n=len(names),
+        questions=_by_section(names), is_split=not cards, **about,
     )  # fmt: skip
-    frame = made.get_template("page.html.j2").render(
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return made.get_template("page.html.j2").render(
         title=say("replies_title", lang), body=Markup(body), contents=[],
-        policy=f"{POLICY}; script-src '{_hash(script)}'" if cards else POLICY,
+        policy=f"{POLICY}; script-src 'sha256-{digest}'" if cards else POLICY,
         style=Markup(_source("card.css") + _source("replies.css")),
         script=Markup(script) if cards else "",
     )  # fmt: skip
-    before, _, after = frame.partition(CARDS)
-    return "".join([before, *(each.told for each in cards), after])
 
 
 def _by_section(names: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
@@ -146,18 +243,8 @@ def _by_section(names: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
     return sections
 
 
-@cache
 def _source(name: str) -> str:
     return (TEMPLATES / name).read_text("utf-8")
-
-
-def _hash(script: str) -> str:
-    """The one script that may run, as a content policy names it."""
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-# --- links that lead there ------------------------------------------------------------
 
 
 # --- one question in a notebook -------------------------------------------------------
@@ -197,7 +284,7 @@ def read(
     """
     study = study_in(outputs_dir)
     sat_by = sittings(study)
-    names = sorted({name for each in sat_by for name in each.said}, key=place_of)
+    names = names_in(sat_by)
     known = {name.lower(): name for name in names}
     name = known.get(problem_id.strip().lower())
     if name is None:

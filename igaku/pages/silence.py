@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-import igaku
-from igaku.pages.facts import FEW, Facts, short_label
+from igaku.pages.facts import FEW, Facts, rows_of, short_label
 from igaku.study.scoring import is_lost
 from igaku.words import is_missing, word
 
@@ -39,14 +38,13 @@ def silence(facts: Facts) -> tuple[str, str]:
         causes = [facts.say(f"lost_{cause}", n=int(n)) for cause, n in met.items()]
         words = facts.say("report_lost", **told, causes=causes)
         return facts.say("head_lost"), f"{words} {_worst(facts, runs)}"
-    again = next((r for r in _rescues(facts) if r["run"] in names), None)
-    counted = {"blank": lost["empty"], "failed": lost["api_error"], "at_wall": at_wall}
-    inferred = {"sharp": _sharpest(facts, here), "again": again}
-    inferred |= {"told": next(_foretold(facts, names), None)}
-    inferred |= {"side": next(_side_by_side(facts, names), None)}
-    asked = told["asked"]
-    words = facts.say("report_silence", asked=asked, **counted, **inferred,
-                      twins=_are_twins(facts))  # fmt: skip
+    words = facts.say(
+        "report_silence", asked=told["asked"], blank=lost["empty"], at_wall=at_wall,
+        failed=lost["api_error"], sharp=_sharpest(facts, here),
+        again=next((r for r in _rescues(facts) if r["run"] in names), None),
+        told=next(_foretold(facts, names), None),
+        side=next(_side_by_side(facts, names), None), twins=_are_twins(facts),
+    )  # fmt: skip
     return facts.say("head_silence"), words
 
 
@@ -62,18 +60,14 @@ def _worst(facts: Facts, runs: pd.DataFrame) -> str:
     shares = (losing["lost"] / losing["asked"]).sort_values(
         ascending=False, kind="stable"
     )
-    told = [
-        dict(losing.loc[name])
-        | {"label": facts.label(str(name))}
-        | {key: _word(facts, key, losing.at[name, key]) for key in ("status", "cause")}
-        for name in shares.index
-    ]
-    more = max(0, len(told) - FEW)
-    return facts.say("report_worst", runs=told[:FEW], more=more)
-
-
-def _word(facts: Facts, kind: str, value: Any) -> str | None:
-    return None if is_missing(value) else word(kind, value, facts.study.lang)
+    rows = rows_of(losing.loc[shares.index])
+    for row in rows:
+        row |= {
+            kind: word(kind, row[kind], facts.study.lang)
+            for kind in ("status", "cause")
+            if row[kind]
+        }
+    return facts.say("report_worst", runs=rows[:FEW], more=max(0, len(rows) - FEW))
 
 
 def rescues(facts: Facts) -> Iterator[str]:
@@ -82,21 +76,17 @@ def rescues(facts: Facts) -> Iterator[str]:
         yield facts.say("report_rescue", **row)
 
 
-def _askings(facts: Facts) -> pd.DataFrame:
+def _rescues(facts: Facts) -> list[dict[str, Any]]:
     """The rescues, but those between the runs of a design: its contrasts tell them.
 
     A probe is left out where the same questions have a rescue of their own.
     """
-    found = igaku.study.rescues(facts.study)
+    found = facts.frame("rescues")
     found = found[~found["rescue"].isin(facts.study.aside)]
     most = found.groupby(["run", "larger"])["asked"].transform("max")
     is_probe = found["rescue"].str.endswith("/probe")
-    return found[~is_probe | (found["asked"] == most)]
-
-
-def _rescues(facts: Facts) -> Iterator[dict[str, Any]]:
-    for _, row in _askings(facts).iterrows():
-        yield dict(row) | {"label": short_label(facts, row["run"])}
+    kept = rows_of(found[~is_probe | (found["asked"] == most)])
+    return [row | {"label": short_label(facts, row["run"])} for row in kept]
 
 
 def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
@@ -107,8 +97,7 @@ def _sharpest(facts: Facts, walls: pd.DataFrame) -> dict[str, Any] | None:
         blank = rows["blank"].fillna(False).astype(bool)
         last = rows.loc[~blank & rows["outcome"].ne("api_error"), "seconds"].max()
         if not is_missing(last) and last < rows.loc[blank, "seconds"].min():
-            label = facts.label(row["run"])
-            return dict(row) | {"last": float(last), "label": label}
+            return dict(row) | {"last": float(last), "label": facts.label(row["run"])}
     return None
 
 
@@ -122,7 +111,7 @@ def timing(facts: Facts) -> Iterator[str]:
         yield facts.say("read_clock", **row)
     for row in _foretold(facts, names):
         yield facts.say("read_foretold", **row)
-    clocked = {*facts.clocks["run"]}
+    clocked = {*facts.frame("clocks")["run"]}
     without = [n for n in names if n not in clocked and facts.runs.at[n, "asked"]]
     if clocked and without:
         yield facts.say("read_no_clock", runs=[facts.label(name) for name in without])
@@ -130,8 +119,9 @@ def timing(facts: Facts) -> Iterator[str]:
 
 def _foretold(facts: Facts, names: list[str]) -> Iterator[dict[str, Any]]:
     """What larger budgets foretell, by the clocks of both runs, most asked first."""
-    known = facts.foretold[facts.foretold["run"].isin(names)]
-    clocks = facts.clocks.query("at_once == 1").drop_duplicates("run").set_index("run")
+    known = facts.frame("foretold").query("run in @names")
+    clocks = facts.frame("clocks").query("at_once == 1").drop_duplicates("run")
+    clocks = clocks.set_index("run")
     for _, row in known.sort_values("asked", ascending=False, kind="stable").iterrows():
         both = clocks.reindex([row["run"], row["larger"]])
         yield dict(row) | {
@@ -143,8 +133,5 @@ def _foretold(facts: Facts, names: list[str]) -> Iterator[dict[str, Any]]:
 
 def _side_by_side(facts: Facts, names: list[str]) -> Iterator[dict[str, Any]]:
     """The walls of sections that were asked at one time."""
-    clocks = facts.clocks
-    for _, row in clocks[
-        clocks["run"].isin(names) & (clocks["at_once"] > 1)
-    ].iterrows():
-        yield dict(row) | {"label": facts.label(row["run"])}
+    clocks = facts.frame("clocks").query("run in @names and at_once > 1")
+    yield from rows_of(clocks)

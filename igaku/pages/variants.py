@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-import igaku
 from igaku.pages.facts import Facts
-from igaku.pages.html import Table, tabled
+from igaku.pages.html import Table
 from igaku.pages.index import state
 from igaku.words import formatted, is_missing
 
@@ -22,18 +21,14 @@ MEASURES = (
 
 def shared(facts: Facts) -> Table | None:
     """The rows of the cards that more than half of the models share, and exceptions."""
-    cards = _cards(facts)
     rows = []
-    for item, row in cards.iterrows():
+    for item, row in _cards(facts).iterrows():
         usual = _usual(row)
         if usual is not None:
-            others = [
-                f"{facts.marked(str(name))}: {value}"
-                for name, value in row.dropna().items()
-                if value != usual
-            ]
+            told = row[row.notna() & (row != usual)].items()
+            others = [f"{facts.marked(name)}: {value}" for name, value in told]
             rows.append({"item": item, "value": usual, "exceptions": "; ".join(others)})
-    return tabled(pd.DataFrame(rows), facts.study.lang) if rows else None
+    return facts.table(pd.DataFrame(rows))
 
 
 def variants(facts: Facts) -> Iterator[dict[str, Any]]:
@@ -52,7 +47,7 @@ def variants(facts: Facts) -> Iterator[dict[str, Any]]:
                 right=row["right"], asked=row["asked"], accuracy=row["accuracy"],
                 state=state(row, facts.study.lang),
             ),
-            "card": _frame(own, facts),
+            "card": facts.table(pd.DataFrame(own)),
             "sections": _sections(facts, name),
             "published": _published_words(facts, name),
         }  # fmt: skip
@@ -60,7 +55,7 @@ def variants(facts: Facts) -> Iterator[dict[str, Any]]:
 
 def _cards(facts: Facts) -> Any:
     """The cards of the variants: a row an item, a column a run."""
-    found = igaku.study.cards(facts.study)
+    found = facts.frame("cards")
     return found[[name for name in (*facts.main, *facts.apart) if name in found]]
 
 
@@ -71,49 +66,30 @@ def _usual(row: Any) -> Any:
     return counts.index[0] if is_most else None
 
 
-def _frame(rows: list[dict[str, Any]], facts: Facts) -> Table | None:
-    return tabled(pd.DataFrame(rows), facts.study.lang) if rows else None
-
-
 def _sections(facts: Facts, name: str) -> Table | None:
     """A run's sections, each measure as counted here and, below it, as published."""
-    counted = facts.sections
-    counted = counted[counted["run"] == name].set_index("section")
-    printed = facts.published
-    printed = printed[printed["run"] == name]
-    rows: list[dict[str, Any]] = []
+    counted = facts.frame("sections").query("run == @name").set_index("section")
+    printed = facts.frame("published").query("run == @name")
+    sections, rows = list(counted.index), []
     for here, there in MEASURES:
-        cells = {str(key): _counted(row, here) for key, row in counted.iterrows()}
-        total = _cell(facts.runs.loc[name, here], here)
+        unit = "share" if here == "accuracy" else None
+        met = counted.loc[counted["asked"] > 0, here]
+        cells = {key: formatted(value, unit) for key, value in met.items()}
+        total = formatted(facts.runs.at[name, here], unit)
         rows.append(cells | {"measure": facts.say(f"counted_{here}"), "total": total})
         found = printed[printed["measure"] == there]
         said = dict(zip(found["section"], found["published"], strict=True))
-        if here == "accuracy":
+        if unit:
             said = {key: f"{value:.1f}%" for key, value in said.items()}
         if said:
             rows.append(said | {"measure": facts.say(f"published_{here}")})
-    columns = ["measure", *counted.index, "total"]
-    rows = [{name: row.get(name) for name in columns} for row in rows]
-    return _frame(rows, facts)
-
-
-def _counted(row: Any, name: str) -> str | None:
-    return _cell(row[name], name) if row["asked"] else None
-
-
-def _cell(value: Any, name: str) -> str:
-    return formatted(value, "share" if name == "accuracy" else None)
+    return facts.table(pd.DataFrame(rows, columns=["measure", *sections, "total"]))
 
 
 def _published_words(facts: Facts, name: str) -> str | None:
     """What was published of a model in words: verdict, remark, failure, summary."""
     told = facts.study.run(name).published
-    summary = told.get("summary") if isinstance(told.get("summary"), dict) else {}
-    words = [
-        told.get("verdict"), told.get("remark"), told.get("failure"),
-        (summary or {}).get("accuracy"),
-    ]  # fmt: skip
-    known = [str(each) for each in words if each]
-    if not known:
-        return None
-    return facts.say("model_published", words=known, source=told.get("source"))
+    words = [told.get(key) for key in ("verdict", "remark", "failure")]
+    known = [str(each) for each in (*words, told["summary"].get("accuracy")) if each]
+    source = told.get("source")
+    return facts.say("model_published", words=known, source=source) if known else None

@@ -239,8 +239,7 @@ def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
     masks = _quotable(choices) if len(plain.text) > 3 else {}
     if not any(choice in plain.text for choice in masks):
         return plain
-    quoted = re.compile("|".join(map(re.escape, masks)))
-    return plain.replaced(quoted, lambda found: masks[found[0]])
+    return plain.replaced(_quoting(choices), lambda found: masks[found[0]])
 
 
 @lru_cache(maxsize=1024)
@@ -250,6 +249,12 @@ def _quotable(choices: tuple[str, ...]) -> dict[str, str]:
     masks = [(text, chr(MASK + i)) for i, text in enumerate(texts)]
     quotable = [m for m in masks if not re.fullmatch(r"[a-h\W]*|.", m[0])]
     return dict(sorted(quotable, key=lambda pair: len(pair[0]), reverse=True))
+
+
+@lru_cache(maxsize=1024)
+def _quoting(choices: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the choices, as a reply would quote it."""
+    return re.compile("|".join(map(re.escape, _quotable(choices))))
 
 
 @lru_cache(maxsize=4096)

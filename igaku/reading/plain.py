@@ -20,9 +20,11 @@ DECLARED, DECLARED_END = "\ue100", "\ue101"
 
 # Runs that stand for themselves, and characters with the marks that combine with them;
 # Unicode's own Stream-Safe format bounds such a row too.
+MARKS = r"[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]"
 CLUSTER = pattern(
-    r"[\n -~]+(?![\u0300-\u036f])"
-    r"|.[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,8}",
+    # Kana and kanji, most of a reply, have no other form.
+    r"(?P<same>[\u3001\u3002\u300c\u300d\u3041-\u3096\u30a1-\u30fa\u30fc"
+    rf"\u4e00-\u9fff]+)(?!{MARKS})|[\n -~]+(?![\u0300-\u036f])|.{MARKS}{{0,8}}",
     re.DOTALL,
 )
 UNSEEN = {"Cf", "Cc", "Mn", "Me"}
@@ -153,7 +155,8 @@ def _spelled(text: str) -> Plain:
     pieces, starts, ends = list[str](), array("i"), array("i")
     for found in CLUSTER.finditer(text):
         start, end = found.span()
-        if end - start == len(piece := _small(found[0])):
+        piece = found["same"] or _small(found[0])
+        if end - start == len(piece):
             starts.extend(range(start, end))
             ends.extend(range(start + 1, end + 1))
         else:

@@ -18,6 +18,7 @@ from igaku.redaction import cleaned
 BROKE_OFF = "the stream broke off before the reply ended"
 
 BLANK = "\ufeff \t\r\n"
+NO_BLANK = re.compile(f"[^{BLANK}]")
 # What frames the data of an event stream, and what llama.cpp sends for an error.
 # Data in words, such as "ping", says nothing of a reply.
 FRAME = re.compile(
@@ -44,7 +45,8 @@ Event = dict[str, Any]
 def said_in(body: object) -> tuple[object, Event | None]:
     r"""A body as it is kept, and the one object that it says, both without secrets.
 
-    What is kept says the same again, see `_said_in`.
+    What is kept says the same again: a body that is one object is kept as that, any
+    other as its text. Of a body that says no object None is said.
 
     >>> said_in(b': wait\n\ndata: {"model": "m"}\n\ndata: [DONE]\n\n')[1]
     {'model': 'm'}
@@ -56,11 +58,6 @@ def said_in(body: object) -> tuple[object, Event | None]:
 
 
 def _said_in(body: object) -> tuple[object, Event | None]:
-    """A body as it is kept, and the one object that it says, None for no object.
-
-    What is kept says the same again: a body that is one object is kept as that, any
-    other as its text.
-    """
     if isinstance(body, (bytes, bytearray)):
         came = bytes(body)
         try:
@@ -70,18 +67,14 @@ def _said_in(body: object) -> tuple[object, Event | None]:
     if not isinstance(body, str):
         return body, _whole(_objects([body]))
     try:
-        value = _shallow(body.strip(BLANK))
+        text = body.strip(BLANK)
+        value = None if _is_deep(text) else json.loads(text)
     except ValueError:
+        value = None
+    if value is None:
         values, is_ended = _values(body)
         return body, _whole(_objects(values), is_ended)
     return value if isinstance(value, dict) else body, _whole(_objects([value]))
-
-
-def _shallow(text: str) -> object:
-    """The value of a JSON text, whatever the stack of the caller has left."""
-    if _is_deep(text):
-        raise ValueError("nested too deep")
-    return json.loads(text)
 
 
 def _is_deep(text: str, place: int = 0) -> bool:
@@ -102,7 +95,8 @@ def _values(text: str) -> tuple[list[object], bool]:
     text = text.lstrip(BLANK).replace("\r\n", "\n").replace("\r", "\n")
     text = FRAME.sub("", FAULT.sub(r'{"error": \1}', text))
     values, place, is_ended = list[object](), 0, False
-    while (place := _next(text, place)) < len(text):
+    while found := NO_BLANK.search(text, place):
+        place = found.start()
         if text.startswith(DONE, place):
             place, is_ended = place + len(DONE), True
             continue
@@ -114,12 +108,6 @@ def _values(text: str) -> tuple[list[object], bool]:
             break
         values.append(value)
     return values, is_ended
-
-
-def _next(text: str, place: int) -> int:
-    while place < len(text) and text[place] in BLANK:
-        place += 1
-    return place
 
 
 def _objects(values: Iterable[object]) -> list[Event]:

@@ -1,10 +1,10 @@
-"""The server: asking it one chat completion, and what it says it is serving."""
+"""The server: asking it for one chat completion, and for what it says of itself."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from igaku.errors import IgakuError, ServerUnreachable
+from igaku.params.settings import Settings
 from igaku.redaction import KEYS, OPEN_KEYS
 from igaku.server.bodies import said_in
-from igaku.server.parts import Parts, at, parts_of, text_of
-from igaku.server.refusals import with_way_out
+from igaku.server.fingerprint import Facts, is_llama_cpp, is_lm_studio, listed_rows
+from igaku.server.parts import Parts, at, parts_of, text_of, with_way_out
 
 if TYPE_CHECKING:
     from openai import OpenAI
-
-    from igaku.params.settings import Settings
 
 OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
 HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
@@ -61,12 +60,6 @@ LM_STUDIO_DEFAULTS = {
 }
 BUDGETS = ("max_tokens", "max_completion_tokens")
 CHAT, RESPONSES = "/chat/completions", "/responses"
-# LM Studio numbers a second instance, Ollama and OpenRouter tag, OpenAI dates.
-INSTANCE = re.compile(r":(?:\d+|latest|free|nitro|floor|online)$")
-SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
-ANY_MODEL = ("", "default", "default_model")
-# LM Studio's v0, vLLM's; Ollama's of what is in memory, a router's of the model.
-LENGTHS = ("loaded_context_length", "max_model_len", "context_length")
 DOWN = "no answer at all"
 FACT_PATIENCE = 5.0  # seconds for what a server says of itself
 
@@ -97,11 +90,11 @@ def request_body(
     messages: Sequence[Mapping[str, Any]],
     max_tokens: int | None = None,
     told_by: str = "field",
-    facts: Mapping[str, Any] | None = None,
+    facts: Facts | None = None,
 ) -> dict[str, Any]:
     """The body of one request; `extra_body` has the last word, and its null removes.
 
-    `told_by` is the way the reasoning effort is told, see `igaku.ask.effort`; `facts`
+    `told_by` is the way the effort is told, see `igaku.ask.preflight`; `facts`
     are what the server says of itself. llama.cpp is told to compute each prompt anew:
     from its cache it may answer with another prompt's state (llama.cpp #27148).
     """
@@ -159,7 +152,7 @@ def _is_host(base_url: str, *hosts: str) -> bool:
     return any(named == host or named.endswith(f".{host}") for host in hosts)
 
 
-def chat_path(facts: Mapping[str, Any], base_url: str, told_by: str = "field") -> str:
+def chat_path(facts: Facts, base_url: str, told_by: str = "field") -> str:
     """Where this server is asked: LM Studio's older path tells most with each reply.
 
     >>> chat_path({"/api/v0/models": {"data": []}}, "http://127.0.0.1:1234/v1")
@@ -267,7 +260,7 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
         listed = _fact(client, f"{base}/models")
         if _is_host(base, *HOSTED):
             # A hosted catalogue is long, and all but one entry beside the point.
-            rows = [row for row in _rows(listed) if row.get("id") == model]
+            rows = [r for r in listed_rows({"": listed}) if r.get("id") == model]
             return {"/v1/models": {"data": rows}} if rows else {}
         facts = {"/v1/models": listed}
         if listed is not DOWN:
@@ -300,18 +293,7 @@ def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
         return None
 
 
-def is_lm_studio(facts: Mapping[str, Any]) -> bool:
-    """Whether these facts are LM Studio's, by the listings that it alone has."""
-    places = ("/api/v1/models.models", "/api/v0/models.data")
-    return any(isinstance(at(facts, place), list) for place in places)
-
-
-def is_llama_cpp(facts: Mapping[str, Any]) -> bool:
-    """Whether these facts are llama.cpp's, by what it alone tells of its requests."""
-    return isinstance(at(facts, "/props.default_generation_settings"), dict)
-
-
-def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+def defaults_of(facts: Facts) -> tuple[str | None, dict[str, Any]]:
     """What the server fills in for fields that are not sent, and who says so.
 
     llama.cpp tells it in `/props`, LM Studio only in its documentation.
@@ -323,111 +305,3 @@ def defaults_of(facts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
     if is_lm_studio(facts):
         return "documentation", dict(LM_STUDIO_DEFAULTS)
     return None, {}
-
-
-def listed_models(facts: Mapping[str, Any]) -> list[str]:
-    """Every name under which the server offers a model, each once, in its order."""
-    return list(
-        dict.fromkeys(name for row in listed_rows(facts) for name in names_of(row))
-    )
-
-
-def context_length(facts: Mapping[str, Any], model: str) -> int | None:
-    """The tokens that prompt and reply may fill together, None where nobody says."""
-    lengths = [at(facts, "/props.default_generation_settings.n_ctx")]
-    for row in listed_rows(facts):
-        if any(_same_model(model, name) for name in names_of(row)):
-            lengths += [row.get(name) for name in LENGTHS]
-            lengths += [at(i, "config.context_length") for i in instances_of(row)]
-    known = [length for length in lengths if isinstance(length, int) and length > 0]
-    return min(known, default=None)
-
-
-def is_idle(facts: Mapping[str, Any], model: str) -> bool:
-    """Whether the server, which tells of what is in memory, may tell more when asked.
-
-    LM Studio and Ollama load a model with its first question.
-    """
-    is_such = "/api/ps" in facts or is_lm_studio(facts)
-    return is_such and context_length(facts, model) is None
-
-
-def names_of(row: dict[str, Any]) -> Iterator[str]:
-    """The names one listed model answers to."""
-    given = [row.get("id"), row.get("key"), row.get("name"), row.get("model")]
-    variants = row.get("variants")
-    given += variants if isinstance(variants, list) else []
-    given += [instance.get("id") for instance in instances_of(row)]
-    return (name for name in given if isinstance(name, str))
-
-
-def listed_rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every model that any of the server's listings names, as it stands there."""
-    for said in facts.values():
-        yield from _rows(said)
-
-
-def _rows(said: object) -> list[dict[str, Any]]:
-    """The models of a listing, which some servers call `data` and some `models`."""
-    if not isinstance(said, dict):
-        return []
-    return _dicts(said.get("data") or said.get("models"))
-
-
-def instances_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The loaded instances of a model that LM Studio lists."""
-    return _dicts(row.get("loaded_instances"))
-
-
-def is_in_memory(row: Mapping[str, Any]) -> bool:
-    """Whether a listed model is loaded, as either of LM Studio's listings has it."""
-    return bool(instances_of(row)) or row.get("state") == "loaded"
-
-
-def _dicts(rows: object) -> list[dict[str, Any]]:
-    return [r for r in rows if isinstance(r, dict)] if isinstance(rows, list) else []
-
-
-def served_as(
-    requested: str, served: str | None, facts: Mapping[str, Any] | None = None
-) -> bool:
-    """Whether the model that answered is the one that was asked for.
-
-    A server that names no model cannot be caught: only a wrong name is a no. Which
-    variant of a model is loaded is for `igaku.server.identity` to find out.
-
-    >>> served_as("openai/gpt-oss-20b", "openai/gpt-oss-20b:2")
-    True
-    >>> served_as("mlx-community/gpt-oss-20b", "openai/gpt-oss-20b")
-    False
-    """
-    if not served or served == requested or requested in ANY_MODEL:
-        return True
-    for row in listed_rows(facts or {}):
-        if any(served == instance.get("id") for instance in instances_of(row)):
-            # Its instance may name the variant, which its key does not.
-            _, mark, variant = served.partition("@")
-            return _same_model(requested, f"{row.get('key')}{mark}{variant}")
-    return _same_model(requested, served)
-
-
-def _same_model(requested: str, served: str) -> bool:
-    """Whether two names mean one model, as far as names can tell."""
-    wanted, given = _plain_name(requested), _plain_name(served)
-    if SNAPSHOT.sub("", given) == wanted:
-        return True
-    wanted_name, _, wanted_variant = wanted.partition("@")
-    given_name, _, given_variant = given.partition("@")
-    if wanted_variant and given_variant and wanted_variant != given_variant:
-        return False
-    # llama.cpp reports a place on the server's disk.
-    is_path = served.startswith(("/", "./", "~")) or served.count("/") > 1
-    is_path = is_path or "\\" in served
-    if "/" in wanted_name and "/" in given_name and not is_path:
-        return wanted_name == given_name
-    return wanted_name.split("/")[-1] == given_name.split("/")[-1]
-
-
-def _plain_name(name: str) -> str:
-    plain = INSTANCE.sub("", name.replace("\\", "/").casefold().rstrip("/"))
-    return plain.removesuffix(".gguf")

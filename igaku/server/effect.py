@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from igaku.server.client import (
+from igaku.params.settings import Settings
+from igaku.server.fingerprint import (
+    Facts,
+    Fingerprint,
     context_length,
+    fingerprints,
     is_lm_studio,
-    listed_rows,
-    names_of,
-    served_as,
+    of_reply,
+    rows_of,
 )
-from igaku.server.fingerprint import Fingerprint, fingerprints, of_reply
 from igaku.server.parts import Parts, at, parts_of, shortened
-
-if TYPE_CHECKING:
-    from igaku.params.settings import Settings
 
 EFFORTS = "capabilities.reasoning.allowed_options"
 MOST = 8  # efforts of a listing that are believed
@@ -33,7 +32,7 @@ NO_FIELD = re.compile(r"extra|unrecogni|unknown|unexpected", re.IGNORECASE)
 
 def effect_of(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     said: Fingerprint,
     raw: object,
     loaded: Mapping[str, Any] | None,
@@ -66,7 +65,7 @@ def _asked(settings: Settings, loaded: Mapping[str, Any] | None) -> dict[str, An
 
 
 def _got(
-    settings: Settings, facts: Mapping[str, Any], said: Fingerprint, raw: object
+    settings: Settings, facts: Facts, said: Fingerprint, raw: object
 ) -> dict[str, Any]:
     """What the server tells of what is loaded, by its listing and one reply's body.
 
@@ -85,23 +84,19 @@ def _got(
     return got
 
 
-def efforts_of(settings: Settings, facts: Mapping[str, Any]) -> list[str]:
+def efforts_of(settings: Settings, facts: Facts) -> list[str]:
     """The reasoning efforts that a listing allows the model; none where it is silent.
 
     Of LM Studio only what its makers publish says so.
     """
-    for row in listed_rows(facts):
-        told = at(row, EFFORTS)
-        is_it = any(served_as(settings.model, name) for name in names_of(row))
-        if is_it and isinstance(told, list):
-            words = [shortened(each, 20) for each in told if isinstance(each, str)]
-            return words[:MOST]
-    return []
+    told = (at(row, EFFORTS) for row in rows_of(facts, settings.model))
+    efforts = next((each for each in told if isinstance(each, list)), [])
+    return [shortened(each, 20) for each in efforts if isinstance(each, str)][:MOST]
 
 
 def _pairs(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     asked: Mapping[str, Any],
     got: Mapping[str, Any],
 ) -> Iterator[tuple[str, Any, Any]]:
@@ -138,9 +133,8 @@ def longer_context(settings: Settings, effect: Mapping[str, Any], needed: int) -
         return f"load it with a longer context{less}"
     if is_as_asked:
         return f"raise `context_length` to {needed:,} or more{less}"
-    if (
-        effect.get("by") == "request"
-    ):  # which takes no settings: the server's own are used
+    # It takes no settings: the server's own are used.
+    if effect.get("by") == "request":
         default = "set its default under My Models in LM Studio to"
         return f"{default} {needed:,} or more{less}"
     return f"load it by hand with {needed:,} or more and leave `load` out{less}"
@@ -156,7 +150,7 @@ def effort_refused(reply: Parts, effort: str | None) -> str | None:
     return said if is_such else None
 
 
-def refused_effort(settings: Settings, facts: Mapping[str, Any], said: str) -> str:
+def refused_effort(settings: Settings, facts: Facts, said: str) -> str:
     """The sentence for a refused effort, with those that the listing allows."""
     allowed = ", ".join(efforts_of(settings, facts))
     choice = f"its listing allows {allowed}" if allowed else "its listing names none"

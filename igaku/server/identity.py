@@ -9,22 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from igaku.errors import WrongModel
-from igaku.server.client import instances_of, listed_rows, served_as
+from igaku.params.settings import Settings
 from igaku.server.fingerprint import (
     NOTHING,
+    Facts,
     Fingerprint,
     fingerprints,
+    instances_of,
+    listed_rows,
     merged,
     of_reply,
+    served_as,
     variant_of,
 )
-
-if TYPE_CHECKING:
-    from igaku.params.settings import Settings
-    from igaku.server.parts import Parts
+from igaku.server.parts import Parts
 
 TOLERANCE = 0.01  # of the size; two recipes of one model can be 0.5 % apart
 ROUNDED = 5e6  # bytes that two decimals of a GB may hide
@@ -83,7 +84,7 @@ class Identity:
 
 def identify(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: Facts,
     raw: object = None,
     doubt: bool = True,
 ) -> Identity:
@@ -145,7 +146,7 @@ def rank(identity: Mapping[str, Any]) -> int:
 
 
 def contradiction(
-    settings: Settings, reply: Parts, facts: Mapping[str, Any] | None = None
+    settings: Settings, reply: Parts, facts: Facts | None = None
 ) -> str | None:
     """The sentence that another model gave this reply; None where nothing says so."""
     served = reply.served_model
@@ -266,12 +267,9 @@ def size_key(said: Fingerprint) -> str:
     return "tensor_bytes" if by_tensors and not is_other else "size_bytes"
 
 
-def _wrong(
-    settings: Settings, checks: tuple[Compared, ...], said: Fingerprint | None = None
-) -> str:
+def _wrong(settings: Settings, checks: tuple[Compared, ...], said: Fingerprint) -> str:
     mends = [
-        f"{size_key(said or Fingerprint()) if check.what == 'size' else check.what}: "
-        f"{check.server}"
+        f"{size_key(said) if check.what == 'size' else check.what}: {check.server}"
         for check in checks
         if check.agrees is False and check.what in ("format", "quantization", "size")
     ]

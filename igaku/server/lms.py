@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from igaku.server.client import LOOPBACK
-from igaku.server.rest import BRIEF
 
+BRIEF = 30.0  # seconds for whatever loads nothing
 FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -14,9 +14,10 @@ from typing import Any, TypeGuard
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
-from igaku.server.client import instances_of, is_lm_studio, listed_rows
-from igaku.server.parts import shortened
-from igaku.server.rest import BRIEF, asked, is_unknown_path, refusal
+from igaku.server.client import connect, unreachable
+from igaku.server.fingerprint import instances_of, is_lm_studio, listed_rows
+from igaku.server.lms import BRIEF
+from igaku.server.parts import parts_of, shortened
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
 LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
@@ -31,6 +32,9 @@ TOO_BIG = re.compile(
     r"insufficient (?:system resources|memory)|not enough (?:system )?(?:resources|mem)"
     r"|out ?of ?memory|unable to allocate|failed to allocate",
     re.IGNORECASE,
+)
+UNKNOWN_PATH = re.compile(
+    r"unexpected endpoint|cannot (?:get|post) /|^not found$", re.IGNORECASE
 )
 # While a model is being loaded, more words tell of a crash than in a reply.
 DIED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
@@ -69,7 +73,6 @@ class _Order:
 
     @property
     def anew(self) -> _Order:
-        """The order with all of its patience, to load the model once more."""
         return replace(self, deadline=time.monotonic() + self.patience)
 
     @property
@@ -79,7 +82,6 @@ class _Order:
 
     @property
     def is_over(self) -> bool:
-        """Whether the patience is at its end."""
         return time.monotonic() >= self.deadline
 
 
@@ -97,12 +99,11 @@ def load(
     shows another parallelism, `lms` loads it again, if it steers that server.
     """
     began = time.monotonic()
-    base_url = base_url.rstrip("/")
-    held = (name for row in _listed(base_url) or [] for name in _ids(row))
-    for instance in held:
-        if instance.startswith(OURS):  # of a run that was killed
-            with suppress(NotLoaded):  # there may be room beside it
-                _drop(base_url, instance)
+    for row in _listed(base_url) or []:
+        for instance in _ids(row):
+            if instance.startswith(OURS):  # of a run that was killed
+                with suppress(NotLoaded):  # there may be room beside it
+                    _drop(base_url, instance)
     row, until = _row(base_url, model), began + patience
     order = _Order(
         base_url, model, context_length, parallel, identifier, patience, until, row
@@ -123,7 +124,7 @@ def load(
 def unload(base_url: str, loaded: Loaded) -> None:
     """Free the memory of a loaded model; that it or its server has gone is no error."""
     with suppress(IgakuError):
-        _drop(base_url.rstrip("/"), loaded.instance)
+        _drop(base_url, loaded.instance)
 
 
 def withdraw(
@@ -133,7 +134,7 @@ def withdraw(
 
     It is for a load that was broken off, of which nobody knows how far it came.
     """
-    base_url, until = base_url.rstrip("/"), time.monotonic() + patience
+    until = time.monotonic() + patience
     with suppress(IgakuError):
         while True:
             found = [
@@ -161,11 +162,10 @@ def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
 def _listed(base_url: str, patience: float = BRIEF) -> list[dict[str, Any]] | None:
     """The models as LM Studio 0.4 lists them; None for another server."""
     for path in (LISTING, OLDER_LISTING):
-        status, said = asked(base_url, path, patience=patience)
-        facts = {path: said} if status == 200 and isinstance(said, dict) else {}
-        if is_lm_studio(facts):
-            rows = listed_rows(facts)
-            return list(rows) if path == LISTING else [_as_new(row) for row in rows]
+        facts = {path: asked(base_url, path, patience=patience)[1]}
+        if is_lm_studio(facts):  # which no refusal is
+            rows = list(listed_rows(facts))
+            return rows if path == LISTING else list(map(_as_new, rows))
     return None
 
 
@@ -177,9 +177,8 @@ def _row(base_url: str, model: str) -> dict[str, Any]:
             f"{base_url} is not LM Studio, and `load` works with LM Studio only: leave "
             f"`load` out, and start that server with {model}."
         )
-    for row in rows:
-        if _is_of(model, row):
-            return row
+    if row := next((row for row in rows if _is_of(model, row)), None):
+        return row
     raise NotLoaded(
         f"{base_url} has not downloaded {model}{_others(rows)}: get it with "
         f"`lms get {model}` or in LM Studio, or pass `model` as LM Studio names it."
@@ -187,11 +186,10 @@ def _row(base_url: str, model: str) -> dict[str, Any]:
 
 
 def _is_of(model: str, row: Mapping[str, Any]) -> bool:
-    variants = _variants(row)
-    if model == row.get("key") or model in variants:
-        return True
+    key, variants = row.get("key"), _variants(row)
     # A listing that keeps its variants to itself leaves the word to the loading.
-    return not variants and model.partition("@")[0] == row.get("key")
+    is_told = bool(variants) or model.partition("@")[0] != key
+    return not is_told or model == key or model in variants
 
 
 def _others(rows: list[dict[str, Any]]) -> str:
@@ -212,7 +210,6 @@ def _variants(row: Mapping[str, Any]) -> list[str]:
 
 
 def _ids(row: Mapping[str, Any]) -> Iterator[str]:
-    """The names of a model's loaded instances."""
     return filter(_is_name, (held.get("id") for held in instances_of(row)))
 
 
@@ -303,7 +300,6 @@ def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
 
 
 def _asked_to_load(order: _Order, path: str, body: object) -> tuple[int, Any]:
-    """As `_asked`, with the patience that loading takes."""
     try:
         return asked(order.base_url, path, body, order.left)
     except ServerUnreachable as silent:
@@ -332,12 +328,11 @@ def _awaited(
 
 def _shown(base_url: str, instance: str) -> dict[str, Any] | None:
     """The settings of a listed instance, None where it is not listed."""
-    for row in _listed(base_url) or []:
-        for held in instances_of(row):
-            if held.get("id") == instance:
-                config = held.get("config")
-                return dict(config) if isinstance(config, dict) else {}
-    return None
+    rows = _listed(base_url) or []
+    held = (h for row in rows for h in instances_of(row) if h.get("id") == instance)
+    if (found := next(held, None)) is None:
+        return None
+    return dict(config) if isinstance(config := found.get("config"), dict) else {}
 
 
 def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
@@ -405,3 +400,45 @@ def _by_lms(order: _Order, name: str) -> dict[str, Any]:
     if refused:
         raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
     return _awaited(order, order.identifier, program)
+
+
+def asked(
+    base_url: str, path: str, body: object | None = None, patience: float = BRIEF
+) -> tuple[int, Any]:
+    """Status and body of the answer to one request, refusals included."""
+    import openai
+
+    url = base_url.rstrip("/").removesuffix("/v1") + path
+    with connect(base_url, patience) as client:
+        try:
+            if body is None:
+                return 200, client.get(url, cast_to=object)
+            return 200, client.post(url, cast_to=object, body=body)
+        except openai.APIStatusError as refused:
+            if refused.status_code in (401, 403):
+                raise NotLoaded(
+                    f"{base_url} wants an API token other than the one it was sent, if "
+                    "any: make one in LM Studio's server settings and set LM_API_TOKEN "
+                    "to it, or IGAKU_API_KEY, which goes first over https."
+                ) from refused
+            return refused.status_code, refused.response.text
+        except openai.APIConnectionError as broken:
+            raise unreachable(client, broken) from broken
+        except (ValueError, RecursionError):  # no JSON, or JSON without an end
+            return 200, None
+
+
+def is_unknown_path(status: int, said: object) -> bool:
+    """Whether the server refuses the request itself, and not what it asks for."""
+    reply = parts_of(said, status)
+    if UNKNOWN_PATH.search(reply.error or ""):
+        return True
+    # A server that has the path tells in JSON that it misses a model.
+    return status in (404, 405) and not isinstance(reply.raw, dict)
+
+
+def refusal(status: int, said: object) -> str | None:
+    """What the server has against the request, None for nothing."""
+    if status < 400 and isinstance(said, dict) and not said.get("error"):
+        return None
+    return parts_of(said, status).error or f"HTTP {status}"

@@ -6,7 +6,7 @@ listed as a run would be: by format, quantization and size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any
 from igaku import paths, writing
 from igaku.errors import IgakuError
 from igaku.params.settings import Settings, files_in, read_file, settings_from
-from igaku.server.client import (
-    is_in_memory,
+from igaku.server.client import server_facts
+from igaku.server.effect import EFFORTS
+from igaku.server.fingerprint import (
+    Facts,
+    Fingerprint,
+    fingerprint,
+    is_loaded,
     listed_models,
     listed_rows,
     names_of,
+    rows_of,
     served_as,
-    server_facts,
 )
-from igaku.server.fingerprint import Fingerprint, fingerprint
 from igaku.server.identity import differing, identify, size_key
-from igaku.server.parts import at, text_of
+from igaku.server.parts import at, text_of, whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Facts = Mapping[str, Any]
 
 MODELS = (
     "slug", "server", "fit", "loaded", "format", "quantization", "size_gb", "differs",
@@ -38,7 +40,6 @@ FITS = {"verified": "fits", "wrong_model": "differs", "unverified": "not told"}
 # Where servers tell the longest context a model was made for, and what it can do.
 LONGEST = ("max_context_length", "meta.n_ctx_train", "max_model_len")
 CAN = {"vision": "vision", "tool_use": "trained_for_tool_use"}
-EFFORTS = "capabilities.reasoning.allowed_options"
 TO_FILL_IN = {
     "label": "what tables and figures call it",
     "huggingface_id": "owner/name, where the weights come from",
@@ -65,13 +66,15 @@ def models(base_url: str | None = None) -> tuple[pd.DataFrame, str]:
     """
     import pandas as pd
 
-    given = {} if base_url is None else {"base_url": base_url}
-    address = settings_from(model="any", **given).base_url
+    address = settings_from(model="any", base_url=base_url).base_url
     facts = server_facts(address)
     files = [*files_in(), *files_in("lab")]
-    own = [settings_from(model=path.stem, **given) for path in files]
-    rows = [_of_file(settings, facts) for settings in own]
-    rows = [row for row in rows if row["server"] or not row.pop("is_lab")]
+    own = [settings_from(model=path.stem, base_url=base_url) for path in files]
+    rows = [
+        row
+        for settings in own
+        if (row := _of_file(settings, facts))["server"] or settings.origin != "lab"
+    ]
     rows += [
         _of_server(name, facts)
         for name in _first_names(facts)
@@ -87,7 +90,6 @@ def _of_file(settings: Settings, facts: Facts) -> dict[str, Any]:
     card, size = settings.card, settings.card.get("size_gb")
     size = size or _gb(card.get("size_bytes") or card.get("tensor_bytes"))
     row: dict[str, Any] = {"slug": settings.slug, "size_gb": size, "server": name}
-    row["is_lab"] = settings.origin == "lab"
     row |= {key: card.get(key) for key in ("format", "quantization")}
     if name is None:
         return row
@@ -113,23 +115,6 @@ def _gb(size: int | None) -> float | None:
     return float(f"{size / 1e9:.3g}") if size else None
 
 
-def is_loaded(facts: Facts, model: str) -> bool | None:
-    """Whether a model is in a server's memory; None where the server does not say."""
-    if "/props" in facts:
-        return True  # llama.cpp serves what it was started with
-    rows = list(_rows_of(facts, model))
-    told = [row for row in rows if "loaded_instances" in row or "state" in row]
-    if not told:
-        return None
-    return any(map(is_in_memory, told))
-
-
-def _rows_of(facts: Facts, model: str) -> Iterator[dict[str, Any]]:
-    for row in listed_rows(facts):
-        if any(served_as(model, name, facts) for name in names_of(row)):
-            yield row
-
-
 # --- a card from the server's word ----------------------------------------------------
 
 
@@ -148,13 +133,9 @@ class Written:
 
 def card_from(model: str, base_url: str | None = None) -> Written:
     """What a server says of a model, as the file of its own that it could have."""
-    given = {} if base_url is None else {"base_url": base_url}
-    settings = settings_from(model=model, **given)
+    settings = settings_from(model=model, base_url=base_url)
     facts = server_facts(settings.base_url, settings.model)
-    said, rows = (
-        fingerprint(facts, settings.model),
-        list(_rows_of(facts, settings.model)),
-    )
+    said, rows = fingerprint(facts, settings.model), rows_of(facts, settings.model)
     if not rows:
         known = ", ".join(_first_names(facts)) or "no model"
         raise IgakuError(
@@ -182,10 +163,8 @@ def save_card(model: str, base_url: str | None = None) -> Path:
             f"{Path.cwd()} is no workbook folder: make one with `igaku new FOLDER` and "
             "write the card in it."
         )
-    path = next(
-        (file for file in (*files_in(), *files_in("lab")) if file.stem == made.slug),
-        paths.PARAMS / f"{made.slug}.yaml",
-    )
+    there = {file.stem: file for file in (*files_in("lab"), *files_in())}
+    path = there.get(made.slug, paths.PARAMS / f"{made.slug}.yaml")
     if path.exists():
         told = read_file(path).values.get("card") or {}
         lines = [
@@ -203,17 +182,15 @@ def save_card(model: str, base_url: str | None = None) -> Path:
 
 def _card(said: Fingerprint, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The keys of a card that the server's word fills, in the order of cards."""
-    longest = [at(row, place) for row in rows for place in LONGEST]
-    names = [row.get("architecture") for row in rows]
+    longest = [whole(at(row, place)) for row in rows for place in LONGEST]
+    names = (text_of(row.get("architecture")) for row in rows)
     found: dict[str, Any] = {
         "format": said.format,
         "quantization": said.quantization,
         size_key(said): said.size_bytes,
         "bits_per_weight": said.bits_per_weight,
-        "architecture": next(filter(None, map(text_of, names)), None),
-        "context_length": max(
-            (n for n in longest if type(n) is int and n > 0), default=None
-        ),
+        "architecture": next(filter(None, names), None),
+        "context_length": max(filter(None, longest), default=None),
     }
     for name, place in CAN.items():
         told = (at(row, f"capabilities.{place}") for row in rows)

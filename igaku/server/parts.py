@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import Any, TypeVar
 
-from igaku.server.bodies import said_in
+from igaku.server.bodies import LABELS, said_in
 
 T = TypeVar("T")
 
@@ -52,18 +52,34 @@ SAID = ("content", "text", "refusal")
 MUSED = ("text", "content", "thinking", "reasoning", "summary", "refusal")
 MUSINGS = ("reasoning", "reasoning_content", "thinking", "reasoning_details")
 ALONE = ("content", "response", "generated_text")  # the text, without any choices
-USUAL = {
-    *SAID,
-    "role",
-    "type",
-    "id",
-    "index",
-    "name",
-    "annotations",
-    "channel",
-    "phase",
-}
+USUAL = {*SAID, *LABELS, "annotations", "channel", "phase"}
 DEEPEST = 8
+MOST = 10**18
+NEEDED = ("model", "messages", "input")  # without them there is no question
+REFUSED = re.compile(
+    r"extra.?forbidden|extra (?:inputs?|fields?)|value_error\.extra|additional propert"
+    r"|un(?:recogni[sz]ed|known|supported|expected|permitted)|invalid (?:field|param)"
+    r"|not (?:\w+ )?(?:supported|permitted|allowed|recogni[sz]ed|known)"
+    r"|does(?: not|n't) (?:support|accept|know)",
+    re.IGNORECASE,
+)
+# Where a sentence goes on to the fields that the server would take.
+TAKEN = re.compile(
+    r"expected one of|did you mean|(?:allowed|supported|valid) \w+ ?(?:are|:)"
+)
+SENTENCE = re.compile(r"(?<=[.!?;])\s|\n|\},\s*\{")
+# What is counted → where servers tell it, the first that is there; the prompt's and the
+# completion's tokens may stand elsewhere too, see `_counts`.
+COUNTS = {
+    "prompt_tokens": "prompt_tokens input_tokens prompt_eval_count tokens_evaluated",
+    "completion_tokens": "completion_tokens output_tokens total_output_tokens"
+    " eval_count tokens_predicted",
+    "reasoning_tokens": "completion_tokens_details.reasoning_tokens"
+    " output_tokens_details.reasoning_tokens reasoning_output_tokens reasoning_tokens",
+    "cached_tokens": "prompt_tokens_details.cached_tokens"
+    " input_tokens_details.cached_tokens cache_read_input_tokens"
+    " prompt_cache_hit_tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -108,8 +124,8 @@ def parts_of(body: object, status: int = 200) -> Parts:
         finish_reason=DECLINED if _is_declined(message) else _finish(ends),
         **_counts(told, bool(said or thought)),
         tokens_per_second=_speed(told),
-        reply_id=_first(told, text_of, "id", "response_id"),
-        served_model=_first(told, text_of, "model", "model_instance_id"),
+        reply_id=first(told, text_of, "id", "response_id"),
+        served_model=first(told, text_of, "model", "model_instance_id"),
         error=_error(told, status) or _broken(told, message, ends),
         tool=next(_tools(told), None),
         raw=kept,
@@ -119,10 +135,9 @@ def parts_of(body: object, status: int = 200) -> Parts:
 
 def _choice(body: dict[str, Any]) -> dict[str, Any]:
     """The choice that counts: that of index 0, else the first."""
-    choices = _maps(body.get("choices"))
-    return next(
-        (c for c in choices if str(c.get("index")) == "0"), next(iter(choices), {})
-    )
+    choices = maps(body.get("choices"))
+    of_0 = (c for c in choices if str(c.get("index")) == "0")
+    return next(of_0, next(iter(choices), {}))
 
 
 def _message(body: dict[str, Any]) -> object:
@@ -220,19 +235,19 @@ def _is_thought(part: object) -> bool:
 def _tools(body: dict[str, Any]) -> Iterator[str]:
     """The names of the tools that a reply calls."""
     message = _map(_choice(body).get("message")) or _map(body.get("message"))
-    parts = [*_maps(message.get("content")), *_maps(body.get("output"))]
+    parts = [*maps(message.get("content")), *maps(body.get("output"))]
     calls = [part for part in parts if CALL.search(str(part.get("type")))]
-    calls += [*_maps(message.get("tool_calls")), _map(message.get("function_call"))]
+    calls += [*maps(message.get("tool_calls")), _map(message.get("function_call"))]
     for call in filter(None, calls):
-        name = _first(call, text_of, *NAMES)
+        name = first(call, text_of, *NAMES)
         yield shortened(sound(name or "without a name"))
 
 
 def _is_declined(message: object) -> bool:
     """Whether a message says nothing but a refusal, in a field of its own."""
     fields = _map(message)
-    parts = [fields, *_maps(fields.get("content"))]
-    parts += [part for each in parts[1:] for part in _maps(each.get("content"))]
+    parts = [fields, *maps(fields.get("content"))]
+    parts += [part for each in parts[1:] for part in maps(each.get("content"))]
     told = [part for part in parts if text_of(part.get("refusal"))]
     texts = (text_of(part.get(name)) for part in parts for name in ("content", "text"))
     return bool(told) and not any(texts)
@@ -293,12 +308,10 @@ def _complaint(told: object, depth: int = 0) -> str:
         complaints = (_complaint(each, depth + 1) for each in told)
         return sound("; ".join(filter(None, complaints)))[:2000]
     fields = _map(told)
-    place = (
-        ".".join(map(str, fields["loc"])) if isinstance(fields.get("loc"), list) else ""
-    )
     for name in ("message", "error", "detail", "msg", "type", "code"):
         if fields.get(name) and depth < 4:
-            said = _complaint(fields[name], depth + 1)
+            said, loc = _complaint(fields[name], depth + 1), fields.get("loc")
+            place = ".".join(map(str, loc)) if isinstance(loc, list) else ""
             return f"{place}: {said}" if place else said
     if not told or (fields and not any(fields.values())):
         return ""
@@ -309,7 +322,8 @@ def _map(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _maps(value: object) -> list[dict[str, Any]]:
+def maps(value: object) -> list[dict[str, Any]]:
+    """The objects of a list; none where it is no list."""
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
@@ -328,47 +342,56 @@ def sound(text: str) -> str:
 def _counts(body: dict[str, Any], is_spoken: bool) -> dict[str, Any]:
     """The tokens of a reply in any server's names; a zero that cannot be is unknown."""
     usage = _map(body.get("usage")) or _map(body.get("stats")) or body
-    prompt = _first(
-        usage, _count,
-        "prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated",
-    )  # fmt: skip
-    completion = _first(
-        usage, _count,
-        "completion_tokens", "output_tokens", "total_output_tokens", "eval_count",
-        "tokens_predicted",
-    )  # fmt: skip
+    told = {name: first(usage, _count, *COUNTS[name].split()) for name in COUNTS}
+    prompt, completion = told["prompt_tokens"] or None, told["completion_tokens"]
     completion = completion or _count(at(body, "timings.predicted_n")) or completion
     if completion == 0 and (is_spoken or not prompt):
         completion = None
-    thought = _first(
-        usage, _count,
-        "completion_tokens_details.reasoning_tokens",
-        "output_tokens_details.reasoning_tokens",
-        "reasoning_output_tokens", "reasoning_tokens",
-    )  # fmt: skip
-    cached = _first(
-        usage, _count,
-        "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
-        "cache_read_input_tokens", "prompt_cache_hit_tokens",
-    )  # fmt: skip
-    return {
-        "cached_tokens": _count(at(body, "timings.cache_n"))
-        if cached is None
-        else cached,
-        "prompt_tokens": prompt or None,
-        "completion_tokens": completion,
-        "reasoning_tokens": thought,
-    }
+    told |= {"prompt_tokens": prompt, "completion_tokens": completion}
+    if told["cached_tokens"] is None:
+        told["cached_tokens"] = _count(at(body, "timings.cache_n"))
+    return told
 
 
 def _speed(body: dict[str, Any]) -> float | None:
     """Tokens generated per second as the server measured them."""
     told = ("stats.tokens_per_second", "timings.predicted_per_second")
-    if speed := _first(body, positive, *told):
+    if speed := first(body, positive, *told):
         return speed
     tokens = positive(body.get("eval_count"))
     nanoseconds = positive(body.get("eval_duration"))
     return tokens / nanoseconds * 1e9 if tokens and nanoseconds else None
+
+
+# --- the fields of a request that a strict server does not take -----------------------
+
+
+def unknown_fields(refused: Parts, sent: Mapping[str, Any]) -> list[str]:
+    """The fields among those sent that a server says it does not take.
+
+    >>> said = "Unrecognized request argument supplied: top_k"
+    >>> unknown_fields(Parts(error=said, status=400), {"top_k": 0, "top_p": 1.0})
+    ['top_k']
+    """
+    if refused.status not in (400, 422):
+        return []
+    told = filter(REFUSED.search, SENTENCE.split(refused.error or ""))
+    words = (re.findall(r"[a-zA-Z]\w*", TAKEN.split(each)[0]) for each in told)
+    names = dict.fromkeys(name for each in words for name in each)
+    return [name for name in names if name in sent and name not in NEEDED]
+
+
+def with_way_out(refused: Parts, sent: Mapping[str, Any]) -> Parts:
+    """The refusal with the fields that it is about, and how to leave them out."""
+    names = unknown_fields(refused, sent)
+    if not names:
+        return refused
+    nulls = ", ".join(f"{name}: null" for name in names)
+    told = (
+        f"the server does not take {', '.join(names)} "
+        f"({str(refused.error).rstrip('.')}): `extra_body: {{{nulls}}}` leaves it out"
+    )
+    return replace(refused, error=told)
 
 
 # --- what stands at a place of a body -------------------------------------------------
@@ -381,7 +404,8 @@ def at(body: object, place: str) -> object:
     return body
 
 
-def _first(body: object, kind: Callable[[object], T | None], *places: str) -> T | None:
+def first(body: object, kind: Callable[[object], T | None], *places: str) -> T | None:
+    """What a kind makes of the first place where there is such, None for nowhere."""
     values = (kind(at(body, place)) for place in places)
     return next((value for value in values if value is not None), None)
 
@@ -410,3 +434,8 @@ def positive(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value < 1e300 else None
+
+
+def whole(value: object) -> int | None:
+    """The value if it is a whole number above 0 that a size or a count may have."""
+    return value if type(value) is int and 0 < value < MOST else None

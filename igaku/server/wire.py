@@ -15,7 +15,6 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -30,19 +29,11 @@ LARGEST_HEAD = 2**16
 PIECE = 2**16  # bytes
 PORTS = {"http": 80, "https": 443}
 HEAD_END = re.compile(rb"\r?\n\r?\n")
+OF_THE_WAY = (b"content-encoding", b"transfer-encoding", b"content-length")
 # Asked for packed, a reply of a few kilobytes would only take longer.
 OURS = ((b"accept-encoding", b"identity"), (b"connection", b"close"))
 
 Pairs = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True)
-class Heard:
-    """One response: its status, its headers, its body as it is meant."""
-
-    status: int
-    headers: Pairs
-    body: bytes
 
 
 class Line:
@@ -59,7 +50,7 @@ class Line:
             return bool(self.sock.recv(1))
         return False
 
-    def exchange(self, request: httpx2.Request) -> Heard:
+    def exchange(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and read its whole response."""
         patience = _patience(request)["read"]
         self.sock.settimeout(patience)
@@ -74,7 +65,7 @@ class Line:
         except (OSError, ValueError) as broken:
             raise httpx2.RemoteProtocolError(str(broken)) from broken
 
-    def _response(self) -> Heard:
+    def _response(self) -> httpx2.Response:
         status, headers = self._head()
         while status < 200:  # the server is at work, and says so
             status, headers = self._head()
@@ -84,16 +75,14 @@ class Line:
             body = self._chunks()
         elif status not in (204, 304):
             body = self._taken(_bounded(int(length))) if length else self._rest()
-        body = _unpacked(body, _told(headers, b"content-encoding"))
-        return Heard(status, headers, body)
+        return _whole(status, headers, body)
 
     def _head(self) -> tuple[int, Pairs]:
         while not (end := HEAD_END.search(self.held)):
             if len(self.held) > LARGEST_HEAD:
                 raise ValueError("the head of the reply has no end")
             self._more("hung up without a reply")
-        first, *lines = bytes(self.held[: end.start()]).splitlines()
-        del self.held[: end.end()]
+        first, *lines = self._first(end.end()).rstrip().splitlines()
         version, _, status = first.partition(b" ")
         if not version.startswith(b"HTTP/1.") or not status[:3].isdigit():
             raise ValueError(f"it speaks no HTTP: {first[:60]!r}")
@@ -115,26 +104,26 @@ class Line:
             if len(self.held) > LARGEST_HEAD:
                 raise ValueError("a line of the reply has no end")
             self._more()
-        line = bytes(self.held[:end]).rstrip()
-        del self.held[: end + 1]
-        return line
+        return self._first(end + 1).rstrip()
 
     def _taken(self, size: int) -> bytes:
         if size < 0:
             raise ValueError(f"a length of {size}")
         while len(self.held) < size:
             self._more()
-        taken = bytes(self.held[:size])
-        del self.held[:size]
-        return taken
+        return self._first(size)
 
     def _rest(self) -> bytes:
         with suppress(EOFError):
             while True:
                 self._more()
                 _bounded(len(self.held))
-        rest, self.held = bytes(self.held), bytearray()
-        return rest
+        return self._first(len(self.held))
+
+    def _first(self, size: int) -> bytes:
+        taken = bytes(self.held[:size])
+        del self.held[:size]
+        return taken
 
     def _more(self, otherwise: str = "broke off its reply") -> None:
         piece = self.sock.recv(PIECE)
@@ -161,19 +150,15 @@ class Wire(httpx2.BaseTransport):
         _refuse_elsewhere(self.home, request.url)
         line = self._new(request)
         with closing(line.sock):
-            heard = line.exchange(request)
-        dropped = (b"content-encoding", b"transfer-encoding", b"content-length")
-        headers = [pair for pair in heard.headers if pair[0].lower() not in dropped]
-        return httpx2.Response(heard.status, headers=headers, content=heard.body)
+            return line.exchange(request)
 
     def _new(self, request: httpx2.Request) -> Line:
-        host, port = request.url.host, _port(request.url)
-        patience = _patience(request)["connect"]
+        url, patience = request.url, _patience(request)["connect"]
         try:
-            sock = socket.create_connection((host, port), patience)
+            sock = socket.create_connection((url.host, _port(url)), patience)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if request.url.scheme == "https":
-                sock = _certificates().wrap_socket(sock, server_hostname=host)
+            if url.scheme == "https":
+                sock = _certificates().wrap_socket(sock, server_hostname=url.host)
         except TimeoutError as late:
             raise httpx2.ConnectTimeout(str(late)) from late
         except (OSError, UnicodeError) as broken:
@@ -218,13 +203,7 @@ class Proxied(httpx2.HTTPTransport):
             for piece in response.iter_raw():
                 whole += piece
                 _bounded(len(whole))
-        coding = response.headers.pop("content-encoding", "").lower().encode()
-        for name in ("transfer-encoding", "content-length"):
-            response.headers.pop(name, None)
-        body = _unpacked(bytes(whole), coding)
-        return httpx2.Response(
-            response.status_code, headers=response.headers, content=body
-        )
+        return _whole(response.status_code, response.headers.raw, bytes(whole))
 
 
 @cache
@@ -261,6 +240,13 @@ def _bounded(size: int) -> int:
             "probabilities where `extra_body` asks for any."
         )
     return size
+
+
+def _whole(status: int, headers: Pairs, body: bytes) -> httpx2.Response:
+    """A response whose body is as it is meant, without a word of how it came."""
+    body = _unpacked(body, _told(headers, b"content-encoding"))
+    kept = [pair for pair in headers if pair[0].lower() not in OF_THE_WAY]
+    return httpx2.Response(status, headers=kept, content=body)
 
 
 def _unpacked(body: bytes, coding: bytes) -> bytes:

@@ -52,22 +52,15 @@ def adjudicate(
     known = {answer.problem_id: answer for answer in answers}
     decided, faults = decisions(sat, known, exams)
     strict = {name: (known[name].answer, known[name].correct) for name in decided}
-    for name, decision in decided.items():
-        _decide(known[name], decision, ways.get(name))
-    return strict, faults
-
-
-def _decide(
-    answer: Any, told: Decision, ways: Sequence[tuple[str, ...]] | None
-) -> None:
-    """One answer as a human read it, and graded by the gold as any other."""
-    answer.answer, answer.cause = told.answer, CAUSES.get(told.outcome or "")
-    if told.answer is None:
+    for name, told in decided.items():
+        answer, accepted = known[name], ways.get(name)
+        answer.answer, answer.cause = told.answer, CAUSES.get(told.outcome or "")
         answer.outcome, answer.correct = told.outcome, False
-        return
-    fits = not ways or len(told.answer) in {len(way) for way in ways}
-    answer.outcome = "answered" if fits else "wrong_cardinality"
-    answer.correct = told.answer in ways if ways else None
+        if told.answer is not None:  # which is graded by the gold as any other
+            fits = not accepted or len(told.answer) in {len(way) for way in accepted}
+            answer.outcome = "answered" if fits else "wrong_cardinality"
+            answer.correct = told.answer in accepted if accepted else None
+    return strict, faults
 
 
 # --- the file -------------------------------------------------------------------------
@@ -91,53 +84,51 @@ def decisions(
         name = cells["problem_id"]
         if not (cells["answer"] or cells["outcome"]):
             continue  # not decided yet
-        told = _decision(cells, sat, known, exams)
-        if isinstance(told, Decision) and decided.get(name, told)[:2] != told[:2]:
-            told = f"{name} is decided otherwise on an earlier line"
-        if isinstance(told, str):
-            faults.append(f"{named}, line {number}: {told}; left out, the rest counts.")
-        else:
-            decided.setdefault(name, told)
+        try:
+            told = _decision(cells, sat, known, exams)
+            if decided.setdefault(name, told)[:2] != told[:2]:
+                raise ValueError(f"{name} is decided otherwise on an earlier line")
+        except ValueError as why:
+            faults.append(f"{named}, line {number}: {why}; left out, the rest counts.")
     return decided, faults
 
 
 def _decision(
     cells: Mapping[str, str], sat: Sat, known: Container[str], exams: Exams
-) -> Decision | str:
-    """A line's decision, or what is wrong with it."""
+) -> Decision:
+    """A line's decision; a ValueError says what is wrong with it."""
     name, outcome = cells["problem_id"], cells["outcome"].lower()
     if name not in known:
-        return f"{name or 'a line without problem_id'} is no question of this run"
-    if not cells["answer"]:
-        if outcome not in FINDINGS:
-            allowed = ", ".join(FINDINGS)
-            return f"{name} has the outcome {outcome!r}: give an answer, or {allowed}"
-        return Decision(None, outcome, cells["by"], cells["note"])
-    if outcome not in ("", "answered", "wrong_cardinality"):
-        return f"{name} has both an answer and the outcome {outcome!r}: give one"
-    answer = _answer(cells["answer"], name, sat, exams)
-    if isinstance(answer, str):
-        return answer
-    return Decision(answer, None, cells["by"], cells["note"])
+        name = name or "a line without problem_id"
+        raise ValueError(f"{name} is no question of this run")
+    if cells["answer"]:
+        if outcome not in ("", "answered", "wrong_cardinality"):
+            both = f"{name} has both an answer and the outcome {outcome!r}"
+            raise ValueError(f"{both}: give one")
+        answer = _answer(cells["answer"], name, sat, exams)
+        return Decision(answer, None, cells["by"], cells["note"])
+    if outcome not in FINDINGS:
+        allowed = f"give an answer, or {', '.join(FINDINGS)}"
+        raise ValueError(f"{name} has the outcome {outcome!r}: {allowed}")
+    return Decision(None, outcome, cells["by"], cells["note"])
 
 
-def _answer(text: str, name: str, sat: Sat, exams: Exams) -> tuple[str, ...] | str:
-    """The letters or digits of a cell, or why they are none of the question's."""
+def _answer(text: str, name: str, sat: Sat, exams: Exams) -> tuple[str, ...]:
+    """The letters or digits of a cell; a ValueError where they are none."""
     question = exams.question(sat, name)
     told = sat.planned.get(name) or {}
     kind = question.kind if question else told.get("kind", "choice")
     plain = unicodedata.normalize("NFKC", text).lower()
     if kind == "numeric":
-        digits = "".join(re.findall("[0-9]", plain))
-        is_number = re.fullmatch(r"[0-9.,\s]+", plain)
-        return (digits,) if is_number else f"{name} asks for digits, not {text!r}"
-    letters = re.sub(r"[\s,、・;/]+", "", plain)
+        if not re.fullmatch(r"[0-9.,\s]+", plain):
+            raise ValueError(f"{name} asks for digits, not {text!r}")
+        return ("".join(re.findall("[0-9]", plain)),)
+    letters = {*re.sub(r"[\s,、・;/]+", "", plain)}
     labels = question.labels if question else tuple(ascii_lowercase[:MOST])
-    if not letters or set(letters) - {*labels}:
-        return (
-            f"{name} has no choice {text!r}: give letters of {labels[0]}-{labels[-1]}"
-        )
-    return tuple(sorted({*letters}))
+    if not letters or letters - {*labels}:
+        allowed = f"give letters of {labels[0]}-{labels[-1]}"
+        raise ValueError(f"{name} has no choice {text!r}: {allowed}")
+    return tuple(sorted(letters))
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -26,7 +26,7 @@ from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
 from igaku.study.answers import cleaned
-from igaku.study.stored import Place, parsed
+from igaku.study.stored import Place, body_as, is_null, parsed
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -71,10 +71,15 @@ class Exams:
     def of(self, sat: Sat) -> dict[str, Question] | None:
         """The questions of a run by problem_id; None where their files are not here."""
         told = sat.settings
-        names = ("language", "serial_context", "data_dir")
-        key = (sat.exam, *(str(told.get(name)) for name in names))
+        asked = {"language": told.get("language") or "ja"}
+        asked["serial_context"] = told.get("serial_context") or "as_released"
+        key = (sat.exam, str(told.get("data_dir")), *map(str, asked.values()))
         if key not in self.known:
-            self.known[key] = _questions(sat)
+            self.known[key] = None
+            with suppress(IgakuError, OSError, TypeError):
+                place = kept_folder(told.get("data_dir"))  # which is never fetched into
+                listed = load_exam(sat.exam or "", data_dir=place, **asked)
+                self.known[key] = {each.problem_id: each for each in listed}
         return self.known[key]
 
     def lacking_note(self, sat: Sat) -> list[str]:
@@ -99,20 +104,6 @@ class Exams:
         ways = tuple(map(tuple, told.get("accepted") or [gold]))
         is_same = gold == found.answer and ways == (found.accepted or (gold,))
         return found if is_same else replace(found, answer=gold, accepted=ways)
-
-
-def _questions(sat: Sat) -> dict[str, Question] | None:
-    told = sat.settings
-    try:
-        place = kept_folder(told.get("data_dir"))  # which is never fetched into
-        language = told.get("language") or "ja"
-        context = told.get("serial_context") or "as_released"
-        listed = load_exam(
-            sat.exam or "", data_dir=place, serial_context=context, language=language
-        )
-    except (IgakuError, OSError, TypeError):
-        return None
-    return {question.problem_id: question for question in listed}
 
 
 def read_again(
@@ -164,9 +155,6 @@ class _Choice(msgspec.Struct):
 class _Body(msgspec.Struct):
     choices: list[_Choice]
     error: None = None
-
-
-_BODY = msgspec.json.Decoder(_Body)
 
 
 def _is_bare(
@@ -237,15 +225,10 @@ def _says_only(answer: Any) -> bool:
     raw = answer.raw
     if isinstance(raw, Place):
         raw = raw.line().get("raw")
-    is_packed = isinstance(raw, msgspec.Raw)
-    if raw is None or (is_packed and bytes(raw) == b"null"):
-        return True
-    try:
-        body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
-    except (msgspec.MsgspecError, ValueError):
-        return False
-    said = [c.message.content for c in body.choices if c.finish_reason == "stop"]
-    return said == [answer.content]
+    body = body_as(_Body, raw)
+    choices = body.choices if body else ()
+    said = [c.message.content for c in choices if c.finish_reason == "stop"]
+    return is_null(raw) or said == [answer.content]
 
 
 # --- replies that are read --------------------------------------------------------

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from igaku.ask.folder import is_file
 from igaku.ask.plan import FOREIGN, OTHER_WORDS
 from igaku.ask.rows import (
     REPEATED,
@@ -136,16 +135,14 @@ def read_answers(
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
     before = 0  # lines
-    is_long = is_file(path) and path.stat().st_size > stored.BATCH
-    for start, data in stored.batches(path):
+    for data, places in stored.batches(path):
         strict = _strictly(data, shape)
         found = enumerate(strict) if strict else _carefully(data, shape)
-        places = stored.places(path, start, data) if is_long else None
         for line, answer in found:
             if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
                 continue
-            if places is not None:
+            if places:
                 answer = stored.lightened(answer, places[line], columns)
             answers[answer.problem_id] = answer
         before += data.count(b"\n")
@@ -195,7 +192,7 @@ def rows_of(
         if name in FROM_PLAN and facts is not None:
             found[name] = facts[name]  # one copy for many runs, until one is changed
         elif name in FROM_PLAN or name in FROM_RUN:
-            known = _CLEAN[kind](run.get(name))
+            known = cleaned(name, run.get(name))
             found[name] = typed([known], kind).repeat(len(answers))
         elif name in derived:
             found[name] = typed(derived[name], kind)
@@ -252,14 +249,11 @@ def _doubts(
 
 def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """The questions of a run as its manifest lists them, in columns of their types."""
-    names = ("problem_id", "section", *FROM_PLAN)
-    kinds = {name: COLUMNS[name] for name in names}
-    return pd.DataFrame(
-        {
-            name: typed([_CLEAN[kind](q.get(name)) for q in plan.values()], kind)
-            for name, kind in kinds.items()
-        }
-    )
+    columns = {
+        name: typed([cleaned(name, q.get(name)) for q in plan.values()], COLUMNS[name])
+        for name in ("problem_id", "section", *FROM_PLAN)
+    }
+    return pd.DataFrame(columns)
 
 
 # --- lines ----------------------------------------------------------------------------
@@ -330,14 +324,7 @@ def number_of(value: Any) -> float | None:
 
 
 def _letters_of(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, str):
-        return (value,)
-    is_told = isinstance(value, list | tuple) and value
-    return tuple(map(str, value)) if is_told else None
-
-
-def _truth_of(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
+    return (value,) if isinstance(value, str) else _texts_of(value) or None
 
 
 def _texts_of(value: Any) -> tuple[str, ...] | None:
@@ -356,7 +343,7 @@ _CLEAN: dict[str, Callable[[Any], Any]] = {
     "letters": _letters_of,
     "texts": _texts_of,
     "place": _place_of,
-    "truth": _truth_of,
+    "truth": lambda value: value if isinstance(value, bool) else None,
     "whole": whole_of,
     "number": number_of,
     "any": lambda value: value,

@@ -13,15 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.server.client import served_as
-from igaku.server.parts import at
+from igaku.server.fingerprint import served_as
+from igaku.server.parts import at, maps
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
     apart,
     by_exam,
-    dicts,
     grouped,
     names_of,
 )
@@ -129,7 +128,7 @@ def wrong_weights(study: Study) -> Iterator[Alarm]:
         if told.get("status") == "wrong_model":
             checks = [
                 {"what": c.get("what")} | {n: _side(c, n) for n in ("card", "server")}
-                for c in dicts(told.get("checks"))
+                for c in maps(told.get("checks"))
                 if c.get("agrees") is False
             ]
             about, why = {"model": run.model, "checks": checks}, str(told.get("why"))
@@ -185,10 +184,9 @@ def published_sums(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         total = run.published.get("correct")
         parts = [told.get("correct") for told in run.published["sections"].values()]
-        known = [part for part in parts if isinstance(part, int)]
-        is_whole = isinstance(total, int) and known and len(known) == len(parts)
-        if is_whole and sum(known) != total:
-            yield alarm_on("published_sums", run, total=total, parts=known)
+        is_told = parts and all(isinstance(n, int) for n in (total, *parts))
+        if is_told and sum(parts) != total:
+            yield alarm_on("published_sums", run, total=total, parts=parts)
 
 
 def published_shares(study: Study) -> Iterator[Alarm]:
@@ -223,7 +221,7 @@ def published_otherwise(study: Study) -> Iterator[Alarm]:
 def regraded(study: Study) -> Iterator[Alarm]:
     """Grades that were taken over and that a reading of the text does not bear out."""
     for run in study.runs:
-        listed = dicts(run.manifest.get("regraded"))
+        listed = maps(run.manifest.get("regraded"))
         if names := [str(each.get("problem_id")) for each in listed]:
             yield alarm_on("regraded", run, False, questions=names)
 
@@ -260,9 +258,8 @@ def other_settings(study: Study) -> Iterator[Alarm]:
 def not_measured(study: Study) -> Iterator[Alarm]:
     """Runs that a sweep was to make and that failed before their first answer."""
     for job in unmeasured(study.folder) if study.folder else ():
-        name = str(job["run"])
-        facts = {"run": name, "why": str(job.get("why"))}
-        yield Alarm("not_measured", (name,), facts, grave=False)
+        name, why = str(job["run"]), str(job.get("why"))
+        yield Alarm("not_measured", (name,), {"run": name, "why": why}, grave=False)
 
 
 def unread(study: Study) -> Iterator[Alarm]:
@@ -307,8 +304,8 @@ def other_than_asked(study: Study) -> Iterator[Alarm]:
     """Runs whose server, read back, had loaded or did other than it was asked."""
     for run in study.runs:
         found: list[dict[str, str | None]] = []
-        for session in dicts(run.manifest.get("sessions")):
-            for told in dicts(at(session, "loaded.differing")):
+        for session in maps(run.manifest.get("sessions")):
+            for told in maps(at(session, "loaded.differing")):
                 values = {name: told.get(name) for name in ("what", "asked", "got")}
                 texts = {n: v if v is None else str(v)[:100] for n, v in values.items()}
                 if texts not in found:

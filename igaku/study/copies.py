@@ -109,9 +109,9 @@ def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:
     mine, theirs, texts = replies[one.name], replies[other.name], []
     for name in mine:
         if name in theirs:
-            (text, *thoughts), (other_text, *more) = mine[name], theirs[name]
-            thoughts = [t for t in (*thoughts, *more) if isinstance(t, str)]
-            if text != other_text or len({*thoughts}) > 1:
+            (text, thought), (other_text, other_thought) = mine[name], theirs[name]
+            thoughts = {t for t in (thought, other_thought) if isinstance(t, str)}
+            if text != other_text or len(thoughts) > 1:
                 return False
             texts.append(text)
     return len(texts) > 1 and {*texts} != {NOTHING}

@@ -20,8 +20,10 @@ from igaku.params.declared import (
     read_declared,
 )
 from igaku.params.fields import reject_unknown
+from igaku.paths import outputs_folder
+from igaku.server.parts import at
 from igaku.study.families import Study, is_called
-from igaku.study.runs import Run, outputs_folder
+from igaku.study.runs import Run
 from igaku.words import say
 
 FEW = 6  # names in a sentence
@@ -88,7 +90,10 @@ def _when(found: Declared, runs: Sequence[Run]) -> dict[str, Any]:
         kinds[_stand(found, run)].append(run)
     ended = [run for run in kinds["late"] if _is_before(run.manifest.get("end"), found)]
     starts = sorted((str(r.manifest.get("start")), r.name) for r in kinds["held"])
-    names = {kind: _few(each) for kind, each in kinds.items()}
+    names = {
+        kind: ", ".join([run.name for run in each[:FEW]] + ["…"] * (len(each) > FEW))
+        for kind, each in kinds.items()
+    }
     return names | {
         "is_held": bool(runs) and len(kinds["held"]) == len(runs),
         "begun": max(len(kinds["late"]), found.begun), "ended": len(ended),
@@ -103,26 +108,20 @@ def _stand(found: Declared, run: Run) -> str:
     held: its manifest has this hash; changed: it has another; late: it began before;
     blind: nothing tells, as of a run that was recorded elsewhere.
     """
-    told = run.manifest.get("declared")
-    if isinstance(told, dict) and told.get("sha256"):
-        return "held" if told["sha256"] == found.digest else "changed"
+    if digest := at(run.manifest, "declared.sha256"):
+        return "held" if digest == found.digest else "changed"
     return "late" if _is_before(run.manifest.get("start"), found) else "blind"
 
 
 def _is_before(moment: Any, found: Declared) -> bool:
     """Whether a moment lies before the declaration, wherever its clock stood."""
     try:
-        told, at = (datetime.fromisoformat(str(each)) for each in (moment, found.at))
+        told, begun = (datetime.fromisoformat(str(x)) for x in (moment, found.at))
         if told.tzinfo is None:
             told = (told + FARTHEST).replace(tzinfo=UTC)
-        return told < at
+        return told < begun
     except (ValueError, TypeError):
         return False
-
-
-def _few(runs: Sequence[Run]) -> str:
-    names = [run.name for run in runs]
-    return ", ".join(names[:FEW] + ["…"] * (len(names) > FEW))
 
 
 def _minute(moment: str) -> str:

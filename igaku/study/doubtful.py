@@ -101,12 +101,9 @@ def _asked(question: Question | None, order: str | None) -> dict[str, str | None
     if question is None:
         return {"question": None, "choices": None}
     seen = shown(question, order)
-    marks = (
-        f"{a} = {b}" if order else a
-        for a, b in zip(seen.labels, order or seen.labels, strict=True)
-    )
-    pairs = zip(marks, seen.choices, strict=True)
-    listed = "\n".join(f"{label}. {text}" for label, text in pairs)
+    own = [f" = {letter}" for letter in order or ""] or [""] * len(seen.labels)
+    choices = zip(seen.labels, own, seen.choices, strict=True)
+    listed = "\n".join(f"{label}{mark}. {text}" for label, mark, text in choices)
     return {"question": question.prompt_text, "choices": listed}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -17,13 +17,12 @@ import pandas as pd
 
 from igaku.ask.warm import LONG, TEXTS
 from igaku.exam.choices import released
-from igaku.server.parts import at
+from igaku.server.parts import at, maps
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
     apart,
     by_exam,
-    dicts,
     grouped,
     names_of,
 )
@@ -44,8 +43,6 @@ LETTERS = 24  # characters of a text that may be nothing but letters
 SLACK = pd.Timedelta(seconds=2)  # between two clocks
 SERVED = ("context_length", "parallel", "runtime", "template", "cached_tokens")
 
-Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on record of it
-
 
 # --- runs against each other ----------------------------------------------------------
 
@@ -53,28 +50,20 @@ Told = Mapping[str, Mapping[Any, Any]]  # run → thing → what the run has on 
 def other_wording(study: Study) -> Iterator[Alarm]:
     """Runs that sent other words for a question than the others, settings alike."""
     for runs in by_exam(study):
-        alike: dict[tuple[Any, ...], list[Run]] = {}
-        for run in runs:
-            settings = tuple(str(condition(run)[name]) for name in WORDED)
-            alike.setdefault((run.origin == "recorded", *settings), []).append(run)
-        for group in alike.values():
-            told = {run.name: _wording(run) for run in group}
-            yield from _deviating("other_wording", group, told)
+        for group in grouped((_worded(run), run) for run in runs).values():
+            yield from _deviating("other_wording", group, _wording)
 
 
 def other_exam(study: Study) -> Iterator[Alarm]:
     """Runs whose exam files are not those of the others."""
     for runs in by_exam(study):
-        told = {run.name: _texts_in(at(run.manifest, "exam.files")) for run in runs}
-        yield from _deviating("other_exam", runs, told)
+        yield from _deviating("other_exam", runs, _files)
 
 
 def other_gold(study: Study) -> Iterator[Alarm]:
     """Runs that hold another answer to be right than the others do."""
     for runs in by_exam(study):
-        plans = ((run.name, run.plan) for run in runs if run.plan is not None)
-        told = {name: _column(plan, "gold") for name, plan in plans}
-        yield from _deviating("other_gold", runs, told)
+        yield from _deviating("other_gold", runs, lambda run: _column(run.plan, "gold"))
 
 
 def side_by_side(study: Study) -> Iterator[Alarm]:
@@ -111,7 +100,8 @@ def other_versions(study: Study) -> Iterator[Alarm]:
 def other_pace(study: Study) -> Iterator[Alarm]:
     """Runs of which other numbers of questions were under way at once."""
     for runs in by_exam(study):
-        told = grouped((_pace(run), run) for run in runs)
+        paces = (str(run.settings.get("concurrency") or "") for run in runs)
+        told = grouped(zip(paces, runs, strict=True))
         yield from apart("other_pace", told, grave=False)
 
 
@@ -156,12 +146,13 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        rows = run.rows[run.rows["outcome"] != "refused"]
-        loops = rows["cause"] == "looping"
+        told = run.rows[["problem_id", "outcome", "cause", *TEXTS]]
+        rows = told[told["outcome"] != "refused"]
         for name in TEXTS:
-            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
-                long = some[some[name].str.len() >= LONG]
-                again = long[long.duplicated(name, keep=False)]
+            long = rows[rows[name].str.len() >= LONG]
+            loops = long["cause"] == "looping"
+            for grave, some in ((True, long[~loops]), (False, long[loops])):
+                again = some[some.duplicated(name, keep=False)]
                 if len(again) >= (2 if grave else REPEATED):
                     sample = str(again[name].mode().iloc[0])[:60]
                     yield alarm_on(
@@ -227,21 +218,27 @@ def reused_prompts(study: Study) -> Iterator[Alarm]:
 # --- parts ----------------------------------------------------------------------------
 
 
-def _deviating(kind: str, runs: Sequence[Run], told: Told) -> Iterator[Alarm]:
+def _deviating(
+    kind: str, runs: Sequence[Run], tell: Callable[[Run], Mapping[str, Any]]
+) -> Iterator[Alarm]:
     """An alarm on each run that has something else on record than most have."""
-    first = next(iter(told.values()), None)
-    if all(own == first for own in told.values()):
+    told = [tell(run) for run in runs]
+    if all(own == told[0] for own in told):
         return
     said: defaultdict[Any, Counter[Any]] = defaultdict(Counter)
-    for own in told.values():
+    for own in told:
         for thing, value in own.items():
             said[thing][value] += 1
     usual = {thing: counts.most_common(1)[0][0] for thing, counts in said.items()}
-    for run in runs:
-        own = told.get(run.name, {})
-        others = [str(thing) for thing in own if own[thing] != usual[thing]]
-        if others:
+    for run, own in zip(runs, told, strict=True):
+        if others := [thing for thing in own if own[thing] != usual[thing]]:
             yield alarm_on(kind, run, questions=others)
+
+
+def _worded(run: Run) -> str:
+    """What settles the words of a run's questions, and whether these are recorded."""
+    told = condition(run)
+    return str([run.origin == "recorded", *(str(told[name]) for name in WORDED)])
 
 
 def _wording(run: Run) -> dict[str, Any]:
@@ -253,8 +250,17 @@ def _wording(run: Run) -> dict[str, Any]:
     return dict.fromkeys(run.rows["problem_id"].tolist(), system)
 
 
-def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+def _files(run: Run) -> dict[str, str]:
+    """The hash of each file of the exam."""
+    told = at(run.manifest, "exam.files")
+    held = told.items() if isinstance(told, dict) else ()
+    return {name: digest for name, digest in held if isinstance(digest, str)}
+
+
+def _column(frame: pd.DataFrame | None, name: str) -> dict[str, Any]:
     """What a frame holds of each question, where it holds anything."""
+    if frame is None:
+        return {}
     told = zip(frame["problem_id"].tolist(), frame[name].tolist(), strict=True)
     return {k: v for k, v in told if isinstance(v, str | tuple)}
 
@@ -262,7 +268,7 @@ def _column(frame: pd.DataFrame, name: str) -> dict[str, Any]:
 def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
     """The sessions of a run: start, end and server."""
     found = []
-    for session in dicts(run.manifest.get("sessions")):
+    for session in maps(run.manifest.get("sessions")):
         start, end = (
             pd.to_datetime(str(session.get(name)), utc=True, errors="coerce")
             for name in ("start", "end")
@@ -299,17 +305,12 @@ def _version(run: Run) -> str | None:
     return f"{version} ({told})" if commit else version
 
 
-def _pace(run: Run) -> str | None:
-    pace = run.settings.get("concurrency")
-    return str(pace) if pace else None
-
-
 def _misgraded(run: Run) -> list[str]:
     """The questions of a run that are graded otherwise than answer and gold say."""
     rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
     several = {
         str(q.get("problem_id")): tuple(ways_of(q))
-        for q in dicts(run.manifest.get("questions"))
+        for q in maps(run.manifest.get("questions"))
         if q.get("accepted") and q["accepted"] != [q.get("gold")]
     }
     names = ("problem_id", "outcome", "answer", "gold", "correct", "shown_as")
@@ -346,17 +347,11 @@ def _says_another(
 
 def _warm(run: Run) -> list[dict[str, Any]]:
     """What came of asking again, in texts, whatever a manifest holds."""
-    sessions = dicts(run.manifest.get("sessions"))
+    sessions = maps(run.manifest.get("sessions"))
     return [
         {name: str(each.get(name)) for name in ("problem_id", "where", "at")}
         | {"same": each.get("same") is not False}
         | {"of": list(map(str, of)) if isinstance(of := each.get("of"), list) else []}
         for session in sessions
-        for each in dicts(session.get("warm"))
+        for each in maps(session.get("warm"))
     ]
-
-
-def _texts_in(told: object) -> dict[str, str]:
-    """The texts of a mapping that a file holds; none where it is no mapping."""
-    held = told.items() if isinstance(told, dict) else ()
-    return {name: text for name, text in held if isinstance(text, str)}

@@ -32,7 +32,7 @@ CREDITED = ("116A71",)
 # Said to count when right and to be struck when wrong; that could not be verified.
 UNSURE = ("116B6", "116E16")
 COMPULSORY_SHARE = 0.8
-COLUMNS = (
+OFFICIAL = (
     "run", "label", "part", "points", "possible", "line", "passed", "verified", "kinki",
     "hinges",
 )  # fmt: skip
@@ -56,7 +56,7 @@ def official(outputs_dir: Source = None) -> pd.DataFrame:
     parts = [
         each.assign(**named(study, run)) for run, each in judged if each is not None
     ]
-    return stacked(parts, COLUMNS)
+    return stacked(parts, OFFICIAL)
 
 
 def official_of(run: Run) -> pd.DataFrame | None:

@@ -74,11 +74,8 @@ def _rows(study: Study, family: Family) -> Iterator[tuple[Any, ...]]:
         met = (asked > 1).all(axis=0)
         if not met.any():
             continue
-        right, asked, exam = (
-            askings.right[rows][:, met],
-            asked[:, met],
-            askings.exam[met],
-        )
+        right, exam = askings.right[rows][:, met], askings.exam[met]
+        asked = asked[:, met]
         parts = _parts(right, asked, exam, first == second)
         about = (first, second, ", ".join(dict.fromkeys(exam)), int(met.sum()))
         yield (*about, *map(int, asked.min(axis=1)), *parts)
@@ -89,9 +86,8 @@ def _parts(
 ) -> list[float]:
     """What a pair's flips are made of, each with its limits; one variant has noise."""
     if is_one:
-        noise = statistics.mean_limits(
-            statistics.repeat_flips(right[0], asked[0]), exam
-        )
+        flips = statistics.repeat_flips(right[0], asked[0])
+        noise = statistics.mean_limits(flips, exam)
         return [*noise, *noise, *[np.nan] * 6]
     parts = statistics.flip_parts(right[0], asked[0], right[1], asked[1], exam)
     return [x for name in PARTS for x in getattr(parts, name)]

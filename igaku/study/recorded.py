@@ -41,6 +41,7 @@ from igaku.params.settings import (
     slugified,
     slugs,
 )
+from igaku.paths import outputs_folder
 from igaku.reading.answer import Graded, outcome_of
 from igaku.reading.digits import read_digits
 from igaku.reading.reply import Reply
@@ -59,7 +60,6 @@ from igaku.study.recordings import (
     named_apart,
     recordings_of,
 )
-from igaku.study.runs import outputs_folder
 
 BASELINES = {
     "gpt3": ("GPT-3", "GPT-3"),
@@ -174,9 +174,9 @@ def import_folder(
         groups[slug or _run_of(stem or path.stem, exam), exam].append(path)
     place, imported = outputs_dir or paths.OUTPUTS, []
     for (group, exam), together in groups.items():
-        prompts = by_prompt(together)
-        if prompt:
-            prompts = {prompt: together}
+        prompts: dict[str | None, list[Path]] = {prompt: together}
+        if not prompt:
+            prompts = by_prompt(together)
         for run, (asked, files) in named_apart(group, prompts).items():
             try:
                 folder = _imported(files, place, run, exam, data_dir, asked, not slug)
@@ -420,9 +420,8 @@ def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
 
 def _identity(manifest: Manifest) -> list[Any]:
     """What tells one import from another: whose answers, to which prompt."""
-    settings, prompt = manifest.get("settings"), manifest.get("prompt")
-    if isinstance(settings, dict):  # until fe0f26e the prompt stood beside them
-        prompt = settings.get("prompt", prompt)
+    beside = manifest.get("prompt")  # of its settings, where it stood until fe0f26e
+    prompt = (manifest.get("settings") or {}).get("prompt", beside)
     return [manifest.get("origin"), manifest.get("files"), prompt]
 
 

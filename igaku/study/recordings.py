@@ -288,9 +288,7 @@ def clipped(records: Sequence[Row]) -> dict[str, int | None]:
     """
     counts: dict[str, int | None] = {}
     for name, limit in CLIPPED_AT.items():
-        texts = [record[name] for record in records if record.get(name) is not None]
-        lengths = [len(text) for text in texts]
-        is_longest = max(lengths, default=0) == limit
-        cut = lengths.count(limit) if is_longest else 0
+        lengths = [len(each[name]) for each in records if each.get(name) is not None]
+        cut = lengths.count(limit) if max(lengths, default=0) == limit else 0
         counts[name] = cut if lengths else None
     return counts

@@ -10,7 +10,7 @@ import pandas as pd
 from igaku.ask.folder import ANSWERS
 from igaku.reading.loops import LOOKED_AT, distinct_share, repeated_suffix
 from igaku.reading.silence import KINDS, silent_kind
-from igaku.server.parts import parts_of
+from igaku.server.parts import at, parts_of
 from igaku.study.answers import read_answers
 from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.recordings import CLIPPED_AT
@@ -56,22 +56,19 @@ def silences(outputs_dir: Source = None) -> pd.DataFrame:
 
 def may_be_clipped(run: Run, thought: str, said: str) -> bool:
     """Whether one of a reply's texts has the length at which its recorder clipped."""
-    told, texts = run.manifest.get("clipped"), {"reasoning": thought, "response": said}
-    if not isinstance(told, dict):
-        return False
-    lengths = {name: len(text) for name, text in texts.items() if told.get(name)}
-    return any(length >= CLIPPED_AT[name] for name, length in lengths.items())
+    lengths = {"reasoning": len(thought), "response": len(said)}
+    return any(
+        at(run.manifest, f"clipped.{name}") and length >= CLIPPED_AT[name]
+        for name, length in lengths.items()
+    )
 
 
 def _judged(run: Run, lost: pd.DataFrame) -> pd.DataFrame:
     """What is told of each silent reply by its text."""
     bodies = bodies_of(run)
-    texts = lost[["reasoning", "content"]].fillna("").astype(str)
-    told = zip(
-        lost["problem_id"], lost["outcome"], texts.itertuples(index=False), strict=True
-    )
+    told = lost[["problem_id", "outcome", "reasoning", "content"]].fillna("")
     found: list[tuple[Any, ...]] = []
-    for name, outcome, (thought, said) in told:
+    for name, outcome, thought, said in told.itertuples(index=False):
         if (body := bodies.get(name)) is not None:
             # What was said has lost its marks in the row; in the body they stand.
             parts = parts_of(body)

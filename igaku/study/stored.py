@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from igaku.ask.rows import LONGEST, strictly
 
 BATCH = 2**23  # bytes; the run of an exam seldom has more, and is read at once
 SHOWN = 4096  # characters of a text that is hashed and not shown
+
+Shape = TypeVar("Shape")
 
 
 class Place(NamedTuple):
@@ -59,21 +61,23 @@ def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def batches(path: Path) -> Iterator[tuple[int, bytes]]:
-    """A file's bytes in pieces that end where a line does, each with its start."""
-    start = 0
+def batches(path: Path) -> Iterator[tuple[bytes, list[Place]]]:
+    """A file's bytes in pieces that end where a line does.
+
+    Each with the places of its lines, where the file is long; with none else.
+    """
     if not is_file(path):
         return
+    is_long, start = path.stat().st_size > BATCH, 0
     with path.open("rb") as file:
         while data := file.read(BATCH):
             if not data.endswith(b"\n"):
                 data += file.readline(LONGEST)
-            yield start, data
+            yield data, _places(path, start, data) if is_long else []
             start += len(data)
 
 
-def places(path: Path, start: int, data: bytes) -> list[Place]:
-    """Where each line of a piece stands in its file."""
+def _places(path: Path, start: int, data: bytes) -> list[Place]:
     sizes = [len(line) for line in data.split(b"\n")]
     starts = accumulate((size + 1 for size in sizes), initial=start)
     return [Place(path, at, size) for at, size in zip(starts, sizes, strict=False)]
@@ -84,14 +88,24 @@ def lightened(answer: Any, place: Place, columns: Collection[str]) -> Any:
     if "raw" not in columns:
         if "reply_id" in columns:
             answer.reply_id = named(answer)
-        answer.raw = None if _is_null(answer.raw) else place
+        answer.raw = None if is_null(answer.raw) else place
     if "content" not in columns and len(answer.content or "") > SHOWN:
         answer.content = Cut.of(answer.content)
     return answer
 
 
-def _is_null(raw: Any) -> bool:
+def is_null(raw: Any) -> bool:
+    """Whether a body is none, parsed or not."""
     return raw is None or (isinstance(raw, msgspec.Raw) and bytes(raw) == b"null")
+
+
+def body_as(shape: type[Shape], raw: Any) -> Shape | None:
+    """A server's body, parsed or not, as far as a shape has it; None of any other."""
+    with suppress(msgspec.MsgspecError, ValueError):
+        is_packed = isinstance(raw, msgspec.Raw)
+        convert = msgspec.json.decode if is_packed else msgspec.convert
+        return convert(raw, type=shape)
+    return None
 
 
 def parsed(data: Any) -> Any:
@@ -108,15 +122,11 @@ class _Body(msgspec.Struct):
     id: str | None = None
 
 
-_BODY = msgspec.json.Decoder(_Body)
-
-
 def named(answer: Any) -> str | None:
     """The server's name of a reply, of lines that have it in the body alone as well."""
     told, raw = getattr(answer, "reply_id", None), answer.raw
     if told is None and not isinstance(raw, Place | None):
-        with suppress(msgspec.MsgspecError, ValueError):
-            is_packed = isinstance(raw, msgspec.Raw)
-            body = _BODY.decode(raw) if is_packed else msgspec.convert(raw, _Body)
-            return body.id and body.id.encode("utf-8", "replace").decode()
+        body = body_as(_Body, raw)
+        told = body.id if body else None
+        return told and told.encode("utf-8", "replace").decode()
     return told

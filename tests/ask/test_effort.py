@@ -7,9 +7,9 @@ import pytest
 from lm_studio import LMStudio
 from stand_in import Answer, StandIn
 
-from igaku.ask import effort, manifest, run
-from igaku.ask.effort import contrast_of, is_shown, ways
+from igaku.ask import manifest, run
 from igaku.ask.folder import EFFORT
+from igaku.ask.preflight import WAYS, contrast_of, is_shown, ways
 from igaku.ask.shape import read_manifest
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
@@ -142,6 +142,6 @@ def test_more_effort_must_take_clearly_more_tokens(asked, tokens, shown):
 def test_only_lm_studio_is_tried_in_several_ways():
     settings = settings_from(model="m", reasoning_effort="low")
     assert ways(settings, {}) == ("field",)
-    assert ways(settings, LM_STUDIO) == effort.WAYS
+    assert ways(settings, LM_STUDIO) == WAYS
     odd = settings_from(model="m", reasoning_effort="minimal")
     assert "system" not in ways(odd, LM_STUDIO)

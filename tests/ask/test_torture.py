@@ -15,7 +15,7 @@ def torture(checkout, monkeypatch):
 
 
 def test_faults_and_kills_leave_the_table_as_it_is(checkout, tmp_path):
-    told = ["--seconds", "8", "--questions", "80", "--rate", "0.4", "--seed", "4"]
+    told = ["--seconds", "4", "--questions", "80", "--rate", "0.4", "--seed", "4"]
     script = [sys.executable, str(checkout / "bench" / "torture.py"), *told]
     done = subprocess.run(
         [*script, "--folder", str(tmp_path)], capture_output=True, text=True

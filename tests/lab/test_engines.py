@@ -13,7 +13,8 @@ from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 from igaku.reading.answer import outcome_of
 from igaku.reading.reply import understood
-from igaku.server.client import complete, connect, request_body, served_as, server_facts
+from igaku.server.client import complete, connect, request_body, server_facts
+from igaku.server.fingerprint import served_as
 from igaku.server.parts import parts_of
 from igaku.study.runs import load_run
 

@@ -84,9 +84,7 @@ def test_a_hostile_text_in_a_frame_is_shown_and_does_nothing(tmp_path, text):
 def test_a_template_escapes_all_that_is_put_into_it(text, pieces):
     frame = pd.DataFrame({"label": [text, 'x" onclick="y'], text: [1, 2]})
     table = html.tabled(frame, "en")
-    made = html.environment("en")
-    if pieces == "md.j2":
-        made = made.overlay(finalize=html._in_markdown)
+    made = html.environment("en", *[html.marked] * (pieces == "md.j2"))
     source = f'{{% import "{pieces}" as d with context %}}{{{{ d.table(t, text) }}}}'
     told = made.from_string(source).render(t=table, text=text, number=lambda _: 1)
     assert "\x1b" not in told and "\x00" not in told and "\u202e" not in told

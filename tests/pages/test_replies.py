@@ -14,10 +14,9 @@ from runs import replied, sit
 import igaku
 from igaku.errors import IgakuError
 from igaku.pages import replies
-from igaku.pages.cards import marked
 from igaku.pages.index import write_index
 from igaku.pages.notebooks import render, render_notebook
-from igaku.pages.replies import write_replies
+from igaku.pages.replies import marked, write_replies
 from igaku.reading.readings import READER
 from igaku.study import open_study
 

@@ -14,7 +14,7 @@ from igaku.reading.answer import (
     outcome_of,
 )
 from igaku.reading.reply import Reply
-from igaku.server.client import served_as
+from igaku.server.fingerprint import served_as
 from igaku.words import OUTCOMES
 
 

@@ -8,17 +8,9 @@ from stand_in import Answer, StandIn
 
 from igaku.params.settings import Settings
 from igaku.reading.reply import read_reply
-from igaku.server.client import (
-    complete,
-    connect,
-    context_length,
-    is_idle,
-    is_retryable,
-    request_body,
-)
-from igaku.server.fingerprint import of_reply
-from igaku.server.parts import parts_of
-from igaku.server.refusals import unknown_fields
+from igaku.server.client import complete, connect, is_retryable, request_body
+from igaku.server.fingerprint import context_length, is_idle, of_reply
+from igaku.server.parts import parts_of, unknown_fields
 
 MISSING = {"type": "missing", "loc": ["body", "seed"], "msg": "Field required"}
 EXTRA = {"type": "value_error.extra", "loc": ["body", "top_k"], "msg": "not permitted"}

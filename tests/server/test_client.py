@@ -18,14 +18,16 @@ from igaku.server.client import (
     SAMPLER,
     complete,
     connect,
-    context_length,
     is_retryable,
-    listed_models,
     request_body,
-    served_as,
     server_facts,
 )
-from igaku.server.fingerprint import fingerprint
+from igaku.server.fingerprint import (
+    context_length,
+    fingerprint,
+    listed_models,
+    served_as,
+)
 
 BODIES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))

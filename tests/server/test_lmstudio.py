@@ -15,16 +15,9 @@ from lm_studio import CRASH, SEED, TOO_BIG, Fault, LMStudio, lms_program
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.params.settings import settings_from
 from igaku.server import lms, lmstudio
-from igaku.server.client import (
-    complete,
-    connect,
-    is_lm_studio,
-    is_retryable,
-    served_as,
-    server_facts,
-)
+from igaku.server.client import complete, connect, is_retryable, server_facts
 from igaku.server.effect import effect_of, effort_refused
-from igaku.server.fingerprint import Fingerprint
+from igaku.server.fingerprint import Fingerprint, is_lm_studio, served_as
 from igaku.server.lmstudio import load, unload
 from igaku.server.parts import parts_of
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import igaku
-from igaku.ask.manifest import planned
+from igaku.ask.plan import planned
 from igaku.exam.questions import load_exam
 from igaku.reading.readings import READER
 from igaku.study.doubtful import write_doubtful

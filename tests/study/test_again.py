@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from igaku.ask.manifest import planned
+from igaku.ask.plan import planned
 from igaku.exam.questions import load_exam
 from igaku.reading import answer
 from igaku.reading.readings import READER

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 import igaku
 from igaku.ask.asker import Attempt, _row
-from igaku.ask.manifest import planned
-from igaku.ask.plan import Item
+from igaku.ask.plan import Item, planned
 from igaku.cli import app
 from igaku.errors import IgakuError
 from igaku.reading.answer import Graded
