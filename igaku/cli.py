@@ -303,7 +303,7 @@ def sweep(
     """Go through many runs unattended, one after the other on each server."""
     from igaku.sweep import lanes
     from igaku.sweep.file import read_sweep
-    from igaku.sweep.report import status_text
+    from igaku.sweep.status import status_text
 
     plan = read_sweep(name, outputs)
     if status:

@@ -27,6 +27,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# See tests/lean.
+sys.modules["rfc3987_syntax"] = None
+
+
 # Files that take longest, as they execute notebooks, open browsers or draw: begun
 # first, so that none is left for the end.
 LONGEST = (

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from runs import sit
 from stand_in import Answer, StandIn
+from starting import PYTHONPATH
 
 from igaku import commands
 from igaku.ask.progress import Follower, Stream, bar, standing
@@ -37,7 +38,7 @@ KEPT = r"igaku: Stopped: (\d+) of 30 replies are kept in (\S+), and the same com
 
 
 def environment():
-    told = os.environ | {"PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    told = os.environ | {"PYTHONPATH": PYTHONPATH, "JUPYTER_PREFER_ENV_PATH": "1"}
     # A kernel that believes itself tested keeps no copy of what it was started with.
     return {n: v for n, v in told.items() if n != "PYTEST_CURRENT_TEST"}
 
@@ -291,7 +292,12 @@ def test_what_ends_a_run_is_told_what_was_kept_and_the_run_goes_on(how, slow, tm
     assert manifest["sessions"][-1]["ended"] == "interrupted"
 
     slow.behave, kept = (lambda asked, n: Answer()), rows_of(tmp_path)
-    executed(*command)
+    if how == "Ctrl-C":
+        executed(*command)
+    else:  # as that command does, without its notebook
+        given = asking(slow, tmp_path) | {"model": "stand-in"}
+        settings = settings_from(**given)
+        run_exam(settings, questions_of(settings), progress=False)
     assert rows_of(tmp_path)[: len(kept)] == kept and len(rows_of(tmp_path)) == 30
 
 

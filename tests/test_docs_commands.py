@@ -12,6 +12,7 @@ import sys
 
 import pytest
 from stand_in import StandIn
+from starting import PYTHONPATH
 from test_docs import ADDING, BLOCK, PAGES, ROOT, lines
 from typer.testing import CliRunner
 
@@ -58,7 +59,7 @@ def book(server, shared, tmp_path_factory):
         text = ADDRESS.sub(server.base_url, text)
         (folder / name).write_text(text, encoding="utf-8")
     place = os.environ | {
-        "PYTHONPATH": str(ROOT), "IGAKU_DATA": str(shared / "data/igakuqa"),
+        "PYTHONPATH": PYTHONPATH, "IGAKU_DATA": str(shared / "data/igakuqa"),
         "JUPYTER_PREFER_ENV_PATH": "1",
     }  # fmt: skip
     for line in (

@@ -317,7 +317,7 @@ def test_nothing_but_the_writer_opens_a_file_for_writing(checkout):
         "igaku/lab/mlx_folder.py", "igaku/lab/variants.py",  # models, built aside
         "igaku/lab/tensorfile.py", "igaku/lab/serve.py",
         "igaku/exam/igakuqa.py",  # downloads, checked by their hash
-        "igaku/ask/folder.py", "igaku/sweep/locks.py",  # locks, which hold a pid
+        "igaku/ask/folder.py", "igaku/sweep/lanes.py",  # locks, which hold a pid
         "igaku/writing.py",
     }  # fmt: skip
     ways = (".write_text(", ".write_bytes(", '.open("w', '.open("a', '.open("x')

@@ -28,12 +28,12 @@ from igaku.ask.folder import (
 )
 from igaku.ask.plan import contradicted, misplaced, planned
 from igaku.ask.rows import (
+    REPEATED,
     Survey,
     bad_name,
     firsts,
     mend,
     numbered,
-    repeats,
     set_aside,
     survey,
 )
@@ -106,8 +106,9 @@ def damage_told(folder: Path, found: Survey, damage: Mapping[int, str]) -> list[
 def damaged(found: Survey, misplaced: Mapping[int, str]) -> dict[int, str]:
     """Every line that is to be set aside, the second answers to a question too."""
     damage = {**found.bad, **misplaced}
-    rows = [row for row in found.rows if row["at"] not in damage]
-    return damage | repeats(rows)
+    known = {*damage, *(row["at"] for row in firsts(found.rows, damage))}
+    starts = (row["at"] for row in found.rows)
+    return damage | {start: REPEATED for start in starts if start not in known}
 
 
 def put_aside(path: Path, damage: Collection[int]) -> None:

@@ -66,25 +66,16 @@ def read_rows(path: Path, more: Collection[str] = ()) -> list[Row]:
 
 
 def firsts(rows: Iterable[Row], damage: Collection[int] = ()) -> list[Row]:
-    """The rows that stand: none that starts where damage is, and no second answer."""
-    sound = [row for row in rows if row["at"] not in damage]
-    second = repeats(sound)
-    return [row for row in sound if row["at"] not in second]
-
-
-def repeats(rows: Iterable[Row]) -> dict[int, str]:
-    """The rows that answer a question again, a fault by the start of each.
+    """The rows that stand: none that starts where damage is, and no second answer.
 
     The first stands: it is what every table made before the second came was made of,
     and which of two is the better one is not for their content to decide.
     """
-    seen: set[str] = set()
-    found = {}
+    stand: dict[str, Row] = {}
     for row in rows:
-        if row["problem_id"] in seen:
-            found[row["at"]] = REPEATED
-        seen.add(row["problem_id"])
-    return found
+        if row["at"] not in damage:
+            stand.setdefault(row["problem_id"], row)
+    return list(stand.values())
 
 
 def survey(path: Path, more: Collection[str] = ()) -> Survey:

@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 from igaku.errors import IgakuError
 from igaku.exam import igakuqa
-from igaku.exam.igakuqa import SECTIONS, exam_folder, exam_year, read_section
-
-Row = dict[str, Any]
+from igaku.exam.igakuqa import SECTIONS, Row, exam_folder, exam_year, read_section
 
 CALIBRATION = "calibration"
 HEAD = "次の文を読み"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from igaku.figures import rows, style
+from igaku.study.timing import NEAR, piles
 from igaku.study.tokens import Thought, thought_in
-from igaku.study.walls import NEAR, piles
 from igaku.words import NO_REPLY, say
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ SLOTS = 8
 def main() -> None:
     """Serve a folder by an engine, as `serve.serving` asks."""
     engine, folder, name, host, port, parent = sys.argv[1:]
-    _end_with(int(parent))
+    threading.Thread(target=_end_with, args=[int(parent)], daemon=True).start()
     run = run_mlx if engine == MLX else run_llama_cpp
     run(Path(folder), name, host, int(port))
 
@@ -35,18 +35,9 @@ def _end_with(parent: int) -> None:
     Linux could send a signal instead, but at the end of the parent's thread, which in
     a notebook or a pool is not the end of the parent.
     """
-
-    def until_closed() -> None:
-        os.read(0, 1)  # the parent holds the other end and never writes
-        os._exit(0)
-
-    def until_orphaned() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(0)
-
-    for watch in (until_closed, until_orphaned):
-        threading.Thread(target=watch, daemon=True).start()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
 
 
 def run_mlx(folder: Path, name: str, host: str, port: int) -> None:

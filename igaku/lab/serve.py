@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import platform
 import socket
@@ -15,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx2
 
 from igaku.errors import IgakuError
 from igaku.lab.engines import missing_engine
@@ -59,9 +57,7 @@ def serve_forever(slug: str, port: int | None = None) -> None:
         except KeyboardInterrupt:
             print(f"{server.model} is no longer served.", flush=True)
             return
-        raise IgakuError(
-            f"{server.model}'s server ended by itself: {_tail(server.log)}"
-        )
+        raise _failure(server, "'s server ended by itself")
 
 
 @contextmanager
@@ -84,7 +80,7 @@ def serving(
         (Path(place) / "log").open("wb") as log,
         subprocess.Popen(
             [sys.executable, "-P", "-m", "igaku.lab.engine", *arguments],
-            stdin=subprocess.PIPE,  # its end tells the child that this process is gone
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=_environment(),
@@ -122,40 +118,30 @@ def _environment() -> dict[str, str]:
 def _await_ready(server: Server) -> None:
     """Wait until the server has made one token."""
     body = {"model": server.model, "prompt": "1", "max_tokens": 1, "temperature": 0}
-    head = {"Content-Type": "application/json"}
-    url, data = f"{server.base_url}/completions", json.dumps(body).encode()
-    # The server is on this machine: its address goes past any proxy.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            request = urllib.request.Request(url, data, head)
-            opener.open(request, timeout=READY_SECONDS).close()
-            return
-        except urllib.error.HTTPError as refused:
-            if refused.code != LOADING:
-                said = " ".join(refused.read().decode(errors="replace").split())
-                raise IgakuError(
-                    f"{server.model} started and cannot answer ({said}): "
-                    f"{_tail(server.log)}"
-                ) from refused
-        except (OSError, http.client.HTTPException):
-            pass  # nobody listens yet
-        if server.process.poll() is not None:
-            raise IgakuError(f"{server.model} did not start: {_tail(server.log)}")
-        if time.monotonic() > deadline:
-            raise IgakuError(
-                f"{server.model} was not ready after {READY_SECONDS:.0f} seconds: "
-                f"{_tail(server.log)}"
-            )
-        time.sleep(0.05)
+    # The server is on this machine: its address goes past any proxy.
+    with httpx2.Client(trust_env=False, timeout=READY_SECONDS) as client:
+        while True:
+            with suppress(httpx2.TransportError):  # nobody listens yet
+                reply = client.post(f"{server.base_url}/completions", json=body)
+                if reply.is_success:
+                    return
+                if reply.status_code != LOADING:
+                    said = " ".join(reply.text.split())
+                    raise _failure(server, f" started and cannot answer ({said})")
+            if server.process.poll() is not None:
+                raise _failure(server, " did not start")
+            if time.monotonic() > deadline:
+                late = f" was not ready after {READY_SECONDS:.0f} seconds"
+                raise _failure(server, late)
+            time.sleep(0.05)
 
 
-def _tail(log: Path) -> str:
-    """The last lines the server printed, in one line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()][-6:]
-    return " / ".join(said) or "it printed nothing"
+def _failure(server: Server, told: str) -> IgakuError:
+    """What befell a server, with the last lines that it printed."""
+    lines = server.log.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = " / ".join([line.strip() for line in lines if line.strip()][-6:])
+    return IgakuError(f"{server.model}{told}: {said or 'it printed nothing'}")
 
 
 def _free_port(wanted: int | None) -> int:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -88,13 +87,13 @@ def ablate(
     checkpoint: str | Path | None = None,
 ) -> list[AblatedReply]:
     """The greedy reply to every chat (by problem id) under one ablation."""
+    from tokenizers import Tokenizer
+
     source = open_checkpoint(checkpoint or EMBEDDED)
-    tokenizer = _tokenizer(source.folder)
+    tokenizer: Any = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
     prompts = [
-        tokenizer.encode(
-            rendered(source.folder, chat, reasoning_effort), add_special_tokens=False
-        ).ids
-        for chat in chats.values()
+        tokenizer.encode(text, add_special_tokens=False).ids
+        for text in _rendered(source.folder, chats.values(), reasoning_effort)
     ]
     net = forward.network(source, ablated_weights(source, checked(ablation)))
     stop = tokenizer.token_to_id("<|return|>")
@@ -152,7 +151,7 @@ def checked(ablation: Ablation) -> Ablation:
 
 def ablated_weights(source: Checkpoint, ablation: Ablation) -> dict[str, np.ndarray]:
     """The checkpoint's weights with the ablated component quantized and decoded."""
-    weights = dict(_plain(source.folder))
+    weights = forward.plain_weights(source)
     for path, component in source.parts():
         name = f"{path}.weight"
         for coding in _codings(ablation, component):
@@ -171,11 +170,6 @@ def _codings(ablation: Ablation, component: str) -> tuple[Coding, ...]:
         return ()
     # The release has its experts in MXFP4, and every recipe starts from there.
     return (coding,) if component != "experts" or coding == MXFP4 else (MXFP4, coding)
-
-
-@cache
-def _plain(folder: Path) -> dict[str, np.ndarray]:
-    return forward.plain_weights(open_checkpoint(folder))
 
 
 def rounded(values: np.ndarray, coding: Coding) -> np.ndarray:
@@ -199,25 +193,15 @@ def _q8_0(values: np.ndarray) -> np.ndarray:
     return kept.reshape(values.shape).astype(np.float32)
 
 
-@cache
-def _tokenizer(folder: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
-
-
-@cache
-def _template(folder: Path) -> Any:
+def _rendered(
+    folder: Path, chats: Iterable[Chat], reasoning_effort: str | None
+) -> Iterator[str]:
+    """Chats as the model reads them, by the checkpoint's own template."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     jinja = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    return jinja.from_string(chat_template(folder))
-
-
-def rendered(folder: Path, chat: Chat, reasoning_effort: str | None = None) -> str:
-    """A chat as the model reads it, by the checkpoint's own template."""
-    effort = {"reasoning_effort": reasoning_effort} if reasoning_effort else {}
-    text: str = _template(folder).render(
-        messages=list(chat), add_generation_prompt=True, **effort
-    )
-    return text
+    template = jinja.from_string(chat_template(folder))
+    told: dict[str, Any] = {"add_generation_prompt": True}
+    if reasoning_effort:
+        told["reasoning_effort"] = reasoning_effort
+    return (template.render(messages=list(chat), **told) for chat in chats)

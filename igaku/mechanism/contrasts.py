@@ -7,9 +7,9 @@ for the whole table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from igaku.errors import IgakuError
@@ -17,7 +17,7 @@ from igaku.mechanism.ablation import REFERENCE
 from igaku.params.settings import read_file
 from igaku.paths import PARAMS
 from igaku.reading.silence import TOLD, silent_kind
-from igaku.statistics import Interval, paired_difference, proportion
+from igaku.statistics import paired_difference, proportion
 from igaku.study.parting import FLIPS, LOST, TYPES, parted
 from igaku.study.silent import measured
 from igaku.words import LEVEL, is_missing, say, word
@@ -56,20 +56,15 @@ def difference(
         reference, on="problem_id", suffixes=("", "_reference"), validate="one_to_one"
     )
     ours, theirs = pair[measure], pair[f"{measure}_reference"]
-    counts = {
-        "both": int((ours & theirs).sum()),
-        "only_reference": int((~ours & theirs).sum()),
-        "only_candidate": int((ours & ~theirs).sum()),
-        "neither": int((~ours & ~theirs).sum()),
-    }
-    found = paired_difference(
-        counts["both"], counts["only_candidate"], counts["only_reference"],
-        counts["neither"], confidence,
-    )  # fmt: skip
-    row = {"measure": measure, "n": len(pair), **counts, "difference": found.estimate}
-    row |= dict(zip(("low", "high"), found.tango, strict=True))
+    both, neither = (ours & theirs).sum(), (~ours & ~theirs).sum()
+    only_reference, only_candidate = (~ours & theirs).sum(), (ours & ~theirs).sum()
+    found = paired_difference(both, only_candidate, only_reference, neither, confidence)
     case = candidate[CASE].head(1).reset_index(drop=True)
-    return case.assign(**row)
+    return case.assign(
+        measure=measure, n=len(pair), both=both, only_reference=only_reference,
+        only_candidate=only_candidate, neither=neither, difference=found.estimate,
+        low=found.tango[0], high=found.tango[1],
+    )  # fmt: skip
 
 
 def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
@@ -89,39 +84,28 @@ def effects(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
         raise IgakuError("Effects need the reference's replies and at least one other.")
     confidence = 1 - LEVEL / cases.ngroups
     rows = [_effect(rows, bases[str(case[0])], confidence) for case, rows in cases]
-    return pd.DataFrame(rows).astype({"bits": "Int64"})
+    return pd.DataFrame(rows)[list(EFFECTS)].astype({"bits": "Int64"})
 
 
 def _effect(
     rows: pd.DataFrame, base: pd.DataFrame, confidence: float
-) -> dict[str, Any]:
+) -> dict[Any, Any]:
+    """The row of a case; its tokens by a seeded percentile bootstrap."""
     (accuracy,) = difference(rows, base, "right", confidence).to_dict("records")
     tokens = rows.set_index("problem_id")["tokens"]
     before = base.set_index("problem_id")["tokens"].loc[tokens.index]
-    longer, limits = mean_difference(tokens, before, confidence)
+    longer = (tokens - before).to_numpy(dtype=float)
+    drawn = np.random.default_rng(0).choice(longer, (RESAMPLES, len(longer))).mean(1)
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     blank = proportion(int(rows["blank"].sum()), len(rows))
-    found = accuracy | {
+    return accuracy | {
         "right": int(rows["right"].sum()),
         "mean_tokens": float(tokens.mean()),
-        "longer": longer, "longer_low": limits[0], "longer_high": limits[1],
+        "longer": float(longer.mean()), "longer_low": low, "longer_high": high,
         "blank": blank.estimate, "blank_low": blank.low, "blank_high": blank.high,
         "never": float((~rows["stated"]).mean()),
         "confidence": confidence,
     }  # fmt: skip
-    return {name: found[name] for name in EFFECTS}
-
-
-def mean_difference(
-    a: pd.Series, b: pd.Series, confidence: float
-) -> tuple[float, Interval]:
-    """Mean of the paired differences, with a seeded percentile bootstrap interval."""
-    import numpy as np
-
-    differences = (a - b).to_numpy(dtype=float)
-    rng = np.random.default_rng(0)
-    drawn = rng.choice(differences, (RESAMPLES, len(differences))).mean(1)
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(differences.mean()), (float(low), float(high))
 
 
 def rescues(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
@@ -142,20 +126,10 @@ def rescues(replies: pd.DataFrame, budget: int) -> pd.DataFrame:
     names = ["n", "right", "blank", "rescued", "finished_wrong", "never"]
     groups = told.groupby(CASE, sort=False, dropna=False)
     found = groups[names].sum().astype(int).reset_index()
-    known = found["blank"].where(found["blank"] > 0)
-    shares = [
-        (None, None, None) if is_missing(n) else _limits(int(k), int(n))
-        for k, n in zip(found["rescued"], known, strict=True)
-    ]
-    limits = pd.DataFrame(
-        shares, columns=["rescued_share", "low", "high"], dtype="Float64"
-    )
-    return found.join(limits)
-
-
-def _limits(k: int, n: int) -> tuple[float, float, float]:
-    told = proportion(k, n)
-    return float(told.estimate), float(told.low), float(told.high)
+    share = proportion(found["rescued"].to_numpy(), found["blank"].to_numpy())
+    each = {"rescued_share": share.estimate, "low": share.low, "high": share.high}
+    limits = pd.DataFrame(each, dtype="Float64")
+    return found.join(limits.where(found["blank"] > 0))
 
 
 def silences(replies: pd.DataFrame) -> pd.DataFrame:
@@ -186,33 +160,28 @@ def partings(judged: pd.DataFrame, lang: str) -> pd.DataFrame:
     )
     both["candidate"] = named(both, lang)
     base = word("component", REFERENCE, lang)
-    return pd.DataFrame([
-        {"reference": base, "candidate": row["candidate"],
-         "problem_id": row["problem_id"], "unit": "character", **_parted(row)}
-        for row in both.to_dict("records")
-    ]).astype(TYPES)  # fmt: skip
-
-
-def _parted(row: Mapping[Any, Any]) -> dict[str, Any]:
-    cut = not row["finished_reference"], not row["finished"]
-    right, lost = (
-        (bool(row[f"{name}_reference"]), bool(row[name])) for name in ("right", "blank")
-    )
-    told = parted(row["text_reference"], row["text"], cut)
-    return told | {"flip": FLIPS.get(right), "silent": LOST[lost]}
+    rows = []
+    for row in both.to_dict("records"):
+        text, is_whole, right, blank = (
+            (row[f"{name}_reference"], row[name])
+            for name in ("text", "finished", "right", "blank")
+        )
+        cut = not is_whole[0], not is_whole[1]
+        rows.append(
+            {"reference": base, "candidate": row["candidate"],
+             "problem_id": row["problem_id"], "unit": "character",
+             **parted(*text, cut), "flip": FLIPS.get(right), "silent": LOST[blank]}
+        )  # fmt: skip
+    return pd.DataFrame(rows).astype(TYPES)
 
 
 def named(rows: pd.DataFrame, lang: str) -> list[str]:
     """Each row's case in a reader's words: "experts, 2-bit"."""
     return [
-        say(
-            "mechanism_case",
-            lang,
-            component=word("component", name, lang),
-            bits=None if is_missing(bits) else int(bits),
-        )
+        say("mechanism_case", lang, component=word("component", name, lang),
+            bits=None if is_missing(bits) else int(bits))
         for name, bits in zip(rows["component"], rows["bits"], strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def broken_recipes() -> set[str]:

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku.errors import IgakuError
@@ -76,13 +69,7 @@ class Declared:
     begun: kinds.Count = 0
     sha256: kinds.MaybeText = ""
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_a_sentence(cls, given: Any, accept: Callable[[Any], Declared]) -> Declared:
-        try:
-            return accept(given)
-        except ValidationError as broken:
-            kinds.refuse(broken)
+    _refuse = kinds.IN_A_SENTENCE
 
     @property
     def said(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from pydantic import (
     Strict,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -89,6 +90,18 @@ def refuse(broken: ValidationError, called: str = "") -> NoReturn:
         wanted = f"{wanted} (in YAML write 0.001 or 1.0e-3)"
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     raise IgakuError(f"{name} is {shown}, but must be {wanted}.") from None
+
+
+def _accepted(_: object, given: Any, accept: Callable[[Any], Any]) -> Any:
+    try:
+        return accept(given)
+    except ValidationError as broken:
+        refuse(broken)
+
+
+_BOUND: Any = classmethod(_accepted)
+# Of a class: what pydantic has against its values is a sentence.
+IN_A_SENTENCE = model_validator(mode="wrap")(_BOUND)
 
 
 def _wanted(words: str, kind: str = "wanted") -> PydanticCustomError:
@@ -172,6 +185,10 @@ class Keyed:
                 told = {"key": key, "known": list(self.known)}
                 raise PydanticCustomError("unknown", "unknown", told)
         return {key: each for key, each in found.items() if each is not None}
+
+
+def _keyed(known: Mapping[str, Any]) -> Any:
+    return Annotated[dict[str, Any], Keyed(known)]
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -319,19 +336,10 @@ Text = Annotated[
     StringConstraints(strict=True, strip_whitespace=True, min_length=1),
     Wanted(TEXT),
 ]
-MaybeText = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^$|\S"),
-    Wanted(TEXT),
-    AfterValidator(str.strip),
-]
 _AsGiven = Annotated[str, StringConstraints(strict=True, pattern=r"\S"), Wanted(TEXT)]
-Folder = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^$|\S"),
-    Wanted(TEXT),
-    AfterValidator(_folder),
-]
+_Maybe = Annotated[str, StringConstraints(strict=True, pattern=r"^$|\S"), Wanted(TEXT)]
+MaybeText = Annotated[_Maybe, AfterValidator(str.strip)]
+Folder = Annotated[_Maybe, AfterValidator(_folder)]
 RunName = Annotated[_AsGiven, AfterValidator(_folder)]
 Address = Annotated[Text, AfterValidator(_address)]
 Sections = Annotated[Text, AfterValidator(_sections)]
@@ -374,9 +382,7 @@ CARD: dict[str, Any] = {
     "vision": Truth,
     "tool_use": Truth,
     "reasoning_efforts": Texts,
-    "tokenizer": Annotated[
-        dict[str, Any], Keyed(dict.fromkeys(("bos", "eos", "pad"), Text))
-    ],
+    "tokenizer": _keyed(dict.fromkeys(("bos", "eos", "pad"), Text)),
     "license": Text,
     "knowledge_cutoff": Text,
     "downloads": Count,
@@ -420,13 +426,8 @@ PUBLISHED: dict[str, Any] = {
     "verdict": Annotated[str, one_of("PASS", "FAIL", "BROKEN")],
     "remark": Text,
     "failure": Text,
-    "sections": Annotated[
-        dict[str, Any],
-        Keyed(
-            dict.fromkeys(igakuqa.SECTIONS, Annotated[dict[str, Any], Keyed(SECTION)])
-        ),
-    ],
-    "summary": Annotated[dict[str, Any], Keyed(SUMMARY)],
+    "sections": _keyed(dict.fromkeys(igakuqa.SECTIONS, _keyed(SECTION))),
+    "summary": _keyed(SUMMARY),
     "recorded": Annotated[
         dict[str, Annotated[dict[str, Any], Keyed(RECORDED)]], BeforeValidator(_mapping)
     ],

@@ -10,7 +10,7 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from igaku import paths
@@ -84,32 +84,22 @@ class Settings:
     card: kinds.Card = field(default_factory=dict)
     published: kinds.Published = field(default_factory=dict)
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _in_a_sentence(cls, given: Any, accept: Callable[[Any], Settings]) -> Settings:
-        try:
-            return accept(given)
-        except ValidationError as broken:
-            kinds.refuse(broken)
+    _refuse = kinds.IN_A_SENTENCE
 
     def __post_init__(self) -> None:
-        self._refuse_keys()
+        for name in FIELDS:
+            told = str(getattr(self, name))
+            if redacted(told) != told:  # as by a wrong paste
+                raise IgakuError(
+                    f"{name} holds the key that the environment sets, and would be "
+                    "written into notebooks and manifests: leave it out there."
+                )
         if not self.slug:
             object.__setattr__(self, "slug", slugified(self.model))
         if not self.run:
             object.__setattr__(self, "run", run_name(self.slug, self.exam))
         if self.lost_of is not None:  # that all is lost again is what it may find
             object.__setattr__(self, "stop_when_broken", False)
-
-    def _refuse_keys(self) -> None:
-        """Refuse a setting that holds a key of the environment, as by a wrong paste."""
-        for name in FIELDS:
-            told = str(getattr(self, name))
-            if redacted(told) != told:
-                raise IgakuError(
-                    f"{name} holds the key that the environment sets, and would be "
-                    "written into notebooks and manifests: leave it out there."
-                )
 
     @property
     def folder(self) -> Path:
@@ -354,12 +344,12 @@ def card_frame(card: Mapping[str, Any], lang: str = "en") -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for key in kinds.PRINTED:
-        value = card.get(f"{key}_{lang}", card.get(key))
-        if value is not None:
-            told = _as_printed(key, value, card)
-            rows.append((key, word("card_row", key, lang), told))
+    told = {key: card.get(f"{key}_{lang}", card.get(key)) for key in kinds.PRINTED}
+    rows = [
+        (key, word("card_row", key, lang), _as_printed(key, value, card))
+        for key, value in told.items()
+        if value is not None
+    ]
     return pd.DataFrame(rows, columns=["key", "what", "value"], dtype=object)
 
 

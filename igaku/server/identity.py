@@ -267,12 +267,9 @@ def size_key(said: Fingerprint) -> str:
     return "tensor_bytes" if by_tensors and not is_other else "size_bytes"
 
 
-def _wrong(
-    settings: Settings, checks: tuple[Compared, ...], said: Fingerprint | None = None
-) -> str:
+def _wrong(settings: Settings, checks: tuple[Compared, ...], said: Fingerprint) -> str:
     mends = [
-        f"{size_key(said or Fingerprint()) if check.what == 'size' else check.what}: "
-        f"{check.server}"
+        f"{size_key(said) if check.what == 'size' else check.what}: {check.server}"
         for check in checks
         if check.agrees is False and check.what in ("format", "quantization", "size")
     ]

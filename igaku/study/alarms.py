@@ -66,9 +66,3 @@ def by_exam(study: Study, but: Collection[str] = frozenset()) -> Iterator[list[R
     for exam in study.exams:
         runs = (run for run in study.variants if run.name not in but)
         yield [run for run in runs if str(run.exam) == exam]
-
-
-def dicts(listed: object) -> list[dict[str, Any]]:
-    """The mappings of a list that a file holds; none where it is no list."""
-    told = listed if isinstance(listed, list) else []
-    return [each for each in told if isinstance(each, dict)]

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from igaku.ask.folder import is_file
 from igaku.ask.plan import FOREIGN, OTHER_WORDS
 from igaku.ask.rows import (
     REPEATED,
@@ -136,16 +135,14 @@ def read_answers(
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
     before = 0  # lines
-    is_long = is_file(path) and path.stat().st_size > stored.BATCH
-    for start, data in stored.batches(path):
+    for data, places in stored.batches(path):
         strict = _strictly(data, shape)
         found = enumerate(strict) if strict else _carefully(data, shape)
-        places = stored.places(path, start, data) if is_long else None
         for line, answer in found:
             if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
                 continue
-            if places is not None:
+            if places:
                 answer = stored.lightened(answer, places[line], columns)
             answers[answer.problem_id] = answer
         before += data.count(b"\n")

@@ -14,14 +14,13 @@ from typing import Any
 import pandas as pd
 
 from igaku.server.fingerprint import served_as
-from igaku.server.parts import at
+from igaku.server.parts import at, maps
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
     apart,
     by_exam,
-    dicts,
     grouped,
     names_of,
 )
@@ -129,7 +128,7 @@ def wrong_weights(study: Study) -> Iterator[Alarm]:
         if told.get("status") == "wrong_model":
             checks = [
                 {"what": c.get("what")} | {n: _side(c, n) for n in ("card", "server")}
-                for c in dicts(told.get("checks"))
+                for c in maps(told.get("checks"))
                 if c.get("agrees") is False
             ]
             about, why = {"model": run.model, "checks": checks}, str(told.get("why"))
@@ -222,7 +221,7 @@ def published_otherwise(study: Study) -> Iterator[Alarm]:
 def regraded(study: Study) -> Iterator[Alarm]:
     """Grades that were taken over and that a reading of the text does not bear out."""
     for run in study.runs:
-        listed = dicts(run.manifest.get("regraded"))
+        listed = maps(run.manifest.get("regraded"))
         if names := [str(each.get("problem_id")) for each in listed]:
             yield alarm_on("regraded", run, False, questions=names)
 
@@ -305,8 +304,8 @@ def other_than_asked(study: Study) -> Iterator[Alarm]:
     """Runs whose server, read back, had loaded or did other than it was asked."""
     for run in study.runs:
         found: list[dict[str, str | None]] = []
-        for session in dicts(run.manifest.get("sessions")):
-            for told in dicts(at(session, "loaded.differing")):
+        for session in maps(run.manifest.get("sessions")):
+            for told in maps(at(session, "loaded.differing")):
                 values = {name: told.get(name) for name in ("what", "asked", "got")}
                 texts = {n: v if v is None else str(v)[:100] for n, v in values.items()}
                 if texts not in found:

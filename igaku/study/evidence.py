@@ -17,13 +17,12 @@ import pandas as pd
 
 from igaku.ask.warm import LONG, TEXTS
 from igaku.exam.choices import released
-from igaku.server.parts import at
+from igaku.server.parts import at, maps
 from igaku.study.alarms import (
     Alarm,
     alarm_on,
     apart,
     by_exam,
-    dicts,
     grouped,
     names_of,
 )
@@ -147,12 +146,13 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        rows = run.rows[run.rows["outcome"] != "refused"]
-        loops = rows["cause"] == "looping"
+        told = run.rows[["problem_id", "outcome", "cause", *TEXTS]]
+        rows = told[told["outcome"] != "refused"]
         for name in TEXTS:
-            for grave, some in ((True, rows[~loops]), (False, rows[loops])):
-                long = some[some[name].str.len() >= LONG]
-                again = long[long.duplicated(name, keep=False)]
+            long = rows[rows[name].str.len() >= LONG]
+            loops = long["cause"] == "looping"
+            for grave, some in ((True, long[~loops]), (False, long[loops])):
+                again = some[some.duplicated(name, keep=False)]
                 if len(again) >= (2 if grave else REPEATED):
                     sample = str(again[name].mode().iloc[0])[:60]
                     yield alarm_on(
@@ -268,7 +268,7 @@ def _column(frame: pd.DataFrame | None, name: str) -> dict[str, Any]:
 def _spans(run: Run) -> list[tuple[pd.Timestamp, pd.Timestamp, Any]]:
     """The sessions of a run: start, end and server."""
     found = []
-    for session in dicts(run.manifest.get("sessions")):
+    for session in maps(run.manifest.get("sessions")):
         start, end = (
             pd.to_datetime(str(session.get(name)), utc=True, errors="coerce")
             for name in ("start", "end")
@@ -310,7 +310,7 @@ def _misgraded(run: Run) -> list[str]:
     rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
     several = {
         str(q.get("problem_id")): tuple(ways_of(q))
-        for q in dicts(run.manifest.get("questions"))
+        for q in maps(run.manifest.get("questions"))
         if q.get("accepted") and q["accepted"] != [q.get("gold")]
     }
     names = ("problem_id", "outcome", "answer", "gold", "correct", "shown_as")
@@ -347,11 +347,11 @@ def _says_another(
 
 def _warm(run: Run) -> list[dict[str, Any]]:
     """What came of asking again, in texts, whatever a manifest holds."""
-    sessions = dicts(run.manifest.get("sessions"))
+    sessions = maps(run.manifest.get("sessions"))
     return [
         {name: str(each.get(name)) for name in ("problem_id", "where", "at")}
         | {"same": each.get("same") is not False}
         | {"of": list(map(str, of)) if isinstance(of := each.get("of"), list) else []}
         for session in sessions
-        for each in dicts(session.get("warm"))
+        for each in maps(session.get("warm"))
     ]

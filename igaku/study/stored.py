@@ -61,21 +61,23 @@ def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def batches(path: Path) -> Iterator[tuple[int, bytes]]:
-    """A file's bytes in pieces that end where a line does, each with its start."""
-    start = 0
+def batches(path: Path) -> Iterator[tuple[bytes, list[Place]]]:
+    """A file's bytes in pieces that end where a line does.
+
+    Each with the places of its lines, where the file is long; with none else.
+    """
     if not is_file(path):
         return
+    is_long, start = path.stat().st_size > BATCH, 0
     with path.open("rb") as file:
         while data := file.read(BATCH):
             if not data.endswith(b"\n"):
                 data += file.readline(LONGEST)
-            yield start, data
+            yield data, _places(path, start, data) if is_long else []
             start += len(data)
 
 
-def places(path: Path, start: int, data: bytes) -> list[Place]:
-    """Where each line of a piece stands in its file."""
+def _places(path: Path, start: int, data: bytes) -> list[Place]:
     sizes = [len(line) for line in data.split(b"\n")]
     starts = accumulate((size + 1 for size in sizes), initial=start)
     return [Place(path, at, size) for at, size in zip(starts, sizes, strict=False)]

@@ -6,6 +6,8 @@ side. A job is a run with every parameter of run.ipynb that it takes.
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ AXES = {
 KEYS = ("models", "endpoints", *AXES, "repeats", "suffix", "settings")
 OF_THE_SWEEP = ("model", "slug", "run", "base_url", "outputs_dir", *AXES.values())
 MOST_REPEATS = 100
+JOB_LOCK = ".job.lock"
 HERE = ("127.0.0.1", "::1", "0.0.0.0", "::")  # this machine, however it is called
 
 
@@ -117,6 +120,21 @@ def server_of(endpoint: str) -> str:
     return (
         f"{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}" if port else host
     )
+
+
+def lane_lock(endpoint: str) -> Path | None:
+    """The file whose lock a run holds for as long as it keeps a server busy.
+
+    It lies in the cache, as two sweeps may have two output folders. The lab has none:
+    each of its runs starts an engine of its own.
+    """
+    if endpoint == LAB:
+        return None
+    server = server_of(endpoint)
+    if server.startswith("localhost:"):  # a cache may be shared by several machines
+        server = f"{platform.node()} {server}"
+    name = hashlib.sha256(server.encode()).hexdigest()[:16]
+    return paths.cache_dir() / "lanes" / f"{name}.lock"
 
 
 def _told(name: str) -> tuple[Path, dict[str, Any]]:

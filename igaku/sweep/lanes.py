@@ -7,11 +7,12 @@ the same command goes on after any end.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -27,10 +28,15 @@ from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio
-from igaku.sweep.file import Job, Sweep
-from igaku.sweep.locks import JOB_LOCK, held, lane_lock
-from igaku.sweep.report import write_report
-from igaku.sweep.status import Record, read_job, standings, totals, write_job
+from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
+from igaku.sweep.status import (
+    Record,
+    read_job,
+    standings,
+    totals,
+    write_job,
+    write_report,
+)
 from igaku.writing import refused
 
 if TYPE_CHECKING:
@@ -319,6 +325,30 @@ class Sitting:
                     return
                 write_job(self.job.folder, record | {"why": str(refused)})
             self.pause(POLL)
+
+
+@contextmanager
+def held(path: Path, told: str, wait: Callable[[], object]) -> Iterator[int]:
+    """A lock for the time of a `with`, and what is told of its holder: its descriptor.
+
+    `wait` is called for as long as another has it. The system frees it once every
+    process that was given the descriptor is gone, killed or not: papermill is, so that
+    a run stays under way, and its server busy, when the sweep is killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                wait()
+            except OSError:  # a disk without locks is for run.ipynb to refuse
+                break
+        file.truncate(0)
+        file.write(told)
+        file.flush()
+        yield file.fileno()
 
 
 def _failure(

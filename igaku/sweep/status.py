@@ -1,29 +1,29 @@
-"""Where a sweep stands: one frame, read from the folders of its runs and nothing else.
+"""Where a sweep stands: one frame, told as a table in a terminal and as a page.
 
-So it can be asked from another terminal, of a sweep on other machines, or of one that
-was killed: a job is under way only while a process holds the lock of `job.json`, which
-may be a papermill that outlived its sweep.
+It is read from the folders of the runs and nothing else, so it can be asked of a sweep
+on other machines, or of one that was killed: a job is under way only while a process
+holds its lock, which may be a papermill that outlived its sweep.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row, holder_of, unfit
+from igaku.ask.folder import ANSWERS, Row, holder_of
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
-from igaku.study.runs import JOB
-from igaku.sweep.file import Job, Sweep
-from igaku.sweep.locks import JOB_LOCK, lane_lock
-from igaku.words import CAUSES
+from igaku.pages import html
+from igaku.study.runs import JOB, read_job
+from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
+from igaku.words import CAUSES, MISSING, aligned, is_missing, say, word
 
 STATES = ("done", "running", "broken", "failed", "waiting")
 PACE = timedelta(minutes=10)  # what came in since then tells how fast it goes now
@@ -144,26 +144,12 @@ def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[R
     return sorted(history, key=lambda trouble: str(trouble.get("moment")))
 
 
-# --- the files ------------------------------------------------------------------------
-
-
-def read_job(folder: Path) -> Record:
-    """What is on record of a job; empty when it never began."""
-    if unfit(folder / JOB):
-        return {}
-    try:
-        found = json.loads((folder / JOB).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def write_job(folder: Path, record: Record) -> None:
     """Put the record of a job in the place of the old one."""
     writing.put(folder / JOB, writing.as_json(record, indent=1) + "\n")
 
 
-# --- pace -----------------------------------------------------------------------------
+# --- what is said of it ---------------------------------------------------------------
 
 
 def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
@@ -182,3 +168,84 @@ def totals(found: pd.DataFrame, moment: datetime | None = None) -> str:
             hours, minutes = divmod(round((lanes.left / usual).max()), 60)
             told.append(f"{f'{hours} h ' if hours else ''}{minutes} min left")
     return ", ".join(told)
+
+
+def status_text(sweep: Sweep) -> str:
+    """The table of a sweep's jobs for a terminal, and its totals in a line."""
+    found = standings(sweep)
+    shown = found.assign(asked=_of_all(found), lane=found.endpoint)
+    table = aligned(shown[["run", "lane", "state", "asked", "lost", "why"]])
+    return f"{table}\n\n{totals(found)}"
+
+
+def _of_all(found: pd.DataFrame) -> pd.Series:
+    """How many questions were asked of how many, where the total is known."""
+    total = found.total.astype("string").fillna(MISSING)
+    return found.asked.astype("string") + "/" + total
+
+
+def write_report(
+    sweep: Sweep, lang: str = "en", failed: Mapping[str, str] | None = None
+) -> Path:
+    """Write `sweep-<name>.html` into the folder of the runs; the page.
+
+    It says what was run, when and on which lanes, and how each run came out. `failed`
+    holds the reasons of runs that their own folders may not tell.
+    """
+    found = standings(sweep, failed=failed)
+    stories = [story(row, lang) for row in found.to_dict("records")]
+    shown = found.assign(story=stories, asked=_of_all(found))
+    names = ["run", "state", "story", "asked", "lost", "speed", "attempts", "endpoint"]
+    states = found.state.value_counts(sort=False)
+    text = html.page(
+        "sweep.html.j2",
+        lang,
+        f"igaku: sweep {sweep.name}",
+        name=sweep.name,
+        states=[(word("state", state, lang), n) for state, n in states.items()],
+        runs=len(found),
+        first=_minute(found.started.min()),
+        last=_minute(found.ended.max()),
+        lanes=len(sweep.lanes),
+        table=html.tabled(shown[names], lang),
+        reasons=[
+            (run, trouble["why"])
+            for run, troubles in zip(found.run, found.troubles, strict=True)
+            for trouble, _ in _in_a_row(troubles)
+        ],
+    )
+    page = sweep.outputs_dir / f"sweep-{sweep.name}.html"
+    writing.put(page, text)
+    return page
+
+
+def _minute(moment: pd.Timestamp) -> str:
+    return "" if is_missing(moment) else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def story(job: Mapping[Any, Any], lang: str) -> str:
+    """What happened to a job, in a few words; "–" where all went by itself."""
+    troubles = job["troubles"]
+    told = [
+        say("sweep_trouble", lang, times=times, asked=trouble.get("asked") or 0,
+            what=word("trouble", trouble.get("kind") or "stopped", lang))
+        for trouble, times in _in_a_row(troubles)
+    ]  # fmt: skip
+    if job["state"] == "done" and troubles and job["went_on"]:
+        last = troubles[-1]
+        loads = last.get("kind") == "crashed" and job["loads"]
+        told.append(say("sweep_went_on", lang, loads=loads, asked=last["asked"]))
+    if job["state"] == "broken":
+        cause = word("cause", job["cause"], lang)
+        counts = {"asked": job["asked"], "lost": job["lost"]}
+        told.append(say("sweep_broken", lang, cause=cause, **counts))
+    if job["state"] == "waiting" and job["why"]:
+        told.append(say("sweep_interrupted", lang))
+    return say("sweep_story", lang, told=told) if told else MISSING
+
+
+def _in_a_row(troubles: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each trouble with how often it came in a row, told as it was the last time."""
+    for _, group in groupby(troubles, key=lambda t: (t.get("kind"), t.get("why"))):
+        same = list(group)
+        yield same[-1], len(same)

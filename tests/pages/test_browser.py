@@ -15,7 +15,7 @@ from igaku.pages import document
 from igaku.pages.index import write_index
 from igaku.pages.notebooks import render
 from igaku.study import open_study
-from igaku.sweep import report as sweep_report
+from igaku.sweep import status as sweep_status
 from igaku.sweep.file import read_sweep
 from igaku.workbook import execute
 
@@ -49,7 +49,7 @@ def outputs(browser, tmp_path_factory):
     past = {"kind": "other", "moment": "2026-02-07T10:00:00Z", "why": HOSTILE}
     failed = {"state": "failed", "model": TRICKS[0], "why": HOSTILE, "history": [past]}
     (folder / sweep.jobs[0].run / "job.json").write_text(json.dumps(failed))
-    sweep_report.write_report(sweep, "ja")
+    sweep_status.write_report(sweep, "ja")
     with StandIn(behave) as server, ThreadPoolExecutor(2) as both:
         jobs = [
             both.submit(run_of_the_stand_in, folder, server.base_url),

@@ -193,9 +193,8 @@ MARKS = st.lists(st.sampled_from([True, False, None]), min_size=12, max_size=12)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_counts_are_those_of_the_common_questions(tmp_path_factory, a, b):
     folder = tmp_path_factory.mktemp("pair")
-    for name, marks in (("a", a), ("b", b)):
-        sit(folder, marks, name, planned(12))
-    table = igaku.pairs(folder)
+    sat = [sit(folder, m, name, planned(12)) for name, m in (("a", a), ("b", b))]
+    table = igaku.pairs(study_of(sat))
     common = [(x, y) for x, y in zip(a, b, strict=True) if None not in (x, y)]
     if not common:
         assert table.empty and tuple(table.columns) == PAIRS
@@ -222,7 +221,7 @@ def test_errors_of_many_pairs_are_those_of_each_alone(tmp_path_factory, a, b, st
     for question, stem in zip(questions, stems, strict=True):
         question["stem"] = questions[stem]["problem_id"] if stem else None
     runs = [sit(folder, m, n, questions) for n, m in (("a", a), ("b", b))]
-    table = igaku.pairs(folder)
+    table = igaku.pairs(study_of(runs))
     if table.empty or not table.loc[0, "flips"]:
         return
     row = table.iloc[0]

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 from runs import planned, replied, sit
+from starting import PYTHONPATH
 from typer.testing import CliRunner
 
 from igaku import cli, paths, workbook
@@ -30,10 +31,9 @@ from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 from igaku.statistics import required_questions
 from igaku.study.runs import find_runs
-from igaku.sweep import lanes, report, status
-from igaku.sweep.file import read_sweep
-from igaku.sweep.lanes import Sitting
-from igaku.sweep.locks import JOB_LOCK, held, lane_lock
+from igaku.sweep import lanes, status
+from igaku.sweep.file import JOB_LOCK, lane_lock, read_sweep
+from igaku.sweep.lanes import Sitting, held
 from igaku.words import word
 
 LAB = ("lab-gguf-mxfp4", "lab-mxfp4-q4")  # two engines
@@ -316,7 +316,7 @@ def test_a_job_is_under_way_while_the_papermill_of_a_killed_sweep_works(tmp_path
     )
     code = (
         "import sys; from pathlib import Path; "
-        "from igaku import workbook; from igaku.sweep.locks import held\n"
+        "from igaku import workbook; from igaku.sweep.lanes import held\n"
         f"with held(Path({str(lock)!r}), 'me', print) as file:\n"
         f"    workbook.run([sys.executable, '-c', {papermill!r}], lambda: None, [file])"
     )
@@ -583,7 +583,7 @@ def test_one_folder_that_cannot_be_used_fails_alone(papermill, written):
     _, page = page_of(plan)
     assert "3 runs: failed 2, done 1." in page
     assert f"openai-8bit: {in_the_way} cannot be written" in page
-    text = report.status_text(plan)
+    text = status.status_text(plan)
     assert "is a file where a folder belongs: move it away." in text
     assert "1 done, 0 running" in text
 
@@ -620,7 +620,7 @@ def test_the_page_tells_broken_interrupted_and_not_begun_apart(two_lanes):
     about = {"state": "broken", "status": "BROKEN", "cause": "budget"}
     put(two_lanes, first, n=20, total=40, outcome="truncated", **about)
     put(two_lanes, second, n=3, total=40)
-    report.write_report(two_lanes)
+    status.write_report(two_lanes)
     rows, text = page_of(two_lanes)
     told = ["20 of 20 replies were lost (cause: token budget)", "interrupted", "–"]
     assert [row[2] for row in list(rows.values())[1:]] == told
@@ -644,7 +644,7 @@ def test_the_report_tells_a_crash_within_a_run_that_went_on(written):
     start, end = (NOON - timedelta(minutes=m) for m in (17, 0))
     done = {"ended": "finished", "start": start.isoformat(), "end": end.isoformat()}
     put(plan, job, 40, 40, state="done", sessions=[crash, done], status="OK")
-    report.write_report(plan)
+    status.write_report(plan)
     _, page = page_of(plan)
     assert "crashed after 23 questions; loaded again, finished" in page
     assert "openai-8bit: The engine of openai-8bit crashed: load it again." in page
@@ -664,10 +664,10 @@ def test_only_what_was_loaded_again_is_said_to_be(written, kind, load, told):
     stop["end"] = (NOON - timedelta(minutes=4, seconds=30)).isoformat()
     done = {"ended": "finished", "start": (NOON - timedelta(minutes=4)).isoformat()}
     put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop, done])
-    assert report.story(at(plan), "en") == told
+    assert status.story(at(plan), "en") == told
     plan = written(models=["safeguard-mxfp4"], settings={"load": load})
     put(plan, plan.jobs[0], 9, 9, state="done", sessions=[stop])
-    assert "finished" not in report.story(at(plan), "en")
+    assert "finished" not in status.story(at(plan), "en")
 
 
 # --- real servers at once -------------------------------------------------------------
@@ -717,7 +717,10 @@ def snakemake(file, outputs, folder, cores=2):
     command += ["--config", f"sweep={file}", f"outputs={outputs}", "lang=en"]
     command += ["analyse=False"]
     log = (folder / "snakemake.log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    told = {"stdout": log, "stderr": log, "start_new_session": True}
+    return subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": PYTHONPATH}, **told
+    )
 
 
 def killed_in_mid_run(process, outputs, more_than):

@@ -16,6 +16,7 @@ import nbformat
 import pytest
 from browser import DESK, HEIGHT, HOSTILE, TRICKS, Watched, chromium
 from nbformat.v4 import new_code_cell, new_notebook
+from starting import PYTHONPATH
 
 from igaku.lab.engines import missing_engine
 
@@ -78,7 +79,7 @@ def environment(place):
     }
     kept = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")}
     # The package of this checkout, which is not where its copied notebooks are.
-    kept |= {"PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "0"}
+    kept |= {"PYTHONPATH": PYTHONPATH, "JUPYTER_PREFER_ENV_PATH": "0"}
     return kept | {name: str(home / folder) for name, folder in own.items()}
 
 

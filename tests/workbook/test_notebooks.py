@@ -17,6 +17,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 from runs import planned, replied, sit
 from stand_in import Answer, StandIn, cut
+from starting import PYTHONPATH
 
 import igaku
 from igaku.params.settings import FIELDS, Settings, settings_from
@@ -270,7 +271,7 @@ def server():
 def execute(server, tmp_path_factory):
     """Execute a notebook through papermill; its outputs are in the folder given."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(ROOT))
+    patch.setenv("PYTHONPATH", PYTHONPATH)
     patch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
 
