@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from operator import itemgetter
@@ -39,7 +39,6 @@ TEXTS = (
 NUMBERS = ("seconds", "attempts")
 INDEX = (*TEXTS, *NUMBERS, "answer", "correct")
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _NULL = msgspec.Raw(b"null")
 _NO_BRACKET = bytes({*range(256)} - {*b"[]{}"})
 
@@ -152,7 +151,11 @@ def fault_of(told: Any) -> str | None:
 def strictly(data: bytes) -> Any:
     """The value of a JSON text in UTF-8, with or without a mark; None where none is."""
     try:
-        return None if is_deep(data) else json.loads(data.decode("utf-8-sig"))
+        if is_deep(data):
+            return None
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            return msgspec.json.decode(data)  # knows no marks, infinities, half pairs
+        return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
@@ -165,7 +168,8 @@ def is_deep(data: bytes) -> bool:
     """
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return False
-    bare = _STRINGS.sub(b"", data).translate(None, _NO_BRACKET)
+    parts = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
+    bare = b"".join(parts[::2]).translate(None, _NO_BRACKET)  # strings left out
     steps = (1 if each in b"[{" else -1 for each in bare)
     return max(accumulate(steps), default=0) > DEEPEST
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
+from igaku.ask.warm import TEXTS
 from igaku.study.families import Study
 from igaku.study.runs import Run
 
@@ -26,6 +29,11 @@ class Alarm(NamedTuple):
 def alarm_on(kind: str, run: Run, grave: bool = True, **facts: Any) -> Alarm:
     """An alarm on one run."""
     return Alarm(kind, (run.name,), {"run": run.name} | facts, grave)
+
+
+def texts_of(rows: pd.DataFrame) -> list[str]:
+    """The texts that a table has: none in a study that was loaded without them."""
+    return [name for name in TEXTS if name in rows]
 
 
 def grouped(told: Iterable[tuple[Any, Run]]) -> dict[str, list[Run]]:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from igaku.ask.warm import TEXTS
 from igaku.server.parts import at
 from igaku.study import scoring
-from igaku.study.alarms import Alarm, by_exam, models_of, names_of
+from igaku.study.alarms import Alarm, by_exam, models_of, names_of, texts_of
 from igaku.study.families import Study
 from igaku.study.runs import Run
 
@@ -93,8 +92,8 @@ def _copies(runs: Sequence[Run]) -> list[list[Run]]:
 def _replies(run: Run) -> Replies:
     """What a run says, and thinks where that is on record, where the server replied."""
     rows = run.rows[run.rows["outcome"] != "api_error"]
-    names = ("problem_id", "reply_sha256", "reasoning")
-    told = zip(*(rows[name].tolist() for name in names), strict=True)
+    rows = rows.reindex(columns=["problem_id", "reply_sha256", "reasoning"])
+    told = zip(*(rows[name].tolist() for name in rows), strict=True)
     return {question: (text, thought) for question, text, thought in told}
 
 
@@ -122,7 +121,9 @@ def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:
 
 def _texts(rows: pd.DataFrame) -> list[int]:
     """A number for each reply's long texts; 0 where it has none."""
-    told = (rows[name].fillna("").tolist() for name in TEXTS)
+    if not (names := texts_of(rows)):
+        return [0] * len(rows)
+    told = (rows[name].fillna("").tolist() for name in names)
     long = (
         tuple(text for text in texts if len(text) >= SHARED_LONG)
         for texts in zip(*told, strict=True)

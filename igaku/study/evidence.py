@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.ask.warm import LONG, TEXTS
+from igaku.ask.warm import LONG
 from igaku.exam.choices import released
 from igaku.server.parts import at, maps
 from igaku.study.alarms import (
@@ -25,15 +25,14 @@ from igaku.study.alarms import (
     by_exam,
     grouped,
     names_of,
+    texts_of,
 )
 from igaku.study.designs import condition
 from igaku.study.families import Study
 from igaku.study.runs import Run, ways_of
 
-# With these the same, two replies of one id are one reply.
-ONE = [
-    "reply_id", "reply_sha256", "prompt_tokens", "completion_tokens", *TEXTS,
-]  # fmt: skip
+# With these and the texts the same, two replies of one id are one reply.
+ONE = ["reply_id", "reply_sha256", "prompt_tokens", "completion_tokens"]
 # With these the same, two runs send the same words for a question.
 WORDED = ("shots", "prompt", "language", "serial_context", "choice_order")
 REPEATED = 5  # questions whose loops are another's
@@ -146,9 +145,10 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        told = run.rows[["problem_id", "outcome", "cause", *TEXTS]]
+        texts = texts_of(run.rows)
+        told = run.rows[["problem_id", "outcome", "cause", *texts]]
         rows = told[told["outcome"] != "refused"]
-        for name in TEXTS:
+        for name in texts:
             long = rows[rows[name].str.len() >= LONG]
             loops = long["cause"] == "looping"
             for grave, some in ((True, long[~loops]), (False, long[loops])):
@@ -181,7 +181,8 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
         rows = run.rows[run.rows["reply_id"].notna()]
         ids = rows["reply_id"].nunique()
         if n := len(rows) - ids:
-            one = rows.loc[rows.duplicated(ONE, keep=False), "problem_id"].tolist()
+            alike = rows.duplicated([*ONE, *texts_of(rows)], keep=False)
+            one = rows.loc[alike, "problem_id"].tolist()
             grave = bool(one) and ids * FEW > len(rows)
             facts = {"n": n, "ids": ids, "questions": one if grave else []}
             yield alarm_on("repeated_ids", run, grave, **facts)
@@ -315,7 +316,7 @@ def _misgraded(run: Run) -> list[str]:
     }
     names = ("problem_id", "outcome", "answer", "gold", "correct", "shown_as")
     questions, *columns = (rows[name].tolist() for name in names)
-    texts = rows["content"].tolist()
+    texts = rows.reindex(columns=["content"])["content"].tolist()
     short = (text if len(str(text)) <= LETTERS else None for text in texts)
     told = list(zip(*columns, short, map(several.get, questions), strict=True))
     wrong = {row for row in {*told} if _is_misgraded(row)}

@@ -351,7 +351,7 @@ def _read_manifest(
     except IgakuError as refused:  # of a later format
         return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
     listed = manifest.get("questions")
-    if (text := json.dumps(listed)) not in plans:
+    if (text := repr(listed)) not in plans:
         plans[text] = _plan(listed)
     if listed:  # one copy for all runs that were to ask the same
         manifest["questions"] = plans[text].listed

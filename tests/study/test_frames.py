@@ -16,7 +16,7 @@ OF_A_STUDY = (
     "runs", "pairs", "audit", "walls", "sections", "strata", "official", "published",
     "gates", "lengths", "survival", "budget_curves", "rescues", "silences", "orders",
     "shuffles", "repeats", "clocks", "foretold", "reply_lengths",
-    "length_ratios", "crossed", "contrasts", "decided",
+    "length_ratios", "crossed", "contrasts", "decided", "standing",
 )  # fmt: skip
 
 

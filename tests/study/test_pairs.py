@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,14 @@ def test_the_families_of_the_recorded_six(table):
     assert set(table[table["family"] == "stopped"]["n"]) == {75}
     q4 = pair(table, "openai-8bit", "mlx-community-mxfp4-q4")
     assert q4["n"] == 125 and q4["lost_candidate"] > 60 and q4["difference"] < -0.5
+
+
+def test_a_study_without_texts_is_compared_as_well(recorded):
+    study = study_of(find_runs(recorded, texts=False))
+    whole = igaku.pairs(recorded)
+    pd.testing.assert_frame_equal(igaku.pairs(study), whole)
+    kinds = set(igaku.audit(study).kind)
+    assert "identical_replies" in kinds
 
 
 def test_cochran_comes_before_the_pairs_and_says_on_how_many_questions(recorded):
