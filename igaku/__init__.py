@@ -21,7 +21,7 @@ if _TYPE_CHECKING:
     from igaku.study.pairs import flips, pairs
     from igaku.study.recorded import import_recorded
     from igaku.study.runs import load_runs
-    from igaku.study.walls import walls
+    from igaku.study.timing import walls
     from igaku.words import printed
 
 # pooch imports tqdm's notebook bar, which complains of missing widgets in every kernel;
@@ -45,7 +45,7 @@ _HOMES = {
     "read": "igaku.pages.replies",
     "read_reply": "igaku.reading.reply",
     "runs": "igaku.study.overview",
-    "walls": "igaku.study.walls",
+    "walls": "igaku.study.timing",
 }
 __all__ = [*_HOMES]
 

@@ -17,10 +17,10 @@ from igaku.reading.walks import (
     NOTHING,
     RIGHT_ENGLISH,
     RIGHT_SIGN,
-    SIGNED,
     STEPS,
     WRONG_ENGLISH,
     WRONG_SIGN,
+    sign_before,
 )
 from igaku.reading.wording import (
     ALONE,
@@ -86,9 +86,7 @@ def _after(run: list[Step], text: str, wanted: int) -> list[Step]:
     between = [text[one.end("label") : other.start()] for one, other in pairwise(run)]
     said = [re.sub(rf"{MASKED}|\W", "", words) != "" for words in between]
     is_led_to = CUED_HERE.search(text, max(0, run[0].start() - BEFORE), run[0].end())
-    signed = [
-        bool(SIGNED.search(text, max(0, one.start() - 6), one.start())) for one in run
-    ]
+    signed = [sign_before(text, one.start()) for one in run]
     is_named = not any(said[:wanted]) and all(said[wanted:])
     is_unlike = not any(signed[:wanted]) and all(signed[wanted:])
     return run[wanted:] if is_led_to and (is_named or is_unlike) else run
@@ -110,7 +108,7 @@ def _is_answered(text: str, start: int, wanted: int) -> bool:
     front = text[max(0, start - FRONT) : start].rsplit("\n\n", 1)[-1]
     if not WORD.search(front.rsplit("\n", 1)[-1]):
         return False
-    return any(len(one.letters) == wanted for one in statements_of(front, wanted))
+    return any(len(one.said) == wanted for one in statements_of(front, wanted))
 
 
 def _gap(run: list[Step], text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ the strict reader, for then reading would be grading.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,13 +18,8 @@ from igaku.exam.questions import Question
 from igaku.lazy import pattern
 from igaku.reading.begins import on_its_own_line
 from igaku.reading.plain import Plain, plain_of
-from igaku.reading.readings import LIMIT, TOO_LONG, Reading
-from igaku.reading.statements import (
-    Force,
-    Statement,
-    statements_of,
-)
-from igaku.reading.verdicts import of_verdicts
+from igaku.reading.readings import LIMIT, TOO_LONG, Force, Reading, Statement
+from igaku.reading.statements import statements_of
 from igaku.reading.walks import Walk, walk_of
 from igaku.reading.wording import (
     ALONE,
@@ -32,6 +27,7 @@ from igaku.reading.wording import (
     CLOSE,
     GLYPH,
     LABELS,
+    LETTER,
     MASK,
     MASKED,
     NAMED,
@@ -51,20 +47,14 @@ TAKEN_BACK = pattern(
     rf"(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:→|⇒|->)\s?(?={OPEN}{ONE}{CLOSE}[。.]?(?:\n|$))"
     rf"|{ALONE}{GLYPH}{CLOSE}\s?(?:[→を]\s?(?={OPEN}{ONE}{CLOSE}\s?[にへ]\s?(?:訂正"
-    rf"|変更|修正))"
-    rf"|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
+    rf"|変更|修正))|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
     rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
     rf"|(?:不是|[并並]非)\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
     rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
 )
 EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"
-    r"|이거나|이?나(?=\s)|\bor\b)\s?"
-    r"|\s?か[、,]?\s?)"
-)
-# What an alternative needs, looked for first: the pattern of one is dear.
-OPEN_WORD = pattern(
-    r"または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이거나|나\s|\bor\b|か|중|可能"
+    r"|이거나|이?나(?=\s)|\bor\b)\s?|\s?か[、,]?\s?)"
 )
 UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
@@ -79,8 +69,7 @@ BELIEF = pattern(
 BELIEVED = pattern(
     rf"{ALONE}{LABELS}{CLOSE}{BESIDE}\s?(?:だ|である|です)?\s?[とをにがでは]?\s?"
     r"(?:。?と言いたい|(?<!\n)の?(?:次善|次点)|思われがち|考えがち|思いがち"
-    r"|考えられがち"
-    r"|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
+    r"|考えられがち|されがち|答えがち|選びがち|誤解|間違え(?:やす|られ)"
     r"|答えたくな|選びたくな|勘違い|迷(?:う|い|った)|思(?:うかもし|われるかもし"
     r"|いましたが|ったが)"
     r"|考え(?:たが|ましたが|るかもし)|も(?:考えられるが|考えられますが)|が?候補"
@@ -106,17 +95,14 @@ NAMES = pattern(
 ON_ITS_OWN = pattern(rf"{ALONE}{GLYPH}{UNGLUED}")
 QUOTE = pattern(MASKED)
 CIRCLED = frozenset("①②③④⑤⑥⑦⑧⑨⑩")
-STRIKETHROUGH = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 WITHDRAWN = pattern(
     r"(?:です|である|だ|と思います)?[^\w\n]{0,4}\s{0,2}(?:(?:いや|いえ|待って|違う"
-    r"|違います|いいえ)[、。,!]"
-    r"|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
+    r"|違います|いいえ)[、。,!]|(?:wait|oops|no)(?=[,.!-])|不对|不對|错了|錯了|아니)"
 )
 # What makes all that was said before it void, if something is stated after it.
 HESITATION = pattern(
     r"うーん|もう一度考え|(?<![a-z])(?:hmm+|wait|let me (?:re)?(?:consider|think|check"
-    r"|evaluate"
-    r"|examine)[a-z]*"
+    r"|evaluate|examine)[a-z]*"
     r"|scratch that|(?:up)?on re(?:consideration|flection|view)|on second thought"
     r"|i (?:made|was) (?:an? )?(?:mistake|wrong|error))(?![a-z])"
     r"|再検討(?=[:すし])|再考(?=[:すし])|考え直|よく考えると|間違え(?:ました"
@@ -130,8 +116,7 @@ CALLED_WRONG = pattern(
     r"|(?:(?:これ|それ)?は|と(?:する|答える|考える)の[はも]|を選ぶの[はも])"
     r"(?:誤り|間違い|不正解|不適切)|で(?:は|も)な[いく]"
     r"|(?:is|was|(?:would|could|must|will) be) (?:the |an? )?(?:wrong|incorrect|mistake"
-    r"|not\b)"
-    r"|would be (?:for|in|if)\b)"
+    r"|not\b)|would be (?:for|in|if)\b)"
 )
 INVERSE = pattern(
     r"誤って|誤り|不適|除く|禁忌|適切でな"
@@ -186,9 +171,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
     plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
-    plain = plain.replaced(NAMES, _struck)
-    if OPEN_WORD.search(plain.text):
-        plain = plain.replaced(UNDECIDED, _struck)
+    plain = plain.replaced(NAMES, _struck).replaced(UNDECIDED, _struck)
     if BELIEF.search(plain.text):
         plain = plain.replaced(BELIEVED, _struck)
     plain = on_its_own_line(plain, labels, wanted)
@@ -196,7 +179,7 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     walk = walk_of(plain.text, labels, wanted)
     found = [
         *statements_of(_without(plain.text, walk, inverse), wanted),
-        *of_verdicts(walk, labels, wanted, inverse),
+        *_of_verdicts(walk, labels, wanted, inverse),
     ]
     return _reading(_standing(found, plain.text, labels, inverse), plain, wanted)
 
@@ -217,7 +200,7 @@ def _permissively(whole: Plain, question: Question) -> Reading | None:
     stated = [
         one
         for one in statements_of(whole.text, wanted)
-        if len(one.letters) == wanted and set(one.letters) <= set(labels)
+        if len(one.said) == wanted and set(one.said) <= set(labels)
     ]
     if stated and len(set(labels) - wrong) != wanted:
         return replace(_reading(stated, whole, wanted), is_strict=False)
@@ -248,7 +231,7 @@ def _signs_read(plain: Plain, text: str, choices: tuple[str, ...]) -> Plain:
         plain.with_words((i, i + 1, chr(first + choice)) for i, choice in found)
         for first in (MASK, ord("a"))
     )
-    return quoted if STRIKETHROUGH.search(quoted.text) else named
+    return quoted if LETTER.search(quoted.text) else named
 
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
@@ -282,7 +265,51 @@ def _is_inverse(text: str) -> bool:
 
 
 def _struck(found: re.Match[str]) -> str:
-    return STRIKETHROUGH.sub(STRUCK, found[0])
+    return LETTER.sub(STRUCK, found[0])
+
+
+def _of_verdicts(
+    walk: Walk, labels: str, wanted: int, inverse: bool
+) -> Iterator[Statement]:
+    """What the verdicts of a walk say.
+
+    Where the question asks for what is wrong, 「c: 誤り」 and 「c: ○」 may both be
+    the answer: it is the side that has as many labels as asked for, if every label has
+    its verdict. Called the answer, a label is it, and so is the one singled out:
+    「cが誤り」, not 「cは誤り」.
+    """
+    right, wrong = walk.called(True), walk.called(False)
+    is_whole = right | wrong == set(labels)
+    picked = set[str]()
+    if not inverse and (len(right) == wanted or is_whole):
+        picked = right
+    elif inverse and len(walk.called(True, settled=True)) == wanted:
+        picked = walk.called(True, settled=True)
+    elif inverse and is_whole and len(right) != len(wrong):
+        picked = next((side for side in (right, wrong) if len(side) == wanted), picked)
+    if picked and (len(picked) < len(labels) or wanted == len(labels)):
+        start = min(verdict.start for verdict in walk.verdicts)
+        end = max(verdict.end for verdict in walk.verdicts)
+        letters = "".join(sorted(picked))
+        yield Statement(letters, start, end, "verdicts", Force.VERDICTS, is_whole)
+    if inverse and not picked and len(wrong) == wanted and not right:
+        # 「cは誤り」, where nothing else is called so.
+        against = [verdict for verdict in walk.verdicts if verdict.label in wrong]
+        start, end = min(v.start for v in against), max(v.end for v in against)
+        said = "".join(sorted(wrong))
+        yield Statement(said, start, end, "pointed", Force.POINTED)
+    if not inverse and not right:
+        yield from _left_over(walk, labels, wanted)
+
+
+def _left_over(walk: Walk, labels: str, wanted: int) -> Iterator[Statement]:
+    """The steps of a walk that calls every other label wrong."""
+    wrong = walk.called(False)
+    left = {place: step for place, step in walk.steps.items() if step not in wrong}
+    letters = set(left.values())
+    if wrong | letters == set(labels) and len(letters) == wanted:
+        start, end, said = min(left), max(left) + 1, "".join(sorted(letters))
+        yield Statement(said, start, end, "elimination", Force.LISTED)
 
 
 def _without(plain: str, walk: Walk, inverse: bool) -> str:
@@ -308,8 +335,8 @@ def _standing(
     valid = [
         one
         for one in found
-        if set(one.letters) <= set(labels)
-        and not (len(one.letters) == len(labels) and _is_weak(one))
+        if set(one.said) <= set(labels)
+        and not (len(one.said) == len(labels) and _is_weak(one))
         and not WITHDRAWN.match(plain, one.end)
         and (inverse or not CALLED_WRONG.match(plain, one.end))
     ]
@@ -332,41 +359,30 @@ def _reading(found: list[Statement], plain: Plain, wanted: int) -> Reading:
         return Reading()
     ranked = sorted(found, key=lambda one: (one.force, one.end))
     best = _joined([o for o in ranked if o.force == ranked[-1].force], plain, wanted)
-    answer = tuple(sorted(best.letters))
-    others = (tuple(sorted(one.letters)) for one in reversed(ranked))
+    answer = tuple(sorted(best.said))
+    others = (tuple(sorted(one.said)) for one in reversed(ranked))
     second = next((other for other in others if other != answer), None)
     place = plain.span(best.start, best.end)
-    alike = (one for one in found if set(one.letters) == set(answer))
+    alike = (one for one in found if set(one.said) == set(answer))
     is_strict = best.is_strict or any(one.is_strict for one in alike)
     return Reading(answer, best.rule, place, second, is_strict)
-
-
-def _beside(best: Statement, alike: list[Statement], plain: Plain) -> Statement:
-    """Boxes in a row on one line, which are one statement, too long as it may be."""
-    for one in reversed(alike[:-1]):
-        between = plain.text[min(one.end, best.start) : best.start]
-        if "\n" in between or not BETWEEN.fullmatch(between):
-            break
-        letters = "".join(sorted({*one.letters, *best.letters}))
-        best = replace(best, letters=letters, start=min(one.start, best.start))
-    return best
 
 
 def _joined(alike: list[Statement], plain: Plain, wanted: int) -> Statement:
     """The last of statements of one force, with those before it that it completes.
 
-    Two boxes for two letters are one statement, and so are two cues side by side.
+    Two boxes for two letters are one statement, and so are two cues side by side. Boxes
+    in a row on one line are one, too long as it may be.
     """
-    best, start = alike[-1], alike[-1].start
-    letters = set(best.letters)
-    if best.force < Force.CUE or len(letters) >= wanted:
-        return _beside(best, alike, plain) if best.rule == "declared" else best
-    for one in reversed(alike[:-1]):
-        between = plain.text[min(one.end, start) : start]
-        if best.force == Force.CUE and not BETWEEN.fullmatch(between):
-            break
-        letters |= set(one.letters)
-        start = min(start, one.start)
-    if len(letters) != wanted:
+    best = joined = alike[-1]
+    is_short = best.force >= Force.CUE and len({*best.said}) < wanted
+    if not is_short and best.rule != "declared":
         return best
-    return replace(best, letters="".join(sorted(letters)), start=start)
+    for one in reversed(alike[:-1]):
+        between = plain.text[min(one.end, joined.start) : joined.start]
+        is_beside = BETWEEN.fullmatch(between) and (is_short or "\n" not in between)
+        if not is_beside and (best.force == Force.CUE or not is_short):
+            break
+        letters = "".join(sorted({*one.said, *joined.said}))
+        joined = replace(joined, said=letters, start=min(one.start, joined.start))
+    return best if is_short and len({*joined.said}) != wanted else joined

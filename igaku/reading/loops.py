@@ -42,8 +42,9 @@ def is_looping(text: str) -> bool:
     text = text[-LOOKED_AT:]
     end = text[-END:]
     return (
-        is_repeating(text, repeated_suffix(text), distinct_share(text))
-        or is_repeating(end, 0, distinct_share(end))
+        _says_little(text)
+        or _repeats_its_end(text)
+        or _says_little(end)
         or _says_the_same(end)
         or _counts_on(end)
     )
@@ -79,10 +80,14 @@ def _says_the_same(text: str) -> bool:
     return any(len({*end}) <= FEW_NEW * len(end) for end in ends)
 
 
-def is_repeating(text: str, length: int, share: float | None) -> bool:
-    """Whether a text loops, by its repeated end and its share of distinct 12-grams."""
-    if len(text) >= LONG and (share or 0) < LITTLE_NEW:
-        return True
+def _says_little(text: str) -> bool:
+    """Whether most of a long text's 12-grams have been there before."""
+    return len(text) >= LONG and (distinct_share(text) or 0) < LITTLE_NEW
+
+
+def _repeats_its_end(text: str) -> bool:
+    """Whether a text ends in enough copies of one piece."""
+    length = repeated_suffix(text)
     if length == 0:
         return False
     end = len(text) - length

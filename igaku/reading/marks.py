@@ -32,7 +32,7 @@ ODD_CLOSE = pattern(ODD_MARK % "/")
 ODD_START = pattern(r"\A\s*" + ODD_MARK % "")
 
 # What a mark's name speaks of.
-THOUGHT = pattern(
+THINKING = pattern(
     r"th(?:ink|ought)|reason|reflect|scratch|ponder|delib|cogit|rumin|contempl|rational"
     r"|analysis|analy[sz]e|monolog|musing|introspect|inner|brainstorm|\bchain\b|\bcot\b"
     r"|思考|思索|考え|考察|推論|推理|熟考|생각|추론|숙고"
@@ -123,7 +123,7 @@ def marks_of(text: str) -> list[Mark]:
         is_first = is_first and not text[at : mark.start].strip()
         at = mark.end
         mark.kind = _kind(mark, mark.core in twins, is_first)
-        if mark.kind == "text" and THOUGHT.search(mark.more):
+        if mark.kind == "text" and THINKING.search(mark.more):
             thoughtful.add(mark.core)
         if mark.core in thoughtful:
             mark.kind = "thought"
@@ -173,7 +173,7 @@ def _headed(mark: Mark, text: str) -> str:
         return "role"
     named = CHANNEL_NAME.match(text, mark.end)
     word = named[1].lower() if named else ""
-    if THOUGHT.match(word) or (mark.shape in SPECIAL and ANSWER.fullmatch(word)):
+    if THINKING.match(word) or (mark.shape in SPECIAL and ANSWER.fullmatch(word)):
         return "channel"
     return mark.kind
 
@@ -214,7 +214,7 @@ def _odd_marks(text: str) -> list[Mark]:
     for left, name, right in sorted(found)[:MOST_MARKS]:
         low, opening = name.strip().lower(), f"{left}{name}{right}"
         if left[0] != "[" and (
-            THOUGHT.search(low) or text.lstrip().startswith(opening)
+            THINKING.search(low) or text.lstrip().startswith(opening)
         ):
             for slash in ("/", ""):
                 one = re.escape(f"{left}{slash}{name}{right}")
@@ -227,7 +227,7 @@ def _begins_thought(left: str, name: str) -> bool:
     """Whether signs around a name at the head of a text are a mark, of thought then."""
     low = name.lower()
     is_bracket = left[0] in "<{‹«◁⟨⟪" and len(name) > 2 and not ANSWER.search(low)
-    return len(name) < 20 and bool(THOUGHT.match(low) or is_bracket)
+    return len(name) < 20 and bool(THINKING.match(low) or is_bracket)
 
 
 def _kind(mark: Mark, is_paired: bool, is_first: bool) -> str:
@@ -240,7 +240,7 @@ def _kind(mark: Mark, is_paired: bool, is_first: bool) -> str:
         return _looks(mark, is_paired, is_first)
     if _is_call(mark, is_paired):
         return "call"
-    if THOUGHT.search(core):
+    if THINKING.search(core):
         is_mark = is_token or is_paired or is_first or mark.is_close
         return "thought" if is_mark else "text"
     if core in ("channel", ""):

@@ -47,8 +47,7 @@ STRUCK = pattern(
 )
 LOOKS = (
     r"\\(?:text|math|mbox|hbox|bm|bf|rm|sf|it|tt|bold|underline|large|display|left"
-    r"|right"
-    r"|emph|operatorname|ensuremath|q?quad)[a-z]{0,12}"
+    r"|right|emph|operatorname|ensuremath|q?quad)[a-z]{0,12}"
 )
 LATEX_SIGN = pattern(
     r"(?P<box>(?:\\|(?<![a-z]))(?:b?oxed|fbox|framebox)\s{0,3}\{)"

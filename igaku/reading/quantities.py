@@ -1,4 +1,4 @@
-"""Quantities: how replies write a number and its unit, and what leads to the one meant.
+"""Quantities: how replies write a number and its unit, and the one a sentence states.
 
 Patterns for plain text, in Japanese, English, Chinese and Korean. Every repetition is
 bounded or possessive, so that reading stays linear in whatever a model repeats.
@@ -7,9 +7,13 @@ bounded or possessive, so that reading stays linear in whatever a model repeats.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from igaku.exam.questions import Question
 from igaku.lazy import pattern
-from igaku.reading.plain import DECLARED, DECLARED_END
+from igaku.reading.plain import DECLARED, DECLARED_END, OUTER_BLANKS, Plain, plain_of
+from igaku.reading.readings import Statement
 
 # Boxes and blanks between thousands become private characters, which stay apart from
 # digits, and so does a number that was looked at and is no statement.
@@ -19,6 +23,22 @@ OTHER_BOXES = (0x2776, 0x2780, 0x278A, 0x24F5)  # ❶ ➀ ➊ ⓵ and those afte
 BOX = r"[\uf101-\uf109]"
 BETWEEN_THOUSANDS = "\uf1ff"
 STRUCK = "\uf1fe"
+SHIELD = {ord(box): FIRST_BOX + i for i, box in enumerate(BOXES)}
+SHIELD |= {first + i: FIRST_BOX + i for first in OTHER_BOXES for i in range(9)}
+LAYOUT = pattern(rf"{BOX}+(?:\.({BOX}+))?")
+# Blanks and commas between thousands keep their place, as signs that go at once.
+NARROW = pattern(
+    r"(?<=[0-9])(?:[\u202f\u2009\u2007\u00a0']|\{,\}|\\,)(?=[0-9]{3}(?![0-9]))"
+)
+GROUPED = pattern(BETWEEN_THOUSANDS)
+# A number in kanji, alone or behind a cue, where a text has no digits.
+ONES, TENS = "〇一二三四五六七八九", {"十": 10, "百": 100, "千": 1000}
+HAS_DIGITS = pattern(r"[0-9０-９]")
+KANJI = pattern(
+    r"(?:(?<=[:：はが\s])"
+    r"|\A)[〇一二三四五六七八九十百千]{1,6}(?:[点・][〇一二三四五六七八九]{1,2})?"
+    r"(?=[。\s]|です|である|[a-zA-Z]|\Z)"
+)
 
 # A place or a count of digits is no quantity: 第2位, 小数1桁, "1 decimal place".
 NUMBER = (
@@ -26,6 +46,7 @@ NUMBER = (
     r"([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]*\.[0-9]+|[0-9]+)"
     r"(?!\.?[0-9]|,[0-9]|\s?(?:桁|位|つ|decimal|significant|자리)|-[a-z])"
 )
+NUMBERS = pattern(NUMBER)
 ABOUT = r"(?:約|およそ|おおよそ|大約|大约|约|약|about|approximately|approx\.?|roughly)"
 COPULA = (
     r"(?:です|でした|である|だ|입니다|이다|が(?:正解|正答|答え)(?:です|である)?"
@@ -33,8 +54,7 @@ COPULA = (
 )
 UNIT = (
     r"\s?(?:[a-zμ%°/·²³ァ-ヺー個克毫升天그램일명]|\s/\s|日|時間|分|秒|回|人|歳|年|月"
-    r"|週|点|倍|単位)"
-    rf"{{0,20}}+(?:\s?{COPULA})?"
+    rf"|週|点|倍|単位){{0,20}}+(?:\s?{COPULA})?"
 )
 # A number with its unit, where its value does not matter.
 SOME = (
@@ -44,43 +64,8 @@ SOME = (
 NEXT = rf"(?={ABOUT}? ?[0-9][0-9.,]{{0,12}}+(?!\s?(?:桁|位|decimal|significant)))"
 QUOTED = r"[「『\"'(]?"
 
-CUE = (
-    r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正解|正答|結論|结论"
-    r"|(?<![一-鿿])解(?=\s?[:は])"
-    r"|정답|결론|(?<![가-힣])답변?|(?<![a-z])(?:answers?|ans\.?|solution|conclusion"
-    rf"|final(?=\s?:))(?![a-z])|{DECLARED})"
-)
 LEAD = rf"(?:[\s:=,→⇒≒≈~〜\"'「『(\[【<|#$>{DECLARED}-]|{ABOUT})"
-LINKS = pattern(rf"[:=→⇒】」』)はが\n≒≈是为為은는이{DECLARED}]|->|として|\bis\b|\bbe\b")
-CUED = pattern(
-    rf"(?P<cue>{CUE})(?P<gap>(?:\((?!\s?[0-9.])[^()\n]{{1,30}}\)|{LEAD}|[はが】」』)\]]"
-    r"|->|として|値は?|是|为|為|은|는|이|(?<![a-z])(?:is|are|was|therefore|of"
-    r"|(?:would|will|should|must) be|to (?:this|the) (?:question|problem))(?![a-z]))"
-    r"{0,24}+)"
-)
-LED_NUMBER = pattern(rf"{CUED.pattern}{SOME}")
 AFTER_LEAD = pattern(rf"{LEAD}{{0,24}}+(?=[0-9.])")
-
-JSON_KEY = pattern(
-    r"[\"'](?![^\"'\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question|理由"
-    r"|second|rejected|誤|不正|解説|解析|previous|initial|計算))"
-    r"[^\"'\n:]{0,24}(?:answer|\bans|solution|predict|response|解答|回答|答え|答|正解"
-    r"|正答|答案"
-    r"|정답|답)[^\"'\n:]{0,16}[\"']\s?:\s?(?=[\"'\[0-9.])"
-)
-JSON_VALUE = pattern(
-    r"[\"'](?:output|result|final|value|digits|number|数値|値"
-    r"|結果)[\"']\s?:\s?(?=[\"'\[0-9.])"
-)
-JSON_ARRAY = pattern(r"\[\s?[\"']?[0-9][\"']?(?:\s?,\s?[\"']?[0-9][\"']?){1,8}\s?\]")
-
-CONCLUDING = pattern(
-    r"よって|なので|したがって|従って|ゆえに|以上より|四捨五入|約|[≒≈]|\\approx|所以"
-    r"|因此"
-    r"|故[,、为為]|따라서"
-    r"|그러므로|(?<![a-z])(?:therefore|thus|hence|so|total|round(?:ed|ing|s)?"
-    r"|approximately)(?![a-z])"
-)
 EQUALS = pattern(
     r"[=≒≈→⇒]|->|\\(?:approx|simeq|fallingdotseq|to|(?:long)?rightarrow)(?![a-z])", re.I
 )
@@ -113,8 +98,7 @@ TAKEN_BACK = pattern(
     rf"|{SOME}[, (]{{0,3}}(?:which |is )?{_ROUNDED}(?: up| down| off)? ?(?:to )?"
     rf"(?:(?:1|one|the nearest)[^0-9.\n(]{{0,30}})?(?:[:=→,]|to|is|gives)? ?{NEXT}"
     rf"|{SOME}(?:なので|だから|であるため|、よって|で、|,? so|,? ?四舍五入[为為]?"
-    rf"|을 반올림하여)"
-    rf"[、, ]{{0,2}}{NEXT}"
+    rf"|을 반올림하여)[、, ]{{0,2}}{NEXT}"
     rf"|(?<![0-9)*×÷/+.-])(?<![0-9)*×÷/+.-] ){SOME} ?(?:→|->) ?{NEXT}"
     rf"|不是 ?{SOME}[、,]? ?而是 ?{NEXT}|{SOME} ?[가이] 아니라 ?{NEXT}"
 )
@@ -132,37 +116,12 @@ OPEN_ENDED = pattern(
     rf"|{SOME},? ?(?:または|又は|もしくは|あるいは|か|or|或者?|还是|또는|혹은){_MORE}"
     rf"|(?<![a-z])between {SOME} and{_MORE}"
 )
-# What makes all that was said before it void, if something is stated after it.
-HESITATION = pattern(
-    r"(?m:^)→(?= ?[0-9])|(?<!\w)(?:いや|いえ|待って|待てよ|違う|違います|違いました"
-    r"|間違え(?:た|ました)|計算し直|再計算|訂正(?=[:、。はし])|修正(?=[:、。はし])"
-    r"|正しくは"
-    r"|(?:no|wait|oops|sorry)(?=[,.!])|actually|correction|corrected|scratch that"
-    r"|i made an? (?:mistake|error)|let me (?:redo|recalculate|recompute|correct)"
-    r"|不对|不對|等等|更正|重新计算|아니[,요]|정정|다시 계산)"
-)
-CORRECTED = pattern(
-    r"(?:[\s、。,.:!?…—「『\"'*(-]|します|すると|すと|したら|したところ|する|して|し"
-    r"|で|は|と"
-    r"|正しくは"
-    r"|(?:だ|です)(?=[。、\s])|(?:正解|答え|正答|結果|値)[はが]|this|that|the|correct"
-    r"|right"
-    r"|it(?:['’]s| is| should be)|answer|value|result|should be|i meant?|is"
-    rf"|应该是|应[该为]|是|{ABOUT}){{0,8}}+(?=[0-9.])"
-)
-
 NUMBERED = pattern(
     r"^[ \t]*\(?[0-9]{1,2}[.)][ \t]+(?=\S)"
     r"|(?:(?<![a-z])(?:step|part)|手順|ステップ) ?[0-9]{1,2}(?![0-9.])",
     re.MULTILINE,
 )
-NUMBERS = pattern(NUMBER)
 PER_DAY = pattern(r"(?<=[a-z]) ?/ ?24 ?(?:h(?:ours?|rs?)?(?![a-z])|時間)")
-# 「3・2・5」, one digit for each box; "2,1" may be a decimal comma.
-SPELLED = pattern(
-    r"[\[(]?\s?(?P<digits>[0-9](?:(?:\s?[・、·]\s?|, | )[0-9]){1,8})\s?[\])]?"
-    r"(?=(?:です|である|だ)?[ 。.]{0,2}(?:\n|$))"
-)
 # "over 24 hours", 「2回に分けて」 and 「1日 325 mL」: not the quantity itself.
 PERIOD = pattern(
     r"(?<![a-z])(?:over|every|within|in) [0-9]{1,3} ?(?:hours?|hrs?|h|days?|min[a-z]*"
@@ -172,32 +131,122 @@ PERIOD = pattern(
     rf"|週間?)(?=[^0-9\n。、,]{{0,8}}[、,]? ?{NEXT})"
     r"|(?:検算|確認)[:は][^\n]*"
 )
-LONE_NUMBER = pattern(
-    r"(?:(?:[^0-9\n。.!?]|(?<=[a-z])[0-9]){0,40}(?:[:=は]|(?<![a-z])is)|a\.)?"
-    rf"\W{{0,40}}{ABOUT}?\s?{NUMBER}"
+EMPTY = pattern(rf"{BOX}[.\s]*(?={BOX})|{BOX}\s*[.:=は]?\s*")
+
+# What states nothing, and what stands in its place, in this order.
+IDLE = (
+    (PER_DAY, "/日"),
+    (PERIOD, STRUCK),
+    (EMPTY, " "),
+    (DENIED_NUMBER, STRUCK),
+    (OPEN_ENDED, STRUCK),
+    (NUMBERED, ""),
+    (OUTER_BLANKS, ""),
 )
-OPENING_NUMBER = pattern(
-    rf"\W{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
-    r"(?:(?:で|であり|となり)、|,\s(?:given|below|above|over|which)\b"
-    r"|(?<=[すだるl다])[。.]|\s?(?:\([^()\n]{0,80}\))?[。.]?[^\S\n]*(?:\n|$))"
-)
-LINE_OF_NUMBER = pattern(
-    rf"[^\w=≒≈×*÷/+−]{{0,8}}{ABOUT}?\s?{NUMBER}{UNIT}"
-    r"(?:\s?\([^()\n]{0,30}\))?\W{0,4}"
-)
-LAST_RESULT = pattern(
-    rf"(?:[=≒≈]|(?<!基準)(?<!正常)(?<!上限)(?<!下限)(?<=[一-鿿)])[はが]"
-    rf"|(?<![a-z])is)\s?{ABOUT}?\s?{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?[。.]?$"
-)
-# 「必要な量は 325 mL です。」
-TOLD = pattern(
-    rf"(?:^|(?<=[。\n]))[^。\n0-9]{{1,40}}(?:(?<!基準)(?<!正常)(?<!上限)(?<!下限)は"
-    rf"|=)\s?{ABOUT}?\s?"
-    rf"{NUMBER}{UNIT}(?:\s?\([^()\n]{{0,20}}\))?(?=[。\n]|$)"
-)
-DECLINED = pattern(
-    r"(?:計算|算出|求め|判断|解答|回答)[^。\n]{0,10}(?:でき(?:ません|ない)|不可能|困難)"
-    r"|[分わ]かりません|不明です"
-    r"|(?:cannot|unable to|not possible)[^.\n]{0,20}(?:calculat|determin|answer|comput)"
-)
-CALCULATED = pattern(r"\n\s*[×*÷/+=≒≈]")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The boxes a question draws, and how many of them are decimals."""
+
+    boxes: int | None = None
+    decimals: int | None = None
+
+    def digits(self, number: str) -> str:
+        """The digits a number puts into the boxes: 2.1 and 2.10 are 21, .4 is 04."""
+        whole, dot, fraction = number.replace(",", "").partition(".")
+        if self.decimals is not None:
+            spare = fraction[self.decimals :]
+            fraction = fraction[: self.decimals] + spare.rstrip("0")
+        return (whole or "0") + fraction if dot else whole
+
+    def fits(self, number: str) -> bool:
+        """Whether a number fills the boxes, as far as they are known."""
+        return self.boxes in (None, len(self.digits(number)))
+
+
+def layout_of(question: Question) -> Layout:
+    """The boxes that a question draws last."""
+    layouts = list(LAYOUT.finditer(number_text(question.text).text))
+    if not layouts:
+        return Layout()
+    boxes = layouts[-1][0].replace(".", "")
+    return Layout(len(boxes), len(layouts[-1][1] or ""))
+
+
+def number_text(text: str) -> Plain:
+    """The text with its boxes kept apart from its digits."""
+    kept = NARROW.sub(
+        lambda found: BETWEEN_THOUSANDS * len(found[0]), text.translate(SHIELD)
+    )
+    if not HAS_DIGITS.search(kept):
+        kept = KANJI.sub(lambda found: _counted(found[0]), kept)
+    return plain_of(kept).replaced(GROUPED, "")
+
+
+def _counted(kanji: str) -> str:
+    """A number in kanji as digits of the same width: 二十六, 三二五, 二点一."""
+    whole, dot, fraction = kanji.replace("・", "点").partition("点")
+    number, digit = 0, 0
+    for sign in whole:
+        if sign in TENS:
+            number, digit = number + max(digit, 1) * TENS[sign], 0
+        else:
+            digit = digit * 10 + ONES.index(sign)
+    said = f"{number + digit}" + dot.replace("点", ".")
+    said += "".join(str(ONES.index(sign)) for sign in fraction)
+    return said.rjust(len(kanji))
+
+
+def stated(said: str, at: int, layout: Layout, last: bool = False) -> Statement | None:
+    """The number a sentence states, outside its brackets if it can.
+
+    What stands in brackets counts where it alone fills the boxes: 「2.05（≒2.1）」.
+    """
+    said = SENTENCE_END.split(said, maxsplit=1)[0]
+    main = ASIDE.sub(lambda found: " " * len(found[0]), said)
+    number = _resulting(main, at, layout, last)
+    if number and layout.fits(number.said):
+        return number
+    for aside in ASIDE.finditer(said):
+        start = aside.start() + 1
+        inner = _resulting(said[start : aside.end() - 1], at + start, layout, last)
+        if inner and (number is None or layout.fits(inner.said)):
+            return inner
+    return number
+
+
+def _resulting(said: str, at: int, layout: Layout, last: bool) -> Statement | None:
+    """Where a sum arrives: the last side of its equations that is no sum itself.
+
+    A side that does not fill the boxes gives way to its equal that does, and to what
+    the sentence opens with: 2.1 g = 2100 mg, 325 mL ≒ 0.33 L.
+    """
+    sides = list(_sides(said, at, last))
+    for number, is_equal, _ in reversed(sides):
+        if layout.fits(number.said):
+            return number
+        if not is_equal:
+            break
+    meant = [number for number, _, opens in sides[:1] if opens]
+    fitting = [number for number in meant if layout.fits(number.said)]
+    return next(iter(fitting or [number for number, *_ in sides[-1:]]), None)
+
+
+def _sides(said: str, at: int, last: bool) -> Iterator[tuple[Statement, bool, bool]]:
+    """The number of each side of a chain of equations.
+
+    With it, whether an equals sign stands before it, no arrow and no ≒, and whether the
+    side begins with it.
+    """
+    start, is_equal = 0, False
+    for sign in [*EQUALS.finditer(said), None]:
+        side = said[start : sign.start() if sign else None]
+        numbers = list(NUMBERS.finditer(side.partition(STRUCK)[0]))
+        opens = AFTER_LEAD.match(side) is not None
+        if numbers and not OPERATED.search(side):
+            found = numbers[0 if (start or opens) and not last else -1]
+            first, end = (at + start + place for place in found.span(1))
+            yield Statement(found[1], first, end), is_equal, opens
+        if sign:
+            start, is_equal = sign.end(), sign[0] == "="

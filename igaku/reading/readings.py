@@ -1,8 +1,9 @@
-"""A reading: the answer taken from a text, by which rule, and where it stands there."""
+"""A reading: the answer taken from a text, and the statements it is chosen from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 Answer = tuple[str, ...]
 
@@ -29,4 +30,32 @@ class Reading:
     rule: str | None = None
     span: tuple[int, int] | None = None
     second: Answer | None = None
+    is_strict: bool = False
+
+
+class Force(IntEnum):
+    """How much a statement counts against others."""
+
+    LOOSE = 0
+    LISTED = 1
+    INLINE = 2
+    RESTATED = 3
+    QUOTED = 4
+    POINTED = 5
+    OPENING = 6
+    VERDICTS = 7
+    BARE = 8
+    CUE = 9
+    CONCLUSION = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a text states, letters or a number, where, by which rule, how firmly."""
+
+    said: str
+    start: int
+    end: int
+    rule: str = ""
+    force: Force = Force.LOOSE
     is_strict: bool = False

@@ -37,28 +37,25 @@ def understood(parts: Parts) -> Reply:
     turn = turn_of(parts.content)
     thoughts = (parts.reasoning, turn.thought)
     reasoning = "\n".join(dict.fromkeys(each for each in thoughts if each.strip()))
-    told |= {"content": turn.said, "reasoning": reasoning}
-    told["reasoning_tokens"] = thought = _counted(parts, turn.said, reasoning)
-    guess = None if thought is not None else _guessed(parts, turn.said, reasoning)
-    if guess is not None:
-        told |= {"reasoning_tokens": guess, "reasoning_tokens_estimated": True}
+    tokens, is_estimate = _thought_tokens(parts, turn.said, reasoning)
+    told |= {"content": turn.said, "reasoning": reasoning, "reasoning_tokens": tokens}
     told["tool"] = parts.tool or turn.tool
     known = parts.marks if isinstance(parts, Reply) else ()
-    return Reply(**told, marks=tuple(dict.fromkeys(known + turn.marks)))
+    marks = tuple(dict.fromkeys(known + turn.marks))
+    return Reply(**told, reasoning_tokens_estimated=is_estimate, marks=marks)
 
 
-def _counted(parts: Parts, content: str, reasoning: str) -> int | None:
-    """The reasoning tokens a server reports, unless its zero is plainly untrue."""
-    silent = not content.strip() and parts.completion_tokens != 0
-    unlikely = reasoning.strip() or silent or parts.completion_tokens is None
-    if parts.reasoning_tokens == 0 and unlikely:
-        return None
-    return parts.reasoning_tokens
+def _thought_tokens(parts: Parts, said: str, thought: str) -> tuple[int | None, bool]:
+    """The reasoning tokens, and whether they are an estimate.
 
-
-def _guessed(parts: Parts, content: str, reasoning: str) -> int | None:
-    """The reasoning tokens by the texts' lengths: right to a few per cent only."""
-    if parts.completion_tokens is None or not reasoning.strip():
-        return None
-    share = len(reasoning) / (len(reasoning) + len(content))
-    return round(parts.completion_tokens * share)
+    A server's zero beside a thought or a silence is plainly untrue. An estimate goes by
+    the texts' lengths, and is right to a few per cent only.
+    """
+    counted, used = parts.reasoning_tokens, parts.completion_tokens
+    is_silent = not said.strip() and used != 0
+    is_untrue = counted == 0 and (thought.strip() or is_silent or used is None)
+    if counted is not None and not is_untrue:
+        return counted, False
+    if used is None or not thought.strip():
+        return None, False
+    return round(used * (len(thought) / (len(thought) + len(said)))), True

@@ -12,25 +12,26 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from itertools import chain
 
 from igaku.lazy import pattern
-from igaku.reading.cues import ANY_CUE, STATED, is_denied, is_supposed, leads, of_steps
 from igaku.reading.plain import DECLARED, DECLARED_END
+from igaku.reading.readings import Force, Statement
 from igaku.reading.wording import (
     ALONE,
+    ANY_CUE,
     BULLET,
     CHANGED,
     CLOSE,
-    CONCLUDING,
     CONCLUSIONS,
     CORRECTED,
     CUE,
     CUED,
+    FINALLY,
     GLYPH,
     JSON_KEY,
     JSON_WHOLE,
+    LETTER,
     LETTERS,
     MASK,
     MASKED,
@@ -38,35 +39,11 @@ from igaku.reading.wording import (
     NOT_OPEN_ENDED,
     OPEN,
     SAID,
+    is_denied,
+    is_supposed,
+    leads,
+    of_steps,
 )
-
-
-class Force(IntEnum):
-    """How much a statement counts against others."""
-
-    LOOSE = 0
-    LISTED = 1
-    INLINE = 2
-    RESTATED = 3
-    QUOTED = 4
-    POINTED = 5
-    OPENING = 6
-    VERDICTS = 7
-    BARE = 8
-    CUE = 9
-    CONCLUSION = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Letters that a text states, where, by which rule and with which force."""
-
-    letters: str
-    start: int
-    end: int
-    rule: str
-    force: Force
-    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +72,7 @@ LINE = pattern("(?m:^).*")
 TOGETHER = r"(?:の(?:[2-9二三両]つ|[2-9二三]個|両方))?"
 COPULA = (
     r"(?:です|である|だ|になります|となります|となる|が(?:正解|正答|答え)(?:です)?"
-    r"|입니다"
-    r"|이다)?"
-    r"(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
+    r"|입니다|이다)?(?:でしょう|だろう)?(?:か?と(?:思|考え)[^\s。]{0,6})?"
 )
 BARE_LINE = pattern(
     rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
@@ -111,22 +86,19 @@ LABEL_LINE = pattern(
 # A letter below one of these is a grade.
 GRADE = pattern(
     r"(?:推奨|グレード|レベル|ランク|等級|分類|評価|型|級|度|期|群|クラス|ステージ"
-    r"|level|score"
-    r"|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
+    r"|level|score|class|stage|category|type|rank|rating|等级|证据|등급)[^。\w]{0,8}$"
     r"|^[^。\n]{0,20}(?:推奨|グレード|エビデンス|(?<![a-z])grade|recommend|推荐|推薦)"
     r"[^。\n]{0,20}$"
 )
 POINTED_AT = pattern(
-    rf"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
-    rf"|やはり|やっぱり"
+    r"(?:のは|選択肢?は|べきは|で(?:は)?なく|(?:な?ので|だから|ことから|であるため"
+    r"|やはり|やっぱり"
     r"|選ぶ(?:と|なら(?:ば)?)|最[善良適]は|ベストは|残り[はが:]?|最[^\s。,]{1,6}的是"
-    r"|보니|本(?:症?例|問)では"
-    r"|この(?:症例"
+    r"|보니|本(?:症?例|問)では|この(?:症例"
     r"|場合|問題)では)|よって|したがって|従って|ゆえに|以上(?:から|より)"
-    rf"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
+    r"|(?<![a-z])(?:therefore|thus|hence|choose|select|pick|option|choice|go with"
     r"|it(?:['’]s| is)|so|should be|leaves|leaving|the best is"
-    r"|remaining [a-z]{3,8} (?:is|are)"
-    r"|exception is|i(?:['’]d| would) say|i (?:think"
+    r"|remaining [a-z]{3,8} (?:is|are)|exception is|i(?:['’]d| would) say|i (?:think"
     r"|believe|guess)"
     r"|definitely|probably|must be|(?:most|best)\s[a-z ]{3,40} is)(?![a-z])|것은"
     r"|(?:除外|消去|排除|否定)[しすさでき]{1,4}[てたのるとば]{0,2}[、,]?"
@@ -141,14 +113,13 @@ SINGLES = pattern(
 SINGLED_OUT = pattern(
     r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-\"'“‘’「『\[【<{〈《.()やか\ue000-\ue0ff])"
     rf"{LETTERS}\s?(?:[がを]\s?(?:より|一番|残|正解|正答|答え|最も|最適|最善|最良"
-    rf"|第一選択|唯一|ベスト|本命|適切|正しい|該当|選"
+    r"|第一選択|唯一|ベスト|本命|適切|正しい|該当|選"
     r"|妥当|考えられ|疑われ)|[だか]?と\s?(?:考え|思|判断)|でしょう"
     r"|[とに]\s?(?:する|します|しました|決め)"
     r"|を(?:行う|実施する)(?=。|べき)|で決まり|の(?:方|ほう)が"
     r"|(?:is|are|(?:would|must|should) be|(?:seems|appears)(?: to be)?|looks)"
     r" (?:the )?(?:only |single )?(?:most|more|correct|right|best|better|answer)"
-    r"|remains?\b"
-    r"|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
+    r"|remains?\b|(?:是|为|為)?(?:正[确確]|最(?:佳|合适|合適|可能|符合))"
     r"|[가이] (?:정답|답|맞|옳|가장)|[을를] (?:선택|고[르른]|골))"
 )
 # 「答えは、画像所見から c です」
@@ -183,10 +154,9 @@ INLINE_LABEL = pattern(
 # A second letter that another sentence names.
 MORE_SAID = pattern(
     rf"(?:もう[1一]つ(?:の[^\s。a-h]{{0,6}})?は|それと|(?<![a-z])(?:the )?(?:second"
-    rf"|other)"
-    rf"(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
+    rf"|other)(?: [a-z]{{3,8}})? is)\s?{OPEN}({GLYPH})(?![a-z0-9])(?!{CLOSE}\s?か)"
     rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}\s?(?:も(?:正解|正しい|適切)|is also\b"
-    rf"|too\b)"
+    r"|too\b)"
 )
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
@@ -202,14 +172,11 @@ NAMED_FOR = pattern(
 )
 COUNTED = pattern(
     r"(?:[1-3一二三](?:つ|個)目|(?<![a-z0-9.])[1-3](?=[.):]?\s)|[1一]つは"
-    r"|もう[1一]つは|第[1-3一二三]"
-    r"|(?<![a-z])(?:first|second|third)(?![a-z]))"
+    r"|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
-CHANGES = pattern(r"[にへ로]\s?(?:訂正|変更|修正|改め|直|정정|변경|바[꾸꿉]|수정)")
 JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
-ISOLATED = pattern(STATED)
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
 ANY_MARK = pattern(f"[{DECLARED}{DECLARED_END}]")
 
@@ -221,25 +188,25 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
     for reader in (_in_json, _corrected, _counted, _labelled, _pointed):
         found += reader(plain, wanted)
     found += [*_restated(plain, wanted), *_inline(plain, wanted)]
-    return _declared([one for one in found if one.letters], plain)
+    return _declared([one for one in found if one.said], plain)
 
 
 def _cued(plain: str, wanted: int, lists: dict[int, Statement]) -> Iterator[Statement]:
     """Lists after a cue, on its line or on those below."""
     told = of_steps(plain)
     for found in CUED.finditer(plain):
-        if found.start() in told or not leads(found, plain):
+        if found.start() in told or not leads(found):
             continue
         cue = found["cue"]
         before = plain[max(0, found.start() - 12) : found.start()]
         is_final = cue in CONCLUSIONS or cue.startswith("final")
-        final = is_final or CONCLUDING.search(before)
+        final = is_final or FINALLY.search(before)
         force = Force.CONCLUSION if final else Force.CUE
-        force = Force.POINTED if is_supposed(found, plain) else force
+        force = Force.POINTED if is_supposed(found) else force
         rule = "conclusion" if final else "cue"
         letters, end = _completed(found, plain, wanted), found.end()
         if below := lists.get(found.start("letters")):
-            letters, end = below.letters, below.end
+            letters, end = below.said, below.end
         yield Statement(letters, found.start(), end, rule, force, True)
 
 
@@ -259,8 +226,7 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
     """What a reply says it should have said."""
-    changed = CHANGED.finditer(plain) if CHANGES.search(plain) else ()
-    for found in chain(CORRECTED.finditer(plain), changed):
+    for found in chain(CORRECTED.finditer(plain), CHANGED.finditer(plain)):
         letters = _letters_in(found, wanted)
         yield Statement(letters, *found.span(), "correction", Force.CUE, True)
 
@@ -287,7 +253,7 @@ def _letters_in(found: re.Match[str], wanted: int) -> str:
     if len(said) == 1:
         return str(said)
     said = GLOSSED.sub("", said)
-    if isolated := ISOLATED.findall(said):
+    if isolated := LETTER.findall(said):
         return _union(isolated)
     run = "".join(re.findall(GLYPH, said))
     in_order = run == "".join(sorted(set(run)))
@@ -360,8 +326,7 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
             end = line.start() + found.end("letters")
             is_headed = HEADING.fullmatch(before[:24]) is not None
             if block:
-                is_new = letters not in block.letters
-                letters = _union([block.letters, letters]) if is_new else block.letters
+                letters = _union([block.letters, letters])
                 start = block.start
                 is_headed = block.is_headed
             block = Block(letters, start, end, is_next, is_headed)
@@ -390,16 +355,16 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
         listed = Statement(
             block.letters, block.start, block.end, "listed", Force.LISTED
         )
-        if len(listed.letters) == wanted:
+        if len(listed.said) == wanted:
             yield listed
         opening = opening or replace(listed, rule="opening", force=Force.OPENING)
-        n_blocks, every, end = n_blocks + 1, _union([every, listed.letters]), listed.end
+        n_blocks, every, end = n_blocks + 1, _union([every, listed.said]), listed.end
     if opening is None or not LABEL_LINE.match(plain):
         return
-    if n_blocks == 1 or len(opening.letters) == wanted:
+    if n_blocks == 1 or len(opening.said) == wanted:
         yield opening
     if len(every) == wanted:
-        yield replace(opening, letters=every, end=end)
+        yield replace(opening, said=every, end=end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
@@ -409,7 +374,7 @@ def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
     for each in singled + others:
         for found in each.finditer(plain):
             before = plain[max(0, found.start() - 16) : found.start()]
-            if each is AFTER_WORDS and is_denied(found, plain):
+            if each is AFTER_WORDS and is_denied(found):
                 continue
             if each is POINTED_AT and NEXT_BEST.search(before):
                 continue

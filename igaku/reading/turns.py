@@ -8,19 +8,18 @@ from dataclasses import dataclass, field, replace
 from igaku.lazy import pattern
 from igaku.reading.calls import name_of, without_calls
 from igaku.reading.harmony import as_marks
-from igaku.reading.headings import as_thought
 from igaku.reading.marks import (
     ANSWER,
     CHANNEL_NAME,
     ROLE_WORD,
     SQUARE,
-    THOUGHT,
+    THINKING,
     Mark,
     marks_of,
     role_of,
 )
 from igaku.reading.others import ANSWERED, own_lines
-from igaku.reading.spelling import as_meant
+from igaku.reading.spelling import as_meant, as_thought
 
 # A mark that the end of the text cuts in half.
 TORN = pattern(
@@ -280,7 +279,7 @@ def _channel(told: Told, mark: Mark, text: str) -> int:
             told.thinking.pop()
         told.header_end = found.end()
         return found.end()
-    is_thought = bool(found and THOUGHT.search(word))
+    is_thought = bool(found and THINKING.search(word))
     if is_thought or mark.kind == "channel":
         told.thinking.append(mark)
     at = found.end() if found and is_thought else mark.end

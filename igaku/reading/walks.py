@@ -20,6 +20,7 @@ from igaku.reading.wording import (
     CUE,
     GLYPH,
     LABELS,
+    LETTER,
     LINK,
     LINKING,
     MASK,
@@ -43,8 +44,7 @@ FIRM = (
     r"(?!(?:の|である|です|な|い)?(?:かも|可能性|か(?![らっ])|とは限|とも(?:言|い)"
     r"|と思われがち"
     r"|ように|ようだ|に見え|だろうか|でしょうか|選択肢|答え|もの[はがを]|とされ(?:が"
-    r"|て))"
-    r"|で(?:は)?な|じゃな|ではあり|\s?[】:]\s?[a-h](?![a-z])"
+    r"|て))|で(?:は)?な|じゃな|ではあり|\s?[】:]\s?[a-h](?![a-z])"
     r"|い?(?:の|もの)[はがを]|い?とは|\s?(?:가능성|수도))"
 )
 # One sign, or one character, is a verdict where nothing else stands with it.
@@ -59,18 +59,14 @@ WRONG_WORD = (
     r"|該当し(?:な|ま)|当てはまら|あてはまら|考えにくい|可能性(?:は|が)低"
     r"|(?:除外|消去|排除|否定)(?!でき(?:な|ま)|しき|し(?:え|得)な|されな)|除[いきく]"
     r"|[错錯][误誤的]|干扰|消去した|distractor|eliminated|不(?:对|對|符合|恰[当當]"
-    r"|合[适適]|[适適][合当])"
-    r"|틀[리린렸림립]|옳지\s?않"
-    r"|맞지\s?않|올바르지\s?않|그[릅르름]"
-    r"|적절하지\s?않|부적절|오답)"
+    r"|合[适適]|[适適][合当])|틀[리린렸림립]|옳지\s?않"
+    r"|맞지\s?않|올바르지\s?않|그[릅르름]|적절하지\s?않|부적절|오답)"
 )
 RIGHT_WORD = (
     r"(?:(?:誤り|間違い)で(?:は)?な[いく]|正しい|正[解答](?!(?:で|じゃ)は?(?:な|あり))"
-    r"|(?:最も)?適切(?!で(?:は)?(?:な"
-    r"|あり))|(?:最も)?妥当(?!で|性)"
+    r"|(?:最も)?適切(?!で(?:は)?(?:な|あり))|(?:最も)?妥当(?!で|性)"
     r"|正しく(?![なあ])|該当する|当てはまる|あてはまる|合って(?!いな)|[对對]的"
-    r"|正[确確]|符合"
-    r"|[适適][合当當]|合[适適]"
+    r"|正[确確]|符合|[适適][合当當]|合[适適]"
     r"|恰[当當]|옳[다은음습]|맞[다는음습]|올바[르른](?!지)|정답|적절(?!하지))"
 )
 WRONG_ENGLISH = (
@@ -118,8 +114,7 @@ AT_LAST = pattern(
     rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
     rf"|(?P<right>{RIGHT_WORD}|{PREDICATE}{RIGHT_ENGLISH}))"
     r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る"
-    r"|ます)"
-    r"|한?다|습니다|입니다|的){0,3}"
+    r"|ます)|한?다|습니다|입니다|的){0,3}"
     r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
     re.MULTILINE,
 )
@@ -127,17 +122,13 @@ AT_LAST = pattern(
 BEFORE = pattern(
     rf"(?:(?P<wrong>{WRONG_WORD}|^誤(?=\s?:)|(?<![a-z]){WRONG_ENGLISH})"
     r"|(?P<most>最も|most )?(?P<right>^正(?=\s?:)|正しい|適切|妥当|該当する|当てはまる"
-    r"|正[确確]"
-    r"|(?<![a-z])(?:correct|right|true|appropriate)))"
+    r"|正[确確]|(?<![a-z])(?:correct|right|true|appropriate)))"
     r"(?:切|当|た|っ?て(?:いる)?|い|な|の|もの|選択肢|記述|組み?合わ?せ|対応|処置|治療"
-    r"|検査|できる|される|すべき|する"
-    r"|的|选项|選項|答案"
-    r"|\s?(?:ones?|statements?)){0,4}"
-    rf"\s?(?:は|:|是|为|為|is\b"
+    r"|検査|できる|される|すべき|する|的|选项|選項|答案|\s?(?:ones?|statements?)){0,4}"
+    r"\s?(?:は|:|是|为|為|is\b"
     rf"|are\b){OPEN}{NAMED}(?P<labels>{LABELS}){UNGLUED}{NOT_OPEN_ENDED}"
-    rf"|(?<![a-z])(?P<ruled>rul(?:e|ed|ing) out|eliminat(?:e|ed|ing)|exclud(?:e|ed"
-    rf"|ing)) "
-    rf"{OPEN}{NAMED}(?P<out>{LABELS}){UNGLUED}"
+    r"|(?<![a-z])(?P<ruled>rul(?:e|ed|ing) out|eliminat(?:e|ed|ing)|exclud(?:e|ed"
+    rf"|ing)) {OPEN}{NAMED}(?P<out>{LABELS}){UNGLUED}"
     rf"|^[ \t]?(?:-[ \t])?(?:(?P<wrong_sign>{WRONG_SIGN}|\[\s?\]"
     rf"|[\[【(]{WRONG_WORD}[^\]】)\n]{{0,6}}[\]】)])"
     rf"|(?P<right_sign>{RIGHT_SIGN}|\[[x✓✔]\]"
@@ -157,7 +148,6 @@ IN_ROW = pattern(
     r"|不[適可]|[誤错錯×偽f0n])"
 )
 SIGN_IN_ROW = pattern(r"(?:(?P<right>○)|×)\s?(?P<label>[a-h])")
-BUT = pattern(r"外|(?<![a-z])(?:except|but|other than)")
 # 「c以外は誤り」 calls c right, 「c以外は正しい」 wrong.
 EXCEPT = pattern(
     rf"(?:(?<=除)|(?<=除了)|{ALONE})(?P<labels>{LABELS}){CLOSE}\s?(?:以外|之外|外)"
@@ -170,7 +160,6 @@ EXCEPT = pattern(
 )
 SETTLED = pattern("正解|正答|誤答|答え|答案|选项|選項|answer|정답|오답")
 SINGLED = pattern(r"[が이가]|\b(?:is|are)\b")
-LABEL = pattern(rf"(?<![a-z]){GLYPH}(?![a-z])")
 CLAUSE = pattern(rf"(?<![a-z0-9]){GLYPH}{WHOLE}|{MASKED}")
 
 HEAD_LINK = rf"{BESIDE}[ \t]?(?:[:.)、。(|→⇒–—-]|は|が|も|은|는|(?:is|are)\b)"
@@ -238,10 +227,8 @@ def walk_of(plain: str, labels: str, wanted: int) -> Walk:
     steps, at_last, signed = dict[int, str](), list[Verdict](), list[Verdict]()
     for run, end in _runs(_heads(plain), plain):
         signed += (of_run := _signed(plain, run))
-        verdicts = of_run or (list(_at_last(plain, run, end)) if len(run) > 1 else [])
-        is_judged = len(run) > 1 and {v.start for v in verdicts} == {
-            head.start for head in run
-        }
+        verdicts = of_run or list(_at_last(plain, run, end))
+        is_judged = {v.start for v in verdicts} == {head.start for head in run}
         walked = run if is_judged else _walked(run, plain, labels, wanted)
         steps |= {head.start: head.label for head in walked}
         at_last += [verdict for verdict in verdicts if verdict.start in steps]
@@ -284,22 +271,24 @@ def _led_to(plain: str) -> dict[int, bool]:
 
 
 def _runs(heads: list[Head], plain: str) -> Iterator[tuple[list[Head], int]]:
-    """Rows of steps in the order of their labels, set alike, and where each ends."""
+    """Rows of two steps or more, set alike, in the order of their labels.
+
+    With each, where it ends.
+    """
     for styles in ({"line"}, {"bare"}, {"line", "inline"}):
         run = list[Head]()
         for head in (head for head in heads if head.style in styles):
             if run and head.label <= run[-1].label:
-                yield run, head.start
+                if len(run) > 1:
+                    yield run, head.start
                 run = []
             run.append(head)
-        if run:
+        if len(run) > 1:
             yield run, len(plain)
 
 
 def _walked(run: list[Head], plain: str, labels: str, wanted: int) -> list[Head]:
     """The steps of a row that goes through the choices; none of a list of answers."""
-    if len(run) < 2:
-        return []
     run = run[_fronted(run, plain, wanted) :]
     if not run or len(run) == len(labels):
         return run
@@ -317,9 +306,9 @@ def _fronted(run: list[Head], plain: str, wanted: int) -> int:
     looks = [_look(head, plain) for head in run]
     is_apart = wanted in gaps and len(set(looks[wanted:])) == 1
     is_unlike = is_apart and looks[wanted] not in looks[:wanted]
-    first = run[0] if run else None
-    close = first and "\n\n" not in plain[max(0, first.start - 6) : first.start]
-    is_below = first and first.is_led_to and close and wanted in gaps
+    start = run[0].start
+    is_close = "\n\n" not in plain[max(0, start - 6) : start]
+    is_below = run[0].is_led_to and is_close and wanted in gaps
     return wanted if [wanted] in (gaps, headed) or is_unlike or is_below else 0
 
 
@@ -334,10 +323,16 @@ def _beside(plain: str) -> Iterator[Verdict]:
         settled = SETTLED.search(found[0], said) is not None
         singled = SINGLED.search(found["link"]) is not None
         is_right = found["right"] is not None
-        for label in LABEL.finditer(found["labels"]):
-            start = found.start("labels") + label.start()
-            end = found.end()
-            yield Verdict(label[0], start, end, is_right, settled, singled)
+        yield from _verdicts(found, "labels", is_right, settled, singled)
+
+
+def _verdicts(
+    found: re.Match[str], group: str, is_right: bool, settled: bool, singled: bool
+) -> Iterator[Verdict]:
+    """The verdict that was found, on each of the labels in a group of it."""
+    at, end = found.start(group), found.end()
+    for label in LETTER.finditer(found[group]):
+        yield Verdict(label[0], at + label.start(), end, is_right, settled, singled)
 
 
 def _in_a_row(plain: str) -> Iterator[Verdict]:
@@ -351,20 +346,17 @@ def _in_a_row(plain: str) -> Iterator[Verdict]:
 
 def _excepted(plain: str) -> Iterator[Verdict]:
     """Verdicts on all labels but one, which say the opposite of that one."""
-    for found in EXCEPT.finditer(plain) if BUT.search(plain) else ():
+    for found in EXCEPT.finditer(plain):
         group = "labels" if found["labels"] else "others"
         is_right = (found["wrong"] or found["against"]) is not None
-        for label in LABEL.finditer(found[group]):
-            start = found.start(group) + label.start()
-            yield Verdict(label[0], start, found.end(), is_right, is_right, True)
+        yield from _verdicts(found, group, is_right, is_right, True)
 
 
 def _look(head: Head, plain: str) -> tuple[str, bool]:
     """How a label is set: what stands before it, and whether it stands apart."""
     before = plain[max(0, head.start - 20) : head.start].rsplit("\n", 1)[-1]
-    return before, plain[head.start + 1 : head.start + 9].lstrip(")].:」*")[
-        :2
-    ] == "\n\n"
+    behind = plain[head.start + 1 : head.start + 9].lstrip(")].:」*")
+    return before, behind.startswith("\n\n")
 
 
 def _before(plain: str) -> Iterator[Verdict]:
@@ -372,20 +364,23 @@ def _before(plain: str) -> Iterator[Verdict]:
     for found in BEFORE.finditer(plain):
         is_right = (found["right"] or found["right_sign"]) is not None
         group = next(g for g in ("labels", "out", "signed") if found[g])
-        for label in LABEL.finditer(found[group]):
-            start = found.start(group) + label.start()
-            settled = (found["most"] or SETTLED.search(found[0])) is not None
-            yield Verdict(label[0], start, found.end(), is_right, settled, True)
+        settled = (found["most"] or SETTLED.search(found[0])) is not None
+        yield from _verdicts(found, group, is_right, settled, True)
 
 
 def _signed(plain: str, run: list[Head]) -> list[Verdict]:
     """Verdicts of one sign each, in front of all labels of a row: 「× a. … ○ b. …」."""
-    signs = [SIGNED.search(plain, max(0, one.start - 6), one.start) for one in run]
+    signs = [sign_before(plain, one.start) for one in run]
     return [
         Verdict(one.label, one.start, one.start + 1, sign["right"] is not None, False)
         for one, sign in zip(run, signs, strict=True)
-        if sign and len(run) > 1 and all(signs)
+        if sign and all(signs)
     ]
+
+
+def sign_before(plain: str, at: int) -> re.Match[str] | None:
+    """The sign of a verdict that stands right before a place."""
+    return SIGNED.search(plain, max(0, at - 6), at)
 
 
 def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:

@@ -1,5 +1,8 @@
 """Wording: how replies write a choice's letter, a list of them, and what leads to it.
 
+A cue such as 「答え」 leads to the letters behind it, but not in its own negation, nor
+behind a verdict; what it says of another case, or in others' mouths, counts less.
+
 Patterns for plain text, in Japanese, English, Chinese and Korean. Every repetition is
 bounded or possessive, so that reading stays linear in whatever a model repeats.
 """
@@ -23,14 +26,12 @@ OPEN = r"[\s\"'“‘「『(\[【<{〈《〔≪«‹„′⟨〖〝]{0,8}+"
 CLOSE = r"[\"'”“’」』)\]】>}〉》〕≫»›′⟩〗〟]{0,8}+"
 NAMED = (
     r"(?:(?:選択肢|記号|番号|选项|選項|선택지|보기|options?_?|choices?"
-    r"|letters?)\s{0,2}:?)?"
-    r"\s{0,2}+"
+    r"|letters?)\s{0,2}:?)?\s{0,2}+"
 )
 # After any other word, `a` is an article and `e` a bacterium's first name.
 FOLLOWING = (
     r"(?:because|since|as|is|are|was|due|which|for|with|so|based|given|but|and|or|not"
-    r"|plus|along"
-    r"|would|should|must|seems?|appears?|remains?|looks?|fits?|also|too)"
+    r"|plus|along|would|should|must|seems?|appears?|remains?|looks?|fits?|also|too)"
 )
 SPECIES = (
     r"(?:coli|difficile|albicans|diphtheriae|botulinum|tetani|perfringens|pertussis"
@@ -40,10 +41,8 @@ SPECIES = (
 # Han characters that may stand right behind a letter: C項, A和D, C正确.
 HAN_BEHIND = "以即而外均都及和与與跟项項正错錯对對因符是为為最或还還選选"
 WHOLE = (
-    r"(?![a-z0-9_%^\\°\-‐‑–−ァ-ヺー々Α-ω형군]|['’][a-z]"
-    r"|さん|ちゃん|くん"
-    rf"|(?![{HAN_BEHIND}])[一-鿿]|\.[a-z]|\.\s?{SPECIES}"
-    r"|\+(?!\s?[a-h](?![a-z0-9]))"
+    r"(?![a-z0-9_%^\\°\-‐‑–−ァ-ヺー々Α-ω형군]|['’][a-z]|さん|ちゃん|くん"
+    rf"|(?![{HAN_BEHIND}])[一-鿿]|\.[a-z]|\.\s?{SPECIES}|\+(?!\s?[a-h](?![a-z0-9]))"
     r"|[ \t](?:型|群|反応性|細胞(?!診)|ペプチド|ダイマー|형|군)"
     rf"|[ \t](?!{FOLLOWING}\b)(?:[a-z]{{2}}|[0-9]))"
 )
@@ -51,8 +50,7 @@ UNGLUED = rf"(?![はも]){WHOLE}"
 ALONE = r"(?<![a-z0-9ァ-ヺー一-鿿Α-ω°\-])"
 GLOSS = (
     r"\s?\((?:正しい|正解|○|correct|right)\)|\s?\((?!\s?(?:誤|正|不|適|間違|in?correct"
-    r"|wrong|right|true|false|not|x\)|o\)))"
-    r"(?:[0-9]|[^()\n○×✗✓❌✅]{2,60})\)"
+    r"|wrong|right|true|false|not|x\)|o\)))(?:[0-9]|[^()\n○×✗✓❌✅]{2,60})\)"
 )
 BESIDE = rf"(?:{GLOSS}|\s?[:.)、/=→–—-]?\s?{OPEN}{MASKED}{CLOSE})?"
 # Arrows, bullets and pictures, without those that cross out.
@@ -67,8 +65,7 @@ SEPARATOR = (
     r"|以及|및|及|和|与|與|跟|그리고|와|과|하고|랑|,?\s?\b(?:as well as|along with)\b"
     r"|\bplus\b|[.,、]?\s?\balso\b,?"
     r"|だけで(?:は)?なく、?|、?\s?(?:そして|および|及び|それと|それから|さらに|加えて"
-    r"|次に)、?)\s?"
-    r"|[ \t]?\|[ \t]?|[ \t](?!a\s?[.:)].{0,200}?\sb\s?[.:)])"
+    r"|次に)、?)\s?|[ \t]?\|[ \t]?|[ \t](?!a\s?[.:)].{0,200}?\sb\s?[.:)])"
     r"|(?<=[」』)\]】>}〉》〕])(?=[「『(\[【<{〈《〔]))"
 )
 RUN = rf"{OPEN}{GLYPH}{{2,8}}{UNGLUED}{CLOSE}"
@@ -95,12 +92,10 @@ CHINESE_CUE = (
 )
 CUE = (
     r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正[解答]肢?|結論|结论|結論として"
-    r"|最終的に"
-    r"|(?:正しい|適切な|誤っている)(?:組み?合わ?せ|選択肢|対応|処置|治療"
+    r"|最終的に|(?:正しい|適切な|誤っている)(?:組み?合わ?せ|選択肢|対応|処置|治療"
     r"|検査)(?=\s?[は:])"
     r"|選択(?=\s?:)|(?<![一-鿿])解(?=\s?:)|こたえ|アンサー|정답|답안|선택(?=\s?:)|결론"
-    r"|답변"
-    r"|(?<![가-힣])답"
+    r"|답변|(?<![가-힣])답"
     r"|(?m:^)a\s?[:.](?=\s?[(「\[]?[a-h](?:[,、と ]{1,2}[a-h]){0,3}[)」\]]?"
     rf"(?:[。.]?(?m:$)|\s?{MASKED}|[:)、。]|\.(?!\s?{SPECIES})))"
     rf"|{CHINESE_CUE}|{ENGLISH_CUE}|{DECLARED})"
@@ -112,8 +107,7 @@ LINKING = pattern(
 )
 LINK = (
     rf"(?:[\s:=,、\"'\-–—>】」』)\]〉》≫|{SIGNS}]|\.{{2,6}}|は|が|是|为|為|은|는|이"
-    rf"|として|です"
-    rf"|の選択肢"
+    r"|として|です|の選択肢"
     r"|の組(?:み)?合(?:わ)?せ|番号|記号|(?:次|以下)の(?:通り|とおり)(?:です)?。?"
     r"|[0-9]つ(?:で|は|の)?|[1-9](?=\s?[:.はが])|①|②|③"
     r"|おそらく|恐らく|たぶん|多分|やはり|明らかに|私は|消去法(?:で|により|から)(?:は)?"
@@ -134,16 +128,14 @@ DENIED = pattern(
     r"|(?<![a-z])(?:other|another|alternative|previous|earlier|initial|example|sample"
     r"|tempting|possible|plausible|common)"
     r"|次点の?|次善の?|他の|別の|最初の|先ほどの|前の|以前の|よくある|候補の"
-    r"|ありがちな)"
-    r"[ -]?(?:best|correct|right|most likely)?[ \t]?\Z"
+    r"|ありがちな)[ -]?(?:best|correct|right|most likely)?[ \t]?\Z"
     r"|(?:例|例えば|例として|形式|フォーマット|書式|(?<![a-z])(?:e\.?g|example|format))"
     r"[.,、:)は]{0,2}[ \t]?[「『\"'(]?\Z"
 )
-CONCLUDING = pattern(
+FINALLY = pattern(
     r"(?:最終(?:的な|の)?|(?<![a-z])final(?:ly)?|最终|最后|최종)[ \t]?\Z"
     r"|(?:よって|したがって|従って|ゆえに|以上(?:より|から)|結局|所以|因此|따라서"
-    r"|그러므로"
-    r"|(?<![a-z])(?:so|thus|therefore|hence),?(?: the)?(?: correct"
+    r"|그러므로|(?<![a-z])(?:so|thus|therefore|hence),?(?: the)?(?: correct"
     r"| best)?)[、,]?[ \t]?\Z"
 )
 CONCLUSIONS = {"結論", "结论", "결론", "conclusion", "最終的に", "final", DECLARED}
@@ -156,8 +148,7 @@ NOT_OPEN_ENDED = (
     r"|の(?:いずれ|どれ|うち|中|どちら)"
     r"|で(?:は|も)?な|じゃな|ではあり|とは(?:言|い|限)|か\s?[a-h](?![a-z])|か、"
     r"|(?:だ|である)?と(?:する|考える|思う|いう|答える|主張する)(?:人|者|資料|説|意見"
-    r"|文献|受験|学生|見方|声)"
-    r"|と(?:言って|言った|述べ|書かれ)"
+    r"|文献|受験|学生|見方|声)|と(?:言って|言った|述べ|書かれ)"
     r"|を選(?:ぶ(?:人|者|受験|学生)|び(?:がち|たく|やす)))"
     r"|[^。\n]{0,12}(?:のように(?:答|回|解|書|記|出)|のような形|の?形式|の形で|という形"
     r"|で(?:お)?(?:答え(?:て|よ|な|る)|(?:回答|解答|記載|記入|出力)(?:し|せ|す))"
@@ -166,8 +157,7 @@ NOT_OPEN_ENDED = (
 )
 SAID = (
     r"(?=\s?(?:$|[。.,、:)」(』]|です|でした|である|だ|が|を|と[考判思な]|に[なよ]"
-    r"|の[^いどう中]"
-    r"|입니다|이다|가 |项|項|是?(?:正[确確]|[对對])|"
+    r"|の[^いどう中]|입니다|이다|가 |项|項|是?(?:正[确確]|[对對])|"
     r"is (?:the|most|correct|right|best|likely)|(?:because|since|due)\b)"
     r"|(?<=[a-h][)\]])[ \t])"
 )
@@ -176,12 +166,10 @@ JSON_KEY = pattern(
     r"[\"'“](?![^\"'”\n]{0,40}(?:reason|expla|incorrect|wrong|other|altern|question"
     r"|理由"
     r"|second|rejected|誤|不正|解説|解析|all_|previous|initial|draft|user|your|example"
-    r"|not_"
-    r"|unselect|unchosen|distract|candidate|(?<=[\"'])(?:option"
+    r"|not_|unselect|unchosen|distract|candidate|(?<=[\"'])(?:option"
     r"|choice)s[\"']\s?:\s?\{))"
     r"[^\"'”\n:]{0,24}(?:answer|choice|chosen|pick|option|select|letter|label|predict"
-    r"|\bans"
-    rf"|solution|解答|回答|答え|答|正解|正答|选|選|정답"
+    r"|\bans|solution|解答|回答|答え|答|正解|正答|选|選|정답"
     rf"|답)[^\"'”\n:]{{0,16}}[\"'”]\s?:\s?"
     r"(?:\{\s?[\"'](?:id|label|letter|option|key|choice|value)[\"']\s?:\s?)?"
     rf"{LETTERS}{NOT_OPEN_ENDED}"
@@ -198,16 +186,85 @@ CHANGED = pattern(
 CORRECTED = pattern(
     r"(?:(?:いや|いえ|いいえ|違う|違います|すみません|失礼(?:しました)?"
     r"|申し訳(?:ありません|ございません)|죄송합니다|아니요?)(?=[、,。 ])|哦?不,"
-    r"|改[为為选選]"
-    r"|수정(?=:)|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
+    r"|改[为為选選]|수정(?=:)|訂正|修正|正しくは|実際に?は|本当は|実は|考え直すと"
     r"|よく考えると|考え直して|見直すと|再検討すると|再考すると|更正|纠正|糾正|应为"
     r"|應為|(?:其实|其實|实际上|實際上)是?|실제로는?|사실은|정정"
     r"|(?<![a-z])(?:correction|corrected|actually(?! the options)|in fact|i meant?"
-    r"|edit(?=:)"
-    r"|chang\w{1,4} (?:my|the) (?:answer|choice) to|at a closer look"
+    r"|edit(?=:)|chang\w{1,4} (?:my|the) (?:answer|choice) to|at a closer look"
     r"|on (?:second thought|reflection)|upon re\w{4,12}|scratch that"
     r"|(?:no|wait|sorry)(?=,)|my mistake)(?![a-z]))"
     rf"(?P<gap>(?:します|する|すると|し|。)?{LINK}(?:{CUE}{LINK})?)"
     rf"{LETTERS}{NOT_OPEN_ENDED}{SAID}",
     re.MULTILINE,
 )
+ANY_CUE = pattern(CUE)
+STATED = rf"(?<![a-z]){GLYPH}(?![a-z])"
+LETTER = pattern(STATED)
+VERDICT_PLACE = pattern(
+    r"(?<![a-z0-9])[a-h※][^\w\n,、。;]{0,4}(?:は|が|も|是|은|는|이|가|is|are)?[ \t]?"
+    r"(?:the\s)?(?:most\s|only\s|single\s)?(?:correct|right|best)?[ \t]?\Z"
+)
+# What would be, elsewhere or for others: 「発熱があれば正解は d」.
+SUPPOSED = pattern(
+    r"もし|仮に|(?<![a-z])(?:if|had|were|unless)(?![a-z])[^.]*\Z"
+    r"|(?:(?:が|も|で)(?:あれば|なければ)|(?:して|されて|でて|出て)いれば"
+    r"|だったら)[^。\n]*\Z"
+    r"|(?<!この)(?<!本例の)(?<!症例の)(?<!今回の)(?<!本問の)場合(?:は|の"
+    r"|に)[^。\n]{0,20}\Z"
+    r"|看似|乍一?看|有人(?:认为|認為|说|說)|如果|若[是为為]|첫눈에"
+    r"|(?<![a-z])at first (?:glance|sight)"
+    r"|(?:がある|がない|した|する)とき(?:は|の)[^。\n]{0,20}\Z"
+    r"|(?:類題|関連問題|過去問|前問|前の問題|別の問題|他の問題|昨年)[^。\n]{0,20}\Z"
+    r"|(?<![a-z])(?:previous|last|another|other|different) (?:question|problem"
+    r"|exam)[^.\n]{0,20}\Z"
+    r"|(?<![a-z])(?:some|many|others|people|students|examinees|one|you)(?: [a-z]+)? "
+    r"(?:argue|say|think|believe|claim|answer|assume|conclude)[^.,\n]{0,20}\Z"
+)
+ELSEWHERE = pattern(
+    r"\s?(?:but )?(?:in|for|with|without) (?:an?|another|other|patients|cases|those"
+    r"|children|adults|infants)(?![a-z])"
+)
+
+
+def leads(found: re.Match[str]) -> bool:
+    """Whether a cue leads to the letters behind it: 「c: 正解 d」 says nothing of d."""
+    start, gap = found.start(), found["gap"]
+    before = found.string[max(0, start - 40) : start]
+    if is_denied(found):
+        return False
+    if found["cue"] == DECLARED or LINKING.search(gap):
+        return True
+    line = before.rsplit("\n", 1)[-1]
+    if "\n" in gap:
+        return len(line.strip()) <= 16 and not re.search(rf"[。、:※]|{STATED}", line)
+    return VERDICT_PLACE.search(before) is None
+
+
+def of_steps(plain: str) -> set[int]:
+    """Places of cues that are verdicts of a walk: the first behind each of its steps.
+
+    They are where at least two steps, which are struck out, have one in their block.
+    """
+    first: dict[int, int] = {}
+    step, at = -1, 0
+    for cue in ANY_CUE.finditer(plain):
+        struck, gap = (plain.rfind(sign, at, cue.start()) for sign in (STRUCK, "\n\n"))
+        step, at = (step if struck == gap else struck), cue.start()
+        if step >= 0 and gap <= step:
+            first.setdefault(step, at)
+        elif gap > step:
+            step = -1
+    return set(first.values()) if len(first) > 1 else set()
+
+
+def is_supposed(found: re.Match[str]) -> bool:
+    """Whether a cue tells what would be: 「もし発熱がなければ正解は d」."""
+    before = found.string[max(0, found.start() - 80) : found.start()]
+    clause = re.split(r"[。.\n]", before)[-1]
+    return (SUPPOSED.search(clause) or ELSEWHERE.match(clause)) is not None
+
+
+def is_denied(found: re.Match[str]) -> bool:
+    """Whether a cue stands in its own negation: 不正解, "second-best answer"."""
+    start = found.start()
+    return DENIED.search(found.string, max(0, start - 40), start) is not None

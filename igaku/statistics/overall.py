@@ -68,7 +68,8 @@ def _exact(table: np.ndarray) -> float | None:
     sums, moves = np.zeros((1, k), dtype=int), 0
     chance: np.ndarray = np.ones(1)
     for right in np.sort(rows[varies]):
-        steps = _choices(k, int(right))
+        # Every way in which so many of the models can be the ones that are right.
+        steps = np.eye(k, dtype=int)[[*combinations(range(k), int(right))]].sum(1)
         if (moves := moves + len(sums) * len(steps)) > MOVES:
             return None
         new = np.sort((sums[:, None] + steps).reshape(-1, k), axis=1)
@@ -78,12 +79,3 @@ def _exact(table: np.ndarray) -> float | None:
         sums = new[first]
     seen = (table[varies].sum(0) ** 2).sum()
     return min(1.0, float(chance[(sums**2).sum(1) >= seen].sum()))
-
-
-def _choices(k: int, right: int) -> np.ndarray:
-    """Every way in which `right` of k models can be the ones that are right."""
-    found = np.zeros((0, k), dtype=int)
-    chosen = np.array([*combinations(range(k), right)])
-    found = np.zeros((len(chosen), k), dtype=int)
-    np.put_along_axis(found, chosen, 1, axis=1)
-    return found

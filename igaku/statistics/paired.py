@@ -282,9 +282,8 @@ def mcnemar_power(
     >>> round(mcnemar_power(400, 0.055, 0.005), 3)
     0.064
     """
-    weight = _splits(n, discordance, difference)[2]
-    rejected = _midp(n, discordance) < alpha
-    return float(weight[rejected].sum())
+    _, _, midp, weight = _splits(n, discordance, difference)
+    return float(weight[midp < alpha].sum())
 
 
 def noninferiority_power(
@@ -299,36 +298,27 @@ def noninferiority_power(
     >>> round(noninferiority_power(400, 0.055, 0.025), 3)
     0.525
     """
-    flips, against, weight = _splits(n, discordance, difference)
+    flips, against, _, weight = _splits(n, discordance, difference)
     p = noninferiority(n - flips, against, flips - against, 0 * flips, margin)
     return float(weight[p < alpha].sum())
 
 
-def _splits(
-    n: int, discordance: float, difference: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every number of flips, every split of it, and how probable both together are."""
+def _splits(n: int, discordance: float, difference: float) -> tuple[np.ndarray, ...]:
+    """Every number of flips, every split of it, its mid-p, and how probable it is."""
     _discordant(-discordance, difference, discordance)
-    flips, against, share = _flips(n, discordance)
+    flips, against, midp, share = _flips(n, discordance)
     tilt = (discordance + difference) / (2 * discordance)
-    return flips, against, share * binom.pmf(against, flips, tilt)
+    return flips, against, midp, share * binom.pmf(against, flips, tilt)
 
 
 @lru_cache(maxsize=8)  # they are those of every difference on a curve
-def _flips(n: int, discordance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _flips(n: int, discordance: float) -> tuple[np.ndarray, ...]:
     """The same, but how probable a number of flips alone is."""
     share = binom.pmf(range(n + 1), n, discordance)
     numbers = np.flatnonzero(share > UNLIKELY)
     flips = np.repeat(numbers, numbers + 1)
     against = np.concatenate([np.arange(number + 1) for number in numbers])
-    return flips, against, share[flips]
-
-
-@lru_cache(maxsize=8)
-def _midp(n: int, discordance: float) -> np.ndarray:
-    """The mid-p of each of the splits."""
-    flips, against, _ = _flips(n, discordance)
-    return np.asarray(mcnemar(against, flips - against).midp)
+    return flips, against, mcnemar(against, flips - against).midp, share[flips]
 
 
 def _connor(difference: float, discordance: float, power: float, alpha: float) -> float:

@@ -117,11 +117,8 @@ def _deviations(values: np.ndarray, strata: Strata) -> tuple[np.ndarray, int]:
 def _tails(distance: float, skew: float, df: int) -> tuple[float, float]:
     """The p below and above a distance in standard errors, the more cautious of two."""
     bent = _bent(distance, skew)
-    below, above = (
-        float(t.cdf(max(distance, bent), df)),
-        float(t.sf(min(distance, bent), df)),
-    )
-    return below, above
+    below, above = max(distance, bent), min(distance, bent)
+    return float(t.cdf(below, df)), float(t.sf(above, df))
 
 
 def _bent(distance: float, skew: float) -> float:

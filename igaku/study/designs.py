@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from igaku.exam.choices import AS_RELEASED
-from igaku.study.pooling import differ
-from igaku.study.runs import Run
+from igaku.study.runs import Run, status
 from igaku.words import HELD_FIXED
+
+ROLES = ("finished", "stopped", "reference", "follow-up")
 
 FACTORS = ("model", "effort", "budget")
 DEFAULT = "default"  # the effort of a run that was told none
@@ -26,40 +27,78 @@ class Cell(NamedTuple):
     run: Run
 
 
-Told = tuple[Run, str, Sequence[str | None], frozenset[str]]
+Known = tuple[str | None, ...]  # settings in the order of HELD_FIXED
 
 
-def designs(runs: Iterable[Told]) -> list[list[Cell]]:
+class Sitting(NamedTuple):
+    """A run with what its place in a study depends on, each found once.
+
+    `variant` is the model that sat it, `known` its settings; `asked` and `planned` are
+    the questions that it was asked, and was to be asked.
+    """
+
+    run: Run
+    name: str
+    variant: str
+    role: str
+    known: Known
+    asked: frozenset[str]
+    planned: frozenset[str]
+
+
+def sitting_of(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> Sitting:
+    """What is known of a run; equal sets of questions are held once, in `sets`."""
+    found = [
+        frozenset(rows["problem_id"].tolist())
+        for rows in (run.rows, run.rows if run.plan is None else run.plan)
+    ]
+    asked, planned = (sets.setdefault(each, each) for each in found)
+    variant = str(run.settings.get("slug") or run.model or run.name)
+    return Sitting(run, run.name, variant, role(run), known(run), asked, planned)
+
+
+def role(run: Run) -> str:
+    """What a run is in the study: one of `ROLES`.
+
+    A follow-up asked only the questions that another run lost, so its score ranks with
+    nothing.
+    """
+    if run.settings.get("lost_of"):
+        return "follow-up"
+    if run.card.get("origin") == "reference":
+        return "reference"
+    return "finished" if status(run).name == "OK" else "stopped"
+
+
+def designs(sittings: Iterable[Sitting]) -> list[list[Cell]]:
     """The runs that share exam, questions and all settings but effort and budget.
 
-    Each run comes with its model, what is known of its settings, and the questions it
-    was to ask. Groups without a model that was asked under two conditions are none.
+    Groups without a model that was asked under two conditions are none.
     """
     groups: dict[Any, list[Cell]] = {}
-    for run, model, known, planned in runs:
+    for run, _, model, _, known, _, planned in sittings:
         if run.budget is not None and run.asked and run.origin != "recorded":
             told = zip(HELD_FIXED, known, strict=True)
             held = tuple(value for name, value in told if name not in SETTINGS)
             effort = str(run.settings.get("reasoning_effort") or DEFAULT)
             cell = Cell(model, effort, run.budget, run)
             groups.setdefault((str(run.exam), planned, held), []).append(cell)
-    return [cells for cells in groups.values() if _is_crossed(cells)]
+    return [
+        cells
+        for cells in groups.values()
+        if len({cell[:3] for cell in cells}) > len({cell.model for cell in cells})
+    ]
 
 
-def aside(runs: Sequence[Told]) -> frozenset[str]:
+def aside(sittings: Sequence[Sitting]) -> frozenset[str]:
     """The runs of every design that has other questions than the first run.
 
     They are compared within their design, and rank with no run outside of it.
     """
-    planned = {run.name: questions for run, _, _, questions in runs}
-    names = (cell.run.name for cells in designs(runs) for cell in cells)
-    first = next(iter(planned.values()), None)
-    return frozenset(name for name in names if planned[name] != first)
-
-
-def _is_crossed(cells: Sequence[Cell]) -> bool:
-    """Whether some model was asked under more than one effort or budget."""
-    return len({cell[:3] for cell in cells}) > len({cell.model for cell in cells})
+    asked = [one for one in sittings if one.role in ("finished", "stopped")]
+    planned = {one.name: one.planned for one in asked}
+    names = (cell.run.name for cells in designs(asked) for cell in cells)
+    return frozenset(name for name in names if planned[name] != asked[0].planned)
 
 
 # --- what a comparison holds fixed ----------------------------------------------------
@@ -80,11 +119,18 @@ def unlike(a: Run, b: Run) -> list[str]:
     What a recorded run does not tell is not known; None in a run made here is the
     server's own default, and a setting like any other.
     """
-    pairs = zip(HELD_FIXED, known(a), known(b), strict=True)
-    return [name for name, *values in pairs if differ(*values)]
+    return differing(known(a), known(b))
 
 
-def known(run: Run) -> tuple[str | None, ...]:
+def differing(one: Known, other: Known) -> list[str]:
+    """The settings that are on record of both and not alike."""
+    if one == other:
+        return []
+    told = zip(HELD_FIXED, one, other, strict=True)
+    return [name for name, *two in told if None not in two and two[0] != two[1]]
+
+
+def known(run: Run) -> Known:
     """The settings of a comparison as text; None where one is not known."""
     is_blind = run.origin == "recorded" or not run.settings
     is_blind |= bool(run.manifest.get("rebuilt"))  # what is not known of it is null

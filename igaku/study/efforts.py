@@ -6,9 +6,9 @@ are no proof of an effort, and times are no lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -132,51 +132,22 @@ def other_length(study: Study) -> Iterator[Alarm]:
         yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
 
 
-class _Lengths(NamedTuple):
-    """The lengths of a run's replies by the number of each question in its exam."""
-
-    run: Run
-    questions: np.ndarray  # in the order of the run
-    tokens: np.ndarray
-    is_inferred: np.ndarray
-    places: np.ndarray  # by question: where it is in the run, −1 where it is not
-
-    def beside(self, other: _Lengths) -> tuple[np.ndarray, np.ndarray]:
-        """Where the questions with lengths of one kind in both are, in each."""
-        there = other.places[self.questions]
-        here = np.flatnonzero(there >= 0)
-        alike = self.is_inferred[here] == other.is_inferred[there[here]]
-        return here[alike], there[here[alike]]
-
-
-def _lengths(runs: Sequence[Run]) -> list[_Lengths]:
-    told = [(run, took) for run in runs if len(took := lengths_of(run))]
-    numbers: dict[str, int] = {}
-    for _, took in told:
-        for name in took["problem_id"]:
-            numbers.setdefault(name, len(numbers))
-    found = []
-    for run, took in told:
-        questions = np.array([numbers[name] for name in took["problem_id"]])
-        places = np.full(len(numbers), -1)
-        places[questions] = np.arange(len(questions))
-        tokens = took["tokens"].to_numpy(float)
-        inferred = took["is_inferred"].to_numpy(bool)
-        found.append(_Lengths(run, questions, tokens, inferred, places))
-    return found
-
-
 def _ratios(study: Study) -> list[tuple[str, dict[str, Any], np.ndarray]]:
     """The exam, the ratio and the tokens of every two runs with lengths of one kind."""
     found = []
     for runs in by_exam(study):
-        for a, b in combinations(_lengths(runs), 2):
-            here, there = a.beside(b)
-            if len(here) >= FEWEST:
-                tokens = np.array([a.tokens[here], b.tokens[there]])
-                is_inferred = bool(a.is_inferred[here[0]])
-                ratio = _ratio(a.run, b.run, tokens, is_inferred)
-                found.append((str(a.run.exam), *ratio))
+        told = [
+            (run, took.set_index("problem_id")["tokens"], took["is_inferred"].iloc[0])
+            for run in runs
+            if len(took := lengths_of(run))
+        ]
+        for (a, mine, is_inferred), (b, others, is_other) in combinations(told, 2):
+            places = others.index.get_indexer(mine.index)
+            both = places >= 0
+            if is_inferred == is_other and both.sum() >= FEWEST:
+                tokens = np.array([mine.array[both], others.array[places[both]]], float)
+                ratio = _ratio(a, b, tokens, bool(is_inferred))
+                found.append((str(a.exam), *ratio))
     return found
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from igaku.statistics import holm, mcnemar, paired_difference, proportion
 from igaku.study.audits import wrong_runs
-from igaku.study.designs import EFFORTS, FACTORS, Cell, designs
-from igaku.study.families import Source, Study, card_label, study_in, told_of
+from igaku.study.designs import EFFORTS, FACTORS, Cell, designs, sitting_of
+from igaku.study.families import Source, Study, card_label, study_in
 from igaku.study.grids import grid_of
 from igaku.study.scoring import correct, is_lost
 
@@ -53,7 +53,7 @@ def crossed(outputs_dir: Source = None) -> pd.DataFrame:
     study = study_in(outputs_dir)
     rows = [
         {"design": number, **_row(cell, study.lang)}
-        for number, cells in enumerate(_designs(study), 1)
+        for number, cells in enumerate(study.once(_designs), 1)
         for cell in cells
     ]
     frame = pd.DataFrame(rows, columns=list(CROSSED))
@@ -78,7 +78,7 @@ def contrasts(outputs_dir: Source = None) -> pd.DataFrame:
 def _contrasted(study: Study) -> pd.DataFrame:
     rows = [
         {"design": number, **row}
-        for number, cells in enumerate(_designs(study), 1)
+        for number, cells in enumerate(study.once(_designs), 1)
         for row in _contrasts(cells, study.lang)
     ]
     frame = pd.DataFrame(rows, columns=list(CONTRASTS))
@@ -132,13 +132,9 @@ def _widest(part: pd.DataFrame, measure: str, level: float) -> dict[str, Any]:
 
 def _designs(study: Study) -> list[list[Cell]]:
     """The cells of each design, in the order of models, efforts and budgets."""
-    return study.once(_found)
-
-
-def _found(study: Study) -> list[list[Cell]]:
     # A copy stays: that two quantizations reply alike may be the finding.
     wrong = {name for name, first in wrong_runs(study).items() if first is None}
-    sound = [told_of(run) for run in study.variants if run.name not in wrong]
+    sound = [sitting_of(run, {}) for run in study.variants if run.name not in wrong]
     return sorted(map(_ordered, designs(sound)), key=len, reverse=True)
 
 
@@ -148,13 +144,13 @@ def _ordered(cells: Sequence[Cell]) -> list[Cell]:
     most: dict[Any, Cell] = {}
     for cell in sorted(cells, key=lambda cell: -cell.run.asked):
         most.setdefault(cell[:3], cell)
-
-    def place(cell: Cell) -> tuple[int, int, int]:
-        known = cell.effort in EFFORTS
-        effort = EFFORTS.index(cell.effort) if known else len(EFFORTS)
-        return models.index(cell.model), effort, cell.budget
-
-    return sorted(most.values(), key=place)
+    places = {effort: place for place, effort in enumerate(EFFORTS)}
+    return sorted(
+        most.values(),
+        key=lambda cell: (
+            models.index(cell.model), places.get(cell.effort, len(places)), cell.budget,
+        ),
+    )  # fmt: skip
 
 
 # --- as rows --------------------------------------------------------------------------
@@ -194,32 +190,24 @@ def _contrast(factor: str, a: Cell, b: Cell, lang: str) -> dict[str, Any]:
     ]
     grid = grid_of([a.run, b.run])
     both = grid.asked.all(axis=0)
-    told = {"lost": _paired(grid.lost[:, both]), "right": _paired(grid.right[:, both])}
-    found = {
-        f"{measure}_{n}" if n in ("a", "b") else f"{MEASURES[measure]}{n}": value
-        for measure, paired in told.items()
-        for n, value in paired.items()
-    }
-    return found | {
+    return {
         "exam": str(a.run.exam), "factor": factor,
         "fixed": tuple(levels[0][name] for name in FACTORS if name != factor),
         "a": levels[0][factor], "b": levels[1][factor], "n": int(both.sum()),
         "run_a": a.run.name, "run_b": b.run.name,
+        **_paired("lost", *grid.lost[:, both]),
+        **_paired("right", *grid.right[:, both]),
     }  # fmt: skip
 
 
-def _paired(seen: np.ndarray) -> dict[str, Any]:
+def _paired(measure: str, a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     """How often something is so in two runs, and b − a with interval and mid-p."""
-    a, b = seen
-    counts = [int(part.sum()) for part in (a & b, ~a & b, a & ~b, ~a & ~b)]
-    told: dict[str, Any] = {"a": int(a.sum()), "b": int(b.sum())}
-    if not len(a):
-        return (
-            told
-            | dict.fromkeys(("difference", "low", "high"), np.nan)
-            | {"pvalue": 1.0}
-        )
-    found = paired_difference(*counts)
-    low, high = found.tango
-    told |= {"difference": found.estimate, "low": low, "high": high}
-    return told | {"pvalue": mcnemar(counts[1], counts[2]).midp}
+    told: dict[str, Any] = {f"{measure}_a": int(a.sum()), f"{measure}_b": int(b.sum())}
+    difference, low, high, pvalue = np.nan, np.nan, np.nan, 1.0
+    if len(a):
+        counts = [int(part.sum()) for part in (a & b, ~a & b, a & ~b, ~a & ~b)]
+        found = paired_difference(*counts)
+        difference, (low, high) = found.estimate, found.tango
+        pvalue = mcnemar(counts[1], counts[2]).midp
+    tested = {"difference": difference, "low": low, "high": high, "pvalue": pvalue}
+    return told | {f"{MEASURES[measure]}{name}": x for name, x in tested.items()}

@@ -1,34 +1,23 @@
-"""The study: every run in its place, and which of them may be compared with which.
-
-A family is a set of pairs that belong together by their settings, or by name; Holm's
-adjustment is over a family and over nothing else. The rule is here, in one place:
-finished runs of one exam under the same settings are the main family; runs that
-stopped early are a family of their own, on the questions that all of them were asked.
-"""
+"""The study: every run in its place, with the families they are compared in."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, combinations, product
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from igaku.ask.health import FEWEST
 from igaku.errors import IgakuError
 from igaku.params.declared import ALL, MARGIN, Declared, read_declared
 from igaku.paths import outputs_folder
-from igaku.study.designs import Told, aside, known
-from igaku.study.pooling import KINDS, Family, differ_any, pooled
-from igaku.study.runs import Run, find_runs, status
-from igaku.words import HELD_FIXED, LEVEL, checked
-
-ROLES = ("finished", "stopped", "reference", "follow-up")
-
+from igaku.study.designs import ROLES, Sitting, aside, role, sitting_of
+from igaku.study.pooling import Family, families_of, later_of
+from igaku.study.runs import Run, find_runs
+from igaku.words import LEVEL, checked
 
 Made = TypeVar("Made")
 
@@ -151,46 +140,24 @@ def study_of(
 ) -> Study:
     """The study of runs that are already loaded, see `open_study`."""
     margin = _margin(margin, declaration)
-    _check_names((*chosen, *filter(None, [reference])), runs)
-    sets: dict[frozenset[str], frozenset[str]] = {}
-    sittings = [_sitting(run, sets) for run in runs]
-    first = {r.name for r in runs if _is_reference(r, reference, declaration)}
-    sittings.sort(key=lambda one: _place(one, first))
-    again = _repeats(sittings)
-    repeats = {run: first for run, first in again.items() if run not in chosen}
-    inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
-    crossed = _aside(sittings)
-    exams: dict[str, list[_Sitting]] = {}
-    for one in sittings:
-        if one.name not in crossed:
-            exams.setdefault(str(one.run.exam), []).append(one)
-    families = [
-        family
-        for exam, each in exams.items()
-        for family in _families(each, exam, inside, repeats)
-    ]
-    variant = {one.name: one.variant for one in sittings}
-    families += pooled(families, variant, {one.name: one.known for one in sittings})
-    families.sort(key=lambda family: KINDS.index(family.kind))
-    ordered = tuple(one.run for one in sittings)
-    told = (margin, lang, folder, reference, tuple(chosen), declaration, crossed)
-    return Study(ordered, tuple(families), *told)
-
-
-def _check_names(given: Iterable[str], runs: Sequence[Run]) -> None:
     names = [run.name for run in runs]
-    for name in given:
+    for name in (*chosen, *filter(None, [reference])):
         if name not in names:
             raise IgakuError(
                 f"There is no run {name} to compare: the runs are "
                 f"{', '.join(names) or 'none'}."
             )
-
-
-def _aside(sittings: Iterable[_Sitting]) -> frozenset[str]:
-    """The runs of designs that are compared within themselves, see `aside`."""
-    asked = [one for one in sittings if one.role in ("finished", "stopped")]
-    return aside([(o.run, o.variant, o.known, o.planned) for o in asked])
+    sets: dict[frozenset[str], frozenset[str]] = {}
+    sittings = [sitting_of(run, sets) for run in runs]
+    first = {r.name for r in runs if _is_reference(r, reference, declaration)}
+    sittings.sort(key=lambda one: _place(one, first))
+    inside = {r.name for r in runs if _is_inside(r, first, chosen, declaration)}
+    crossed = aside(sittings)
+    ranked = [one for one in sittings if one.name not in crossed]
+    families = families_of(ranked, inside, later_of(sittings, chosen))
+    ordered = tuple(one.run for one in sittings)
+    told = (margin, lang, folder, reference, tuple(chosen), declaration, crossed)
+    return Study(ordered, tuple(families), *told)
 
 
 def _margin(given: float | None, declaration: Declared | None) -> float:
@@ -258,19 +225,6 @@ def stacked(parts: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[list(columns)]
 
 
-def role(run: Run) -> str:
-    """What a run is in the study: one of `ROLES`.
-
-    A follow-up asked only the questions that another run lost, so its score ranks with
-    nothing.
-    """
-    if run.settings.get("lost_of"):
-        return "follow-up"
-    if run.card.get("origin") == "reference":
-        return "reference"
-    return "finished" if status(run).name == "OK" else "stopped"
-
-
 def began(run: Run) -> pd.Timestamp:
     """When a run began; what is not on record began last."""
     told = pd.to_datetime(str(run.manifest.get("start")), utc=True, errors="coerce")
@@ -290,39 +244,7 @@ def size_gb(run: Run) -> float | None:
     return counted / 1e9 if isinstance(counted, int | float) else None
 
 
-def told_of(run: Run) -> Told:
-    """A run with its model, its known settings and its questions, for `designs`."""
-    one = _sitting(run, {})
-    return run, one.variant, one.known, one.planned
-
-
-# --- order ----------------------------------------------------------------------------
-
-
-class _Sitting(NamedTuple):
-    """A run with what its place in the study depends on, each found once."""
-
-    run: Run
-    name: str
-    variant: str
-    role: str
-    known: tuple[str | None, ...]
-    asked: frozenset[str]
-    planned: frozenset[str]
-
-
-def _sitting(run: Run, sets: dict[frozenset[str], frozenset[str]]) -> _Sitting:
-    """What is known of a run; equal sets of questions are held once, in `sets`."""
-    asked, planned = (
-        frozenset(rows["problem_id"].tolist())
-        for rows in (run.rows, run.rows if run.plan is None else run.plan)
-    )
-    asked, planned = (sets.setdefault(each, each) for each in (asked, planned))
-    variant = str(run.settings.get("slug") or run.model or run.name)
-    return _Sitting(run, run.name, variant, role(run), known(run), asked, planned)
-
-
-def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
+def _place(one: Sitting, first: Set[str]) -> tuple[Any, ...]:
     """Where a run stands: finished ones first, the reference before all of them.
 
     Then as the cards are numbered, the larger model first where they are not, and of
@@ -337,104 +259,3 @@ def _place(one: _Sitting, first: Set[str]) -> tuple[Any, ...]:
         number, -(size_gb(run) or 0), -run.asked, one.variant, run.seed, began(run),
         run.name,
     )  # fmt: skip
-
-
-def _repeats(runs: Sequence[_Sitting]) -> dict[str, str]:
-    """Each run that asked a model again → the first that did.
-
-    Again means the same questions under the same settings: a trial of ten questions is
-    no repeat of a whole exam. Only the order of the choices may be another.
-    """
-    first: dict[tuple[Any, ...], list[_Sitting]] = {}
-    again = {}
-    for one in runs:
-        if one.role not in ("finished", "stopped"):
-            continue
-        key = (one.run.exam, one.variant, one.role, one.planned)
-        alike = first.setdefault(key, [])
-        same = (o for o in alike if not differ_any(_but_order(o), _but_order(one)))
-        earlier = next(same, None)
-        if earlier:
-            again[one.name] = earlier.name
-        else:
-            alike.append(one)
-    return again
-
-
-def _but_order(one: _Sitting) -> tuple[str | None, ...]:
-    """What is known of a run's settings, without the order of its choices."""
-    place = HELD_FIXED.index("choice_order")
-    return (*one.known[:place], *one.known[place + 1 :])
-
-
-# --- families -------------------------------------------------------------------------
-
-
-def _families(
-    runs: Sequence[_Sitting],
-    exam: str,
-    inside: Set[str],
-    repeats: dict[str, str],
-) -> Iterator[Family]:
-    """The families of one exam.
-
-    Of runs with hardly a reply next to nothing is shared: they join no family of their
-    own kind.
-    """
-    single = [one for one in runs if one.name not in repeats]
-    finished = [one for one in single if one.role == "finished"]
-    stopped = [one for one in single if one.role == "stopped" and one.asked]
-    main = [one for one in finished if one.name in inside]
-    begun = [one for one in stopped if len(one.asked) >= FEWEST]
-    references = [one for one in runs if one.role == "reference" and one.asked]
-    sittings: dict[str, list[_Sitting]] = {}
-    for one in runs:
-        if one.name in repeats or one.name in repeats.values():
-            sittings.setdefault(repeats.get(one.name, one.name), []).append(one)
-    alike = [("finished", group) for group in _alike(main, whole=True)]
-    alike += [("stopped", group) for group in _alike(begun)]
-    tested = [(kind, list(combinations(group, 2))) for kind, group in alike]
-    both = product(main, stopped)
-    mixed = [(a, b) for a, b in both if not differ_any(a.known, b.known)]
-    tested.append(("mixed", mixed))
-    done = {frozenset((a.name, b.name)) for _, pairs in tested for a, b in pairs}
-    again = [pair for group in sittings.values() for pair in combinations(group, 2)]
-    others = combinations([*finished, *stopped], 2)
-    rest = [(a, b) for a, b in others if frozenset((a.name, b.name)) not in done]
-    tested += [("repeats", again), ("settings", rest)]
-    tested.append(("reference", list(product(references, finished))))
-    for kind, pairs in tested:
-        met = [(a.name, b.name) for a, b in pairs if not a.asked.isdisjoint(b.asked)]
-        if met:
-            own = {one.name: sittings.get(one.name, [one]) for one in chain(*pairs)}
-            askings = _askings(own) if kind == "finished" else {}
-            yield Family(kind, exam, tuple(met), askings)
-
-
-def _askings(own: Mapping[str, Sequence[_Sitting]]) -> dict[str, tuple[str, ...]]:
-    """The sittings of each run's variant under the orders of choices that all had."""
-    orders = [{one.run.seed for one in group} for group in own.values()]
-    shared = set.intersection(*orders)
-    return {
-        name: tuple(one.name for one in group if one.run.seed in shared)
-        for name, group in own.items()
-    }
-
-
-def _alike(runs: Sequence[_Sitting], whole: bool = False) -> list[list[_Sitting]]:
-    """Runs in groups, no two of which are known to differ in a setting.
-
-    `whole` parts those that were to ask other questions, too.
-    """
-    groups: list[tuple[list[_Sitting], set[tuple[str | None, ...]]]] = []
-    for one in runs:
-        for members, settings in groups:
-            if any(differ_any(one.known, other) for other in settings):
-                continue
-            if not whole or one.planned == members[0].planned:
-                members.append(one)
-                settings.add(one.known)
-                break
-        else:
-            groups.append(([one], {one.known}))
-    return [members for members, _ in groups]

@@ -45,34 +45,31 @@ class Askings(NamedTuple):
 
 def grid_of(runs: Sequence[Run], questions: Set[str] | None = None) -> Grid:
     """The replies of several runs, question by question, in exam order."""
-    asked_of = [run.rows["problem_id"].tolist() for run in runs]
     order: dict[str, None] = {}
-    for run, names in zip(runs, asked_of, strict=True):
-        if run.plan is not None:
-            order |= dict.fromkeys(run.plan["problem_id"].tolist())
-        order |= dict.fromkeys(names)
-    kept = set().union(*asked_of) & (questions or {*order})
-    places = {name: i for i, name in enumerate(n for n in order if n in kept)}
-    shape = (len(runs), len(places))
+    for run in runs:
+        for rows in (run.rows if run.plan is None else run.plan, run.rows):
+            order |= dict.fromkeys(rows["problem_id"].tolist())
+    met = set().union(*(run.rows["problem_id"].tolist() for run in runs))
+    kept = met & (questions or met)
+    names = pd.Index([name for name in order if name in kept], dtype="str")
+    shape = (len(runs), len(names))
     asked, right, lost = (np.zeros(shape, dtype=bool) for _ in range(3))
     answer = np.repeat(-1 - np.arange(len(runs), dtype=np.int32)[:, None], shape[1], 1)
     codes: dict[Any, int] = {}
     stems: dict[str, str] = {}
     for row, run in enumerate(runs):
-        at = np.array([places.get(name, -1) for name in asked_of[row]], dtype=int)
-        kept_here, rows = at >= 0, run.rows
-        where = at[kept_here]
+        rows, where = run.rows, names.get_indexer(pd.Index(run.rows["problem_id"]))
+        here, where = where >= 0, where[where >= 0]
         asked[row, where] = True
-        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[kept_here]
-        lost[row, where] = is_lost(rows).to_numpy()[kept_here]
+        right[row, where] = rows["correct"].fillna(False).to_numpy(bool)[here]
+        lost[row, where] = is_lost(rows).to_numpy()[here]
         said = (codes.setdefault(k, len(codes)) if k else -1 - row for k in _said(rows))
-        answer[row, where] = np.fromiter(said, np.int32, len(at))[kept_here]
+        answer[row, where] = np.fromiter(said, np.int32, len(here))[here]
         told = rows["stem"].dropna()
         stems |= zip(rows.loc[told.index, "problem_id"], told, strict=True)
-    numbers: dict[str, int] = {}
-    vignettes = (stems.get(name, name) for name in places)
-    cluster = [numbers.setdefault(name, len(numbers)) for name in vignettes]
-    return Grid(tuple(places), asked, right, lost, answer, np.array(cluster, dtype=int))
+    vignettes = pd.Index([stems.get(name, name) for name in names], dtype="str")
+    cluster, _ = vignettes.factorize()
+    return Grid(tuple(names), asked, right, lost, answer, cluster)
 
 
 def _said(rows: pd.DataFrame) -> list[Any]:

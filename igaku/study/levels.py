@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from igaku.study.families import Source, Study, named, role, stacked, study_in
+from igaku.study.families import Source, named, role, stacked, study_in
 from igaku.study.lines import COMPULSORY
 from igaku.study.runs import Run
 from igaku.study.scoring import with_share
@@ -34,18 +34,13 @@ def strata(outputs_dir: Source = None) -> pd.DataFrame:
     questions. `accuracy low high`: right/n with Wilson's 95 % interval (fractions).
     `color marker`: the run's in every figure, as its card has them.
     """
-    return study_in(outputs_dir).once(_strata).copy()
-
-
-def _strata(study: Study) -> pd.DataFrame:
-    return stacked(
-        [
-            strata_of(run).assign(**named(study, run, "color", "marker"))
-            for run in study.runs
-            if run.asked and role(run) != "follow-up"
-        ],
-        COLUMNS,
-    )
+    study = study_in(outputs_dir)
+    parts = [
+        strata_of(run).assign(**named(study, run, "color", "marker"))
+        for run in study.runs
+        if run.asked and role(run) != "follow-up"
+    ]
+    return stacked(parts, COLUMNS)
 
 
 def strata_of(run: Run) -> pd.DataFrame:

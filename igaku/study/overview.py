@@ -99,10 +99,8 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
     rows, state, told = run.rows, status(run), run.card.get("downloads")
     is_sat = run.is_whole_exam and run.is_complete
     about = named(study, run, "format", "quantization", "color", "marker")
-    medians = {
-        name: None if rows[name].isna().all() else float(rows[name].median())
-        for name in ("seconds", "completion_tokens")
-    }
+    numbers = rows[["seconds", "completion_tokens"]].astype(float)
+    medians: dict[Any, Any] = numbers.median().to_dict()
     return about | medians | {
         "status": state.name, "cause": state.cause, "role": role(run),
         "origin": run.origin, "exam": run.exam, "planned": run.planned,

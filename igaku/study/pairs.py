@@ -161,20 +161,18 @@ def patterns(outputs_dir: Source = None) -> pd.DataFrame:
     without the runs that are shown to be wrong.
     """
     study = study_in(outputs_dir)
-    finished = [
-        run.name
-        for run in study.runs
-        if role(run) == "finished" and str(run.exam) == study.exams[0]
-    ]
     wrong = wrong_runs(study)
-    names = [name for name in finished if name not in wrong]
-    if not names:
+    runs = [
+        run
+        for run in study.variants
+        if role(run) == "finished" and run.name not in wrong
+        if str(run.exam) == study.exams[0]
+    ]
+    if not runs:
         return pd.DataFrame({"questions": []})
-    grid = grid_of([study.run(name) for name in names])
+    grid, names = grid_of(runs), [run.name for run in runs]
     marks = pd.DataFrame(grid.right[:, grid.asked.all(axis=0)].T, columns=names)
-    counts = marks.value_counts().rename("questions").reset_index()
-    order = counts.sort_values("questions", ascending=False, kind="stable")
-    return order.reset_index(drop=True)
+    return marks.value_counts().rename("questions").reset_index()
 
 
 # --- one family -----------------------------------------------------------------------
@@ -221,14 +219,12 @@ def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
         table[f"accuracy_{side}"] = (table["both"] + table[f"only_{side}"]) / table["n"]
     often = askings.asked.max(axis=1) > 1
     chosen = table[often[table["first"]] | often[table["second"]]]
-    for i, first, second in chosen[["first", "second"]].itertuples():
-        met = askings.first.asked[[first, second]].all(axis=0)
-        k = askings.asked[[first, second]][:, met]
-        right = askings.right[[first, second]][:, met]
+    for i, *two in chosen[["first", "second"]].itertuples():
+        met = askings.first.asked[two].all(axis=0)
+        k, right = askings.asked[two][:, met], askings.right[two][:, met]
         share = right / k
         table.loc[i, ["askings_reference", "askings_candidate"]] = k.min(axis=1)
-        shares = ["accuracy_reference", "accuracy_candidate"]
-        table.loc[i, shares] = share.mean(axis=1)
+        table.loc[i, ["accuracy_reference", "accuracy_candidate"]] = share.mean(axis=1)
         if k.max() == 1:
             continue
         exam, cluster = askings.exam[met], askings.first.cluster[met]
@@ -236,13 +232,11 @@ def _ask_again(table: pd.DataFrame, askings: Askings, margin: float) -> None:
         if np.isnan(test.error):
             continue
         error = statistics.clustered_error(share[1] - share[0], cluster)
-        told = {
+        told = _errors(error) | {
             "difference": -test.estimate + 0.0, "low": -test.high, "high": -test.low,
             "newcombe_low": np.nan, "newcombe_high": np.nan, "pvalue": test.pvalue,
             "exact": np.nan, "not_worse_p": test.not_worse_p,
-            "equivalent_p": test.equivalent_p, "cluster_se": error.corrected,
-            "naive_se": error.naive, "cluster_low": error.low,
-            "cluster_high": error.high,
+            "equivalent_p": test.equivalent_p,
         }  # fmt: skip
         table.loc[i, list(told)] = list(told.values())
 
@@ -264,14 +258,17 @@ def _counted(grid: Grid, first: np.ndarray, second: np.ndarray) -> pd.DataFrame:
     clusters, *products = (part[pair] for part in _cluster_sums(grid))
     net = (table["only_candidate"] - table["only_reference"]).to_numpy()
     n, flips = table["n"].to_numpy(), table["flips"].to_numpy()
-    error = statistics.clustered_sums(n, net, flips, clusters, products)
-    told = {
-        "cluster_se": error.corrected, "naive_se": error.naive,
-        "cluster_low": error.low, "cluster_high": error.high,
-    }  # fmt: skip
+    told = _errors(statistics.clustered_sums(n, net, flips, clusters, products))
     # Without a flip the error would be 0, which is no knowledge.
     missing = {k: np.where(flips > 0, v, np.nan) for k, v in told.items()}
     return table.assign(clusters=clusters.astype(int), **missing)
+
+
+def _errors(error: statistics.ClusteredError) -> dict[str, Any]:
+    return {
+        "cluster_se": error.corrected, "naive_se": error.naive,
+        "cluster_low": error.low, "cluster_high": error.high,
+    }  # fmt: skip
 
 
 def _equal(answer: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -345,10 +342,6 @@ def _planned(
     ]
     if share < SMALL:
         return (budget, None, *seen, *needed, None)
-    return (
-        budget,
-        statistics.mcnemar_power(n, share, SMALL, level),
-        *seen,
-        *needed,
-        statistics.noninferiority_power(n, share, margin, alpha=one_sided),
-    )
+    small = statistics.mcnemar_power(n, share, SMALL, level)
+    power = statistics.noninferiority_power(n, share, margin, alpha=one_sided)
+    return (budget, small, *seen, *needed, power)

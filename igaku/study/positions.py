@@ -6,8 +6,11 @@ remembers which one the release had, does not.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from igaku.exam.choices import AS_RELEASED, positions
@@ -37,27 +40,22 @@ def orders(outputs_dir: Source = None) -> pd.DataFrame:
 
 
 def _positions(study: Study, run: Run) -> pd.DataFrame:
-    counts: dict[str, list[int]] = {}
-    for row in run.rows[run.rows["kind"].eq("choice")].to_dict("records"):
-        chosen, right = (_seen(row, name) for name in ("answer", "gold"))
-        for letter in chosen | right:
-            told = (letter in chosen, letter in right, letter in chosen & right)
-            before = counts.get(letter, [0, 0, 0])
-            counts[letter] = [n + is_so for n, is_so in zip(before, told, strict=True)]
-    rows = [(letter, *counts[letter]) for letter in sorted(counts)]
-    found = pd.DataFrame(rows, columns=list(ORDERS[3:-1]))
+    rows = run.rows[run.rows["kind"].eq("choice")]
+    chosen, right = (_seen(rows[name], rows["shown_as"]) for name in ("answer", "gold"))
+    both = [a & b for a, b in zip(chosen, right, strict=True)]
+    counts = [Counter(chain(*letters)) for letters in (chosen, right, both)]
+    letters = sorted({*chain(*counts)})
+    told = [(letter, *(n[letter] for n in counts)) for letter in letters]
+    found = pd.DataFrame(told, columns=list(ORDERS[3:-1]))
     seed = AS_RELEASED if run.seed < 0 else str(run.seed)
     share = found["right_chosen"] / found["right_there"].where(found["right_there"] > 0)
     return found.assign(**named(study, run), choice_order=seed, accuracy=share)
 
 
-def _order(row: dict[Any, Any]) -> str | None:
-    return row["shown_as"] if isinstance(row["shown_as"], str) else None
-
-
-def _seen(row: dict[Any, Any], name: str) -> set[str]:
-    """The letters behind which the choices of an answer were shown."""
-    return set(positions(row[name] or (), _order(row)))
+def _seen(answers: pd.Series, orders: pd.Series) -> list[set[str]]:
+    """The letters behind which the choices of each answer were shown."""
+    both = zip(answers, orders.fillna(""), strict=True)
+    return [set(positions(answer or (), order or None)) for answer, order in both]
 
 
 def shuffles(outputs_dir: Source = None) -> pd.DataFrame:
@@ -78,24 +76,22 @@ def shuffles(outputs_dir: Source = None) -> pd.DataFrame:
 
 
 def _shuffled(study: Study, run: Run, other: Run) -> dict[str, Any]:
-    wanted = ["problem_id", "gold", "shown_as", "correct"]
-    told = [
-        {row["problem_id"]: row for row in each.rows[wanted].to_dict("records")}
-        for each in (run, other)
-    ]
-    counts = dict.fromkeys(SHUFFLES[3:], 0)
-    for name in told[0].keys() & told[1].keys():
-        one, two = told[0][name], told[1][name]
-        right = [
-            not pd.isna(row["correct"]) and bool(row["correct"]) for row in (one, two)
-        ]
-        counts["n"] += 1
-        counts["right"] += right[0]
-        counts["other_right"] += right[1]
-        if _order(one) != _order(two):
-            kind = "kept" if _seen(one, "gold") == _seen(two, "gold") else "moved"
-            counts[kind] += 1
-            counts[f"{kind}_flips"] += right[0] != right[1]
-    difference = (counts["other_right"] - counts["right"]) / max(counts["n"], 1)
-    about = named(study, run) | {"other": other.name}
-    return counts | about | {"difference": difference}
+    names = ("gold", "shown_as", "correct")
+    both = run.rows[["problem_id", *names]].merge(other.rows, on="problem_id")
+    gold, order, right = (
+        [both[f"{name}_x"], both[f"{name}_y"]]
+        for name in ("gold", "shown_as", "correct")
+    )
+    one, two = (each.fillna(False).astype(bool) for each in right)
+    is_changed = order[0].fillna("") != order[1].fillna("")
+    seen = zip(*map(_seen, gold, order), strict=True)
+    is_kept = np.array([a == b for a, b in seen], dtype=bool)
+    kept, moved = is_changed & is_kept, is_changed & ~is_kept
+    counts = {
+        "n": len(both), "right": one.sum(), "other_right": two.sum(),
+        "kept": kept.sum(), "kept_flips": (kept & (one != two)).sum(),
+        "moved": moved.sum(), "moved_flips": (moved & (one != two)).sum(),
+    }  # fmt: skip
+    difference = float(two.sum() - one.sum()) / max(len(both), 1)
+    about = named(study, run) | {"other": other.name, "difference": difference}
+    return about | {name: int(n) for name, n in counts.items()}

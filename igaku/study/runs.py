@@ -15,13 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pandas as pd
 
 from igaku.ask import health
-from igaku.ask.folder import ANSWERS, MANIFEST, PROBE, holder, is_file, unfit
+from igaku.ask.folder import ANSWERS, PROBE, holder, unfit
 from igaku.ask.repair import facts_of
-from igaku.ask.shape import advice, believed, examined
+from igaku.ask.shape import advice, examined
 from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
 from igaku.paths import outputs_folder
@@ -37,7 +36,6 @@ from igaku.study.answers import (
     typed,
     whole_of,
 )
-from igaku.study.stored import parsed
 
 SHOWN = "the run is shown without what that would tell"
 GRADED = ("problem_id", "section", "outcome", "answer", "correct")
@@ -254,18 +252,21 @@ def unmeasured(outputs_dir: str | Path | None = None) -> list[dict[str, Any]]:
     """The jobs of a sweep that failed before their first answer, as recorded there."""
     found = []
     for path in sorted(outputs_folder(outputs_dir).glob(f"*/{JOB}")):
-        answers = path.with_name(ANSWERS)
-        if unfit(path):
-            continue
-        try:
-            job = _mapping(json.loads(path.read_bytes()))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if job.get("state") == "failed" and not (
-            answers.is_file() and answers.stat().st_size
-        ):
+        answers, job = path.with_name(ANSWERS), read_job(path.parent)
+        is_begun = answers.is_file() and answers.stat().st_size
+        if job.get("state") == "failed" and not is_begun:
             found.append(job | {"run": path.parent.name})
     return found
+
+
+def read_job(folder: Path) -> dict[str, Any]:
+    """What is on record of a job; empty when it never began."""
+    if unfit(folder / JOB):
+        return {}
+    try:
+        return _mapping(json.loads((folder / JOB).read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
@@ -274,11 +275,10 @@ def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
 
 
 class Plan(NamedTuple):
-    """The questions that a manifest lists: where each is, as told, and as a table."""
+    """The questions that a manifest lists: as told, and as a table."""
 
     listed: Any
     told: dict[str, dict[str, Any]]
-    places: dict[str, int]
     ways: dict[str, list[tuple[str, ...]]]  # the answers that count as right
     frame: pd.DataFrame | None
 
@@ -286,13 +286,13 @@ class Plan(NamedTuple):
 class Known(NamedTuple):
     """What runs that are loaded together share: plans by their text, and the exams."""
 
-    plans: dict[bytes, Plan]
+    plans: dict[str, Plan]
     exams: Exams
 
 
 def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     is_running = holder(folder) is not None  # before what it may be adding to is read
-    manifest, plan, notes = _read_manifest(folder / MANIFEST, known.plans)
+    manifest, plan, notes = _read_manifest(folder, known.plans)
     columns = columns_of(raw, texts)
     answers, complaints = read_answers(folder / ANSWERS, plan.told, columns)
     if plan.frame is None and notes:
@@ -302,8 +302,9 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         # Of many runs of one exam each has its own table over the same questions.
         planned = facts = plan.frame.copy(deep=False)
         # A run is asked in another order than the exam's, and read in the exam's.
-        answers.sort(key=lambda answer: plan.places[answer.problem_id])
-        places = [plan.places[answer.problem_id] for answer in answers]
+        order = {name: place for place, name in enumerate(plan.told)}
+        answers.sort(key=lambda answer: order[answer.problem_id])
+        places = [order[answer.problem_id] for answer in answers]
         if places != list(range(len(planned))):
             facts = planned.take(places).reset_index(drop=True)
     if notes and not manifest.get("questions"):
@@ -339,32 +340,23 @@ def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
 
 
 def _read_manifest(
-    path: Path, plans: dict[bytes, Plan]
+    folder: Path, plans: dict[str, Plan]
 ) -> tuple[dict[str, Any], Plan, list[str]]:
     """The manifest and its plan; empty, with a sentence, where there is none to read.
 
     Plans are added to those that are known already, by the text of them.
     """
-    name = f"{path.parent.name}/{path.name}"
     try:
-        parts = _parts(path.read_bytes() if is_file(path) else b"")
-        text = bytes(parts.pop("questions", b"null"))
-        if text not in plans:
-            plans[text] = _plan(parsed(text))
-        manifest = {name: parsed(part) for name, part in parts.items()}
-        manifest["questions"] = plans[text].listed
-        manifest, trouble = believed(manifest, name)
-        if trouble is None:
-            return manifest, plans[text], []
-    except (ValueError, RecursionError):
-        try:
-            manifest, trouble = examined(path.parent)
-        except IgakuError as refused:  # of a later format, or no file at all
-            return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
-    except IgakuError as refused:
+        manifest, trouble = examined(folder)
+    except IgakuError as refused:  # of a later format
         return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
-    note = [f"{trouble}: {SHOWN}; {advice(path.parent)}."] if trouble else []
-    return manifest, _plan(manifest.get("questions")), note
+    listed = manifest.get("questions")
+    if (text := json.dumps(listed)) not in plans:
+        plans[text] = _plan(listed)
+    if listed:  # one copy for all runs that were to ask the same
+        manifest["questions"] = plans[text].listed
+    notes = [f"{trouble}: {SHOWN}; {advice(folder)}."] if trouble else []
+    return manifest, plans[text], notes
 
 
 def _of_exam(answers: Sequence[Any]) -> Plan:
@@ -374,24 +366,12 @@ def _of_exam(answers: Sequence[Any]) -> Plan:
     return _plan(list(facts_of(rows).values()))
 
 
-def _parts(data: bytes) -> dict[str, Any]:
-    """A manifest's values, each as its own JSON text."""
-    try:
-        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
-        told = json.loads(data)
-    if not isinstance(told, dict):
-        raise ValueError("it is not a JSON object")
-    return {name: json.dumps(value).encode() for name, value in told.items()}
-
-
 def _plan(listed: Any) -> Plan:
     """What a manifest says of each question to ask, by problem_id."""
     questions = _told(listed)
-    places = {name: place for place, name in enumerate(questions)}
     ways = {name: ways_of(told) for name, told in questions.items()}
     frame = plan_frame(questions) if questions else None
-    return Plan(listed, questions, places, ways, frame)
+    return Plan(listed, questions, ways, frame)
 
 
 def _told(listed: Any) -> dict[str, dict[str, Any]]:

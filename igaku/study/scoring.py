@@ -16,7 +16,7 @@ import pandas as pd
 
 from igaku.exam.igakuqa import SECTIONS
 from igaku.statistics import proportion
-from igaku.study.families import Source, Study, named, stacked, study_in
+from igaku.study.families import Source, named, stacked, study_in
 from igaku.study.runs import Run, status
 from igaku.words import CAUSES, PASS_MARK
 
@@ -122,11 +122,7 @@ def published(outputs_dir: Source = None) -> pd.DataFrame:
     `published`: as printed, "60+" included; `counted`; `agrees`: missing where the
     section was not asked whole, or was asked with another budget.
     """
-    return study_in(outputs_dir).once(_all_published).copy()
-
-
-def _all_published(study: Study) -> pd.DataFrame:
-    rows = [row for run in study.runs for row in _published(run)]
+    rows = [row for run in study_in(outputs_dir).runs for row in _published(run)]
     frame = pd.DataFrame(rows, columns=list(PUBLISHED))
     return frame.astype({"agrees": "boolean", "counted": "Float64"})
 
@@ -140,17 +136,14 @@ def _published(run: Run) -> Iterator[tuple[Any, ...]]:
     is_budget = budget is None or run.budget in (None, int(budget[1]))
     counts = section_counts(run)
     counts.loc["total"] = counts.sum(skipna=False)
+    counts["accuracy"] = 100 * counts["right"] / counts["asked"]
+    counts = counts.rename(columns={"right": "correct", "api_error": "api_errors"})
     for section, told in figures.items():
         row = counts.loc[section]
-        asked = row["asked"]
-        is_whole = run.plan is not None and 0 < asked == row["planned"]
-        counted = {
-            "correct": row["right"], "accuracy": 100 * row["right"] / asked,
-            "blank": row["blank"], "api_errors": row["api_error"],
-        } if asked else {}  # fmt: skip
+        is_whole = run.plan is not None and 0 < row["asked"] == row["planned"]
         for measure in MEASURES:
-            figure = counted.get(measure)
             if number := re.match(r"\d+(\.\d+)?", str(told.get(measure))):
+                figure = row[measure] if row["asked"] else None
                 is_like = figure is not None and abs(figure - float(number[0])) < 0.0501
                 agrees = is_like if is_whole and is_budget else None
                 yield run.name, section, measure, told[measure], figure, agrees

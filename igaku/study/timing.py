@@ -1,8 +1,9 @@
-"""Clocks: the lengths in tokens that a wall lets one infer from times.
+"""Walls, the times at which blank replies pile up, and the lengths that they tell.
 
-A wall is the budget, so its time is what that many tokens took, and at one speed every
-other time of the run is a number of tokens, too. This is inferred from timing, never
-counted, and a run without a wall has no clock: it may be shorter, or faster.
+A cap of the length ends replies at one time as long as the speed is one. So a wall is
+the budget, its time is what that many tokens took, and at one speed every other time
+of the run is a number of tokens, too. This is inferred from timing, never counted, and
+a run without a wall has no clock: it may be shorter, or faster.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from igaku.study.families import Source, Study, named, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.study.tokens import is_pair, spent
-from igaku.study.walls import NEAR, piles
 from igaku.words import NO_REPLY
 
+NEAR = 1.05  # times a wall's own time: replies within this factor stand at it
+FEWEST = 5
+SHARE = 0.2  # of a run's blank replies, below which a pile is none
 ALIKE = 1.1  # times in which sections that ran side by side took equally long
+WALLS = ("run", "max_tokens", "seconds", "replies", "blank", "tokens_per_second")
 CLOCKS = (
     "run", "label", "max_tokens", "seconds", "at_wall", "blank", "tokens_per_second",
     "at_once", "sections", "first", "until", "asked", "slower", "finished", "median",
@@ -34,6 +38,55 @@ FORETOLD = (
     "is_inferred", "finished", "within", "share", "asked", "foretold", "with_text",
     "both_text", "blank", "failed",
 )  # fmt: skip
+
+
+def walls(outputs_dir: Source = None) -> pd.DataFrame:
+    """One row per wall: a time at which many blank replies of a run ended.
+
+    `run max_tokens`: the run and its token budget. `seconds`: the median time of the
+    `replies` blank ones within 5 % of it, of `blank` in all. `tokens_per_second`: the
+    speed at which the wall would be the budget: inferred, not counted.
+
+    >>> igaku.walls("outputs")  # doctest: +SKIP
+    """
+    rows = []
+    for run in study_in(outputs_dir).runs:
+        silent = blank(run.rows)
+        for pile in piles(run.rows.loc[silent, "seconds"]):
+            middle, n = float(pile.median()), int(silent.sum())
+            speed = run.budget / middle if run.budget else None
+            rows.append((run.name, run.budget, middle, len(pile), n, speed))
+    frame = pd.DataFrame(rows, columns=list(WALLS))
+    whole = dict.fromkeys(("max_tokens", "replies", "blank"), "Int64")
+    return frame.astype(whole | {"seconds": float, "tokens_per_second": float})
+
+
+def piles(seconds: pd.Series) -> list[pd.Series]:
+    """Times in piles, each within a factor of its median, from the shortest on.
+
+    >>> import pandas as pd
+    >>> times = pd.Series([7.5, 7.6, 7.6, 7.7, 7.8, 1.0, 15.2])
+    >>> [pile.tolist() for pile in piles(times)]
+    [[7.5, 7.6, 7.6, 7.7, 7.8]]
+    """
+    left = seconds.dropna().astype(float).sort_values()
+    fewest, found = max(FEWEST, SHARE * len(left)), []
+    while len(left) >= fewest:
+        times = left.to_numpy()
+        first = np.searchsorted(times, times / NEAR, "left")
+        last = np.searchsorted(times, times * NEAR, "right")
+        most = int((last - first).argmax())
+        most_alike = left.iloc[first[most] : last[most]]
+        middle = float(most_alike.median())
+        pile = most_alike[most_alike.between(middle / NEAR, middle * NEAR)]
+        if len(pile) < fewest:
+            break
+        found.append(pile)
+        left = left.drop(pile.index)
+    return sorted(found, key=lambda pile: float(pile.median()))
+
+
+# --- clocks ---------------------------------------------------------------------------
 
 
 class Stretch(NamedTuple):
@@ -107,7 +160,7 @@ def stretches(run: Run) -> list[Stretch]:
     before or after the others, in the order asked; a run whose walls take turns within
     a section has no stretches of its own for them.
     """
-    rows = run.rows[run.rows["outcome"] != "not_run"]
+    rows = _asked(run)
     found = piles(rows.loc[blank(rows), "seconds"]) if run.budget else []
     if len(found) < 2:
         return [Stretch(float(p.median()), len(p), rows, 1) for p in found]
@@ -240,12 +293,11 @@ def _foretold(run: Run, larger: Run, took: pd.DataFrame) -> dict[str, Any]:
     budgets = (run.budget or 0), (larger.budget or 0)
     finished = took[took["finished"]]
     within = finished[finished["tokens"] <= budgets[0]]
-    asked = {*_asked(run)["problem_id"]} & {*_asked(larger)["problem_id"]}
     rows = _asked(run)
-    rows = rows[rows["problem_id"].isin(asked)]
+    rows = rows[rows["problem_id"].isin(_asked(larger)["problem_id"])]
+    told = rows["problem_id"].isin(within["problem_id"])
     failed = rows["outcome"].isin(NO_REPLY)
-    text = {*rows.loc[~failed & ~blank(rows), "problem_id"]}
-    told = {*within["problem_id"]} & asked
+    text = ~failed & ~blank(rows)
     near, far = _wall(run), _wall(larger)
     return {
         "run": run.name, "max_tokens": budgets[0],
@@ -253,9 +305,9 @@ def _foretold(run: Run, larger: Run, took: pd.DataFrame) -> dict[str, Any]:
         "budgets": budgets[1] / budgets[0], "walls": far / near if near else None,
         "is_inferred": bool(took["is_inferred"].any()), "finished": len(finished),
         "within": len(within), "share": len(within) / max(len(finished), 1),
-        "asked": len(asked), "foretold": len(told), "with_text": len(text),
-        "both_text": len(told & text), "blank": int((~failed & blank(rows)).sum()),
-        "failed": int(failed.sum()),
+        "asked": len(rows), "foretold": int(told.sum()), "with_text": int(text.sum()),
+        "both_text": int((told & text).sum()), "failed": int(failed.sum()),
+        "blank": int((~failed & blank(rows)).sum()),
     }  # fmt: skip
 
 

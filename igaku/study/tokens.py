@@ -18,16 +18,14 @@ import pandas as pd
 
 from igaku.ask.folder import PROBE, unfit
 from igaku.ask.plan import PROBE_FACTOR
-from igaku.ask.rows import read_rows
 from igaku.statistics import proportion
+from igaku.study.answers import columns_of, read_answers, rows_of
 from igaku.study.designs import unlike
 from igaku.study.families import Source, Study, named, stacked, study_in
 from igaku.study.runs import Run
 from igaku.study.scoring import blank
 from igaku.words import NO_REPLY
 
-# What is looked at of a probe, beside the index of its rows.
-REPLY = ("content", "finish_reason", "completion_tokens")
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
 LENGTHS = (
@@ -369,15 +367,9 @@ def is_pair(base: Run, other: Run) -> bool:
 def _probe(run: Run) -> list[_Again]:
     """The probe of a broken run: a few lost questions at four times its budget."""
     path = run.folder / PROBE
-    rows = [] if unfit(path) else read_rows(path, REPLY)
-    if not rows or run.budget is None:
+    if run.budget is None or unfit(path):
         return []
-    types = {
-        "problem_id": "str", "outcome": "str", "content": "str",
-        "finish_reason": "str", "completion_tokens": "Int64", "correct": "boolean",
-    }  # fmt: skip
-    table = pd.DataFrame(rows).reindex(columns=list(types)).astype(types)
-    table = table[table["outcome"] != "wrong_model"]  # asked once more by the run
-    silent = table["content"].fillna("").str.strip() == ""
-    table = table.assign(blank=silent & (table["outcome"] != "api_error"))
-    return [_Again(f"{run.name}/probe", PROBE_FACTOR * run.budget, table)]
+    columns = columns_of(raw=False, texts=True)
+    rows = rows_of(read_answers(path, {}, columns)[0], {}, None, columns)
+    rows = rows[rows["outcome"] != "wrong_model"]  # asked once more by the run
+    return [_Again(f"{run.name}/probe", PROBE_FACTOR * run.budget, rows)]

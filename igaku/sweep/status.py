@@ -7,7 +7,6 @@ holds its lock, which may be a papermill that outlived its sweep.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -17,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row, holder_of, unfit
+from igaku.ask.folder import ANSWERS, Row, holder_of
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.pages import html
-from igaku.study.runs import JOB
+from igaku.study.runs import JOB, read_job
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
 from igaku.words import CAUSES, MISSING, aligned, is_missing, say, word
 
@@ -143,17 +142,6 @@ def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[R
             past = {"kind": session.get("kind"), "why": str(session.get("why"))}
             history.append(past | {"moment": end, "asked": asked})
     return sorted(history, key=lambda trouble: str(trouble.get("moment")))
-
-
-def read_job(folder: Path) -> Record:
-    """What is on record of a job; empty when it never began."""
-    if unfit(folder / JOB):
-        return {}
-    try:
-        found = json.loads((folder / JOB).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def write_job(folder: Path, record: Record) -> None:

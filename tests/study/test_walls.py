@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from replies import BUDGET, answer, blank
 
 import igaku
-from igaku.study import walls
+from igaku.study import timing
 from igaku.study.families import study_of
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(walls).failed == 0
+    assert doctest.testmod(timing).failed == 0
 
 
 def test_the_walls_of_the_recorded_runs(recorded_folder):
@@ -68,17 +68,17 @@ TIMES = st.lists(st.floats(0.1, 100), max_size=60)
 @given(TIMES)
 def test_piles_are_large_near_and_share_no_reply(times):
     seconds = pd.Series(times, dtype=float)
-    found = walls.piles(seconds)
+    found = timing.piles(seconds)
     members = [place for pile in found for place in pile.index]
     assert len(members) == len(set(members))
     for pile in found:
-        assert len(pile) >= max(walls.FEWEST, walls.SHARE * len(seconds))
-        assert pile.max() <= pile.min() * walls.NEAR**2 * (1 + 1e-9)
+        assert len(pile) >= max(timing.FEWEST, timing.SHARE * len(seconds))
+        assert pile.max() <= pile.min() * timing.NEAR**2 * (1 + 1e-9)
     left = seconds.drop(members)
     largest = max((left.between(t / 1.05, t * 1.05).sum() for t in left), default=0)
-    assert largest < max(walls.FEWEST, walls.SHARE * len(seconds))
+    assert largest < max(timing.FEWEST, timing.SHARE * len(seconds))
 
 
 def test_a_long_run_is_looked_through_at_once():
     seconds = pd.Series(range(1, 200_001), dtype=float) % 977 + 1
-    assert all(len(pile) >= 40_000 for pile in walls.piles(seconds))
+    assert all(len(pile) >= 40_000 for pile in timing.piles(seconds))
