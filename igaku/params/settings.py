@@ -125,6 +125,7 @@ class Settings:
 FIELDS = tuple(field.name for field in fields(Settings))
 
 
+@cache
 def of_role(role: Role) -> tuple[str, ...]:
     """The parameters that are this to a run that goes on."""
     kinds = get_type_hints(Settings, include_extras=True)
