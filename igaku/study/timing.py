@@ -75,10 +75,11 @@ def piles(seconds: pd.Series) -> list[pd.Series]:
         times = left.to_numpy()
         first = np.searchsorted(times, times / NEAR, "left")
         last = np.searchsorted(times, times * NEAR, "right")
+        middle = (times[(first + last - 1) // 2] + times[(first + last) // 2]) / 2
+        first = np.maximum(first, np.searchsorted(times, middle / NEAR, "left"))
+        last = np.minimum(last, np.searchsorted(times, middle * NEAR, "right"))
         most = int((last - first).argmax())
-        most_alike = left.iloc[first[most] : last[most]]
-        middle = float(most_alike.median())
-        pile = most_alike[most_alike.between(middle / NEAR, middle * NEAR)]
+        pile = left.iloc[first[most] : last[most]]
         if len(pile) < fewest:
             break
         found.append(pile)

@@ -70,9 +70,9 @@ def test_the_families_of_the_recorded_six(table):
     assert q4["n"] == 125 and q4["lost_candidate"] > 60 and q4["difference"] < -0.5
 
 
-def test_a_study_without_texts_is_compared_as_well(recorded):
-    study = study_of(find_runs(recorded, texts=False))
-    whole = igaku.pairs(recorded)
+def test_a_study_without_texts_is_compared_as_well(recorded_folder):
+    study = study_of(find_runs(recorded_folder, texts=False))
+    whole = igaku.pairs(recorded_folder)
     pd.testing.assert_frame_equal(igaku.pairs(study), whole)
     kinds = set(igaku.audit(study).kind)
     assert "identical_replies" in kinds
