@@ -97,13 +97,11 @@ def printed(
 ) -> Styler:
     """A frame as readers of a language see it; the frame itself stays as it is.
 
-    Headings, outcomes and other words of the record are those of `text/`, numbers
-    are in the unit that their column has there (a fraction as percent, a difference in
-    points, a p-value to three places), and every text is escaped. Above a frame
-    without rows stands the sentence named `none`.
+    Headings, outcomes and other words of the record are those of `text/`, numbers are
+    in their column's unit there (a fraction as percent, a difference in points, a
+    p-value to three places), texts escaped; no rows are the sentence named `none`.
     """
     checked(lang)
-    from pandas.api.types import is_integer_dtype
     from pandas.io.formats.style import Styler
 
     class Printed(Styler):
@@ -127,7 +125,7 @@ def printed(
     style.format_index(partial(_head, kind=columns.name, lang=lang), axis=1)
     for level, kind in enumerate(index.names):
         style.format_index(partial(told, name=kind), axis=0, level=level)
-    if index.name is None and is_integer_dtype(index):
+    if index.name is None and index.dtype.kind in "iu":
         style.hide(axis="index")
     if frame.empty:
         style.set_caption(html.escape(say(none, lang)))

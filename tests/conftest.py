@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import gc
 import os
 import signal
 import sys
@@ -32,11 +33,16 @@ sys.modules["rfc3987_syntax"] = None
 
 
 # Files that take longest, as they execute notebooks, open browsers or draw: begun
-# first, so that none is left for the end.
+# first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "test_sweep", "test_browser", "test_notebooks", "test_jupyterlab", "test_figures",
-    "test_letters_properties", "test_run", "test_sweep_lm_studio", "test_run_crash",
-    "test_document", "test_lmstudio", "test_rescue", "test_positions",
+    "test_commands", "test_browser", "test_jupyterlab", "test_sweep", "test_notebooks",
+    "test_letters_properties", "test_document", "test_torture", "test_figures",
+    "test_weights", "test_rescue", "test_writing", "test_losses", "test_docs_commands",
+    "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",
+    "test_serve", "test_replies", "test_pairs", "test_runs", "test_run",
+    "test_recipes", "test_contrasts", "test_cli", "test_places", "test_project",
+    "test_secrets", "test_answer", "test_digits", "test_evidence", "test_lmstudio",
+    "test_warm", "test_run_crash", "test_damage", "test_positions",
 )  # fmt: skip
 
 
@@ -44,6 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of the collector's walks."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

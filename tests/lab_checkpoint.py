@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from igaku.lab import mxfp4
+from igaku.lab.checkpoint import Encoded, write_tensors
 from igaku.lab.gguf_file import QWEN2
-from igaku.lab.tensorfile import Encoded, write_tensors
 
 SPECIALS = (
     "<|startoftext|>",

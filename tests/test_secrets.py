@@ -315,7 +315,7 @@ def test_nothing_but_the_writer_opens_a_file_for_writing(checkout):
     """What has to write otherwise is named here with its reason."""
     others = {
         "igaku/lab/mlx_folder.py", "igaku/lab/variants.py",  # models, built aside
-        "igaku/lab/tensorfile.py", "igaku/lab/serve.py",
+        "igaku/lab/checkpoint.py", "igaku/lab/serve.py",
         "igaku/exam/igakuqa.py",  # downloads, checked by their hash
         "igaku/ask/folder.py", "igaku/sweep/lanes.py",  # locks, which hold a pid
         "igaku/writing.py",

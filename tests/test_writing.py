@@ -23,23 +23,37 @@ from igaku.ask import folder
 from igaku.writing import Unwritable
 
 CHECKOUT = Path(__file__).parents[1]
+# Imports once, and forks a process for every sitting: that one has the little room.
 ASKING = """
-import resource, sys
+import json, os, resource, sys
 from igaku.errors import IgakuError
 from igaku.ask.run import run_exam
 from igaku.exam.questions import load_exam
 from igaku.params.settings import settings_from
-url, place, most, number = sys.argv[1:]
-if int(most):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
-settings = settings_from(
-    model="stand-in", exam="calibration", shots=0, run="r", base_url=url,
-    outputs_dir=place, concurrency=2,
-)
-try:
-    run_exam(settings, load_exam("calibration")[: int(number)], progress=False)
-except IgakuError as problem:
-    sys.exit(f"igaku: {problem}")
+
+def sit(url, place, most, number):
+    if most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    settings = settings_from(
+        model="stand-in", exam="calibration", shots=0, run="r", base_url=url,
+        outputs_dir=place, concurrency=2,
+    )
+    try:
+        run_exam(settings, load_exam("calibration")[:number], progress=False)
+    except IgakuError as problem:
+        sys.exit(f"igaku: {problem}")
+
+for line in sys.stdin:
+    reader, writer = os.pipe()
+    if not (sitting := os.fork()):
+        os.dup2(writer, 2)
+        sit(*json.loads(line))
+        sys.exit()
+    os.close(writer)
+    with open(reader) as said:
+        told = said.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(sitting, 0)[1])
+    print(json.dumps([status, told]), flush=True)
 """
 FULL = re.compile(
     r"igaku: \S+/r/(\S+) cannot be written \((?:the disk is full|files may not grow "
@@ -53,11 +67,14 @@ class Disk:
 
     place: Path
     is_mounted: bool
+    asking: subprocess.Popen
 
     def ask(self, server, room=0, number=60):
         """Ask in a process of its own; room is what a process may write, 0 for any."""
-        words = [server.base_url, str(self.place), str(room), str(number)]
-        return run([sys.executable, "-c", ASKING, *words])
+        words = [server.base_url, str(self.place), room, number]
+        print(json.dumps(words), file=self.asking.stdin, flush=True)
+        status, said = json.loads(self.asking.stdout.readline())
+        return subprocess.CompletedProcess(words, status, stderr=said)
 
     def rows(self):
         """The rows of the lines that are whole."""
@@ -76,6 +93,22 @@ def run(command, **given):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     about = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     return subprocess.run(command, **pipes | given, env=about, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def asking():
+    """The process that starts one sitting for each line it is sent."""
+    about = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", ASKING]
+    with subprocess.Popen(command, env=about, **pipes) as process:
+        yield process
+
+
+@pytest.fixture
+def disk_at(asking):
+    """A function that gives the `Disk` of a place."""
+    return lambda place, is_mounted=False: Disk(place, is_mounted, asking)
 
 
 def is_root():
@@ -110,13 +143,13 @@ def table(rows):
 
 @pytest.mark.parametrize("is_wanted", [True, False], ids=["small disk", "small files"])
 def test_a_disk_that_fills_ends_a_run_in_one_sentence_and_it_goes_on(
-    is_wanted, tmp_path
+    is_wanted, disk_at, tmp_path
 ):
     with (
         mounted(tmp_path / "disk", "size=1m", is_wanted) as is_mounted,
         StandIn(answering) as server,
     ):
-        disk = Disk(tmp_path / "disk", is_mounted)
+        disk = disk_at(tmp_path / "disk", is_mounted)
         ended = disk.ask(server, 0 if is_mounted else 1_000_000)
         assert FULL.fullmatch(ended.stderr)[1] == "answers.jsonl"
         assert ended.returncode == 1
@@ -135,7 +168,7 @@ def test_a_disk_that_fills_ends_a_run_in_one_sentence_and_it_goes_on(
         again = disk.ask(server)
         assert (again.stderr, again.returncode) == ("", 0)
         rows, told = disk.rows(), disk.manifest()
-        whole = Disk(tmp_path / "whole", False)
+        whole = disk_at(tmp_path / "whole")
         assert whole.ask(server).returncode == 0
         assert len(rows) == 60 and kept.items() <= rows.items()
         assert table(rows) == table(whole.rows())
@@ -144,9 +177,9 @@ def test_a_disk_that_fills_ends_a_run_in_one_sentence_and_it_goes_on(
 
 
 @pytest.mark.parametrize("room", [1, 2000], ids=["no byte", "no manifest"])
-def test_a_disk_that_is_full_at_the_start_is_one_sentence(room, tmp_path):
+def test_a_disk_that_is_full_at_the_start_is_one_sentence(room, disk_at, tmp_path):
     with StandIn(answering) as server:
-        disk = Disk(tmp_path, False)
+        disk = disk_at(tmp_path)
         ended = disk.ask(server, room)
         assert FULL.fullmatch(ended.stderr)[1] == "manifest.json"
         assert server.asked == [] and disk.drafts() == []
@@ -154,7 +187,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_sentence(room, tmp_path):
         assert len(disk.rows()) == 5
 
 
-def test_a_manifest_that_cannot_be_closed_is_one_sentence_and_heals(tmp_path):
+def test_a_manifest_that_cannot_be_closed_is_one_sentence_and_heals(disk_at, tmp_path):
     draft = tmp_path / "r" / ".manifest.json.draft"
 
     def behave(asked, number):
@@ -163,7 +196,7 @@ def test_a_manifest_that_cannot_be_closed_is_one_sentence_and_heals(tmp_path):
         return Answer()
 
     with StandIn(behave) as server:
-        disk = Disk(tmp_path, False)
+        disk = disk_at(tmp_path)
         ended = disk.ask(server, number=5)
         assert ended.stderr.count("\n") == 1 and "Traceback" not in ended.stderr
         assert "manifest.json" in ended.stderr and "a folder is in its" in ended.stderr
@@ -325,7 +358,7 @@ def test_what_is_no_number_in_json_is_its_name():
     )
 
 
-def test_a_server_that_counts_in_infinities_leaves_strict_files(tmp_path):
+def test_a_server_that_counts_in_infinities_leaves_strict_files(disk_at, tmp_path):
     body = (
         b'{"choices": [{"message": {"content": "c"}, "score": NaN}], '
         b'"model": "stand-in", '
@@ -333,7 +366,7 @@ def test_a_server_that_counts_in_infinities_leaves_strict_files(tmp_path):
     )
     with StandIn(lambda asked, n: Answer(body=body)) as server:
         server.facts = {"/props": {"build_info": "b", "loss": math.nan}}
-        disk = Disk(tmp_path, False)
+        disk = disk_at(tmp_path)
         assert disk.ask(server, number=3).returncode == 0
     for path in tmp_path.rglob("*.json*"):
         texts = path.read_text().splitlines()

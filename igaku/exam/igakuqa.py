@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -207,7 +208,10 @@ def fetch_exam(year: int) -> Path:
         fresh = Path(name)
         _download(year, names, known, fresh)
         if is_first:
-            _record(year, names, fresh)
+            for section, kind in product(SECTIONS, KEYS):  # no hash is known yet
+                read_section(fresh, year, section, kind)
+            table = "".join(f"{file_sha256(fresh / n)}  {n}\n" for n in names)
+            (fresh / f"{year}.sha256").write_text(table, encoding="utf-8")
             names = [*names, f"{year}.sha256"]
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -259,15 +263,6 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
                 "with IgakuQA's files, or sit the calibration exam (exam: "
                 "calibration), which needs neither."
             ) from broken
-
-
-def _record(year: int, names: list[str], fresh: Path) -> None:
-    """Check the shape of a year's first download, and keep its hashes beside it."""
-    for section in SECTIONS:
-        for kind in KEYS:
-            read_section(fresh, year, section, kind)
-    table = "".join(f"{file_sha256(fresh / name)}  {name}\n" for name in names)
-    (fresh / f"{year}.sha256").write_text(table, encoding="utf-8")
 
 
 def sizes(year: int) -> dict[str, int]:

@@ -74,12 +74,7 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     guessed = any(thought.by == "character" for thought in thoughts.values())
     axis = say(f"{unit}_axis", lang, left=len(known) - len(timed), guessed=guessed)
     ax.set_xlabel(axis, loc="left")
-    kinds = (("with_text", style.faint(), "o"), ("blank", style.VERMILLION, ">"))
-    rows.key_above(ax, {
-        say(f"reply_{kind}", lang):
-            {"marker": marker, "color": style.seen(colour), "markersize": 5}
-        for kind, colour, marker in kinds
-    })  # fmt: skip
+    _reply_key(ax, lang)
     return ax
 
 
@@ -166,6 +161,15 @@ def _sway(amounts: np.ndarray) -> np.ndarray:
     crowd, _ = np.histogram(logs, edges)
     share = crowd[np.digitize(logs, edges) - 1] / max(crowd.max(), 8)
     return 0.34 * rows.swaying(len(amounts)) * np.sqrt(share)
+
+
+def _reply_key(ax: Axes, lang: str) -> None:
+    blank = (">", style.seen(style.VERMILLION))
+    looks = {"with_text": ("o", style.seen(style.faint())), "blank": blank}
+    rows.key_above(ax, {
+        say(f"reply_{name}", lang): {"marker": marker, "color": colour, "markersize": 5}
+        for name, (marker, colour) in looks.items()
+    })  # fmt: skip
 
 
 def _mark_pile(ax: Axes, y: float, pile: Pile, blank: pd.Series, lang: str) -> None:

@@ -45,12 +45,8 @@ def forest(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axe
     n = len(pairs)
     ax = rows.axes_for(ax, n, 0.5, least=1.3 + 0.5 * n, keys=2 * n + 3)
     one = frame["reference"].nunique() == 1
-    names: list[rows.Name] = [
-        str(pair["candidate"])
-        if one
-        else (str(pair["candidate"]), str(pair["reference"]))
-        for pair in pairs
-    ]
+    sides = ["candidate"] if one else ["candidate", "reference"]
+    names = [*map(tuple, frame[sides].astype(str).to_numpy().tolist())]
     is_narrow = rows.is_narrow(ax)
     told = [_numbers(pair, lang) for pair in pairs]
     beside = ["   ".join(each) if is_narrow else "" for each in told]
@@ -223,8 +219,6 @@ def partings(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     where one of the two gave no answer. Replies that do not part have no mark: they are
     counted beside the row.
     """
-    import numpy as np
-
     keys = ["candidate", "reference"]
     pairs = dict(list(frame.groupby(keys, sort=False, observed=True)))
     names = [tuple(map(str, pair)) for pair in pairs]
@@ -236,17 +230,8 @@ def partings(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     lanes = rows.name_rows(ax, names, beside, 2)
     colours = {"same": style.faint(), "flip": style.seen(style.BLUE),
                "silent": style.seen(style.VERMILLION)}  # fmt: skip
-    for row, whole in enumerate(pairs.values()):
-        part = whole[whole["parted"]]
-        kinds = [part["silent"] != "neither", part["flip"].notna()]
-        fates = np.select(kinds, ["silent", "flip"], "same")
-        for fate, (marker, down) in FATES.items():
-            at = part.loc[fates == fate, "parted_at"].to_numpy(float)
-            off = (0.5 - lanes.top) * (down + 0.14 * rows.swaying(len(at)))
-            ax.scatter(
-                at, row + lanes.middle + off, s=13, marker=marker,
-                color=colours[fate], alpha=0.6, linewidth=0, zorder=3,
-            )  # fmt: skip
+    for row, part in enumerate(pairs.values()):
+        _fates(lanes, row, part[part["parted"]], colours)
     places = frame.loc[frame["parted"], "parted_at"].astype(float)
     first, last = (places.min(), places.max()) if len(places) else (1, 2)
     rows.doublings(ax, first / 1.7, 1.3 * last)
@@ -259,3 +244,20 @@ def partings(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
         for fate, (marker, _) in FATES.items()
     })  # fmt: skip
     return ax
+
+
+def _fates(
+    lanes: rows.Lanes, row: int, part: pd.DataFrame, colours: dict[str, str]
+) -> None:
+    """One pair's partings, by what became of the two replies: silent, else flip."""
+    import numpy as np
+
+    kinds = [part["silent"] != "neither", part["flip"].notna()]
+    fates = np.select(kinds, ["silent", "flip"], "same")
+    for fate, (marker, down) in FATES.items():
+        at = part.loc[fates == fate, "parted_at"].to_numpy(float)
+        off = (0.5 - lanes.top) * (down + 0.14 * rows.swaying(len(at)))
+        lanes.ax.scatter(
+            at, row + lanes.middle + off, s=13, marker=marker, color=colours[fate],
+            alpha=0.6, linewidth=0, zorder=3,
+        )  # fmt: skip

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from igaku.errors import IgakuError
-from igaku.lab.checkpoint import Checkpoint
-from igaku.lab.tensorfile import as_float32
+from igaku.lab.checkpoint import Checkpoint, as_float32
 
 CLAMP, SLOPE = 7.0, 1.702  # of gpt-oss's SwiGLU
 ROWS, PREFILL_ROWS = 64, 8  # prompts decoded, and first read, together

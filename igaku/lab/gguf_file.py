@@ -16,8 +16,7 @@ import numpy as np
 
 from igaku.errors import IgakuError
 from igaku.lab import mxfp4
-from igaku.lab.checkpoint import Checkpoint
-from igaku.lab.tensorfile import as_float32
+from igaku.lab.checkpoint import Checkpoint, as_float32
 
 FILE_NAME = "model.gguf"
 # llama.cpp splits text by name, not by pattern: these are the names it knows for the

@@ -14,9 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from igaku.lab.checkpoint import TOKENIZER_FILES, Checkpoint
+from igaku.lab.checkpoint import (
+    TOKENIZER_FILES,
+    Checkpoint,
+    Encoded,
+    as_float32,
+    write_tensors,
+)
 from igaku.lab.recipes import Coding
-from igaku.lab.tensorfile import Encoded, as_float32, write_tensors
 
 SHARD_BYTES = 2 * 2**30
 Codings = Mapping[str, Coding | None]  # by component; None leaves it as it is

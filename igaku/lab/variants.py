@@ -37,7 +37,11 @@ def quantize(
     if reason := missing_writer(recipe.engine):
         raise IgakuError(f"{recipe.slug} cannot be written here: {reason}.")
     _check_fit(recipe, source)
-    key = _key(recipe, source)
+    told = hashlib.sha256(repr((FORMAT, recipe, _made_with(recipe))).encode())
+    for name in sorted({"config.json", *source.shards, *TOKENIZER_FILES}):
+        if (path := source.folder / name).exists():
+            told.update(name.encode() + file_sha256(path).encode())
+    key = told.hexdigest()
     target = Path(out) if out else cache_dir() / "lab" / key[:16] / recipe.slug
     if _is_whole(target, key):
         return target
@@ -69,15 +73,6 @@ def _check_fit(recipe: Recipe, source: Checkpoint) -> None:
                 f"{path} has rows of {width}, and {coding} codes {coding.group} at a "
                 f"time: this checkpoint does not fit the recipe."
             )
-
-
-def _key(recipe: Recipe, source: Checkpoint) -> str:
-    """A hash of everything that decides what is written."""
-    digest = hashlib.sha256(repr((FORMAT, recipe, _made_with(recipe))).encode())
-    for name in sorted({"config.json", *source.shards, *TOKENIZER_FILES}):
-        if (path := source.folder / name).exists():
-            digest.update(name.encode() + file_sha256(path).encode())
-    return digest.hexdigest()
 
 
 def _made_with(recipe: Recipe) -> dict[str, str]:

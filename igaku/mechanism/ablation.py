@@ -176,21 +176,16 @@ def rounded(values: np.ndarray, coding: Coding) -> np.ndarray:
     """The values a matrix has left in a coding."""
     if coding.mode == "mxfp4":
         return mxfp4.encode(values).decode()
-    if coding.mode == "q8_0":
-        return _q8_0(values)
+    if coding.mode == "q8_0":  # GGUF's: signed bytes to a half-precision scale
+        groups = values.reshape(*values.shape[:-1], -1, coding.group)
+        scale = np.abs(groups).max(axis=-1, keepdims=True) / 127
+        codes = np.divide(groups, scale, out=np.zeros_like(groups), where=scale > 0)
+        kept = np.rint(codes) * scale.astype(np.float16).astype(np.float32)
+        return kept.reshape(values.shape).astype(np.float32)
     import mlx.core as mx
 
     pieces = mx.quantize(mx.array(values), coding.group, coding.bits)
     return np.array(mx.dequantize(*pieces, coding.group, coding.bits))
-
-
-def _q8_0(values: np.ndarray) -> np.ndarray:
-    """The values left by GGUF's Q8_0: 32 signed bytes to a half-precision scale."""
-    groups = values.reshape(*values.shape[:-1], -1, 32)
-    scale = np.abs(groups).max(axis=-1, keepdims=True) / 127
-    codes = np.divide(groups, scale, out=np.zeros_like(groups), where=scale > 0)
-    kept = np.rint(codes) * scale.astype(np.float16).astype(np.float32)
-    return kept.reshape(values.shape).astype(np.float32)
 
 
 def _rendered(

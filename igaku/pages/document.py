@@ -246,14 +246,14 @@ def _official(facts: Facts) -> Table | None:
 
 def _strata(facts: Facts) -> Table | None:
     """Accuracy by stratum of the finished runs, specialities left to the CSV."""
-    runs = [name for name in facts.done if facts.runs.at[name, "counted"]]
-    found = facts.frame("strata").query("run in @runs and stratum != 'speciality'")
+    found = facts.frame("strata").query("stratum != 'speciality'")
+    found = found[found["run"].isin(facts.done)]
     if found.empty:
         return None
     keys = ["stratum", "level", "n"]
     wide = found.pivot_table(index=keys, columns="run", values="accuracy", sort=False)
     shares = wide.map(lambda value: formatted(value, "share")).reset_index()
-    return facts.table(shares.rename(columns={n: facts.marked(n) for n in runs}))
+    return facts.table(shares.rename(columns={n: facts.marked(n) for n in facts.done}))
 
 
 # --- figures --------------------------------------------------------------------------

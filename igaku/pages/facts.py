@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,6 @@ import pandas as pd
 import igaku
 from igaku.pages.html import Table, tabled
 from igaku.pages.index import exam_name
-from igaku.study.audits import wrong_runs
 from igaku.study.designs import unlike
 from igaku.study.families import Study, card_label
 from igaku.study.runs import Run
@@ -78,21 +76,17 @@ class Facts:
         """A run's label as a table has it, with the mark of what its weights are."""
         return labelled(self.label(name), str(self.runs.at[name, "identity"]))
 
-    @cached_property
-    def wrong(self) -> dict[str, str | None]:
-        """The runs that leave every count → the run they are a copy of, or None."""
-        return wrong_runs(self.study)
-
     @property
     def finished(self) -> list[str]:
         """The finished runs among those that were asked alike, copies among them."""
-        done = [n for n in self.main if self.runs.at[n, "role"] == "finished"]
-        return [name for name in done if self.wrong.get(name, name) is not None]
+        runs = self.runs.loc[list(self.main)]
+        kept = runs["counted"] | runs["same_as"].notna()
+        return list(runs.index[kept & (runs["role"] == "finished")])
 
     @property
     def done(self) -> list[str]:
         """The finished runs that count: none shown to be wrong, no copy of another."""
-        return [name for name in self.finished if name not in self.wrong]
+        return [name for name in self.finished if self.runs.at[name, "counted"]]
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -269,7 +263,7 @@ def _range(facts: Facts) -> Iterator[str]:
 
 def _formats(facts: Facts) -> Iterator[str]:
     """Format and size of the runs that lost nothing, and of those that broke."""
-    runs = facts.runs.loc[[name for name in facts.main if name not in facts.wrong]]
+    runs = facts.runs.loc[list(facts.main)].query("counted")
     whole = list(runs.loc[(runs["asked"] > 0) & (runs["lost"] == 0), "run"])
     broken = list(runs.loc[runs["status"] == "BROKEN", "run"])
     if whole and broken:

@@ -20,8 +20,8 @@ def silence(facts: Facts) -> tuple[str, str]:
     """How many replies of all variants are lost and what is known of the reason, first
     in few words.
     """
-    names = [n for n in (*facts.main, *facts.apart) if n not in facts.wrong]
-    runs = facts.runs.loc[names]
+    runs = facts.runs.loc[[*facts.main, *facts.apart]].query("counted")
+    names = list(runs.index)
     lost = Counter(
         outcome for name in names for outcome in facts.study.run(name).rows["outcome"]
     )

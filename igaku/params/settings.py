@@ -296,10 +296,8 @@ def check_parameter_names(cells: Iterable[str]) -> None:
     injected: list[str] = []
     for cell in cells:
         first_line = cell.lstrip().partition("\n")[0].rstrip()
-        if first_line == "# Parameters":
-            injected += _assigned(cell)
-        elif first_line.startswith("# Parameters"):
-            own += _assigned(cell)
+        if first_line.startswith("# Parameters"):
+            (injected if first_line == "# Parameters" else own).extend(_assigned(cell))
     names = [name for name in injected if not name.startswith("PAPERMILL_")]
     kinds.reject_unknown(names, own or FIELDS, "parameter")
 

@@ -28,15 +28,9 @@ from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.server import lmstudio
+from igaku.study.runs import read_job
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
-from igaku.sweep.status import (
-    Record,
-    read_job,
-    standings,
-    totals,
-    write_job,
-    write_report,
-)
+from igaku.sweep.status import Record, standings, totals, write_job, write_report
 from igaku.writing import refused
 
 if TYPE_CHECKING:

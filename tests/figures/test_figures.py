@@ -89,8 +89,10 @@ def test_the_axes_given_are_the_axes_returned(name):
 
 
 @every_figure
-def test_new_axes_can_be_changed_and_are_still_open(name):
-    ax = draw(name)
+def test_new_axes_can_be_changed_are_still_open_and_leave_the_frame_as_it_was(name):
+    frame = FRAMES[name]()
+    ax = draw(name, kept := frame.copy())
+    assert kept.equals(frame)
     assert isinstance(ax, Axes) and ax.figure.number in plt.get_fignums()
     ax.set_title("mine")
     assert ax.get_title() == "mine"
@@ -100,13 +102,6 @@ def test_new_axes_can_be_changed_and_are_still_open(name):
 def test_an_empty_frame_is_a_note(name):
     assert "Nothing to draw" in printed(draw(name, FRAMES[name]().head(0)))
     assert "Nothing to draw" in printed(draw(name, pd.DataFrame()))
-
-
-@every_figure
-def test_the_frame_stays_as_it_was(name):
-    frame = FRAMES[name]()
-    draw(name, kept := frame.copy())
-    assert kept.equals(frame)
 
 
 @every_figure

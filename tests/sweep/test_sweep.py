@@ -30,7 +30,7 @@ from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
 from igaku.statistics import required_questions
-from igaku.study.runs import find_runs
+from igaku.study.runs import find_runs, read_job
 from igaku.sweep import lanes, status
 from igaku.sweep.file import JOB_LOCK, lane_lock, read_sweep
 from igaku.sweep.lanes import Sitting, held
@@ -386,7 +386,7 @@ def papermill(monkeypatch, tmp_path):
 
 
 def state_of(sweep, run):
-    return status.read_job(sweep.job(run).folder)
+    return read_job(sweep.job(run).folder)
 
 
 def failing(name, sentence):
