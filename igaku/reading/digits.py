@@ -277,7 +277,7 @@ def _cued(plain: str, layout: Layout) -> Iterator[Statement]:
     """The numbers that cues lead to, also at the end of a sum."""
     for found in list(CUED.finditer(plain))[-CUES:]:
         start, end = found.span()
-        is_adjacent = plain[end : end + 1] in set("0123456789.") and end < len(plain)
+        is_adjacent = plain[end : end + 1] in {*"0123456789."}
         if is_denied(found) or not (is_adjacent or LINKS.search(found[0])):
             continue
         number = _led_to(plain, end, layout)
@@ -320,10 +320,10 @@ def _spelled(plain: str, at: int, layout: Layout) -> Statement | None:
 
 def _window(plain: str, at: int) -> str:
     """The text from a place on, as far as one statement goes, no number cut."""
-    end = min(at + WINDOW, len(plain))
-    while end > at and plain[end - 1] in "0123456789.,":
+    end = at + WINDOW
+    while at < end < len(plain) and plain[end - 1] in "0123456789.,":
         end -= 1
-    return plain[at : at + WINDOW] if at + WINDOW >= len(plain) else plain[at:end]
+    return plain[at:end]
 
 
 def _in_json(plain: str, layout: Layout) -> Iterator[Statement]:

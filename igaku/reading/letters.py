@@ -236,25 +236,20 @@ def _signs_read(plain: Plain, text: str, choices: tuple[str, ...]) -> Plain:
 
 def _masked(plain: Plain, choices: tuple[str, ...]) -> Plain:
     """The text with every choice it quotes replaced by that choice's own character."""
-    masks = _quotable(choices) if len(plain.text) > 3 else {}
-    if not any(choice in plain.text for choice in masks):
+    quoted, masks = _quotable(choices)
+    if len(plain.text) <= 3 or not any(choice in plain.text for choice in masks):
         return plain
-    return plain.replaced(_quoting(choices), lambda found: masks[found[0]])
+    return plain.replaced(quoted, lambda found: masks[found[0]])
 
 
 @lru_cache(maxsize=1024)
-def _quotable(choices: tuple[str, ...]) -> dict[str, str]:
-    """Choices as a reply would quote them, the longest first, and their masks."""
+def _quotable(choices: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    """Any choice as a reply would quote it, the longest first, and each one's mask."""
     texts = [plain_of(choice).text.rstrip("。.") for choice in choices]
     masks = [(text, chr(MASK + i)) for i, text in enumerate(texts)]
     quotable = [m for m in masks if not re.fullmatch(r"[a-h\W]*|.", m[0])]
-    return dict(sorted(quotable, key=lambda pair: len(pair[0]), reverse=True))
-
-
-@lru_cache(maxsize=1024)
-def _quoting(choices: tuple[str, ...]) -> re.Pattern[str]:
-    """Any of the choices, as a reply would quote it."""
-    return re.compile("|".join(map(re.escape, _quotable(choices))))
+    found = dict(sorted(quotable, key=lambda pair: len(pair[0]), reverse=True))
+    return re.compile("|".join(map(re.escape, found))), found
 
 
 @lru_cache(maxsize=4096)

@@ -139,15 +139,9 @@ def plain_of(text: str) -> Plain:
         plain = _without_latex(plain)
     if "<" in plain.text:
         plain = _without_tags(plain)
-    for each, by in (
-        (NOISE, ""),
-        (BLANKS, " "),
-        (AROUND_LINE_END, ""),
-        (EMPTY_LINES, ""),
-        (OUTER_BLANKS, ""),
-    ):
-        plain = plain.replaced(each, by)
-    return plain
+    plain = plain.replaced(NOISE, "").replaced(BLANKS, " ")
+    plain = plain.replaced(AROUND_LINE_END, "").replaced(EMPTY_LINES, "")
+    return plain.replaced(OUTER_BLANKS, "")
 
 
 def _spelled(text: str) -> Plain:

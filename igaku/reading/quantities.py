@@ -228,9 +228,10 @@ def _resulting(said: str, at: int, layout: Layout, last: bool) -> Statement | No
             return number
         if not is_equal:
             break
-    meant = [number for number, _, opens in sides[:1] if opens]
-    fitting = [number for number in meant if layout.fits(number.said)]
-    return next(iter(fitting or [number for number, *_ in sides[-1:]]), None)
+    if not sides:
+        return None
+    first, _, opens = sides[0]
+    return first if opens and layout.fits(first.said) else sides[-1][0]
 
 
 def _sides(said: str, at: int, last: bool) -> Iterator[tuple[Statement, bool, bool]]:

@@ -185,9 +185,9 @@ def statements_of(plain: str, wanted: int) -> list[Statement]:
     """All statements of a text whose walk and whose doubts are struck out of it."""
     bare = _bare(plain, wanted)
     found = [*_cued(plain, wanted, {one.start: one for one in bare}), *bare]
-    for reader in (_in_json, _corrected, _counted, _labelled, _pointed):
+    apart = (_counted, _labelled, _pointed, _restated, _inline)
+    for reader in (_in_json, _corrected, *apart):
         found += reader(plain, wanted)
-    found += [*_restated(plain, wanted), *_inline(plain, wanted)]
     return _declared([one for one in found if one.said], plain)
 
 
@@ -322,14 +322,13 @@ def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
         if found and GRADE.search(before) and not ANY_CUE.search(before):
             found = None
         if found and (letters := _letters_in(found, wanted)):
-            start = line.start() + found.start("letters")
-            end = line.start() + found.end("letters")
-            is_headed = HEADING.fullmatch(before[:24]) is not None
+            start, end = (line.start() + place for place in found.span("letters"))
             if block:
                 letters = _union([block.letters, letters])
-                start = block.start
-                is_headed = block.is_headed
-            block = Block(letters, start, end, is_next, is_headed)
+                block = replace(block, letters=letters, end=end)
+            else:
+                is_headed = HEADING.fullmatch(before[:24]) is not None
+                block = Block(letters, start, end, is_next, is_headed)
         elif block:
             yield block
             block, is_next = None, not line[0]
@@ -350,21 +349,19 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    opening, n_blocks, every, end = None, 0, "", 0
-    for block in _blocks(plain, LABEL_LINE.match, wanted):
-        listed = Statement(
-            block.letters, block.start, block.end, "listed", Force.LISTED
-        )
-        if len(listed.said) == wanted:
-            yield listed
-        opening = opening or replace(listed, rule="opening", force=Force.OPENING)
-        n_blocks, every, end = n_blocks + 1, _union([every, listed.said]), listed.end
-    if opening is None or not LABEL_LINE.match(plain):
+    blocks = _blocks(plain, LABEL_LINE.match, wanted)
+    listed = [
+        Statement(b.letters, b.start, b.end, "listed", Force.LISTED) for b in blocks
+    ]
+    yield from (one for one in listed if len(one.said) == wanted)
+    if not listed or not LABEL_LINE.match(plain):
         return
-    if n_blocks == 1 or len(opening.said) == wanted:
+    opening = replace(listed[0], rule="opening", force=Force.OPENING)
+    if len(listed) == 1 or len(opening.said) == wanted:
         yield opening
+    every = _union(one.said for one in listed)
     if len(every) == wanted:
-        yield replace(opening, said=every, end=end)
+        yield replace(opening, said=every, end=listed[-1].end)
 
 
 def _pointed(plain: str, wanted: int) -> Iterator[Statement]:
