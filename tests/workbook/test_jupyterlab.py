@@ -266,7 +266,7 @@ def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
 def test_a_reader_changes_a_line_and_sees_it(explored, place):
     hue = change(explored, "sns.histplot", 'hue = "section"', 'hue = "outcome"')
     assert any("image/png" in output["data"] for output in hue)
-    filtered = change(explored, "section == @section", "@section", "'A'")
+    filtered = change(explored, "replies.section == section", "== section", "== 'A'")
     assert any("<table" in output["data"]["text/html"] for output in filtered)
     (place / "outputs/pairs.csv").unlink()
     change(explored, "export.put_table", '"pairs"', '"every_pair"')
