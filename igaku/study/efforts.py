@@ -6,9 +6,11 @@ are no proof of an effort, and times are no lengths.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -103,8 +105,7 @@ def length_ratios(outputs_dir: Source = None) -> pd.DataFrame:
     inferred from walls. Two runs of which one is counted and one is not, or that have
     no wall, have no row: times alone do not tell a short reply from a fast one.
     """
-    found = study_in(outputs_dir).once(_ratios)
-    rows = [_limited(row, tokens) for _, row, tokens in found]
+    rows = [_limited(*found) for found in _ratios(study_in(outputs_dir))]
     frame = pd.DataFrame(rows, columns=list(RATIOS))
     return frame.astype({"max_tokens": "Int64", "is_inferred": bool})
 
@@ -113,17 +114,17 @@ def other_length(study: Study) -> Iterator[Alarm]:
     """Runs whose replies differ in length as they do between two efforts."""
     runs = {run.name: run for run in study.runs}
     found: dict[str, list[dict[str, Any]]] = {}
-    for exam, row, tokens in study.once(_ratios):
+    for row, shorter, longer in _ratios(study):
         sides = [row[side] for side in ("shorter_run", "longer_run")]
-        if not study.aside.isdisjoint(sides):
+        if row["ratio"] <= TIMES or not study.aside.isdisjoint(sides):
             continue
         known = [effort_of(runs[name])[0] for name in sides]
         is_told = None not in known and known[0] != known[1]
-        if row["ratio"] <= TIMES or is_told:
+        if is_told:
             continue
         # Of a hundred runs five thousand pairs could be drawn, which takes minutes.
-        if (row := _limited(row, tokens))["low"] > 1:
-            found.setdefault(exam, []).append(row)
+        if (row := _limited(row, shorter, longer))["low"] > 1:
+            found.setdefault(str(shorter.run.exam), []).append(row)
     for pairs in found.values():
         names = dict.fromkeys(
             row[s] for row in pairs for s in ("shorter_run", "longer_run")
@@ -132,43 +133,81 @@ def other_length(study: Study) -> Iterator[Alarm]:
         yield Alarm("other_length", tuple(names), {"pairs": pairs}, grave=False)
 
 
-def _ratios(study: Study) -> list[tuple[str, dict[str, Any], np.ndarray]]:
-    """The exam, the ratio and the tokens of every two runs with lengths of one kind."""
-    found = []
+class _Lengths(NamedTuple):
+    """How long a run's replies are, in tokens by problem_id.
+
+    Runs of one `asked` have lengths of the same questions, in the same order; `middle`
+    holds the two lengths that the median lies between.
+    """
+
+    run: Run
+    tokens: pd.Series
+    is_inferred: bool
+    asked: int
+    middle: tuple[float, float]
+
+
+_Ratio = tuple[dict[str, Any], _Lengths, _Lengths]
+
+
+def _ratios(study: Study) -> Iterator[_Ratio]:
+    """The ratio of every two runs with lengths of one kind, the shorter's and longer's.
+
+    The tokens of two runs are laid side by side only where their questions differ: of
+    five hundred runs there are a hundred thousand pairs.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
     for runs in by_exam(study):
         told = [
-            (run, took.set_index("problem_id")["tokens"], took["is_inferred"].iloc[0])
-            for run in runs
-            if len(took := lengths_of(run))
+            _lengths(run, took, numbers) for run in runs if len(took := lengths_of(run))
         ]
-        for (a, mine, is_inferred), (b, others, is_other) in combinations(told, 2):
-            places = others.index.get_indexer(mine.index)
-            both = places >= 0
-            if is_inferred == is_other and both.sum() >= FEWEST:
-                tokens = np.array([mine.array[both], others.array[places[both]]], float)
-                ratio = _ratio(a, b, tokens, bool(is_inferred))
-                found.append((str(a.exam), *ratio))
-    return found
+        for one, other in combinations(told, 2):
+            if one.is_inferred != other.is_inferred:
+                continue
+            is_alike, most = one.asked == other.asked, _most(one, other)
+            both = None if is_alike else _common(one, other)
+            n = len(one.tokens) if both is None else both.shape[1]
+            if n < FEWEST:
+                continue
+            if both is None:
+                medians = _median(one, most), _median(other, most)
+            else:
+                medians = np.median(both.clip(1, most), axis=1)
+            sides = [(float(medians[0]), one), (float(medians[1]), other)]
+            (low, shorter), (high, longer) = sorted(sides, key=itemgetter(0))
+            yield {
+                "shorter_run": shorter.run.name, "longer_run": longer.run.name, "n": n,
+                "median_shorter": low, "median_longer": high, "ratio": high / low,
+                "max_tokens": most, "is_inferred": one.is_inferred,
+            }, shorter, longer  # fmt: skip
 
 
-def _ratio(
-    a: Run, b: Run, tokens: np.ndarray, is_inferred: bool
-) -> tuple[dict[str, Any], np.ndarray]:
-    """The ratio of two runs' median lengths on the same questions, the longer above;
-    and the tokens it is made from, those of the shorter first.
-    """
-    budgets = [run.budget for run in (a, b) if run.budget is not None]
-    most = min(budgets, default=None)
-    tokens = tokens.clip(1, most)
-    medians = np.median(tokens, axis=1)
-    if medians[0] > medians[1]:
-        a, b, tokens, medians = b, a, tokens[::-1], medians[::-1]
-    return {
-        "shorter_run": a.name, "longer_run": b.name, "n": tokens.shape[1],
-        "median_shorter": float(medians[0]), "median_longer": float(medians[1]),
-        "ratio": medians[1] / medians[0],
-        "max_tokens": most, "is_inferred": is_inferred,
-    }, tokens  # fmt: skip
+def _lengths(
+    run: Run, took: pd.DataFrame, numbers: dict[tuple[str, ...], int]
+) -> _Lengths:
+    tokens = took.set_index("problem_id")["tokens"].astype(float)
+    asked = numbers.setdefault(tuple(tokens.index), len(numbers))
+    ordered, n = np.sort(tokens.to_numpy()), len(tokens)
+    middle = float(ordered[(n - 1) // 2]), float(ordered[n // 2])
+    return _Lengths(run, tokens, bool(took["is_inferred"].iloc[0]), asked, middle)
+
+
+def _median(one: _Lengths, most: int | None) -> float:
+    """The median of lengths of which those above the most count as the most."""
+    return sum(min(max(each, 1), most or math.inf) for each in one.middle) / 2
+
+
+def _most(one: _Lengths, other: _Lengths) -> int | None:
+    """The smaller budget of two runs."""
+    budgets = (each.run.budget for each in (one, other))
+    return min((n for n in budgets if n is not None), default=None)
+
+
+def _common(one: _Lengths, other: _Lengths) -> np.ndarray:
+    """The tokens of two runs, in rows, on the questions that both replied to."""
+    places = other.tokens.index.get_indexer(one.tokens.index)
+    both = places >= 0
+    return np.array([one.tokens.array[both], other.tokens.array[places[both]]], float)
 
 
 def times_as_long(shorter: Any, longer: Any, axis: int = -1) -> Any:
@@ -180,10 +219,13 @@ def times_as_long(shorter: Any, longer: Any, axis: int = -1) -> Any:
     return np.median(longer, axis=axis) / np.median(shorter, axis=axis)
 
 
-def _limited(row: dict[str, Any], tokens: np.ndarray) -> dict[str, Any]:
+def _limited(
+    row: dict[str, Any], shorter: _Lengths, longer: _Lengths
+) -> dict[str, Any]:
     """A ratio with its interval."""
     from scipy.stats import bootstrap
 
+    tokens = _common(shorter, longer).clip(1, row["max_tokens"])
     drawn = bootstrap(
         tuple(tokens), times_as_long, paired=True, vectorized=True,
         n_resamples=DRAWS, method="percentile", rng=np.random.default_rng(SEED),
