@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pandas as pd
 
 from igaku.ask import health
@@ -286,7 +287,7 @@ class Plan(NamedTuple):
 class Known(NamedTuple):
     """What runs that are loaded together share: plans by their text, and the exams."""
 
-    plans: dict[str, Plan]
+    plans: dict[bytes, Plan]
     exams: Exams
 
 
@@ -340,7 +341,7 @@ def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
 
 
 def _read_manifest(
-    folder: Path, plans: dict[str, Plan]
+    folder: Path, plans: dict[bytes, Plan]
 ) -> tuple[dict[str, Any], Plan, list[str]]:
     """The manifest and its plan; empty, with a sentence, where there is none to read.
 
@@ -351,7 +352,11 @@ def _read_manifest(
     except IgakuError as refused:  # of a later format
         return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
     listed = manifest.get("questions")
-    if (text := repr(listed)) not in plans:
+    try:
+        text = msgspec.json.encode(listed)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair
+        text = repr(listed).encode(errors="replace")
+    if text not in plans:
         plans[text] = _plan(listed)
     if listed:  # one copy for all runs that were to ask the same
         manifest["questions"] = plans[text].listed
