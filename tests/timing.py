@@ -6,17 +6,15 @@ import math
 import time
 from collections.abc import Callable
 
-SHORT, LONG = 4 * 1024, 32 * 1024
-MOST, FLOOR = 9, 0.0025  # times, and seconds below which a time says nothing
+SHORT, LONG = 8 * 1024, 64 * 1024
 TRIES = 30
 
 
 def assert_linear(read: Callable[[str], object], piece: str) -> None:
-    """Read 32 kB of a piece in at most nine times the time of 4 kB of it.
+    """Read 64 kB of a piece in at most ten times the time of 8 kB of it.
 
     What runs beside it only ever adds to a time, so the least of each counts, and the
-    short and the long text take turns. What is quadratic takes 64 times as long, and a
-    third of quadratic time beside linear time is too much.
+    short and the long text take turns. What is quadratic takes 64 times as long.
     """
     size = len(piece.encode(errors="surrogatepass"))
     short, long = (piece * (length // size + 1) for length in (SHORT, LONG))
@@ -24,9 +22,9 @@ def assert_linear(read: Callable[[str], object], piece: str) -> None:
     for _ in range(TRIES):
         fast = min(fast, _seconds(read, short), _seconds(read, short))
         slow = min(slow, _seconds(read, long))
-        if slow <= MOST * max(fast, FLOOR):
+        if slow <= 10 * max(fast, 0.005):
             return
-    raise AssertionError(f"32 kB take {slow / fast:.1f} times as long as 4 kB")
+    raise AssertionError(f"64 kB take {slow / fast:.1f} times as long as 8 kB")
 
 
 def _seconds(read: Callable[[str], object], text: str) -> float:

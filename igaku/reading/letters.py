@@ -56,6 +56,10 @@ EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"
     r"|이거나|이?나(?=\s)|\bor\b)\s?|\s?か[、,]?\s?)"
 )
+# What an alternative needs, looked for first: the pattern of one is dear.
+OPEN_WORD = pattern(
+    r"または|又は|もしくは|あるいは|或|还是|還是|또는|혹은|이거나|나\s|\bor\b|か|중|可能"
+)
 UNDECIDED = pattern(
     rf"{ALONE}{ONE}{CLOSE}{BESIDE}(?:{SEPARATOR}{OPEN}{ONE}{CLOSE}{BESIDE}){{0,6}}"
     rf"(?:{EITHER}{OPEN}{NAMED}{OPEN}{ONE}(?![はが]?\s?(?:正しい|正解))"
@@ -171,7 +175,9 @@ def _strictly(whole: Plain, question: Question) -> Reading:
     """What a text states, without its doubts, its walk and what it rejects."""
     wanted, labels = len(question.answer), "".join(question.labels)
     plain = whole.replaced(ONLY, " ").replaced(TAKEN_BACK, "")
-    plain = plain.replaced(NAMES, _struck).replaced(UNDECIDED, _struck)
+    plain = plain.replaced(NAMES, _struck)
+    if OPEN_WORD.search(plain.text):
+        plain = plain.replaced(UNDECIDED, _struck)
     if BELIEF.search(plain.text):
         plain = plain.replaced(BELIEVED, _struck)
     plain = on_its_own_line(plain, labels, wanted)

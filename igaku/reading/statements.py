@@ -175,6 +175,7 @@ COUNTED = pattern(
     r"|もう[1一]つは|第[1-3一二三]|(?<![a-z])(?:first|second|third)(?![a-z]))"
     rf"[^a-z0-9。\n]{{0,6}}(?:is\s)?(?:answer\s?(?:is|:)\s?)?{LETTERS}"
 )
+CHANGES = pattern(r"[にへ로]\s?(?:訂正|変更|修正|改め|直|정정|변경|바[꾸꿉]|수정)")
 JSON_NUMBERED = pattern(rf"[\"'][1-9][\"']\s?:\s?[\"']({GLYPH})[\"']")
 MORE_STRINGS = pattern(rf",\s?[\"']{OPEN}({GLYPH}){CLOSE}\s?[:.)、\s]")
 GLOSSED = pattern(r"(?<=[a-h])\s?\([^()\n]{2,60}\)")
@@ -226,7 +227,8 @@ def _in_json(plain: str, wanted: int) -> Iterator[Statement]:
 
 def _corrected(plain: str, wanted: int) -> Iterator[Statement]:
     """What a reply says it should have said."""
-    for found in chain(CORRECTED.finditer(plain), CHANGED.finditer(plain)):
+    changed = CHANGED.finditer(plain) if CHANGES.search(plain) else ()
+    for found in chain(CORRECTED.finditer(plain), changed):
         letters = _letters_in(found, wanted)
         yield Statement(letters, *found.span(), "correction", Force.CUE, True)
 

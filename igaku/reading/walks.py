@@ -148,6 +148,7 @@ IN_ROW = pattern(
     r"|不[適可]|[誤错錯×偽f0n])"
 )
 SIGN_IN_ROW = pattern(r"(?:(?P<right>○)|×)\s?(?P<label>[a-h])")
+BUT = pattern(r"外|(?<![a-z])(?:except|but|other than)")
 # 「c以外は誤り」 calls c right, 「c以外は正しい」 wrong.
 EXCEPT = pattern(
     rf"(?:(?<=除)|(?<=除了)|{ALONE})(?P<labels>{LABELS}){CLOSE}\s?(?:以外|之外|外)"
@@ -346,7 +347,7 @@ def _in_a_row(plain: str) -> Iterator[Verdict]:
 
 def _excepted(plain: str) -> Iterator[Verdict]:
     """Verdicts on all labels but one, which say the opposite of that one."""
-    for found in EXCEPT.finditer(plain):
+    for found in EXCEPT.finditer(plain) if BUT.search(plain) else ():
         group = "labels" if found["labels"] else "others"
         is_right = (found["wrong"] or found["against"]) is not None
         yield from _verdicts(found, group, is_right, is_right, True)
