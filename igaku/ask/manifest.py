@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths
 from igaku.ask.folder import MANIFEST, Manifest, Row, now
-from igaku.ask.plan import ORDER, Plan, is_reply, misplaced
+from igaku.ask.plan import ORDER, Plan, contradicted, is_reply, misplaced
 from igaku.ask.repair import blank, rebuilt
 from igaku.ask.rows import firsts
 from igaku.ask.shape import advice, examined
@@ -49,7 +49,7 @@ def opened(plan: Plan, rows: Sequence[Row]) -> tuple[Manifest, dict[int, str]]:
     begun, (found, trouble) = _begun(plan), examined(plan.settings.folder)
     damage: dict[int, str] = {}
     if rows := list(filter(is_reply, rows)):
-        known = _questions(plan, found) if found.get("questions") else {}
+        known = _questions(plan, found, rows) if found.get("questions") else {}
         damage = misplaced(rows, known) if known else {}
         rows = firsts(rows, damage)
         if found.get("origin") == "recorded":
@@ -65,17 +65,37 @@ def opened(plan: Plan, rows: Sequence[Row]) -> tuple[Manifest, dict[int, str]]:
     files = {**(exam.get("files") or {}), **plan.exam_files}
     return found | {
         "exam": {"name": plan.settings.exam, "files": files},
-        "questions": list(_questions(plan, found).values()),
+        "questions": list(_questions(plan, found, rows).values()),
     }, damage
 
 
-def _questions(plan: Plan, manifest: Manifest) -> dict[str, dict[str, Any]]:
-    """What is on record of each question, and then those that the plan adds."""
+def _questions(
+    plan: Plan, manifest: Manifest, rows: Sequence[Row]
+) -> dict[str, dict[str, Any]]:
+    """What is on record of each question, and then those that the plan adds.
+
+    Where row and plan agree against an entry, it is the entry that is damaged.
+    """
     on_record = {q["problem_id"]: q for q in manifest.get("questions") or ()}
     of_plan = plan.entries
     # An entry that was rebuilt without its exam gets its facts from the plan.
     known = {n: q if "gold" in q else of_plan.get(n, q) for n, q in on_record.items()}
+    asked = {row["problem_id"]: row for row in rows if row["problem_id"] in of_plan}
+    for name, row in asked.items():
+        if contradicted(row, known.get(name)) and not contradicted(row, of_plan[name]):
+            known[name] = of_plan[name]
     return known | {n: q for n, q in of_plan.items() if n not in known}
+
+
+def mended(recorded: Manifest, opened: Manifest) -> list[str]:
+    """The questions of which another entry is on record than a run goes on with."""
+    known = {q["problem_id"]: q for q in recorded.get("questions") or ()}
+    now = {q["problem_id"]: q for q in opened["questions"]}
+    return [
+        name
+        for name in now
+        if "gold" in (was := known.get(name, {})) and was != now[name]
+    ]
 
 
 def _lacking(plan: Plan, found: Manifest) -> str | None:

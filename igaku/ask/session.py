@@ -107,8 +107,14 @@ def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
     if damage:
         put_aside(folder / ANSWERS, damage)
         rows = survey(folder / ANSWERS).rows
-    if (trouble := examined(folder)[1]) and (folder / MANIFEST).exists():
+    recorded, trouble = examined(folder)
+    if trouble and (folder / MANIFEST).exists():
         keep_broken(folder)
+    if changed := manifest.mended(recorded, begun):
+        told.append(
+            f"{folder.name}/{MANIFEST} told of {len(changed)} questions, such as "
+            f"{changed[0]}, what neither the exam nor the answer does: the exam counts."
+        )
     if rows and trouble:
         unknown = ", ".join(begun["rebuilt"]["unknown"]) or "nothing"
         told += [f"{trouble}: it is rebuilt; recorded as unknown: {unknown}."]

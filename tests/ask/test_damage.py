@@ -435,6 +435,28 @@ def test_whatever_byte_is_damaged(file, seed, server, place):
         assert row["prompt_sha256"] == words[row["problem_id"]]
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("prompt_sha256", "0" * 64), ("accepted", [["c"]])]
+)
+def test_an_entry_that_row_and_exam_contradict_is_mended_and_costs_no_answer(
+    name, other, server, place
+):
+    before, path = lines_of(place / "answers.jsonl"), place / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    answered = {
+        row["problem_id"] for row in map(json.loads, before) if row["answer"] == ["c"]
+    }  # which is wrong by the exam's gold
+    entry = next(q for q in manifest["questions"] if q["problem_id"] in answered)
+    path.write_text(json.dumps(manifest | {
+        "questions": [q | {name: other} if q is entry else q
+                      for q in manifest["questions"]],
+    }), "utf-8")  # fmt: skip
+    with pytest.warns(UserWarning, match=f"such as {entry['problem_id']}, .*the exam"):
+        go_on(server, place)
+    assert lines_of(place / "answers.jsonl") == before
+    assert json.loads(path.read_text("utf-8"))["questions"] == manifest["questions"]
+
+
 def test_a_grade_that_is_not_its_answers_is_shown_and_named_until_asked_again(
     server, place
 ):
