@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from igaku.ask.folder import ANSWERS, MANIFEST
+from igaku.reading.readings import READER
 from igaku.writing import as_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,13 +188,14 @@ def question(rng: random.Random, number: int) -> dict[str, object]:
         "category": "cardiology",
         "kinki": [],
         "human_accuracy": round(rng.uniform(20, 99), 1),
+        "prompt_sha256": f"{rng.getrandbits(256):064x}",
     }
 
 
 def answers(
     rng: random.Random, plan: list[dict[str, object]], ease: list[float], run: int
 ) -> Iterator[dict[str, object]]:
-    for asked, share in zip(plan, ease, strict=True):
+    for number, (asked, share) in enumerate(zip(plan, ease, strict=True)):
         gold = asked["gold"][0]
         is_right = rng.random() < share
         letter = gold if is_right else rng.choice("abcde".replace(gold, ""))
@@ -213,24 +215,35 @@ def answers(
             "completion_tokens": tokens,
             "reasoning_tokens": tokens - 8,
             "reasoning_tokens_estimated": False,
+            "cached_tokens": None,
             "seconds": round(tokens / 61.3, 4),
             "tokens_per_second": 61.3,
             "served_model": f"model-{run:03}",
+            "reply_id": f"chatcmpl-{run:03}-{number}",
             "attempts": 1,
-            "prompt_sha256": f"{rng.getrandbits(256):064x}",
+            "prompt_sha256": asked["prompt_sha256"],
             "error": None,
-            "raw": body(letter, reasoning, tokens, run),
+            "raw": body(letter, reasoning, tokens, run, number),
             "asked_at": f"2026-02-07T{run % 24:02}:10:{tokens % 60:02}.125+00:00",
+            "cause": None,
+            "rule": "bare",
+            "span": [0, 1],
+            "second": None,
+            "permissive": [letter],
+            "marks": [],
+            "reader": READER,
         }
 
 
-def body(letter: str, reasoning: str, tokens: int, run: int) -> dict[str, object]:
+def body(
+    letter: str, reasoning: str, tokens: int, run: int, number: int
+) -> dict[str, object]:
     """A server's reply, which repeats what was read out of it."""
     message = {"role": "assistant", "content": letter, "reasoning": reasoning}
     details = {"reasoning_tokens": tokens - 8}
     counts = {"prompt_tokens": 600, "completion_tokens": tokens}
     return {
-        "id": f"chatcmpl-{tokens}",
+        "id": f"chatcmpl-{run:03}-{number}",
         "object": "chat.completion",
         "created": 1770480000,
         "model": f"model-{run:03}",

@@ -41,6 +41,7 @@ INDEX = (*TEXTS, *NUMBERS, "answer", "correct")
 
 _NULL = msgspec.Raw(b"null")
 _NO_BRACKET = bytes({*range(256)} - {*b"[]{}"})
+_NO_OPENING = bytes({*range(256)} - {*b"[{\n"})
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,13 @@ def is_deep(data: bytes) -> bool:
     bare = b"".join(parts[::2]).translate(None, _NO_BRACKET)  # strings left out
     steps = (1 if each in b"[{" else -1 for each in bare)
     return max(accumulate(steps), default=0) > DEEPEST
+
+
+def has_deep(data: bytes) -> bool:
+    """Whether any line among many is deep; they are looked through together first."""
+    opened = data.translate(None, _NO_OPENING).split(b"\n")
+    most = max(map(len, opened))
+    return most > DEEPEST and any(map(is_deep, data.split(b"\n")))
 
 
 def check_text(data: bytes) -> None:

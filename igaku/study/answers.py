@@ -25,7 +25,7 @@ from igaku.ask.rows import (
     TORN,
     check_text,
     fault_of,
-    is_deep,
+    has_deep,
     numbered,
     strictly,
 )
@@ -137,7 +137,8 @@ def read_answers(
     before = 0  # lines
     for data, places in stored.batches(path):
         strict = _strictly(data, shape)
-        found = enumerate(strict) if strict else _carefully(data, shape)
+        found = list(enumerate(strict) if strict else _carefully(data, shape))
+        stored.name(answer for _, answer in found if not isinstance(answer, str))
         for line, answer in found:
             if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
@@ -189,7 +190,7 @@ def rows_of(
     found = {}
     for name in columns:
         kind = COLUMNS[name]
-        if name in FROM_PLAN and facts is not None:
+        if facts is not None and name in ("problem_id", *FROM_PLAN):
             found[name] = facts[name]  # one copy for many runs, until one is changed
         elif name in FROM_PLAN or name in FROM_RUN:
             known = cleaned(name, run.get(name))
@@ -220,14 +221,17 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
             for a, text in zip(answers, texts, strict=True)
         ],
         "cause": [a.cause or CAUSES.get(a.outcome) for a in answers],
-        "reply_id": list(map(stored.named, answers)),
         "strict": strict,
         "strict_correct": correct,
         "permissive_correct": permissive,
         "doubtful": doubtful,
-        "adjudicated": [name in told for name in names],
-        "reread": [name in readings.reread for name in names],
+        "adjudicated": _among(names, told),
+        "reread": _among(names, readings.reread),
     }
+
+
+def _among(names: Sequence[str], chosen: Container[str]) -> list[Any]:
+    return [name in chosen for name in names] if chosen else [False] * len(names)
 
 
 def _doubts(
@@ -263,7 +267,7 @@ def _strictly(data: bytes, shape: type[msgspec.Struct]) -> list[Any]:
     """The answers of a file in which every line is strictly one; else none at all."""
     try:
         check_text(data)
-        if any(map(is_deep, data.split(b"\n"))):
+        if has_deep(data):
             return []
         answers = msgspec.json.Decoder(shape).decode_lines(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -361,8 +365,9 @@ def cleaned(column: str, value: Any) -> Any:
 
 def typed(values: list[Any], kind: str) -> Any:
     """Values of a column's type, None where missing, as the array it is stored as."""
-    if len(values) > 1 and values.count(None) == len(values):
-        return typed([None], kind).repeat(len(values))
+    one = None if kind == "any" else values[0] if values else None
+    if len(values) > 1 and values.count(one) == len(values):
+        return typed([one], kind).repeat(len(values))
     if kind == "text":
         # Equal short texts as one object: a column says few things often.
         known = {v: sys.intern(v) for v in {*values} if v and len(v) <= WORD}

@@ -7,6 +7,7 @@ block `audit_<kind>` of `text/audits.*.yaml`. It stands above every result of it
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -168,8 +169,8 @@ def _unnamed_variant(run: Run) -> Iterator[dict[str, Any]]:
 
 def _served(run: Run) -> dict[str, int]:
     """The model names that the replies carry, and how many carry each."""
-    counts = run.rows["served_model"].dropna().value_counts()
-    return {str(name): int(n) for name, n in counts.items()}
+    told = (each for each in run.rows["served_model"].tolist() if isinstance(each, str))
+    return dict(Counter(told).most_common())
 
 
 def _fits(run: Run, served: str) -> bool:

@@ -91,10 +91,14 @@ def _copies(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _replies(run: Run) -> Replies:
     """What a run says, and thinks where that is on record, where the server replied."""
-    rows = run.rows[run.rows["outcome"] != "api_error"]
-    rows = rows.reindex(columns=["problem_id", "reply_sha256", "reasoning"])
-    told = zip(*(rows[name].tolist() for name in rows), strict=True)
-    return {question: (text, thought) for question, text, thought in told}
+    rows, names = run.rows, ("outcome", "problem_id", "reply_sha256")
+    thoughts = rows["reasoning"].tolist() if "reasoning" in rows else [None] * len(rows)
+    told = zip(*(rows[name].tolist() for name in names), thoughts, strict=True)
+    return {
+        question: (text, thought)
+        for outcome, question, text, thought in told
+        if outcome != "api_error"
+    }
 
 
 def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:

@@ -164,7 +164,8 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
 def constant_tokens(study: Study) -> Iterator[Alarm]:
     """Runs whose server counted the same tokens for different prompts."""
     for run in study.runs:
-        rows = run.rows[run.rows["prompt_tokens"].notna()]
+        rows = run.rows[["prompt_sha256", "prompt_tokens"]]
+        rows = rows[rows["prompt_tokens"].notna()]
         prompts = rows["prompt_sha256"].nunique()
         if prompts >= CONSTANT and rows["prompt_tokens"].nunique() == 1:
             tokens = int(rows["prompt_tokens"].iloc[0])
@@ -178,10 +179,12 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
     for everything. Words and tokens that are the same as well do, unless ids are few.
     """
     for run in study.runs:
-        rows = run.rows[run.rows["reply_id"].notna()]
+        columns = ["problem_id", *ONE, *texts_of(run.rows)]
+        rows = run.rows[columns]
+        rows = rows[rows["reply_id"].notna()]
         ids = rows["reply_id"].nunique()
         if n := len(rows) - ids:
-            alike = rows.duplicated([*ONE, *texts_of(rows)], keep=False)
+            alike = rows.duplicated(columns[1:], keep=False)
             one = rows.loc[alike, "problem_id"].tolist()
             grave = bool(one) and ids * FEW > len(rows)
             facts = {"n": n, "ids": ids, "questions": one if grave else []}
@@ -308,17 +311,22 @@ def _version(run: Run) -> str | None:
 
 def _misgraded(run: Run) -> list[str]:
     """The questions of a run that are graded otherwise than answer and gold say."""
-    rows = run.rows[~run.rows["adjudicated"]]  # a human may read otherwise
+    rows = run.rows
+    if rows["adjudicated"].any():
+        rows = rows[~rows["adjudicated"]]  # a human may read otherwise
     several = {
         str(q.get("problem_id")): tuple(ways_of(q))
         for q in maps(run.manifest.get("questions"))
         if q.get("accepted") and q["accepted"] != [q.get("gold")]
     }
     names = ("problem_id", "outcome", "answer", "gold", "correct", "shown_as")
-    questions, *columns = (rows[name].tolist() for name in names)
-    texts = rows.reindex(columns=["content"])["content"].tolist()
-    short = (text if len(str(text)) <= LETTERS else None for text in texts)
-    told = list(zip(*columns, short, map(several.get, questions), strict=True))
+    questions, *columns, orders = (rows[name].tolist() for name in names)
+    texts = rows["content"].tolist() if "content" in rows else [None] * len(rows)
+    # What is missing is None: a nan is equal to nothing, and no two rows were alike.
+    shown_as = (order if isinstance(order, str) else None for order in orders)
+    short = (t if isinstance(t, str) and len(t) <= LETTERS else None for t in texts)
+    ways = map(several.get, questions)
+    told = list(zip(*columns, shown_as, short, ways, strict=True))
     wrong = {row for row in {*told} if _is_misgraded(row)}
     return [name for name, row in zip(questions, told, strict=True) if row in wrong]
 
@@ -331,8 +339,7 @@ def _is_misgraded(row: tuple[Any, ...]) -> bool:
     if gold is None or pd.isna(correct) or is_silent:
         return False
     is_right = outcome == "answered" and said in (ways or [gold])
-    order = shown_as if isinstance(shown_as, str) else None
-    return is_right != bool(correct) or _says_another(content, said, order)
+    return is_right != bool(correct) or _says_another(content, said, shown_as)
 
 
 def _says_another(

@@ -74,11 +74,13 @@ def grid_of(runs: Sequence[Run], questions: Set[str] | None = None) -> Grid:
 
 def _said(rows: pd.DataFrame) -> list[Any]:
     """What each reply says: its answer, else its text, else None where it is blank."""
-    is_silent = (blank(rows) | (rows["outcome"] == "api_error")).to_numpy()
     told = rows["answer"].tolist()
-    texts = rows["reply_sha256"].to_numpy(object)
-    for i in (i for i, answer in enumerate(told) if not isinstance(answer, tuple)):
-        told[i] = None if is_silent[i] else texts[i]
+    if without := [i for i, each in enumerate(told) if not isinstance(each, tuple)]:
+        rows = rows[["blank", "outcome", "reply_sha256"]].iloc[without]
+        is_silent = blank(rows) | (rows["outcome"] == "api_error")
+        texts = rows["reply_sha256"].mask(is_silent, None)
+        for i, text in zip(without, texts.tolist(), strict=True):
+            told[i] = text if isinstance(text, str) else None
     return told
 
 

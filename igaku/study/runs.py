@@ -9,13 +9,13 @@ from __future__ import annotations
 import gc
 import json
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pandas as pd
 
 from igaku.ask import health
@@ -176,14 +176,14 @@ def status(run: Run) -> Status:
     """
     if run.is_running:
         return Status("RUNNING")
-    tried = run.rows["attempts"].fillna(0) >= health.ATTEMPTS
-    is_left = (run.rows["outcome"] == "api_error") & tried
-    met = run.rows.loc[~is_left, "outcome"].value_counts().items()
-    outcomes = {str(outcome): int(n) for outcome, n in met}
+    outcomes = Counter(run.rows["outcome"].tolist())
+    failed = run.rows.loc[run.rows["outcome"] == "api_error", "attempts"]
+    left = int((failed.fillna(0) >= health.ATTEMPTS).sum())
+    outcomes["api_error"] -= left
     told = run.manifest.get("status") == "BROKEN"
     if told or health.is_broken(outcomes):
         return Status("BROKEN", run.manifest.get("cause") or health.cause(outcomes))
-    is_whole = run.is_complete and not is_left.any()
+    is_whole = run.is_complete and not left
     return Status("OK" if is_whole else "INCOMPLETE")
 
 
@@ -233,7 +233,7 @@ def find_runs(
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
     if not gc.get_freeze_count():
         gc.freeze()  # what is imported stays: the collector need not walk it again
-    known = Known({}, Exams())
+    known = Known({}, {}, Exams())
     refused = unreadable(folder)
     for why in refused.values():
         warnings.warn(f"{why} The run is left out.", stacklevel=3)
@@ -272,7 +272,7 @@ def read_job(folder: Path) -> dict[str, Any]:
 
 def load_run(folder: str | Path, raw: bool = False, texts: bool = True) -> Run:
     """One run, read from its folder."""
-    return _run(Path(folder), raw, texts, Known({}, Exams()))
+    return _run(Path(folder), raw, texts, Known({}, {}, Exams()))
 
 
 class Plan(NamedTuple):
@@ -285,15 +285,16 @@ class Plan(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What runs that are loaded together share: plans by their text, and the exams."""
+    """What runs that are loaded together share: lists of questions, and the exams."""
 
-    plans: dict[bytes, Plan]
+    listed: dict[bytes, Any]  # by their text in a manifest
+    plans: dict[int, Plan]  # by the identity of the list, which each holds
     exams: Exams
 
 
 def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     is_running = holder(folder) is not None  # before what it may be adding to is read
-    manifest, plan, notes = _read_manifest(folder, known.plans)
+    manifest, plan, notes = _read_manifest(folder, known)
     columns = columns_of(raw, texts)
     answers, complaints = read_answers(folder / ANSWERS, plan.told, columns)
     if plan.frame is None and notes:
@@ -303,11 +304,11 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
         # Of many runs of one exam each has its own table over the same questions.
         planned = facts = plan.frame.copy(deep=False)
         # A run is asked in another order than the exam's, and read in the exam's.
-        order = {name: place for place, name in enumerate(plan.told)}
-        answers.sort(key=lambda answer: order[answer.problem_id])
-        places = [order[answer.problem_id] for answer in answers]
-        if places != list(range(len(planned))):
-            facts = planned.take(places).reset_index(drop=True)
+        answered = {answer.problem_id: answer for answer in answers}
+        answers = [answered[name] for name in plan.told if name in answered]
+        if len(answers) < len(planned):
+            is_asked = planned["problem_id"].isin(answered.keys())
+            facts = planned[is_asked].reset_index(drop=True)
     if notes and not manifest.get("questions"):
         planned = None  # what was still to be asked, nobody knows
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
@@ -341,27 +342,22 @@ def sat(run: Run, told: dict[str, dict[str, Any]] | None = None) -> Sat:
 
 
 def _read_manifest(
-    folder: Path, plans: dict[bytes, Plan]
+    folder: Path, known: Known
 ) -> tuple[dict[str, Any], Plan, list[str]]:
     """The manifest and its plan; empty, with a sentence, where there is none to read.
 
-    Plans are added to those that are known already, by the text of them.
+    Runs that were to ask the same share one list and one plan.
     """
     try:
-        manifest, trouble = examined(folder)
+        manifest, trouble = examined(folder, known.listed)
     except IgakuError as refused:  # of a later format
         return {}, _plan(None), [f"{str(refused).rstrip('.')}: {SHOWN}."]
     listed = manifest.get("questions")
-    try:
-        text = msgspec.json.encode(listed)
-    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair
-        text = repr(listed).encode(errors="replace")
-    if text not in plans:
-        plans[text] = _plan(listed)
-    if listed:  # one copy for all runs that were to ask the same
-        manifest["questions"] = plans[text].listed
+    plan = known.plans.get(id(listed))
+    if plan is None:
+        plan = known.plans[id(listed)] = _plan(listed)
     notes = [f"{trouble}: {SHOWN}; {advice(folder)}."] if trouble else []
-    return manifest, plans[text], notes
+    return manifest, plan, notes
 
 
 def _of_exam(answers: Sequence[Any]) -> Plan:

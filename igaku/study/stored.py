@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -86,8 +86,6 @@ def _places(path: Path, start: int, data: bytes) -> list[Place]:
 def lightened(answer: Any, place: Place, columns: Collection[str]) -> Any:
     """An answer without the body and the end of a text that no column shows."""
     if "raw" not in columns:
-        if "reply_id" in columns:
-            answer.reply_id = named(answer)
         answer.raw = None if is_null(answer.raw) else place
     if "content" not in columns and len(answer.content or "") > SHOWN:
         answer.content = Cut.of(answer.content)
@@ -116,17 +114,21 @@ def parsed(data: Any) -> Any:
         return json.loads(bytes(data))
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     """A server's body, as far as it names itself."""
 
-    id: str | None = None
+    id: Any = None
 
 
-def named(answer: Any) -> str | None:
-    """The server's name of a reply, of lines that have it in the body alone as well."""
-    told, raw = getattr(answer, "reply_id", None), answer.raw
-    if told is None and not isinstance(raw, Place | None):
-        body = body_as(_Body, raw)
-        told = body.id if body else None
-        return told and told.encode("utf-8", "replace").decode()
-    return told
+def name(answers: Iterable[Any]) -> None:
+    """Give answers whose lines have it in the body alone the server's name of them."""
+    lacking = [a for a in answers if getattr(a, "reply_id", "") is None and a.raw]
+    raws = [a.raw for a in lacking]
+    if all(isinstance(raw, msgspec.Raw) for raw in raws):
+        text, shape = b"\n".join(raws), _Body | str | float | bool | list | None
+        bodies = msgspec.json.Decoder(shape).decode_lines(text)
+    else:
+        bodies = [body_as(_Body, raw) for raw in raws]
+    for answer, body in zip(lacking, bodies, strict=True):
+        if isinstance(body, _Body) and isinstance(body.id, str):
+            answer.reply_id = body.id.encode("utf-8", "replace").decode()

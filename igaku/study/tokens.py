@@ -28,6 +28,9 @@ from igaku.words import NO_REPLY
 
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
+SPENT = (
+    "problem_id", "outcome", "correct", "blank", "completion_tokens", "finish_reason",
+)  # fmt: skip
 LENGTHS = (
     "run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap",
     "thought", "thought_by",
@@ -148,15 +151,16 @@ def spent(run: Run) -> pd.DataFrame:
     >>> spent(run)["finished"].mean()  # doctest: +SKIP
     0.4347826086956522
     """
-    replies = run.rows[~run.rows["outcome"].isin(NO_REPLY)]
+    told = run.rows[[*SPENT]]  # of many columns each selection of rows is dear
+    replies = told[~told["outcome"].isin(NO_REPLY)]
     known = replies["completion_tokens"].notna()
     rows = replies[known] if 2 * known.sum() > len(replies) else replies.iloc[:0]
     finished = ~(_is_cut(rows, run.budget) | _end_unknown(rows, run.budget))
-    told = rows[["problem_id", "outcome"]].assign(
+    found = rows[["problem_id", "outcome"]].assign(
         correct=rows["correct"].fillna(False).astype(bool),
         tokens=rows["completion_tokens"].astype(float), finished=finished.astype(bool),
     )  # fmt: skip
-    return told.reset_index(drop=True)
+    return found.reset_index(drop=True)
 
 
 def kaplan_meier(rows: pd.DataFrame) -> pd.DataFrame:
