@@ -102,6 +102,7 @@ TEXTS = ("content", "reasoning")
 WORD = 64  # characters; shorter texts come back in every run: one copy serves all
 BEYOND = 2**53  # no float tells every whole number from here on
 
+_TEXT = pd.StringDtype(na_value=np.nan)  # as "str" is, without looking it up
 _OUTCOME: Any = Literal[OUTCOMES]
 _EXACT = msgspec.Meta(gt=-BEYOND, lt=BEYOND)
 _STRICT: dict[str, Any] = {
@@ -137,8 +138,8 @@ def read_answers(
     before = 0  # lines
     for data, places in stored.batches(path):
         strict = _strictly(data, shape)
-        found = list(enumerate(strict) if strict else _carefully(data, shape))
-        stored.name(answer for _, answer in found if not isinstance(answer, str))
+        found = enumerate(strict) if strict else [*_carefully(data, shape)]
+        stored.name(strict or [each for _, each in found if not isinstance(each, str)])
         for line, answer in found:
             if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
@@ -146,7 +147,7 @@ def read_answers(
             if places:
                 answer = stored.lightened(answer, places[line], columns)
             answers[answer.problem_id] = answer
-        before += data.count(b"\n")
+        before += len(strict) or data.count(b"\n")
     complaints = [
         f"{path.parent.name}/{path.name}, {numbered(numbers)}: {fault}; left out, "
         "the rest is read."
@@ -165,8 +166,10 @@ def _fault_in(
     if plan and name not in plan:
         return FOREIGN
     words = plan[name].get("prompt_sha256") if plan else None
-    if words is not None and answer.prompt_sha256 != words:
-        return OTHER_WORDS
+    if words is not None:
+        if answer.prompt_sha256 != words:
+            return OTHER_WORDS
+        answer.prompt_sha256 = words  # one object for all who were asked it
     return REPEATED if name in answers else None
 
 
@@ -369,11 +372,13 @@ def typed(values: list[Any], kind: str) -> Any:
     if len(values) > 1 and values.count(one) == len(values):
         return typed([one], kind).repeat(len(values))
     if kind == "text":
-        # Equal short texts as one object: a column says few things often.
-        known = {v: sys.intern(v) for v in {*values} if v and len(v) <= WORD}
-        return pd.array(list(map(known.get, values, values)), dtype="str")
+        words = {*values}
+        if 2 * len(words) <= len(values):  # what is said often, as one object
+            known = {v: sys.intern(v) for v in words if v and len(v) <= WORD}
+            values = list(map(known.get, values, values))
+        return pd.array(values, dtype=_TEXT)
     if kind == "moment":
-        texts = pd.Series(values, dtype="str")
+        texts = pd.Series(values, dtype=_TEXT)
         return pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601").array
     if kind in ("letters", "texts", "place", "any"):
         if kind != "any":  # one copy serves all; no letters are none, no marks are

@@ -28,7 +28,7 @@ Replies = Mapping[str, tuple[str, Any]]  # question → hash of the reply, reaso
 
 def identical_replies(study: Study) -> Iterator[Alarm]:
     """Groups of runs whose replies to all common questions are the same texts."""
-    for group in _copies(study.runs):
+    for group in study.once(_copies):
         rows, replied = group[0].rows, [{*_replies(run)} for run in group]
         common = rows[rows["problem_id"].isin(set.intersection(*replied))]
         told = common[~scoring.blank(common)]  # silence is alike in any two models
@@ -47,7 +47,7 @@ def shared_replies(study: Study) -> Iterator[Alarm]:
     for runs in by_exam(study):
         # The embedded model's short chains are rightly alike under several recipes.
         runs = [run for run in runs if not run.is_lab]
-        whole = [{*names_of(group)} for group in _copies(runs)]
+        whole = [{*names_of(group)} for group in study.once(_copies)]
         alike: dict[tuple[int, int], dict[str, Any]] = {}
         for by, mark in (("time", _times), ("text", _texts)):
             found = _alike(_codes(runs, mark))
@@ -76,11 +76,11 @@ def same_weights(study: Study) -> Iterator[Alarm]:
 # --- all replies ----------------------------------------------------------------------
 
 
-def _copies(runs: Sequence[Run]) -> list[list[Run]]:
+def _copies(study: Study) -> list[list[Run]]:
     """Groups of runs that are alike, reply by reply, to the first of their group."""
     groups: list[list[Run]] = []
-    replies = {run.name: _replies(run) for run in runs}
-    for run in runs:
+    replies = {run.name: _replies(run) for run in study.runs}
+    for run in study.runs:
         alike = (group for group in groups if _are_alike(group[0], run, replies))
         if group := next(alike, None):
             group.append(run)

@@ -137,7 +137,7 @@ class _Lengths(NamedTuple):
     """How long a run's replies are, in tokens by problem_id.
 
     Runs of one `asked` have lengths of the same questions, in the same order; `middle`
-    holds the two lengths that the median lies between.
+    holds the two lengths that the median lies between, `budget` the run's.
     """
 
     run: Run
@@ -145,6 +145,7 @@ class _Lengths(NamedTuple):
     is_inferred: bool
     asked: int
     middle: tuple[float, float]
+    budget: int | None
 
 
 _Ratio = tuple[dict[str, Any], _Lengths, _Lengths]
@@ -189,7 +190,8 @@ def _lengths(
     asked = numbers.setdefault(tuple(tokens.index), len(numbers))
     ordered, n = np.sort(tokens.to_numpy()), len(tokens)
     middle = float(ordered[(n - 1) // 2]), float(ordered[n // 2])
-    return _Lengths(run, tokens, bool(took["is_inferred"].iloc[0]), asked, middle)
+    is_inferred = bool(took["is_inferred"].iloc[0])
+    return _Lengths(run, tokens, is_inferred, asked, middle, run.budget)
 
 
 def _median(one: _Lengths, most: int | None) -> float:
@@ -199,8 +201,8 @@ def _median(one: _Lengths, most: int | None) -> float:
 
 def _most(one: _Lengths, other: _Lengths) -> int | None:
     """The smaller budget of two runs."""
-    budgets = (each.run.budget for each in (one, other))
-    return min((n for n in budgets if n is not None), default=None)
+    budgets = [n for n in (one.budget, other.budget) if n is not None]
+    return min(budgets, default=None)
 
 
 def _common(one: _Lengths, other: _Lengths) -> np.ndarray:

@@ -91,6 +91,18 @@ def askings_of(
 
     Those that are shown to be wrong are left out, unless a variant has no others.
     """
+    known = study.once(_askings)
+    key = (family.kind, family.exam, family.runs, frozenset(questions or ()))
+    if key not in known:
+        known[key] = _counted(study, family, questions)
+    return known[key]
+
+
+def _askings(study: Study) -> dict[Any, Askings]:
+    return {}
+
+
+def _counted(study: Study, family: Family, questions: Set[str] | None) -> Askings:
     wrong, parts = wrong_runs(study), []
     askings = {}
     for name in family.runs:

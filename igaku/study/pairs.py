@@ -122,7 +122,8 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
         names = sound_variants(study, family)
         if len(names) < 3 or family.kind not in ("finished", "stopped"):
             continue
-        own = [family.runs.index(name) for name in names]
+        row = {name: place for place, name in enumerate(family.runs)}
+        own = [row[name] for name in names]
         grid = askings_of(study, family).first
         right = grid.right[own][:, grid.asked[own].all(axis=0)].T
         if len(right):

@@ -28,9 +28,6 @@ from igaku.words import NO_REPLY
 
 WITH_ANSWER = ("answered", "wrong_cardinality")
 POINTS = 64  # budgets on a curve
-SPENT = (
-    "problem_id", "outcome", "correct", "blank", "completion_tokens", "finish_reason",
-)  # fmt: skip
 LENGTHS = (
     "run", "label", "unit", "n", "finished", "median", "low", "high", "at_cap",
     "thought", "thought_by",
@@ -151,16 +148,16 @@ def spent(run: Run) -> pd.DataFrame:
     >>> spent(run)["finished"].mean()  # doctest: +SKIP
     0.4347826086956522
     """
-    told = run.rows[[*SPENT]]  # of many columns each selection of rows is dear
-    replies = told[~told["outcome"].isin(NO_REPLY)]
-    known = replies["completion_tokens"].notna()
-    rows = replies[known] if 2 * known.sum() > len(replies) else replies.iloc[:0]
-    finished = ~(_is_cut(rows, run.budget) | _end_unknown(rows, run.budget))
+    rows = run.rows
+    is_reply = ~rows["outcome"].isin(NO_REPLY)
+    known = is_reply & rows["completion_tokens"].notna()
     found = rows[["problem_id", "outcome"]].assign(
         correct=rows["correct"].fillna(False).astype(bool),
-        tokens=rows["completion_tokens"].astype(float), finished=finished.astype(bool),
-    )  # fmt: skip
-    return found.reset_index(drop=True)
+        tokens=rows["completion_tokens"].astype(float),
+        finished=~(_is_cut(rows, run.budget) | _end_unknown(rows, run.budget)),
+    )
+    is_told = 2 * known.sum() > is_reply.sum()
+    return found[known & is_told].reset_index(drop=True)
 
 
 def kaplan_meier(rows: pd.DataFrame) -> pd.DataFrame:
