@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import io
 import re
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from igaku.examples import presentable
 from igaku.study.runs import find_runs
@@ -197,7 +200,18 @@ def test_of_a_bar_only_its_end_is_left(executed):
     assert stream["text"] == "100%|##| 2/2\n"
 
 
-def test_a_picture_becomes_light(executed):
-    _, picture = presentable(executed)["cells"][0]["outputs"]
-    assert picture["data"]["text/plain"] == "a dot"
-    assert base64.b64decode(picture["data"]["image/png"]).startswith(b"\x89PNG")
+def test_a_picture_becomes_light_and_keeps_its_colours(executed):
+    shades = np.zeros((200, 200, 3), np.uint8)
+    shades[..., 2] = np.arange(200) + 55  # as of a heat map
+    shades[..., 0] = np.arange(200)[:, None] // 50 * 50
+    whole = io.BytesIO()
+    Image.fromarray(shades).save(whole, "PNG", compress_level=0)
+    picture = executed.cells[0].outputs[-1]["data"]
+    picture["image/png"] = base64.b64encode(whole.getvalue()).decode()
+
+    _, shown = presentable(executed)["cells"][0]["outputs"]
+    light = base64.b64decode(shown["data"]["image/png"])
+    found = np.asarray(Image.open(io.BytesIO(light)).convert("RGB"))
+    assert abs(found.astype(int) - shades).max() <= 8
+    assert len(light) < len(whole.getvalue()) / 2
+    assert shown["data"]["text/plain"] == "a dot"
