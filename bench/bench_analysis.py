@@ -189,6 +189,7 @@ def question(rng: random.Random, number: int) -> dict[str, object]:
         "kinki": [],
         "human_accuracy": round(rng.uniform(20, 99), 1),
         "prompt_sha256": f"{rng.getrandbits(256):064x}",
+        "prompt_tokens": rng.randrange(400, 900),
     }
 
 
@@ -202,6 +203,7 @@ def answers(
         start = rng.randrange(len(REASONING))
         reasoning = (REASONING * 4)[start : start + rng.randrange(500, 700)]
         tokens = rng.randrange(150, 400)
+        counts = {"prompt_tokens": asked["prompt_tokens"], "completion_tokens": tokens}
         yield {
             "problem_id": asked["problem_id"],
             "section": asked["section"],
@@ -211,8 +213,7 @@ def answers(
             "content": letter,
             "reasoning": reasoning,
             "finish_reason": "stop",
-            "prompt_tokens": 600,
-            "completion_tokens": tokens,
+            **counts,
             "reasoning_tokens": tokens - 8,
             "reasoning_tokens_estimated": False,
             "cached_tokens": None,
@@ -223,7 +224,7 @@ def answers(
             "attempts": 1,
             "prompt_sha256": asked["prompt_sha256"],
             "error": None,
-            "raw": body(letter, reasoning, tokens, run, number),
+            "raw": body(letter, reasoning, counts, f"{run:03}-{number}"),
             "asked_at": f"2026-02-07T{run % 24:02}:10:{tokens % 60:02}.125+00:00",
             "cause": None,
             "rule": "bare",
@@ -236,17 +237,16 @@ def answers(
 
 
 def body(
-    letter: str, reasoning: str, tokens: int, run: int, number: int
+    letter: str, reasoning: str, counts: dict[str, int], name: str
 ) -> dict[str, object]:
     """A server's reply, which repeats what was read out of it."""
     message = {"role": "assistant", "content": letter, "reasoning": reasoning}
-    details = {"reasoning_tokens": tokens - 8}
-    counts = {"prompt_tokens": 600, "completion_tokens": tokens}
+    details = {"reasoning_tokens": counts["completion_tokens"] - 8}
     return {
-        "id": f"chatcmpl-{run:03}-{number}",
+        "id": f"chatcmpl-{name}",
         "object": "chat.completion",
         "created": 1770480000,
-        "model": f"model-{run:03}",
+        "model": f"model-{name[:3]}",
         "choices": [
             {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         ],

@@ -107,8 +107,6 @@ def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:
     Replies that are all blank are alike in nothing but their silence. Reasoning that is
     not on record differs from none.
     """
-    if one.seed != other.seed:  # then the same letters name other choices
-        return False
     mine, theirs, texts = replies[one.name], replies[other.name], []
     for name in mine:
         if name in theirs:
@@ -117,7 +115,8 @@ def _are_alike(one: Run, other: Run, replies: Mapping[str, Replies]) -> bool:
             if text != other_text or len(thoughts) > 1:
                 return False
             texts.append(text)
-    return len(texts) > 1 and {*texts} != {NOTHING}
+    is_one = len(texts) > 1 and {*texts} != {NOTHING}
+    return is_one and one.seed == other.seed  # else the same letters name other choices
 
 
 # --- many replies ---------------------------------------------------------------------

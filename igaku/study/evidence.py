@@ -145,7 +145,8 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
     One model's loops may well be alike: of these, five are a note.
     """
     for run in study.runs:
-        texts = texts_of(run.rows)
+        if not (texts := texts_of(run.rows)):
+            continue
         told = run.rows[["problem_id", "outcome", "cause", *texts]]
         rows = told[told["outcome"] != "refused"]
         for name in texts:
@@ -164,11 +165,12 @@ def repeated_texts(study: Study) -> Iterator[Alarm]:
 def constant_tokens(study: Study) -> Iterator[Alarm]:
     """Runs whose server counted the same tokens for different prompts."""
     for run in study.runs:
-        rows = run.rows[["prompt_sha256", "prompt_tokens"]]
-        rows = rows[rows["prompt_tokens"].notna()]
-        prompts = rows["prompt_sha256"].nunique()
-        if prompts >= CONSTANT and rows["prompt_tokens"].nunique() == 1:
-            tokens = int(rows["prompt_tokens"].iloc[0])
+        counted = run.rows["prompt_tokens"].dropna()
+        if counted.nunique() != 1:
+            continue
+        prompts = run.rows.loc[counted.index, "prompt_sha256"].nunique()
+        if prompts >= CONSTANT:
+            tokens = int(counted.iloc[0])
             yield alarm_on("constant_tokens", run, prompts=prompts, tokens=tokens)
 
 
@@ -179,12 +181,11 @@ def repeated_ids(study: Study) -> Iterator[Alarm]:
     for everything. Words and tokens that are the same as well do, unless ids are few.
     """
     for run in study.runs:
-        columns = ["problem_id", *ONE, *texts_of(run.rows)]
-        rows = run.rows[columns]
-        rows = rows[rows["reply_id"].notna()]
-        ids = rows["reply_id"].nunique()
-        if n := len(rows) - ids:
-            alike = rows.duplicated(columns[1:], keep=False)
+        named = run.rows["reply_id"].dropna()
+        ids = named.nunique()
+        if n := len(named) - ids:
+            rows = run.rows.loc[named.index]
+            alike = rows.duplicated([*ONE, *texts_of(rows)], keep=False)
             one = rows.loc[alike, "problem_id"].tolist()
             grave = bool(one) and ids * FEW > len(rows)
             facts = {"n": n, "ids": ids, "questions": one if grave else []}

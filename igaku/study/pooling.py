@@ -85,10 +85,11 @@ def later_of(sittings: Sequence[Sitting], chosen: Collection[str]) -> dict[str, 
     def is_again(one: Sitting, group: Sequence[Sitting]) -> bool:
         first = group[0]
         return (
-            (one.variant, one.role, one.run.exam, one.planned)
-            == (first.variant, first.role, first.run.exam, first.planned)
+            one.variant == first.variant
+            and (one.role, one.planned) == (first.role, first.planned)
+            and one.run.exam == first.run.exam
             and {*differing(one.known, first.known)} <= {"choice_order"}
-        )  # fmt: skip
+        )
 
     tried = [one for one in sittings if one.role in ("finished", "stopped")]
     return {
