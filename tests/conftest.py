@@ -35,8 +35,8 @@ sys.modules["rfc3987_syntax"] = None
 # Files that take longest, as they execute notebooks, open browsers or draw: begun
 # first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "test_browser", "test_interrupts", "test_sweep", "test_jupyterlab", "test_notebooks",
-    "test_docs_commands", "test_commands",
+    "test_browser", "test_interrupts", "test_sweep", "test_jupyterlab",
+    "test_notebooks", "test_docs_commands", "test_commands",
     "test_letters_properties", "test_document", "test_torture", "test_figures",
     "test_weights", "test_rescue", "test_writing", "test_losses",
     "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",

@@ -17,7 +17,7 @@ from igaku.pages.notebooks import render
 from igaku.study import open_study
 from igaku.sweep import status as sweep_status
 from igaku.sweep.file import read_sweep
-from igaku.workbook import execute
+from igaku.workbook import execute, notebook_of
 
 LABEL = f"{TRICKS[1]}|`x`*$a$"
 LIMIT = 12
@@ -71,7 +71,15 @@ def run_of_the_stand_in(folder, base_url):
 
 
 def mechanism(folder):
-    execute("mechanism.ipynb", folder / "mechanism.ipynb", {"limit": 2, "lang": "ja"})
+    """In Japanese and in a minute: of the exam that its last model is asked, a part."""
+    whole = 'serial_context=\\"joined\\")'
+    source = notebook_of("mechanism.ipynb", "ja").read_text("utf-8")
+    assert source.count(whole) == 1
+    (folder / "part").mkdir()
+    path = folder / "part" / "mechanism.ja.ipynb"
+    path.write_text(source.replace(whole, f"{whole}[:24]"), encoding="utf-8")
+    few = {"limit": 2, "budget": 16, "cap": 32, "room": 200, "lang": "ja"}
+    execute(str(path.with_name("mechanism.ipynb")), folder / "mechanism.ipynb", few)
 
 
 @pytest.fixture(scope="module")
