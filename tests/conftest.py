@@ -40,10 +40,10 @@ LONGEST = (
     "test_letters_properties", "test_document", "test_torture", "test_figures",
     "test_weights", "test_rescue", "test_writing", "test_losses",
     "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",
-    "test_serve", "test_replies", "test_pairs", "test_runs", "test_run",
-    "test_recipes", "test_contrasts", "test_cli", "test_places", "test_project",
-    "test_secrets", "test_answer", "test_digits", "test_evidence", "test_lmstudio",
-    "test_warm", "test_run_crash", "test_damage", "test_positions",
+    "test_serve", "test_replies", "test_first_screen", "test_pairs", "test_runs",
+    "test_run", "test_recipes", "test_contrasts", "test_cli", "test_places",
+    "test_project", "test_secrets", "test_answer", "test_digits", "test_evidence",
+    "test_lmstudio", "test_warm", "test_run_crash", "test_damage", "test_positions",
 )  # fmt: skip
 
 

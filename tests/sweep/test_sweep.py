@@ -672,7 +672,7 @@ def test_only_what_was_loaded_again_is_said_to_be(written, kind, load, told):
 
 # --- real servers at once -------------------------------------------------------------
 
-LIMIT = 20
+LIMIT = 14
 
 
 @pytest.fixture(scope="module")
