@@ -1,4 +1,4 @@
-"""What is interrupted says what it left, and the same command goes on; so does another.
+"""What is interrupted says what it left, and goes on by whichever command.
 
 Every signal ends `igaku check`, and one notebook each: Ctrl-C that of a run, SIGTERM
 that of a sweep, SIGHUP that of an analysis.
@@ -22,9 +22,9 @@ from runs import sit
 from stand_in import Answer, StandIn
 from starting import IGAKU, ROOT, environment, executed
 
-from igaku.lab.engines import missing_engine
+from igaku.ask.run import questions_of, run_exam
+from igaku.params.settings import settings_from
 
-GGUF = "lab-gguf-mxfp4"
 PAPERMILL = [sys.executable, "-m", "papermill", "notebooks/run.ipynb"]
 LINE = r"asked, right \d+, lost \d+, \d+ tokens/s, [\d:?]+ left"
 KEPT = r"igaku: Stopped: (\d+) of 30 replies are kept in (\S+), and the same command "
@@ -143,7 +143,7 @@ def test_ctrl_c_tells_what_was_kept_and_papermill_goes_on_with_it(slow, tmp_path
     assert len(log) < 8_000 and " object at 0x" not in log
 
 
-def test_papermill_by_itself_shows_how_far_it_is_and_igaku_goes_on(slow, tmp_path):
+def test_papermill_by_itself_shows_how_far_it_is_and_what_it_kept(slow, tmp_path):
     slow.behave = slowly
     terminal = Terminal(*by_papermill(slow, tmp_path))
     terminal.until(rf"\rslow: [^\r\n]*/30 {LINE}")
@@ -154,7 +154,9 @@ def test_papermill_by_itself_shows_how_far_it_is_and_igaku_goes_on(slow, tmp_pat
     assert "Traceback" not in terminal.said
 
     kept, slow.behave = rows_of(tmp_path), lambda asked, n: Answer()
-    executed(*by_igaku(slow, tmp_path))
+    # As `igaku run` does, without its notebook.
+    settings = settings_from(**asking(slow, tmp_path), model="stand-in")
+    run_exam(settings, questions_of(settings), progress=False)
     assert rows_of(tmp_path)[: len(kept)] == kept and len(rows_of(tmp_path)) == 30
 
 
@@ -189,15 +191,15 @@ def test_a_check_ends_in_a_sentence(how, slow, shared, monkeypatch):
     assert errors.startswith("igaku: Stopped: ") and errors.count("\n") == 1
 
 
-@pytest.mark.skipif(missing_engine(GGUF) is not None, reason="llama.cpp is not here")
 def test_a_sweep_ends_in_a_sentence(tmp_path):
     file, outputs = tmp_path / "mine.yaml", tmp_path / "outputs"
-    told = {"models": [GGUF], "exams": ["calibration"], "endpoints": ["lab"]}
-    file.write_text(json.dumps(told))
-    words = ["sweep", file, "--outputs", outputs]
-    errors = interrupted(
-        words, lambda: [*outputs.glob("*/answers.jsonl")], signal.SIGTERM
-    )
+    told = {"models": ["openai-8bit"], "exams": ["calibration"]}
+    with StandIn(slowly, models=["openai/gpt-oss-20b@8bit"]) as server:
+        file.write_text(json.dumps(told | {"endpoints": [server.base_url]}))
+        words = ["sweep", file, "--outputs", outputs]
+        errors = interrupted(
+            words, lambda: [*outputs.glob("*/answers.jsonl")], signal.SIGTERM
+        )
     assert "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("igaku: Stopped: ")
 
