@@ -75,8 +75,8 @@ def mechanism(folder):
     assert source.count(whole) == 1
     (folder / "part").mkdir()
     path = folder / "part" / "mechanism.ja.ipynb"
-    path.write_text(source.replace(whole, f"{whole}[:24]"), encoding="utf-8")
-    few = {"limit": 2, "budget": 16, "cap": 32, "room": 200, "lang": "ja"}
+    path.write_text(source.replace(whole, f"{whole}[:12]"), encoding="utf-8")
+    few = {"limit": 2, "budget": 12, "cap": 24, "room": 200, "lang": "ja"}
     execute(str(path.with_name("mechanism.ipynb")), folder / "mechanism.ipynb", few)
 
 
