@@ -35,14 +35,15 @@ sys.modules["rfc3987_syntax"] = None
 # Files that take longest, as they execute notebooks, open browsers or draw: begun
 # first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "test_commands", "test_browser", "test_jupyterlab", "test_sweep", "test_notebooks",
+    "test_browser", "test_interrupts", "test_sweep", "test_jupyterlab",
+    "test_notebooks", "test_docs_commands", "test_commands",
     "test_letters_properties", "test_document", "test_torture", "test_figures",
-    "test_weights", "test_rescue", "test_writing", "test_losses", "test_docs_commands",
+    "test_weights", "test_rescue", "test_writing", "test_losses",
     "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",
-    "test_serve", "test_replies", "test_pairs", "test_runs", "test_run",
-    "test_recipes", "test_contrasts", "test_cli", "test_places", "test_project",
-    "test_secrets", "test_answer", "test_digits", "test_evidence", "test_lmstudio",
-    "test_warm", "test_run_crash", "test_damage", "test_positions",
+    "test_serve", "test_replies", "test_first_screen", "test_pairs", "test_runs",
+    "test_run", "test_recipes", "test_contrasts", "test_cli", "test_places",
+    "test_project", "test_secrets", "test_answer", "test_digits", "test_evidence",
+    "test_lmstudio", "test_warm", "test_run_crash", "test_damage", "test_positions",
 )  # fmt: skip
 
 

@@ -4,19 +4,20 @@ What asks a whole exam or serves until it is stopped is read down to what it wou
 and done once: `igaku run` and `igaku analyse` as the README has them.
 """
 
-import os
 import re
 import shlex
 import subprocess
 import sys
 
 import pytest
+from runs import sit
 from stand_in import StandIn
-from starting import PYTHONPATH
+from starting import IGAKU, environment, executed
 from test_docs import ADDING, BLOCK, PAGES, ROOT, lines
 from typer.testing import CliRunner
 
 from igaku import cli, commands, paths
+from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
 from igaku.starter import new
 
@@ -47,7 +48,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def book(server, shared, tmp_path_factory):
-    """A workbook with one run, analysed, made by the README's own two lines."""
+    """A workbook with a run beside another, analysed, by the README's own two lines."""
     folder = tmp_path_factory.mktemp("book")
     new(folder)
     examples = [found[2] for found in BLOCK.findall(ADDING.read_text("utf-8"))]
@@ -58,19 +59,16 @@ def book(server, shared, tmp_path_factory):
         text = next(text for text in examples if f"\n{mark}" in f"\n{text}")
         text = ADDRESS.sub(server.base_url, text)
         (folder / name).write_text(text, encoding="utf-8")
-    place = os.environ | {
-        "PYTHONPATH": PYTHONPATH, "IGAKU_DATA": str(shared / "data/igakuqa"),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-    }  # fmt: skip
-    for line in (
-        f"run openai-8bit --limit 3 --base-url {server.base_url}", "analyse",
+    sit(folder / "outputs", [True, True, False], "one")
+    data = {"IGAKU_DATA": str(shared / "data/igakuqa")}
+    for line, page in (
+        (f"run openai-8bit --limit 3 --base-url {server.base_url}", "openai-8bit/run"),
+        ("analyse", "analysis"),
     ):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "igaku.cli", *line.split()],
-            cwd=folder, env=place, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "file://" in done.stdout
+        said, _ = executed(*IGAKU, *line.split(), cwd=folder, **data)
+        made = folder / f"outputs/{page}.html"
+        assert said.splitlines()[-1] == made.as_uri()
+    assert said.count("\n") == 1  # of the analysis
     return folder
 
 
@@ -85,6 +83,56 @@ def inside(book, shared, monkeypatch):
     for name in ("params", "notebooks", "outputs"):
         monkeypatch.setattr(paths, name.upper(), book / name)
     return book
+
+
+# --- what the two lines left ----------------------------------------------------------
+
+
+def test_analyse_and_report_write_what_the_notebook_writes(inside):
+    folder = inside / "outputs"
+    for name in ("analysis.html", "report.html", "index.html"):
+        assert (folder / name).stat().st_size > 2_000
+    by_notebook = (folder / "report.md").read_bytes()
+    (folder / "report.md").unlink()
+    done = CliRunner().invoke(cli.app, ["report", str(folder)])
+    assert done.stdout == f"{(folder / 'report.html').as_uri()}\n"
+    assert (folder / "report.md").read_bytes() == by_notebook
+
+
+def test_open_finds_a_page_by_its_name_and_says_where_it_is(book, tmp_path):
+    folder = book / "outputs"
+    assert commands.page_of(None, folder) == folder / "report.html"
+    for name in ("index", "replies"):
+        assert commands.page_of(name, folder) == folder / f"{name}.html"
+    with pytest.raises(IgakuError, match="did you mean analysis"):
+        commands.page_of("analyses", folder)
+    with pytest.raises(IgakuError, match="igaku analyse"):
+        commands.page_of("report", tmp_path)
+    with pytest.raises(IgakuError, match="igaku run"):
+        commands.page_of("report", tmp_path / "nowhere")
+    told = {n: v for n, v in environment(BROWSER="true").items() if n not in SCREENS}
+    words = [*IGAKU, "open", "--outputs", folder]
+    done = subprocess.run(map(str, words), env=told, capture_output=True, text=True)
+    assert done.stdout == f"{(folder / 'report.html').as_uri()}\n"
+    assert ("No browser was found" in done.stderr) == (sys.platform != "darwin")
+
+
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS opens its own browser")
+def test_open_opens_the_browser_where_there_is_one(book, tmp_path):
+    folder = book / "outputs"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    words = [*IGAKU, "open", "analysis", "--outputs", folder]
+    said, errors = executed(*words, DISPLAY=":9", BROWSER=str(browser))
+    assert not errors
+    assert (tmp_path / "opened").read_text() == said
+
+
+# --- every line -----------------------------------------------------------------------
 
 
 def words_of(line, server):

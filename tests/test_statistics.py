@@ -153,6 +153,17 @@ def test_wilson_reproduces_newcombe_1998(shared):
     assert got == pytest.approx(expected, abs=tolerance)
 
 
+@pytest.mark.parametrize("n", [1, 29, 400])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.9976])
+def test_wilson_is_that_of_statsmodels(n, confidence):
+    from statsmodels.stats.proportion import proportion_confint
+
+    k = np.arange(n + 1)
+    found = proportion(k, np.full(n + 1, n), confidence)
+    expected = proportion_confint(k, n, 1 - confidence, method="wilson")
+    np.testing.assert_allclose([found.low, found.high], expected, atol=1e-15)
+
+
 def test_cochran_q_reproduces_sas(shared):
     expected, tolerance = published(shared, "SAS 'drugs' Cochran Q 8.4706, p .0145")
     drugs = [(1, 1, 1)] * 6 + [(1, 1, 0)] * 16 + [(1, 0, 1)] * 2 + [(1, 0, 0)] * 4

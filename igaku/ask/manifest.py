@@ -35,7 +35,7 @@ EARLIER = {"choice_order": AS_RELEASED}
 BY_WORDS = ("exam", "shots", "language", "serial_context", "choice_order")
 PACKAGES = (
     "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
-    "statsmodels", "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
+    "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
 

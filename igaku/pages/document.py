@@ -366,7 +366,7 @@ def _methods(facts: Facts) -> str:
     from igaku.ask.manifest import environment
 
     about = environment()
-    wanted = ("igaku", "numpy", "pandas", "scipy", "statsmodels", "matplotlib")
+    wanted = ("igaku", "numpy", "pandas", "scipy", "matplotlib")
     versions = [f"{n} {v}" for n, v in about["packages"].items() if n in wanted]
     return facts.say(
         "report_methods", python=about["python"], versions=versions,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import chi2
 
 from igaku.errors import IgakuError
 
@@ -39,6 +38,8 @@ def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
     >>> round(q.statistic, 2), round(q.pvalue, 3), round(q.exact, 3)
     (4.67, 0.097, 0.222)
     """
+    from scipy.special import chdtrc
+
     table = np.asarray(matrix, dtype=float)
     if table.ndim != 2 or table.shape[1] < 2 or not np.isin(table, (0, 1)).all():
         raise IgakuError(
@@ -51,7 +52,7 @@ def cochran_q(matrix: Sequence[Sequence[int]] | np.ndarray) -> CochranQ:
     if spread == 0:
         return CochranQ(None, k - 1, 1.0, 1.0)
     q = float((k - 1) * (k * (columns**2).sum() - total**2) / spread)
-    return CochranQ(q, k - 1, float(chi2.sf(q, k - 1)), _exact(table.astype(int)))
+    return CochranQ(q, k - 1, float(chdtrc(k - 1, q)), _exact(table.astype(int)))
 
 
 def _exact(table: np.ndarray) -> float | None:

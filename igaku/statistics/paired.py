@@ -15,11 +15,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import binom, norm
 
 from igaku.errors import IgakuError
 
@@ -28,6 +27,8 @@ Interval = tuple[Numbers, Numbers]
 
 HALVINGS = 60  # of an interval no wider than 2: limits to 15 digits
 UNLIKELY = 1e-12  # numbers of flips that are rarer than this add nothing to a power
+# scipy, which takes longer to load than a run to be read, is left to what compares two.
+quantile = NormalDist().inv_cdf
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def mcnemar(only_a: Numbers, only_b: Numbers) -> McNemar:
     >>> mcnemar(0, 0)
     McNemar(midp=1.0, exact=1.0)
     """
+    from scipy.stats import binom
+
     b, c = _counted(only_a, only_b)
     fewer, flips = np.minimum(b, c), b + c
     point = binom.pmf(fewer, flips, 0.5)
@@ -126,7 +129,7 @@ def paired_difference(
     a, b, c, d = _tables(both, only_a, only_b, neither)
     _fraction("confidence", confidence)
     n = a + b + c + d
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = quantile(0.5 + confidence / 2)
     newcombe = _newcombe(a, b, c, d, confidence)
     e, low, high, *other = _plain((b - c) / n, *_tango(b, c, n, z), *newcombe)
     return PairedDifference(e, (low, high), (other[0], other[1]))
@@ -140,9 +143,11 @@ def noninferiority(
     >>> round(noninferiority(274, 12, 10, 104, 0.025), 3)
     0.054
     """
+    from scipy.special import ndtr
+
     a, b, c, d = _tables(both, only_a, only_b, neither)
     _fraction("margin", margin)
-    return _plain(norm.cdf(_tango_z(b, c, a + b + c + d, margin)))[0]
+    return _plain(ndtr(_tango_z(b, c, a + b + c + d, margin)))[0]
 
 
 def equivalence(
@@ -160,7 +165,6 @@ def holm(pvalues: Sequence[float] | np.ndarray) -> list[float]:
     >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    # statsmodels' multipletests collects all garbage at each call: seconds a study.
     values = np.asarray(pvalues, dtype=float)
     order = np.argsort(values, kind="stable")
     steps = values[order] * np.arange(len(values), 0, -1)
@@ -218,7 +222,7 @@ def clustered_sums(
     robust, corrected = (
         np.where(clusters > 1, error, np.nan) for error in (robust, corrected)
     )
-    reach = float(norm.ppf(0.975)) * corrected
+    reach = quantile(0.975) * corrected
     errors = _plain(mean, naive, robust, corrected, mean - reach, mean + reach)
     told = int(clusters) if clusters.ndim == 0 else clusters
     return ClusteredError(errors[0], told, *errors[1:])
@@ -235,6 +239,8 @@ def detectable_difference(
     >>> round(detectable_difference(400, 0.055), 4)
     0.0328
     """
+    from scipy.optimize import brentq
+
     if discordance <= 0 or _connor(discordance, discordance, power, alpha) > n:
         return math.nan
     told = (discordance, power, alpha)
@@ -305,6 +311,8 @@ def noninferiority_power(
 
 def _splits(n: int, discordance: float, difference: float) -> tuple[np.ndarray, ...]:
     """Every number of flips, every split of it, its mid-p, and how probable it is."""
+    from scipy.stats import binom
+
     _discordant(-discordance, difference, discordance)
     flips, against, midp, share = _flips(n, discordance)
     tilt = (discordance + difference) / (2 * discordance)
@@ -314,6 +322,8 @@ def _splits(n: int, discordance: float, difference: float) -> tuple[np.ndarray, 
 @lru_cache(maxsize=8)  # they are those of every difference on a curve
 def _flips(n: int, discordance: float) -> tuple[np.ndarray, ...]:
     """The same, but how probable a number of flips alone is."""
+    from scipy.stats import binom
+
     share = binom.pmf(range(n + 1), n, discordance)
     numbers = np.flatnonzero(share > UNLIKELY)
     flips = np.repeat(numbers, numbers + 1)
@@ -323,7 +333,7 @@ def _flips(n: int, discordance: float) -> tuple[np.ndarray, ...]:
 
 def _connor(difference: float, discordance: float, power: float, alpha: float) -> float:
     _discordant(1e-12, difference, discordance)
-    z_alpha, z_power = float(norm.ppf(1 - alpha / 2)), float(norm.ppf(power))
+    z_alpha, z_power = quantile(1 - alpha / 2), quantile(power)
     rest = math.sqrt(discordance - difference**2)
     return (z_alpha * math.sqrt(discordance) + z_power * rest) ** 2 / difference**2
 
@@ -387,9 +397,12 @@ def _newcombe(
 
 
 def _wilson(k: Numbers, n: Numbers, confidence: float) -> Interval:
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(k, n, 1 - confidence, method="wilson")
+    """Where a share is z of its own errors away from k/n (Wilson 1927, JASA 22:209)."""
+    z = quantile((1 + confidence) / 2)
+    square, share = z**2, k / n
+    middle = share + square / (2 * n)
+    reach = z * np.sqrt(share * (1 - share) / n + square / (4 * n**2))
+    low, high = ((middle + x) / (1 + square / n) for x in (-reach, reach))
     return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)  # without a trace
 
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
 
 from igaku.errors import IgakuError
-from igaku.statistics.paired import Numbers, proportion
+from igaku.statistics.paired import Numbers, proportion, quantile
 
 RESAMPLES = 2000
 SEED = 2022  # of the resampling: the same replies have the same limits
@@ -116,9 +115,11 @@ def _deviations(values: np.ndarray, strata: Strata) -> tuple[np.ndarray, int]:
 
 def _tails(distance: float, skew: float, df: int) -> tuple[float, float]:
     """The p below and above a distance in standard errors, the more cautious of two."""
+    from scipy.special import stdtr
+
     bent = _bent(distance, skew)
     below, above = max(distance, bent), min(distance, bent)
-    return float(t.cdf(below, df)), float(t.sf(above, df))
+    return float(stdtr(df, below)), float(stdtr(df, -above))
 
 
 def _bent(distance: float, skew: float) -> float:
@@ -130,7 +131,9 @@ def _bent(distance: float, skew: float) -> float:
 
 def _reach(skew: float, df: int) -> tuple[float, float]:
     """How many standard errors the 95 % limits lie below and above the estimate."""
-    c = float(t.ppf(0.975, df))
+    from scipy.special import stdtrit
+
+    c = float(stdtrit(df, 0.975))
     if abs(skew) < 1e-9:
         return c, -c
     up, down = (
@@ -211,11 +214,13 @@ def repeated_power(
     >>> round(float(repeated_power(400, 0.145, 0.025, 5, systematic=0.4)), 3)
     0.442
     """
+    from scipy.special import ndtr
+
     variance = _variance(discordance, repeats, systematic, difference)
     step = 1 / (np.asarray(repeats, dtype=float) * np.asarray(n))
     with np.errstate(divide="ignore"):
         distance = (margin - difference) / np.sqrt((variance + step) / np.asarray(n))
-    return norm.cdf(distance - norm.isf(alpha))
+    return ndtr(distance + quantile(alpha))
 
 
 def required_repeats(
@@ -233,7 +238,7 @@ def required_repeats(
     >>> required_repeats(400, 0.145, 0.025), required_repeats(400, 0.145, 0.025, 0.4)
     (5, None)
     """
-    reach = float(norm.isf(alpha) + norm.ppf(power))
+    reach = quantile(power) - quantile(alpha)
     left = n * (margin / reach) ** 2 - discordance * systematic
     if left <= 0:
         return None
@@ -253,7 +258,7 @@ def required_for_margin(
     >>> [int(required_for_margin(0.145, 0.025, repeats=k)) for k in (1, 5)]
     [1828, 371]
     """
-    square = (float(norm.isf(alpha) + norm.ppf(power)) / margin) ** 2
+    square = ((quantile(power) - quantile(alpha)) / margin) ** 2
     half = _variance(discordance, repeats, systematic, 0.0) * square / 2
     return np.ceil(half + np.sqrt(half**2 + square / np.asarray(repeats)))
 

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 from browser import DESK, HEIGHT, HOSTILE, TRICKS, Watched, chromium
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 from starting import PYTHONPATH
 
 from igaku.lab.engines import missing_engine
@@ -23,7 +23,6 @@ from igaku.lab.engines import missing_engine
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "lab-gguf-mxfp4"
 LIMIT = 6
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 PATIENCE = 60  # seconds for a notebook on a busy machine
 
 
@@ -40,24 +39,20 @@ def place(tmp_path_factory):
     where = {"outputs_dir": str(folder / "outputs")}
     copied(folder, "run", where | {"model": MODEL, "limit": LIMIT})
     copied(folder, "analysis", where)
-    copied(folder, "analysis.ja", where)
-    shows = (
-        "import igaku, pandas as pd\n\n"
-        f"igaku.printed(pd.DataFrame({{'content': [{HOSTILE!r}]}}))"
-    )
-    notebook = new_notebook(cells=[new_code_cell(shows)], metadata=KERNEL)
-    nbformat.write(notebook, folder / "notebooks/hostile.ipynb")
+    shows = f"printed(pd.DataFrame({{'content': [{HOSTILE!r}]}}))"
+    copied(folder, "analysis.ja", where, shows)
     return folder
 
 
-def copied(folder, name, values):
-    """A copy of a notebook with other values in its cell of parameters."""
+def copied(folder, name, values, *more):
+    """A copy of a notebook with other values in its cell parameters, and more cells."""
     notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4)
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     for key, value in values.items():
         line = f"{key} = {json.dumps(value)}"
         cell.source, n = re.subn(rf"^{key}: \w+ = \S+", line, cell.source, flags=re.M)
         assert n == 1, key
+    notebook.cells += map(new_code_cell, more)
     nbformat.write(notebook, folder / f"notebooks/{name}.ipynb")
 
 
@@ -138,12 +133,6 @@ def listens(url):
 def browser():
     with chromium() as started:
         yield started
-
-
-@pytest.fixture
-def window(browser):
-    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -284,21 +273,37 @@ RUN_TO = """async words => {
   await jupyterapp.commands.execute('notebook:run-all-above'); }"""
 
 
-def test_the_japanese_analysis_in_jupyterlab(ran, window, lab):
+@pytest.fixture(scope="module")
+def japanese(ran, browser, lab):
+    """The window in which analysis.ja.ipynb was run down to the scores, watched."""
+    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
+        watched = Watched(page)
+        open_notebook(page, lab, "analysis.ja")
+        page.evaluate(RUN_TO, "read_score")
+        assert troubles(page) == []
+        yield watched
+
+
+def test_the_japanese_analysis_in_jupyterlab(japanese):
     """Its code is that of the English one, which is run whole: here only its words."""
-    open_notebook(window, lab, "analysis.ja")
-    window.evaluate(RUN_TO, "read_score")
+    said = texts(japanese.page)
+    assert "問正答" in said and "of 6 right" not in said
+
+
+INTO_VIEW = """async () => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  await notebook.scrollToItem(notebook.activeCellIndex); }"""
+
+
+def test_what_a_model_wrote_is_text_in_jupyterlab_too(japanese):
+    window = japanese.page
+    window.evaluate(RUN_AGAIN, "{'content': [")
+    window.evaluate(INTO_VIEW)
     assert troubles(window) == []
-    assert "問正答" in texts(window) and "of 6 right" not in texts(window)
-
-
-def test_what_a_model_wrote_is_text_in_jupyterlab_too(window, lab):
-    watched = Watched(window)
-    open_notebook(window, lab, "hostile")
-    run_all(window)
     shown = window.locator(".jp-OutputArea-output table.mathjax_ignore td")
+    shown = shown.filter(has_text="ran('script')")
     shown.wait_for()
     window.wait_for_timeout(500)  # MathJax comes after the output
     told = " ".join(shown.inner_text().split())
     assert all(" ".join(trick.split()) in told for trick in TRICKS)
-    assert shown.locator("*").count() == 0 and watched.ran == []
+    assert shown.locator("*").count() == 0 and japanese.ran == []
