@@ -56,7 +56,7 @@ IN_FRONT = pattern(rf"(?<![a-z0-9]){GLYPH}{{1,8}}(?![a-z0-9])")
 def on_its_own_line(plain: Plain, labels: str, wanted: int) -> Plain:
     """The text with a gap before each walk that begins on the line of an answer."""
     text = plain.text
-    walks = (_after(run, text, wanted) for run in _runs(text))
+    walks = (_after(run, text, wanted) for run in _runs(text) if len(run) > 1)
     begun = sorted(_gap(walk, text) for walk in walks if _is_whole(walk, text, labels))
     places = [at for at in begun[:MOST] if _is_answered(text, at[0], wanted)]
     return plain.with_words((start, end, "\n\n") for start, end in places)

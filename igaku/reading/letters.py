@@ -40,6 +40,7 @@ from igaku.reading.wording import (
 ONE = rf"{GLYPH}(?![a-z0-9])"
 # 「cではなくb」 states b alone, and so it does after a cue.
 TAKEN_BACK = pattern(
+    r"(?=[a-hn,\s不并並])(?:"
     rf"{ALONE}{LABELS}{CLOSE}(?:の?[^\n。、,]{{0,20}}?)?[、,]?\s?(?:では|で|でも"
     rf"|じゃ)なくて?[、,\s]{{0,3}}(?={OPEN}{ONE})"
     rf"|{ALONE}(?:{GLYPH}{CLOSE}\s?でも[、,]?\s?){{1,7}}なく[、,]?\s?(?={OPEN}{ONE})"
@@ -50,7 +51,7 @@ TAKEN_BACK = pattern(
     rf"|変更|修正))|より(?:も|は)?[、,]?\s?(?={OPEN}{ONE}))"
     rf"|(?<=[a-h)]),?\s\(?(?:not|instead of|rather than) {OPEN}{ONE}{CLOSE}(?=[.,\s]|$)"
     rf"|(?:不是|[并並]非)\s?{OPEN}{GLYPH}{CLOSE}[,、]?\s?而是\s?(?={OPEN}{ONE})"
-    rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE})"
+    rf"|{ALONE}{GLYPH}{CLOSE}[가이] 아[니닌]라?\s?(?={OPEN}{ONE}))"
 )
 EITHER = (
     r"(?:[,、]?\s?(?:または|又は|もしくは|あるいは|或いは|或者|或|还是|還是|또는|혹은"

@@ -158,6 +158,8 @@ MORE_SAID = pattern(
     rf"|(?<![a-z0-9]){OPEN}({GLYPH}){CLOSE}\s?(?:も(?:正解|正しい|適切)|is also\b"
     r"|too\b)"
 )
+# What another sentence needs to name one, looked for first.
+MORE_WORD = pattern(r"も|それと|second|other|also|too")
 MORE_LABELS = pattern(
     rf"(?:[,、;\n。]|と|及び|および|和|\band\b){BULLET}{OPEN}({GLYPH}){CLOSE}\s?[:.)]"
 )
@@ -268,9 +270,10 @@ def _completed(found: re.Match[str], plain: str, wanted: int) -> str:
     if len(letters) >= wanted:
         return letters
     rest = plain[found.end() : found.end() + 400].split("\n\n")[0]
-    said = _union([*letters, *("".join(one) for one in MORE_SAID.findall(rest))])
-    if len(said) == wanted:
-        return said
+    if MORE_WORD.search(rest):
+        said = _union([*letters, *("".join(one) for one in MORE_SAID.findall(rest))])
+        if len(said) == wanted:
+            return said
     if cue := ANY_CUE.search(rest):
         rest = rest[: cue.start()]
     more = _union([*letters, *MORE_LABELS.findall(rest)])

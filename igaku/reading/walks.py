@@ -18,6 +18,7 @@ from igaku.reading.wording import (
     BULLET,
     CLOSE,
     CUE,
+    CUE_BEGINS,
     GLYPH,
     LABELS,
     LETTER,
@@ -80,6 +81,11 @@ RIGHT_ENGLISH = (
     r"(?:(?:the\s)?(?:most\s)?(?:correct|right|true|yes|appropriate|valid)"
     r"(?:\s(?:answer|choice|option))?)"
 )
+# What verdicts begin with, looked at first: most characters of a reply begin none.
+BEGINS = (
+    f"a-z{WRONG_SIGN[1:-1]}{RIGHT_SIGN[1:-1]}あ不偽可合否妥对對干当恰排是最正消真符考該誤"
+    "适適错錯間除非그맞부오올옳적정틀"
+)
 DENYING = r"(?:(?:では|でも|じゃ)(?:な|あり))"
 
 WRONG = (
@@ -99,6 +105,7 @@ VERDICT_LINK = (
     rf"(?:{MASKED}{CLOSE}[ \t]?[はがも:|→\-–—]?[ \t]?[(「|]?)?[ \t]?"
 )
 JUDGED = pattern(
+    rf"(?=[a-h{CUE_BEGINS}])"
     rf"(?P<cue>{CUE}{LINK}{OPEN})?{ALONE}(?P<labels>{LABELS})(?P<link>{VERDICT_LINK})"
     rf"(?:(?P<wrong>{WRONG})|(?P<right>{RIGHT}))",
     re.MULTILINE,
@@ -109,17 +116,19 @@ PREDICATE = (
     r"(?:clearly\s|also\s|therefore\s|thus\s)?)"
 )
 AT_LAST = pattern(
+    rf"(?=[:(–—→,;.|{BEGINS}-])(?:"
     rf"(?:^|(?<=[\s:。、,.|(「【→⇒—–=-]))(?:(?P<wrong_sign>{WRONG_SIGN}"
     rf"|{WRONG_MARK}{ENDED})|(?P<right_sign>{RIGHT_SIGN}|{RIGHT_MARK}{ENDED}))"
     rf"|(?:(?P<wrong>{WRONG_WORD}|{PREDICATE}{WRONG_ENGLISH})"
     rf"|(?P<right>{RIGHT_WORD}|{PREDICATE}{RIGHT_ENGLISH}))"
     r"(?:切|当|い|く|て(?:いる|います)?|た|り|です|である|だ|と(?:言|い|考え)え?(?:る"
     r"|ます)|한?다|습니다|입니다|的){0,3}"
-    r"(?=\s?(?:$|[。.,、;!|)」』】\n]))",
+    r"(?=\s?(?:$|[。.,、;!|)」』】\n])))",
     re.MULTILINE,
 )
 # 「正しい選択肢：c」, "Incorrect: A, B", and a sign at the head of a line of labels.
 BEFORE = pattern(
+    rf"(?=[ \t\[(【{BEGINS}-])(?:"
     rf"(?:(?P<wrong>{WRONG_WORD}|^誤(?=\s?:)|(?<![a-z]){WRONG_ENGLISH})"
     r"|(?P<most>最も|most )?(?P<right>^正(?=\s?:)|正しい|適切|妥当|該当する|当てはまる"
     r"|正[确確]|(?<![a-z])(?:correct|right|true|appropriate)))"
@@ -133,7 +142,7 @@ BEFORE = pattern(
     rf"|[\[【(]{WRONG_WORD}[^\]】)\n]{{0,6}}[\]】)])"
     rf"|(?P<right_sign>{RIGHT_SIGN}|\[[x✓✔]\]"
     rf"|[\[【(]{RIGHT_WORD}[^\]】)\n]{{0,6}}[\]】)]))[ \t:]"
-    rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN})",
+    rf"{{0,2}}(?P<signed>{LABELS})(?=[ \t.:)、]|$|{WRONG_SIGN}|{RIGHT_SIGN}))",
     re.MULTILINE,
 )
 # 「a誤b誤c正」

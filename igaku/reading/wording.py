@@ -90,7 +90,10 @@ CHINESE_CUE = (
     r"(?![项項题題择擇択])|[选選][项項](?=[是为為])"
     r"|正[确確]的?(?:[选選][项項])?(?=[是为為])"
 )
+# What cues begin with, looked at first: most characters of a reply begin none.
+CUE_BEGINS = rf"abcfmprsこア只回就应應我故最正答結结解誤选適選결답선정{DECLARED}"
 CUE = (
+    rf"(?=[{CUE_BEGINS}])"
     r"(?:解答|回答|答え|答案|(?<![問応返即自])答|正[解答]肢?|結論|结论|結論として"
     r"|最終的に|(?:正しい|適切な|誤っている)(?:組み?合わ?せ|選択肢|対応|処置|治療"
     r"|検査)(?=\s?[は:])"

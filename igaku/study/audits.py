@@ -75,7 +75,8 @@ def wrong_runs(study: Study) -> dict[str, str | None]:
     weights are another run's, under another model's name.
     """
     found: dict[str, str | None] = {}
-    told = [alarm for alarm in study.once(_alarms) if alarm.grave]
+    told = [alarm for alarms in study.once(_of_wrong).values() for alarm in alarms]
+    told = [alarm for alarm in told if alarm.grave]
     for alarm in told:
         if alarm.kind in WRONG:
             found |= dict.fromkeys(alarm.runs)
@@ -88,8 +89,17 @@ def wrong_runs(study: Study) -> dict[str, str | None]:
 
 def _alarms(study: Study) -> list[Alarm]:
     """Everything the audits find: what overturns the study first, then the grave."""
-    found = [alarm for audit in AUDITS for alarm in audit(study)]
+    known, found = study.once(_of_wrong), list[Alarm]()
+    for audit in AUDITS:
+        name = audit.__name__
+        found += known[name] if name in known else audit(study)
     return sorted(found, key=lambda alarm: (not _overturns(alarm), not alarm.grave))
+
+
+def _of_wrong(study: Study) -> dict[str, list[Alarm]]:
+    """What the audits find that can make a run leave the counts, by their names."""
+    named = {audit.__name__: audit for audit in AUDITS}
+    return {name: list(named[name](study)) for name in named if name in (*WRONG, *SAME)}
 
 
 def _overturns(alarm: Alarm) -> bool:

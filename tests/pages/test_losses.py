@@ -35,6 +35,12 @@ def counted(study):
     return found.loc[igaku.runs(study)["run"]]
 
 
+@pytest.fixture(scope="module")
+def report(study):
+    """The document of the study, written."""
+    return document.write(study)
+
+
 def rows_of(page):
     """The cells of each row of a page's tables."""
     for row in re.findall(r"<tr>(.*?)</tr>", page, re.S):
@@ -63,9 +69,9 @@ def test_the_frames_agree(study, counted):
         assert pair.with_text + pair.blank + pair.failed == pair.asked
 
 
-def test_the_report_and_the_index_have_the_frames_numbers(study, counted):
+def test_the_report_and_the_index_have_the_frames_numbers(study, counted, report):
     runs = igaku.runs(study).set_index("run")
-    pages = [document.write(study), write_index(study.folder, study.lang)]
+    pages = [report, write_index(study.folder, study.lang)]
     for page in pages:
         found = [*rows_of(page.read_text("utf-8"))]
         for name, own in counted.iterrows():
@@ -76,10 +82,10 @@ def test_the_report_and_the_index_have_the_frames_numbers(study, counted):
             assert all(str(own["lost"]) in row for row in met), (page.name, name)
 
 
-def test_the_first_screen_sums_the_runs_that_count(study, counted):
+def test_the_first_screen_sums_the_runs_that_count(study, counted, report):
     runs = igaku.runs(study).set_index("run")
     kept = counted[runs["counted"]]
-    text = document.write(study).with_suffix(".md").read_text("utf-8")
+    text = report.with_suffix(".md").read_text("utf-8")
     first = text.replace("\\", "").partition("\n## ")[0]
     blank, failed, asked = (kept[name].sum() for name in ("blank", "failed", "asked"))
     told = {

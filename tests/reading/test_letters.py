@@ -632,10 +632,18 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("case", [json.loads(line) for line in REPLIES.splitlines()])
-def test_a_reply_is_read_as_a_careful_human_reads_it(case):
-    answer = extract_answer(case["text"], ASKED[case["asked"]])
-    assert "".join(answer or ()) == case["letters"], case["text"]
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_reply_is_read_as_a_careful_human_reads_it(asked):
+    of_all = [json.loads(line) for line in REPLIES.splitlines()]
+    cases = [case for case in of_all if case["asked"] == asked]
+    read = [extract_answer(case["text"], ASKED[asked]) for case in cases]
+    wrong = [
+        (case["text"], case["letters"], answer)
+        for case, answer in zip(cases, read, strict=True)
+        if "".join(answer or ()) != case["letters"]
+    ]
+    assert cases and wrong == []
+    assert {case["asked"] for case in of_all} == {*ASKED}
 
 
 @pytest.mark.parametrize(

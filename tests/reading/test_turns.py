@@ -93,28 +93,28 @@ def test_thought_that_states_b_and_an_answer_that_states_d_give_d(opening, closi
     assert extract_answer(text, QUESTION) == ("d",)
 
 
-@pytest.mark.parametrize(("opening", "closing"), [*KNOWN, *INVENTED])
 @pytest.mark.parametrize("thought", INSIDE)
-def test_thought_that_never_ends_says_nothing(opening, closing, thought):
-    turn = turn_of(opening + thought)
-    assert (turn.said, turn.is_closed) == ("", False)
-    for finish, outcome in (("stop", "empty"), ("length", "truncated")):
-        message = {"content": opening + thought}
-        body = {"choices": [{"message": message, "finish_reason": finish}]}
-        reply = read_reply(body)
-        assert outcome_of(reply, QUESTION, 1024).outcome == outcome
-        assert thought.strip() in reply.reasoning
-    cut = turn_of(f"{opening}{thought}{closing[: len(closing) // 2]}")
-    assert cut.said == ""
+def test_thought_that_never_ends_says_nothing(thought):
+    for opening, closing in (*KNOWN, *INVENTED):
+        turn = turn_of(opening + thought)
+        assert (turn.said, turn.is_closed) == ("", False), opening
+        for finish, outcome in (("stop", "empty"), ("length", "truncated")):
+            message = {"content": opening + thought}
+            body = {"choices": [{"message": message, "finish_reason": finish}]}
+            reply = read_reply(body)
+            assert outcome_of(reply, QUESTION, 1024).outcome == outcome, opening
+            assert thought.strip() in reply.reasoning, opening
+        cut = turn_of(f"{opening}{thought}{closing[: len(closing) // 2]}")
+        assert cut.said == "", opening
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("more", NEXT)
-@pytest.mark.parametrize("answer", ["d", "答え: d"])
-def test_what_follows_the_end_of_the_turn_is_not_the_reply(answer, end, more):
-    turn = turn_of(f"{answer}{end}{more}")
-    assert turn.said == answer and not turn.marks
-    assert extract_answer(f"{answer}{end}{more}", QUESTION) == ("d",)
+def test_what_follows_the_end_of_the_turn_is_not_the_reply(end):
+    for answer, more in itertools.product(["d", "答え: d"], NEXT):
+        text = f"{answer}{end}{more}"
+        turn = turn_of(text)
+        assert turn.said == answer and not turn.marks, text
+        assert extract_answer(text, QUESTION) == ("d",), text
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,13 @@ def test_the_first_cell_run_six_times_keeps_one_study(tmp_path):
     for name in "abc":
         sit(tmp_path, SOME, name)
     gc.collect()
-    before = sum(isinstance(thing, Study) for thing in gc.get_objects())
+    before = sum(type(thing) is Study for thing in gc.get_objects())
     for _ in range(6):
         study = open_study(tmp_path)
         for frame in (igaku.runs, igaku.pairs, igaku.audit, igaku.walls):
             assert len(frame(study)) or frame is igaku.walls
     gc.collect()
-    alive = [thing for thing in gc.get_objects() if isinstance(thing, Study)]
+    alive = [thing for thing in gc.get_objects() if type(thing) is Study]
     assert len(alive) <= before + 1 and any(thing is study for thing in alive)
 
 
