@@ -36,6 +36,12 @@ class Pile(NamedTuple):
     blank: int
     of: int
     max_tokens: int | None
+    is_left: bool  # of its place, where fewer marks stand, its number is written
+
+    @property
+    def end(self) -> float:
+        """Where its number ends on the axis: a doubling to the right at most."""
+        return self.at if self.is_left or not self.blank else 1.45 * self.at
 
 
 @rows.figure("run", "outcome", "blank")
@@ -67,7 +73,7 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
         for pile in _draw_replies(lanes, row, timed[timed["run"] == name], unit, lang)
     ]
     # From the shortest reply to beyond the last wall.
-    ends = [*timed[unit].astype(float).clip(lower=1e-3), *(pile.at for pile in found)]
+    ends = [*timed[unit].astype(float).clip(lower=1e-3), *(p.end for p in found)]
     rows.doublings(ax, min(ends) / 1.2, max(ends) * 1.45)
     levels = _draw_walls(lanes, found, unit, lang)
     rows.entitle(ax, "token_usage_title", lang, pad=8 + 24 * levels)
@@ -147,8 +153,10 @@ def _draw_replies(
         known = () if budget is None else (budget,)
         places = [(float(at), int((blank >= at).sum())) for at in known]
     for at, n in places:
-        pile = Pile(row, at, n, len(blank), budget)
-        _mark_pile(lanes.ax, y + 0.2, pile, blank, lang)
+        before = int(blank.between(at / 1.8, at / NEAR).sum())
+        after = int(blank.between(at * NEAR, at * 1.8).sum())
+        pile = Pile(row, at, n, len(blank), budget, is_left=before <= after)
+        _mark_pile(lanes.ax, y + 0.2, pile, lang)
         yield pile
 
 
@@ -172,17 +180,14 @@ def _reply_key(ax: Axes, lang: str) -> None:
     })  # fmt: skip
 
 
-def _mark_pile(ax: Axes, y: float, pile: Pile, blank: pd.Series, lang: str) -> None:
-    """How many of a run's blank replies end here, on the side that has fewer marks."""
+def _mark_pile(ax: Axes, y: float, pile: Pile, lang: str) -> None:
+    """How many of a run's blank replies end here."""
     if not pile.blank:
         return
-    before = int(blank.between(pile.at / 1.8, pile.at / NEAR).sum())
-    after = int(blank.between(pile.at * NEAR, pile.at * 1.8).sum())
-    is_left = before <= after
     ax.annotate(
         say("pile_of", lang, blank=pile.blank, of=pile.of), (pile.at, y),
-        (-9 if is_left else 9, 0), textcoords="offset points", va="center",
-        ha="right" if is_left else "left", fontsize=style.small(),
+        (-9 if pile.is_left else 9, 0), textcoords="offset points", va="center",
+        ha="right" if pile.is_left else "left", fontsize=style.small(),
         color=style.seen(style.VERMILLION), path_effects=style.halo(), zorder=4,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 import tidy
@@ -69,6 +70,18 @@ def test_a_share_of_thought_stands_apart_from_every_text(lang, is_narrow):
         places = [place for _, place in texts(ax.figure)]
     assert len(bars) == 4
     assert not any(bar.overlaps(place) for bar in bars for place in places)
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_number_behind_the_last_wall_stands_apart_from_what_is_beside_its_row(lang):
+    times = [*np.linspace(10.8, 14.2, 22), *([15.2, 15.3, 15.4] * 15)]
+    about = {"run": "slow", "label": "slow", "outcome": "empty", "max_tokens": 1024}
+    slow = pd.DataFrame({"seconds": times}).assign(blank=True, **about)
+    with style.context(lang):
+        replies = pd.concat([tidy.replies(), slow], ignore_index=True)
+        replies = replies[replies["run"] != "long"]
+        _, ax = plt.subplots(figsize=(7.6, 2.4), layout="tight")
+        check_legible(draw("token_usage", replies, ax=ax, lang=lang).figure)
 
 
 @every_figure
