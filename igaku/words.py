@@ -54,6 +54,9 @@ MARKS = {"unverified": "†", "wrong_model": "‡"}  # behind a run's label
 MISSING = "–"
 LONG = 40  # characters of a text from which on it is broken into lines
 WRAPPED = "min-width: 12em; max-width: 40em"
+HEAD = 5  # letters of a line in a Japanese heading, which could be broken at each
+# JupyterLab breaks what is printed beside a table in the middle of words.
+BESIDE = ".jp-OutputArea .jp-OutputArea-output pre { word-break: normal; }"
 
 # --- text that shows and never obeys --------------------------------------------------
 
@@ -112,7 +115,7 @@ def printed(
         def _repr_html_(self) -> str:
             """HTML of few lines: of a notebook's file every line is a text apart."""
             head, end, table = self.to_html().partition("</style>")
-            return " ".join(head.split()) + end + re.sub(r">\s+<", "><", table)
+            return " ".join([*head.split(), BESIDE, end, re.sub(r">\s+<", "><", table)])
 
     index, columns = frame.index, frame.columns
     shown = frame.set_axis(index.set_names(_escaped_names(index, lang)))
@@ -129,22 +132,36 @@ def printed(
         style.hide(axis="index")
     if frame.empty:
         style.set_caption(html.escape(say(none, lang)))
-    style.set_table_styles(list(_rules(frame)))
+    style.set_table_styles(list(_rules(frame, lang)))
     # JupyterLab typesets TeX in HTML outputs, except below these classes.
     return style.set_table_attributes('class="igaku tex2jax_ignore mathjax_ignore"')
 
 
-def _rules(frame: pd.DataFrame) -> Iterator[Any]:
+def _rules(frame: pd.DataFrame, lang: str) -> Iterator[Any]:
     """Words to the left; all but long texts in one line."""
     columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
     left = [f".col{i}" for i, column in enumerate(columns) if holds_words(column)]
+    if frame.empty:  # its headings can be wider than the window
+        left.append("caption")
     long = [f".col{i}" for i, column in enumerate(columns) if _is_long(column)]
     # Styler cuts a selector at its commas, so that none may stand in brackets.
     others = "td" + "".join(f":not({place})" for place in long)
     looks = {"text-align: left": left, WRAPPED: long, "white-space: nowrap": [others]}
+    looks |= _widths(frame.columns, lang)
     for look, places in looks.items():
         if places:
             yield {"selector": ",".join(places), "props": look}
+
+
+def _widths(columns: pd.Index, lang: str) -> dict[str, list[str]]:
+    """How narrow a Japanese heading may be, and the places of those that may."""
+    found: dict[str, list[str]] = {}
+    for i, name in enumerate(columns):
+        told = _head(name, columns.name, lang)
+        if wide := breadth(told) - len(told):
+            width = f"min-width: {min(wide, HEAD)}em"
+            found.setdefault(width, []).append(f".col_heading.col{i}")
+    return found
 
 
 def _is_long(column: pd.Series) -> bool:

@@ -195,6 +195,7 @@ def test_the_limits_of_a_median_are_whole_numbers():
 def test_an_empty_frame_says_so():
     shown = printed(pd.DataFrame({"run": []}), "ja").to_html()
     assert say("frame_of_nothing", "ja") in shown
+    assert re.search(r" caption {\s*text-align: left", shown)
 
 
 def test_no_zero_is_negative_and_a_mark_keeps_to_its_label():
@@ -218,6 +219,30 @@ def test_a_long_text_is_broken_into_lines_and_nothing_else_is(long):
     assert re.search(r" .col2 {\s*min-width", style)
     assert re.search(r" .col0 {\s*text-align: left", style)
     assert style.count("(") == style.count(")") == style.count(":not")
+
+
+def test_a_japanese_heading_is_not_broken_at_each_letter():
+    frame = pd.DataFrame({"flip_budget": [1], "seconds": [1.0], "mine": [1]})
+    style = printed(frame, "ja").to_html().partition("</style>")[0]
+    assert re.search(r" \.col_heading\.col0 {\s*min-width: 5em", style)
+    assert re.search(r" \.col_heading\.col1 {\s*min-width: 1em", style)
+    assert "col_heading.col2" not in style
+    assert "col_heading" not in printed(frame).to_html().partition("</style>")[0]
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "2 were decided"), ("ja", "2件")])
+def test_who_decided_is_told_only_where_anyone_did(lang, told):
+    run = {"asked": 3, "right_permissive": None} | dict.fromkeys(
+        ("doubtful", "adjudicated", "reread"), 0
+    )
+    assert "0" not in say("read_readings", lang, runs=[run])
+    assert told in say("read_readings", lang, runs=[run | {"adjudicated": 2}])
+
+
+def test_a_budget_reads_alike_in_every_table():
+    names = ("budget", "larger", "larger_max_tokens", "max_tokens")
+    for name in names:
+        assert ">4,096<" in printed(pd.DataFrame({name: [4096]})).to_html()
 
 
 def test_a_count_never_takes_the_word_of_a_truth():

@@ -66,7 +66,8 @@ def check(name: str, frame: pd.DataFrame, needs: Sequence[str]) -> None:
     lacking = [column for column in needs if column not in frame]
     if lacking:
         raise IgakuError(
-            f"igaku.figures.{name} needs the column {', '.join(lacking)}: "
+            f"igaku.figures.{name} needs the column{'s' * (len(lacking) > 1)} "
+            f"{', '.join(lacking)}: "
             f"give it the frame that help(igaku.figures.{name}) names, or rows of it."
         )
 

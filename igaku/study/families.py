@@ -64,7 +64,7 @@ class Study:
         for run in self.runs:
             if run.name == name:
                 return run
-        raise IgakuError(f"There is no run {name} in this study: see its runs.")
+        raise _no_run(name, self.runs)
 
     @property
     def level(self) -> float:
@@ -143,10 +143,7 @@ def study_of(
     names = [run.name for run in runs]
     for name in (*chosen, *filter(None, [reference])):
         if name not in names:
-            raise IgakuError(
-                f"There is no run {name} to compare: the runs are "
-                f"{', '.join(names) or 'none'}."
-            )
+            raise _no_run(name, runs)
     sets: dict[frozenset[str], frozenset[str]] = {}
     sittings = [sitting_of(run, sets) for run in runs]
     first = {r.name for r in runs if _is_reference(r, reference, declaration)}
@@ -192,6 +189,11 @@ def _is_inside(
         return False
     named = any(name == ALL or is_called(run, name) for name in declaration.family)
     return named or run.name in first
+
+
+def _no_run(name: str, runs: Sequence[Run]) -> IgakuError:
+    known = ", ".join(run.name for run in runs) or "none"
+    return IgakuError(f"There is no run {name} to compare: the runs are {known}.")
 
 
 def label_of(run: Run, lang: str) -> str:

@@ -378,7 +378,7 @@ def test_one_reply_is_drawn_and_one_of_no_length_is_counted():
 def test_a_frame_without_its_columns_is_one_sentence(name):
     import igaku
 
-    with pytest.raises(igaku.IgakuError, match=f"figures.{name} needs the column "):
+    with pytest.raises(igaku.IgakuError, match=f"figures.{name} needs the columns "):
         draw(name, tidy.FRAMES[name]().iloc[:, :1])
 
 

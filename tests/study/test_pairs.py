@@ -279,7 +279,7 @@ def test_the_recorded_flips_can_be_read_one_by_one(recorded, table):
     counts = found["flip"].value_counts()
     assert counts.to_dict() == {"only_reference": 30, "only_candidate": 28}
     assert found["gold"].notna().all() and set(found["section"]) == set("ABCDEF")
-    with pytest.raises(igaku.IgakuError, match="There is no run x"):
+    with pytest.raises(igaku.IgakuError, match="There is no run x.* openai-8bit, "):
         igaku.flips(recorded, "openai-8bit", "x")
 
 

@@ -250,6 +250,8 @@ def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
     assert [o for o in found if "image/png" in o.get("data", {})]
     frames = explored.locator(".jp-OutputArea-output table")
     frames.first.wait_for()
+    told = explored.locator(".jp-OutputArea-output pre").first
+    assert told.evaluate("it => getComputedStyle(it).wordBreak") == "normal"
 
 
 def test_a_reader_changes_a_line_and_sees_it(explored, place):
