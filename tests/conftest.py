@@ -36,7 +36,7 @@ sys.modules["rfc3987_syntax"] = None
 # first, so that no worker is left alone with one at the end.
 LONGEST = (
     "test_commands", "test_browser", "test_jupyterlab", "test_sweep", "test_notebooks",
-    "test_letters_properties", "test_document", "test_torture", "test_figures",
+    "test_document", "test_letters_properties", "test_torture", "test_figures",
     "test_weights", "test_rescue", "test_writing", "test_losses", "test_docs_commands",
     "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",
     "test_serve", "test_replies", "test_pairs", "test_runs", "test_run",
