@@ -21,7 +21,7 @@ def assert_linear(read: Callable[[str], object], piece: str) -> None:
     gc.disable()  # it takes longer where more is held at once
     try:
         ratio = _ratio(read, piece, SHORT)
-        if LITTLE_MORE < ratio < TIMES / 2:
+        if LITTLE_MORE < ratio < 2:
             ratio = _ratio(read, piece, LESS_SHORT)
     finally:
         gc.enable()
