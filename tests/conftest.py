@@ -37,7 +37,7 @@ sys.modules["rfc3987_syntax"] = None
 LONGEST = (
     "test_browser", "test_interrupts", "test_sweep", "test_jupyterlab",
     "test_notebooks", "test_docs_commands", "test_commands",
-    "test_letters_properties", "test_document", "test_torture", "test_figures",
+    "test_document", "test_letters_properties", "test_torture", "test_figures",
     "test_weights", "test_rescue", "test_writing", "test_losses",
     "test_sweep_lm_studio", "test_repeats", "test_audits", "test_recorded",
     "test_serve", "test_replies", "test_first_screen", "test_pairs", "test_runs",
