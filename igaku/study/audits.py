@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -75,8 +76,8 @@ def wrong_runs(study: Study) -> dict[str, str | None]:
     weights are another run's, under another model's name.
     """
     found: dict[str, str | None] = {}
-    told = [alarm for alarms in study.once(_of_wrong).values() for alarm in alarms]
-    told = [alarm for alarm in told if alarm.grave]
+    alarms = chain.from_iterable(study.once(_of_wrong).values())
+    told = [alarm for alarm in alarms if alarm.grave]
     for alarm in told:
         if alarm.kind in WRONG:
             found |= dict.fromkeys(alarm.runs)

@@ -44,10 +44,10 @@ def identical_replies(study: Study) -> Iterator[Alarm]:
 
 def shared_replies(study: Study) -> Iterator[Alarm]:
     """Pairs of runs of which many long texts, or times to the digit, are the same."""
+    whole = [{*names_of(group)} for group in study.once(_copies)]
     for runs in by_exam(study):
         # The embedded model's short chains are rightly alike under several recipes.
         runs = [run for run in runs if not run.is_lab]
-        whole = [{*names_of(group)} for group in study.once(_copies)]
         alike: dict[tuple[int, int], dict[str, Any]] = {}
         for by, mark in (("time", _times), ("text", _texts)):
             found = _alike(_codes(runs, mark))

@@ -94,7 +94,7 @@ def askings_of(
     known = study.once(_askings)
     key = (family.kind, family.exam, family.runs, frozenset(questions or ()))
     if key not in known:
-        known[key] = _counted(study, family, questions)
+        known[key] = _pooled(study, family, questions)
     return known[key]
 
 
@@ -102,7 +102,7 @@ def _askings(study: Study) -> dict[Any, Askings]:
     return {}
 
 
-def _counted(study: Study, family: Family, questions: Set[str] | None) -> Askings:
+def _pooled(study: Study, family: Family, questions: Set[str] | None) -> Askings:
     wrong, parts = wrong_runs(study), []
     askings = {}
     for name in family.runs:

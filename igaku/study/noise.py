@@ -66,7 +66,7 @@ def _alone(study: Study, pooled: Set[str]) -> Iterator[Family]:
 def _rows(study: Study, family: Family) -> Iterator[tuple[Any, ...]]:
     """The variants of a family one by one, then its pairs."""
     askings, sound = askings_of(study, family), sound_variants(study, family)
-    index = {name: place for place, name in enumerate(family.runs)}
+    index = family.places
     pairs = [pair for pair in family.pairs if {*pair} <= {*sound}]
     for first, second in dict.fromkeys([(name, name) for name in sound] + pairs):
         rows = [index[first], index[second]]

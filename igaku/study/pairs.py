@@ -122,7 +122,7 @@ def gates(outputs_dir: Source = None) -> pd.DataFrame:
         names = sound_variants(study, family)
         if len(names) < 3 or family.kind not in ("finished", "stopped"):
             continue
-        row = {name: place for place, name in enumerate(family.runs)}
+        row = family.places
         own = [row[name] for name in names]
         grid = askings_of(study, family).first
         right = grid.right[own][:, grid.asked[own].all(axis=0)].T
@@ -185,7 +185,7 @@ def _of_family(study: Study, family: Family) -> pd.DataFrame:
     The adjustment is over the pairs that no wrong run taints; it is missing elsewhere,
     and a wrong run does not choose the questions of those that stopped.
     """
-    row = {name: i for i, name in enumerate(family.runs)}
+    row = family.places
     sound = sound_variants(study, family)
     wrong, shared = row.keys() - sound, None
     if family.kind == "stopped":

@@ -48,6 +48,11 @@ class Family(NamedTuple):
         """The runs of the family, each once, in the order of its pairs."""
         return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
 
+    @property
+    def places(self) -> dict[str, int]:
+        """The place of each run among `runs`."""
+        return {name: place for place, name in enumerate(self.runs)}
+
 
 def families_of(
     sittings: Sequence[Sitting], inside: Set[str], later: Mapping[str, str]
