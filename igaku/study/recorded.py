@@ -52,23 +52,26 @@ from igaku.study.recordings import (
     Recording,
     by_problem,
     by_prompt,
+    check_alike,
     clipped,
     content_of,
     error_of,
     found_in,
+    is_whole,
     named_after,
     named_apart,
-    recordings_of,
+    of_prompt,
+    recordings_in,
 )
 
+# Labels in Japanese and in English, and the language of the exam.
 BASELINES = {
-    "gpt3": ("GPT-3", "GPT-3"),
-    "chatgpt": ("ChatGPT", "ChatGPT"),
-    "translate_chatgpt-en": ("ChatGPT (English)", "ChatGPT (English)"),
-    "gpt4": ("GPT-4", "GPT-4"),
-    "student-majority": ("学生多数決", "Student majority"),
+    "gpt3": ("GPT-3", "GPT-3", "ja"),
+    "chatgpt": ("ChatGPT", "ChatGPT", "ja"),
+    "translate_chatgpt-en": ("ChatGPT (English)", "ChatGPT (English)", "en"),
+    "gpt4": ("GPT-4", "GPT-4", "ja"),
+    "student-majority": ("学生多数決", "Student majority", "ja"),
 }
-IN_ENGLISH = ("translate_chatgpt-en",)
 # Of answers.jsonl, in its order.
 FIELDS = [n for n in COLUMNS if n not in (*FROM_RUN, *DERIVED, *FROM_PLAN)]
 
@@ -114,38 +117,46 @@ def import_recorded(
     warning. The same import again leaves the same bytes; a folder with anything else in
     it is refused with an `IgakuError`, and so are files that cannot be one run.
     """
-    return _imported(files, outputs_dir, slug, year, data_dir, prompt)
+    given = [files] if isinstance(files, str | Path) else files
+    read = [recordings_in(Path(path).expanduser()) for path in given]
+    if not read:
+        raise IgakuError("No files are given to import: name at least one.")
+    recordings = of_prompt(read, prompt)
+    return _imported(recordings, outputs_dir, slug, year, data_dir, label=slug)
 
 
 def _imported(
-    files: Iterable[str | Path],
+    recordings: Sequence[Recording],
     outputs_dir: str | Path,
     slug: str,
     year: int | str,
     data_dir: str | Path | None,
-    prompt: str | None,
-    is_named_after_file: bool = False,
+    label: str | None,
 ) -> Path:
-    """The folder of an imported run; a model's name is its label, not a file's."""
+    """The folder of an imported run; without a card or a label it bears its model's."""
     exam, run = checked("exam", year, "year"), checked("run", slug, "slug")
     if not run:
         raise IgakuError("slug is empty: give the run's folder a name.")
-    recordings = recordings_of(files, prompt)
-    asked = _asked(run, exam, recordings, is_named_after_file)
+    recordings = sorted(recordings, key=lambda taken: taken.path.name)
+    check_alike(recordings)
+    asked = _asked(run, exam, recordings, label)
     language = asked["settings"]["language"]
     questions = load_exam(exam, data_dir=data_dir, language=language)
     found = by_problem(recordings, questions, exam)
-    answered = [question for question in questions if question.problem_id in found]
-    readings = [_reading(*found[each.problem_id], each) for each in answered]
+    cut = clipped([record for record, _ in found.values()])
+    readings = [
+        _reading(*found[question.problem_id], question, bool(cut["response"]))
+        for question in questions
+        if question.problem_id in found
+    ]
     manifest: Manifest = {"format": FORMAT, "run": run, "origin": "recorded"}
-    manifest |= _counted(readings, len(questions)) | _told(recordings)
-    manifest |= asked | environment()
+    manifest |= _counted(readings, len(questions)) | {"clipped": cut}
+    manifest |= _told(recordings) | asked | environment()
     exam_files = exam_hashes(exam, data_dir, language=language, shots=0)
     manifest["exam"] = {"name": exam, "files": exam_files}
     manifest["questions"] = [planned(question) for question in questions]
     folder = outputs_folder(outputs_dir) / run
-    lines = (writing.as_line(reading.row) for reading in readings)
-    _put(folder, manifest, b"".join(lines))
+    _put(folder, manifest, (writing.as_line(reading.row) for reading in readings))
     for note in manifest["notes"]:
         warnings.warn(note, stacklevel=3)
     return folder
@@ -172,14 +183,18 @@ def import_folder(
         stem, named = named_after(path)
         exam = named or year
         groups[slug or _run_of(stem or path.stem, exam), exam].append(path)
-    place, imported = outputs_dir or paths.OUTPUTS, []
+    imported = []
     for (group, exam), together in groups.items():
-        prompts: dict[str | None, list[Path]] = {prompt: together}
-        if not prompt:
-            prompts = by_prompt(together)
-        for run, (asked, files) in named_apart(group, prompts).items():
+        try:
+            files = [recordings_in(path) for path in together]
+            prompts = by_prompt([of_prompt(files, prompt)] if prompt else files)
+        except IgakuError as problem:
+            imported.append(Imported(group, None, str(problem)))
+            continue
+        for run, told in named_apart(group, prompts).items():
+            place = outputs_dir or paths.OUTPUTS
             try:
-                folder = _imported(files, place, run, exam, data_dir, asked, not slug)
+                folder = _imported(told, place, run, exam, data_dir, label=slug and run)
                 imported.append(Imported(run, folder))
             except IgakuError as problem:
                 imported.append(Imported(run, None, str(problem)))
@@ -207,18 +222,15 @@ def _run_of(stem: str, year: int | str) -> str:
 
 
 def _asked(
-    run: str, exam: int | str, recordings: Sequence[Recording], by_model: bool
+    run: str, exam: int | str, recordings: Sequence[Recording], label: str | None
 ) -> Manifest:
     """The settings as far as they are known, the card and the published figures.
 
     They are those of the model of `params/` that the run or the files are named after.
     Systems of IgakuQA's own are references; anybody else has a card with a label only.
     """
-    stem, model, prompt = (
-        next((told for t in recordings if (told := getattr(t, name))), None)
-        for name in ("stem", "model", "prompt")
-    )
-    slug, card, language = run, {"label": (by_model and model) or run}, "ja"
+    stem, model, prompt = (_said(recordings, n) for n in ("stem", "model", "prompt"))
+    slug, card, language = run, {"label": label or model or run}, "ja"
     figures: Row = {}
     asked: Row = {}
     if claim := find_card(run) if run in slugs() else _claim(stem):
@@ -226,10 +238,9 @@ def _asked(
         card, figures = (claim.values.get(n) or {} for n in ("card", "published"))
         asked = _recorded_as(claim, stem)
     elif stem in BASELINES:
-        label, english = BASELINES[stem]
+        japanese, english, language = BASELINES[stem]
         slug, model = stem, model or stem
-        card = {"label": label, "label_en": english, "origin": "reference"}
-        language = "en" if stem in IN_ENGLISH else "ja"
+        card = {"label": japanese, "label_en": english, "origin": "reference"}
     if prompt not in (None, BASELINE):  # and what is published was the default's
         labels = [name for name in card if name.startswith("label")]
         card = card | {name: f"{card[name]} ({prompt})" for name in labels}
@@ -240,6 +251,11 @@ def _asked(
         "prompt": prompt, "language": language, "serial_context": "as_released",
     }  # fmt: skip
     return {"settings": settings, "card": card, "published": figures, "sessions": []}
+
+
+def _said(recordings: Sequence[Recording], name: str) -> Any:
+    """What the files say of themselves under a name, those that say anything."""
+    return next((told for t in recordings if (told := getattr(t, name))), None)
 
 
 def _claim(stem: str | None) -> ModelFile | None:
@@ -268,7 +284,9 @@ class Reading(NamedTuple):
     is_whole: bool | None
 
 
-def _reading(record: Row, taken: Recording, question: Question) -> Reading:
+def _reading(
+    record: Row, taken: Recording, question: Question, is_clipped: bool
+) -> Reading:
     """The row of a record; its keys and their order are those of a measured one."""
     seconds = number_of(record.get("time"))
     row = dict.fromkeys(FIELDS) | {
@@ -284,17 +302,17 @@ def _reading(record: Row, taken: Recording, question: Question) -> Reading:
     if row["error"] is not None:
         return Reading(row, None, None)
     content, correct = content_of(record), _is_correct(record, question)
-    reread, is_whole = outcome_of(Reply(content), question), taken.is_whole(record)
-    read = reread if is_whole else Graded("unparsable")
+    reread, is_kept = outcome_of(Reply(content), question), is_whole(record, is_clipped)
+    read = reread if is_kept else Graded("unparsable")
     outcome, answer = _judged(_letters(record, question), content, read, question)
     row |= {"outcome": outcome, "answer": list(answer) if answer else None}
     row |= {"correct": correct, "content": content}
-    if not is_whole or correct == reread.correct:
-        return Reading(row, None, is_whole)
+    if not is_kept or correct == reread.correct:
+        return Reading(row, None, is_kept)
     own = list(reread.answer) if reread.answer else None
     told = {"problem_id": question.problem_id, "recorded": correct}
     told |= {"reread": reread.correct, "answer": own}
-    return Reading(row, told, is_whole)
+    return Reading(row, told, is_kept)
 
 
 def _judged(
@@ -354,7 +372,6 @@ def _is_correct(record: Row, question: Question) -> bool:
 def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
     """What the rows add up to, and the state they leave the run in."""
     rows = [reading.row for reading in readings]
-    records = [row["raw"] for row in rows]
     outcomes = Counter(row["outcome"] for row in rows)
     is_broken = health.is_broken(outcomes)
     state = "OK" if len(rows) == whole else "INCOMPLETE"
@@ -364,24 +381,23 @@ def _counted(readings: Sequence[Reading], whole: int) -> Manifest:
         "why": None,
         "outcomes": dict(sorted(outcomes.items())),
         "correct": sum(row["correct"] is True for row in rows),
-        "graded_here": sum(not _is_graded(record) for record in records),
+        "graded_here": sum(not _is_graded(row["raw"]) for row in rows),
         "regraded": [told for reading in readings if (told := reading.regraded)],
         "read_again": sum(reading.is_whole is True for reading in readings),
         "not_read_again": sum(reading.is_whole is False for reading in readings),
-        "clipped": clipped(records),
     }
 
 
 def _told(recordings: Sequence[Recording]) -> Manifest:
     """What the files say of themselves; a time is the recorder's own, without zone."""
     times = sorted(taken.timestamp for taken in recordings if taken.timestamp)
-    system = next((t.system for t in recordings if t.system is not None), None)
+    system = _said(recordings, "system")
     text = None if system is None else system.encode("utf-8", "replace")
     return {
         "start": times[0] if times else None,
         "end": times[-1] if times else None,
         "files": {taken.path.name: taken.sha256 for taken in recordings},
-        "recorded_model": next((t.model for t in recordings if t.model), None),
+        "recorded_model": _said(recordings, "model"),
         "system_prompt": system,
         "system_prompt_sha256": hashlib.sha256(text).hexdigest() if text else None,
         "notes": [note for taken in recordings for note in taken.notes],
@@ -391,31 +407,19 @@ def _told(recordings: Sequence[Recording]) -> Manifest:
 # --- the folder -----------------------------------------------------------------------
 
 
-def _put(folder: Path, manifest: Manifest, answers: bytes) -> None:
+def _put(folder: Path, manifest: Manifest, answers: Iterable[bytes]) -> None:
     """Write a run where there is none yet, or where the same files were imported."""
-    _refuse_other(folder, manifest)
+    there = folder.iterdir() if folder.is_dir() else ()
+    is_free = not {path.name for path in there} - {LOCK, f".{MANIFEST}.draft"}
+    if not is_free and _identity(examined(folder)[0]) != _identity(manifest):
+        raise IgakuError(
+            f"{folder} holds something other than an import of these files: give "
+            "another slug, or delete that folder."
+        )
     with locked(folder):
-        old = _refuse_other(folder, manifest)
-        path = folder / ANSWERS
-        if path.is_file() and path.read_bytes() == answers:
-            manifest = _as_before(manifest, old)
         # First the manifest: without it, an import that was killed could not go on.
         write_manifest(folder, manifest)
-        writing.put(path, answers)
-
-
-def _refuse_other(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest of the same import, {} where the folder is free; else an error."""
-    there = folder.iterdir() if folder.is_dir() else ()
-    if not {path.name for path in there} - {LOCK, f".{MANIFEST}.draft"}:
-        return {}
-    found, _ = examined(folder)
-    if found and _identity(found) == _identity(manifest):
-        return found
-    raise IgakuError(
-        f"{folder} holds something other than an import of these files: give another "
-        "slug, or delete that folder."
-    )
+        writing.put(folder / ANSWERS, answers)
 
 
 def _identity(manifest: Manifest) -> list[Any]:
@@ -423,12 +427,3 @@ def _identity(manifest: Manifest) -> list[Any]:
     beside = manifest.get("prompt")  # of its settings, where it stood until fe0f26e
     prompt = (manifest.get("settings") or {}).get("prompt", beside)
     return [manifest.get("origin"), manifest.get("files"), prompt]
-
-
-def _as_before(manifest: Manifest, old: Manifest) -> Manifest:
-    """The old manifest where only versions differ: what they made is the same."""
-    versions = environment().keys()
-    new = json.loads(json.dumps(manifest))
-    if any(old.get(name) != new[name] for name in new.keys() - versions):
-        return manifest
-    return manifest | {name: old[name] for name in versions & old.keys()}

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,28 +30,21 @@ CLIPPED_AT = {"response": 200, "reasoning": 500}  # characters the recorder kept
 
 
 class Recording(NamedTuple):
-    """One file of results: its records as they stand, and what it says of them all."""
+    """A file's answers to one prompt as they stand, and what it says of them all."""
 
     path: Path
     sha256: str
-    records: tuple[Row, ...]
+    records: list[Row]
     model: str | None = None
     timestamp: str | None = None
     prompt: str | None = None
     system: str | None = None
     notes: tuple[str, ...] = ()
-    is_clipped: bool = False  # whether texts of the recorder's full length may be cut
 
     @property
     def stem(self) -> str | None:
         """Whose results they are, as the file's name says; None where it does not."""
         return named_after(self.path)[0]
-
-    def is_whole(self, record: Row) -> bool:
-        """Whether a record holds the text of its reply, and holds it to its end."""
-        text = record.get("response") or record.get("explanation") or ""
-        is_cut = self.is_clipped and len(text) == CLIPPED_AT["response"]
-        return bool(text) and not is_cut and not text.rstrip().endswith(ENDINGS)
 
 
 def found_in(sources: Iterable[str | Path]) -> list[Path]:
@@ -84,82 +78,11 @@ def named_after(path: Path) -> tuple[str | None, int | None]:
     return None, None
 
 
-def prompts_in(path: Path) -> list[str]:
-    """The prompts that a JSON object holds answers to; none of any other file."""
-    try:
-        told = None if path.suffix == ".jsonl" else _parsed(path.read_bytes())
-    except OSError:
-        return []  # reading the file says why
-    details = told.get("details") if isinstance(told, dict) else None
-    if not isinstance(details, dict):
-        return []
-    return [name for name, records in details.items() if records]
+# --- a file ---------------------------------------------------------------------------
 
 
-def by_prompt(files: Sequence[Path]) -> dict[str | None, list[Path]]:
-    """The files that hold answers to each prompt, the default one's first.
-
-    Files that name no prompt go with the default one's, or with those of an only one.
-    """
-    told = {path: prompts_in(path) for path in files}
-    found: dict[str | None, list[Path]] = {}
-    for path, names in told.items():
-        for name in names:
-            found.setdefault(name, []).append(path)
-    if nameless := [path for path, names in told.items() if not names]:
-        only = next(iter(found)) if len(found) == 1 else None
-        found.setdefault(BASELINE if BASELINE in found else only, []).extend(nameless)
-    return dict(sorted(found.items(), key=lambda one: one[0] not in (BASELINE, None)))
-
-
-def named_apart(
-    run: str, prompts: dict[str | None, list[Path]]
-) -> dict[str, tuple[str | None, list[Path]]]:
-    """A run for each prompt, named apart: the default prompt's bears the plain name."""
-    named: dict[str, tuple[str | None, list[Path]]] = {}
-    for prompt, files in prompts.items():
-        is_plain = len(prompts) == 1 or prompt in (BASELINE, None)
-        # A prompt whose name has no letter of a folder's is told by a number.
-        name = run if is_plain else run + slugified(f"p-{prompt}")[1:]
-        while name in named or (name == run and not is_plain):
-            name += "-2"
-        named[name] = prompt, files
-    return named
-
-
-def recordings_of(
-    files: Iterable[str | Path], prompt: str | None = None
-) -> list[Recording]:
-    """The files, read, in the order of their names; all of one model and one prompt.
-
-    Where no prompt is named, that is the only one, or "baseline".
-    """
-    given = [files] if isinstance(files, str | Path) else list(files)
-    if not given:
-        raise IgakuError("No files are given to import: name at least one.")
-    expanded = sorted((Path(f).expanduser() for f in given), key=lambda f: f.name)
-    for name, n in Counter(path.name for path in expanded).items():
-        if n > 1:
-            raise IgakuError(f"{name} is given {n} times: give each file once.")
-    if not prompt:
-        prompt, *others = by_prompt(expanded)
-        prompt = BASELINE if others or not prompt else prompt
-    recordings = [_read(path, prompt) for path in expanded]
-    records = [record for taken in recordings for record in taken.records]
-    is_clipped = bool(clipped(records)["response"])
-    recordings = [taken._replace(is_clipped=is_clipped) for taken in recordings]
-    for what, name in ALIKE:
-        told = dict.fromkeys(getattr(taken, name) for taken in recordings)
-        told.pop(None, None)
-        if len(told) > 1:
-            raise IgakuError(
-                f"The files are not one run, their {what}s differ "
-                f"({' and '.join(told)}): import each by itself."
-            )
-    return recordings
-
-
-def _read(path: Path, prompt: str) -> Recording:
+def recordings_in(path: Path) -> list[Recording]:
+    """What a file holds: a recording of each prompt, or of JSON Lines the only one."""
     try:
         data = path.read_bytes()
     except OSError as refused:
@@ -169,11 +92,21 @@ def _read(path: Path, prompt: str) -> Recording:
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix == ".jsonl":
         records, notes = _lines(path, data)
-        return Recording(path, digest, tuple(records), notes=tuple(notes))
-    return _object(path, digest, data, prompt)
+        found = [Recording(path, digest, records, notes=notes)]
+    else:
+        told = _parsed(data)
+        if told is None:
+            raise IgakuError(f"{path} is torn, or not JSON: give the whole file.")
+        found = _of_each_prompt(path, digest, told)
+    if not any(each.records for each in found):
+        raise IgakuError(
+            f"{path} holds no recorded results: give JSON with `details` as a recorder "
+            "wrote it, or JSON Lines with problem_id and prediction."
+        )
+    return found
 
 
-def _lines(path: Path, data: bytes) -> tuple[list[Row], list[str]]:
+def _lines(path: Path, data: bytes) -> tuple[list[Row], tuple[str, ...]]:
     """The records of JSON Lines, and a sentence that names the lines left out."""
     records, torn = [], []
     for number, line in enumerate(data.split(b"\n"), 1):
@@ -182,44 +115,25 @@ def _lines(path: Path, data: bytes) -> tuple[list[Row], list[str]]:
             records.append(record)
         elif line.strip():
             torn.append(number)
-    if not records:
-        raise IgakuError(f"{path} {_FOREIGN}")
     lines = numbered(torn, len(torn))
     note = f"{path.name}, {lines}: torn, or no recorded answer; left out."
-    return records, [note] if torn else []
+    return records, (note,) if torn else ()
 
 
-_FOREIGN = (
-    "holds no recorded results: give JSON with `details` as a recorder wrote it, or "
-    "JSON Lines with problem_id and prediction."
-)
-
-
-def _object(path: Path, digest: str, data: bytes, prompt: str) -> Recording:
-    """The results of one prompt out of a JSON object that holds those of several."""
-    told = _parsed(data)
-    details = told.get("details") if isinstance(told, dict) else None
-    if not isinstance(details, dict):
-        trouble = "is torn, or not JSON: give the whole file."
-        raise IgakuError(f"{path} {trouble if told is None else _FOREIGN}")
-    if prompt not in details:
-        raise IgakuError(
-            f"{path} has no answers to the prompt {prompt!r}: give one of "
-            f"{', '.join(map(repr, details)) or 'those of another file'} as `prompt`."
-        )
-    records = details[prompt]
-    if not isinstance(records, list) or not records:
-        raise IgakuError(f"{path} {_FOREIGN}")
-    for place, record in enumerate(records, 1):
-        if not _is_record(record):
-            raise IgakuError(
-                f"Record {place} of {path} is no recorded answer: mend or remove it."
-            )
-    lines = told.get("prompts")
-    system = lines.get(prompt) if isinstance(lines, dict) else None
-    texts = (told.get("model"), told.get("timestamp"), system)
-    model, time, system = (t if isinstance(t, str) else None for t in texts)
-    return Recording(path, digest, tuple(records), model, time, prompt, system)
+def _of_each_prompt(path: Path, digest: str, told: Any) -> list[Recording]:
+    """The results that a JSON object holds of each prompt that has any."""
+    told = told if isinstance(told, dict) else {}
+    details, words = (
+        each if isinstance(each, dict) else {}
+        for each in (told.get("details"), told.get("prompts"))
+    )
+    found = []
+    for prompt, records in details.items():
+        if records and isinstance(records, list):
+            said = (told.get("model"), told.get("timestamp"), words.get(prompt))
+            model, time, system = (t if isinstance(t, str) else None for t in said)
+            found.append(Recording(path, digest, records, model, time, prompt, system))
+    return found
 
 
 def _parsed(data: bytes) -> Any:
@@ -238,14 +152,91 @@ def _is_record(record: Any) -> bool:
     return named and all(text is None or isinstance(text, str) for text in texts)
 
 
+# --- the files of a run ---------------------------------------------------------------
+
+
+def of_prompt(
+    files: Sequence[Sequence[Recording]], prompt: str | None
+) -> list[Recording]:
+    """What each file holds of a prompt; of none named: the only one, or "baseline"."""
+    if not prompt:
+        named = {taken.prompt for taken in chain(*files)} - {None}
+        prompt = named.pop() if len(named) == 1 else BASELINE
+    found = []
+    for told in files:
+        one = [taken for taken in told if taken.prompt in (prompt, None)]
+        if not one:
+            raise IgakuError(
+                f"{told[0].path} has no answers to the prompt {prompt!r}: give one of "
+                f"{', '.join(repr(taken.prompt) for taken in told)} as `prompt`."
+            )
+        found += one
+    return found
+
+
+def by_prompt(
+    files: Iterable[Iterable[Recording]],
+) -> dict[str | None, list[Recording]]:
+    """What files hold of each prompt, the default one's first.
+
+    Files that name no prompt go with the default one's, or with those of an only one.
+    """
+    found: dict[str | None, list[Recording]] = {}
+    for taken in chain(*files):
+        found.setdefault(taken.prompt, []).append(taken)
+    if nameless := found.pop(None, None):
+        only = next(iter(found)) if len(found) == 1 else None
+        found.setdefault(BASELINE if BASELINE in found else only, []).extend(nameless)
+    return dict(sorted(found.items(), key=lambda one: one[0] not in (BASELINE, None)))
+
+
+def named_apart(
+    run: str, prompts: dict[str | None, list[Recording]]
+) -> dict[str, list[Recording]]:
+    """A run for each prompt, named apart: the default prompt's bears the plain name."""
+    named: dict[str, list[Recording]] = {}
+    for prompt, recordings in prompts.items():
+        is_plain = len(prompts) == 1 or prompt in (BASELINE, None)
+        # A prompt whose name has no letter of a folder's is told by a number.
+        name = run if is_plain else run + slugified(f"p-{prompt}")[1:]
+        while name in named or (name == run and not is_plain):
+            name += "-2"
+        named[name] = recordings
+    return named
+
+
+def check_alike(recordings: Sequence[Recording]) -> None:
+    """Refuse files that cannot be one run: of two models, or one file twice."""
+    for name, n in Counter(taken.path.name for taken in recordings).items():
+        if n > 1:
+            raise IgakuError(f"{name} is given {n} times: give each file once.")
+    for what, name in ALIKE:
+        told = dict.fromkeys(getattr(taken, name) for taken in recordings)
+        told.pop(None, None)
+        if len(told) > 1:
+            raise IgakuError(
+                f"The files are not one run, their {what}s differ "
+                f"({' and '.join(told)}): import each by itself."
+            )
+
+
 def by_problem(
     recordings: Sequence[Recording], questions: Sequence[Question], exam: int | str
 ) -> dict[str, tuple[Row, Recording]]:
     """Each question's record and its file; no question twice, none of another exam."""
     known = {question.problem_id for question in questions}
     found: dict[str, tuple[Row, Recording]] = {}
-    told = [(record, taken) for taken in recordings for record in taken.records]
-    for record, taken in told:
+    told = (
+        (taken, place, record)
+        for taken in recordings
+        for place, record in enumerate(taken.records, 1)
+    )
+    for taken, place, record in told:
+        if not _is_record(record):
+            raise IgakuError(
+                f"Record {place} of {taken.path} is no recorded answer: mend or remove "
+                "it."
+            )
         problem = record["problem_id"]
         if problem not in known:
             raise IgakuError(
@@ -276,6 +267,13 @@ def content_of(record: Row) -> str:
     """The text of the reply; IgakuQA calls it an explanation."""
     texts = (record.get("response"), record.get("explanation"), record["prediction"])
     return next(text for text in texts if text is not None)
+
+
+def is_whole(record: Row, is_clipped: bool) -> bool:
+    """Whether a record holds the text of its reply, and holds it to its end."""
+    text = record.get("response") or record.get("explanation") or ""
+    is_cut = is_clipped and len(text) == CLIPPED_AT["response"]
+    return bool(text) and not is_cut and not text.rstrip().endswith(ENDINGS)
 
 
 def clipped(records: Sequence[Row]) -> dict[str, int | None]:
