@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from pathlib import Path
@@ -314,56 +314,25 @@ def text_of(value: Any) -> str | None:
     return text.encode("utf-8", "replace").decode()
 
 
-def whole_of(value: Any) -> int | None:
-    """A whole number that a float holds exactly, else None: 2.5, True, an infinity.
+def cleaned(column: str, value: Any) -> Any:
+    """A value as a column holds it, whatever a file has for it; None: it cannot.
 
-    >>> whole_of(3.0), whole_of(2**53), whole_of(True)
+    >>> cleaned("answer", ["a", "c"]), cleaned("answer", "a"), cleaned("answer", [])
+    (('a', 'c'), ('a',), None)
+    >>> cleaned("attempts", 3.0), cleaned("attempts", 2**53), cleaned("attempts", True)
     (3, None, None)
     """
-    figure = number_of(value)
-    return int(figure) if figure is not None and figure == figure // 1 else None
-
-
-def number_of(value: Any) -> float | None:
-    """A number that a float holds, else None: text, True, NaN, an infinity."""
-    is_known = type(value) in (int, float) and -BEYOND < value < BEYOND
-    return float(value) if is_known else None
-
-
-def _letters_of(value: Any) -> tuple[str, ...] | None:
-    return (value,) if isinstance(value, str) else _texts_of(value) or None
-
-
-def _texts_of(value: Any) -> tuple[str, ...] | None:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else None
-
-
-def _place_of(value: Any) -> tuple[int, int] | None:
-    ends = value if isinstance(value, list | tuple) else ()
-    whole = [end for end in ends if type(end) is int]
-    return (whole[0], whole[1]) if len(whole) == len(ends) == 2 else None
-
-
-_CLEAN: dict[str, Callable[[Any], Any]] = {
-    "text": text_of,
-    "moment": text_of,
-    "letters": _letters_of,
-    "texts": _texts_of,
-    "place": _place_of,
-    "truth": lambda value: value if isinstance(value, bool) else None,
-    "whole": whole_of,
-    "number": number_of,
-    "any": lambda value: value,
-}
-
-
-def cleaned(column: str, value: Any) -> Any:
-    """A value as a column holds it, whatever a file has for it.
-
-    >>> cleaned("answer", ["a", "c"]), cleaned("completion_tokens", "many")
-    (('a', 'c'), None)
-    """
-    return _CLEAN[COLUMNS[column]](value)
+    kind = COLUMNS[column]
+    if kind in ("text", "moment"):
+        return text_of(value)
+    if kind == "letters":
+        value = (value,) if isinstance(value, str) else value or None
+    if kind == "whole" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        return msgspec.convert(value, _STRICT[kind])
+    except msgspec.ValidationError:
+        return None
 
 
 def typed(values: list[Any], kind: str) -> Any:

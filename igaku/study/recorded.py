@@ -45,7 +45,7 @@ from igaku.paths import outputs_folder
 from igaku.reading.answer import Graded, outcome_of
 from igaku.reading.digits import read_digits
 from igaku.reading.reply import Reply
-from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, number_of
+from igaku.study.answers import COLUMNS, DERIVED, FROM_PLAN, FROM_RUN, cleaned
 from igaku.study.lines import CREDITED
 from igaku.study.recordings import (
     BASELINE,
@@ -288,7 +288,7 @@ def _reading(
     record: Row, taken: Recording, question: Question, is_clipped: bool
 ) -> Reading:
     """The row of a record; its keys and their order are those of a measured one."""
-    seconds = number_of(record.get("time"))
+    seconds = cleaned("seconds", record.get("time"))
     row = dict.fromkeys(FIELDS) | {
         "problem_id": question.problem_id,
         "section": question.section,

@@ -30,12 +30,12 @@ from igaku.study.adjudication import adjudicate
 from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
     Readings,
+    cleaned,
     columns_of,
     plan_frame,
     read_answers,
     rows_of,
     typed,
-    whole_of,
 )
 
 SHOWN = "the run is shown without what that would tell"
@@ -130,7 +130,7 @@ class Run:
     @property
     def budget(self) -> int | None:
         """The token budget of a reply, where it is known."""
-        return whole_of(self.settings.get("max_tokens"))
+        return cleaned("max_tokens", self.settings.get("max_tokens"))
 
     @property
     def seed(self) -> int:
