@@ -47,7 +47,7 @@ FIX = f"put the file of IgakuQA commit {COMMIT[:7]} in its place"
 def exam_year(year: int | str) -> int:
     """The year as a number; papermill and YAML may bring it as text."""
     year = by_number(year)
-    if isinstance(year, bool) or str(year) not in map(str, EXAMS):
+    if str(year) not in map(str, EXAMS):
         raise IgakuError(
             f"There is no exam of {year!r}: give one of "
             f"{', '.join(map(str, EXAMS))}, or 'calibration'."
@@ -62,10 +62,10 @@ def by_number(exam: int | str) -> int | str:
     (2022, 2018, 'calibration')
     """
     years = {str(number): year for year, number in EXAMS.items()}
-    return exam if isinstance(exam, bool) else years.get(str(exam), exam)
+    return years.get(str(exam), exam)
 
 
-def exams(data_dir: str | Path | None = None) -> pd.DataFrame:
+def exams() -> pd.DataFrame:
     """One row per exam: `exam` as parameters name it, `number`, `questions`, `where`.
 
     `where`: the folder that holds all of its files; missing where it would be fetched.
@@ -73,7 +73,7 @@ def exams(data_dir: str | Path | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    folder = kept_folder(data_dir)
+    folder = kept_folder()
     rows = [
         {"exam": str(year), "number": number, "questions": sum(sizes(year).values()),
          "where": str(folder) if _is_kept(folder, year) else None}

@@ -104,6 +104,7 @@ BEYOND = 2**53  # no float tells every whole number from here on
 
 _TEXT = pd.StringDtype(na_value=np.nan)  # as "str" is, without looking it up
 _OUTCOME: Any = Literal[OUTCOMES]
+_NAME: Any = Annotated[str, msgspec.Meta(min_length=1)]
 _EXACT = msgspec.Meta(gt=-BEYOND, lt=BEYOND)
 _STRICT: dict[str, Any] = {
     "text": str | None,
@@ -228,13 +229,9 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
         "strict_correct": correct,
         "permissive_correct": permissive,
         "doubtful": doubtful,
-        "adjudicated": _among(names, told),
-        "reread": _among(names, readings.reread),
+        "adjudicated": [name in told for name in names],
+        "reread": [name in readings.reread for name in names],
     }
-
-
-def _among(names: Sequence[str], chosen: Container[str]) -> list[Any]:
-    return [name in chosen for name in names] if chosen else [False] * len(names)
 
 
 def _doubts(
@@ -288,7 +285,7 @@ def _shape(columns: Sequence[str]) -> type[msgspec.Struct]:
     kinds |= {} if "raw" in columns else {"raw": msgspec.Raw}
     fields = [(name, kind, None) for name, kind in kinds.items()]
     optional = [field for field in fields if field[0] not in told]
-    needed = [("problem_id", str), ("outcome", _OUTCOME)]
+    needed = [("problem_id", _NAME), ("outcome", _OUTCOME)]
     return msgspec.defstruct("Answer", [*needed, *optional], gc=False)
 
 

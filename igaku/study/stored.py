@@ -122,13 +122,8 @@ class _Body(msgspec.Struct, gc=False):
 
 def name(answers: Iterable[Any]) -> None:
     """Give answers whose lines have it in the body alone the server's name of them."""
-    lacking = [a for a in answers if getattr(a, "reply_id", "") is None and a.raw]
-    raws = [a.raw for a in lacking]
-    if all(isinstance(raw, msgspec.Raw) for raw in raws):
-        text, shape = b"\n".join(raws), _Body | str | float | bool | list | None
-        bodies = msgspec.json.Decoder(shape).decode_lines(text)
-    else:
-        bodies = [body_as(_Body, raw) for raw in raws]
-    for answer, body in zip(lacking, bodies, strict=True):
-        if isinstance(body, _Body) and isinstance(body.id, str):
-            answer.reply_id = body.id.encode("utf-8", "replace").decode()
+    for answer in answers:
+        if getattr(answer, "reply_id", "") is None and answer.raw:
+            body = body_as(_Body, answer.raw)
+            if body and isinstance(body.id, str):
+                answer.reply_id = body.id.encode("utf-8", "replace").decode()
