@@ -303,14 +303,6 @@ def _carefully(data: bytes, shape: type[msgspec.Struct]) -> Iterator[tuple[int, 
 # --- values of any type, made those of a column ---------------------------------------
 
 
-def text_of(value: Any) -> str | None:
-    """Text that every encoder takes: a reply may hold half a surrogate pair."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode()
-
-
 def cleaned(column: str, value: Any) -> Any:
     """A value as a column holds it, whatever a file has for it; None: it cannot.
 
@@ -320,8 +312,11 @@ def cleaned(column: str, value: Any) -> Any:
     (3, None, None)
     """
     kind = COLUMNS[column]
-    if kind in ("text", "moment"):
-        return text_of(value)
+    if kind in ("text", "moment") and value is not None:
+        is_text = isinstance(value, str)
+        text = value if is_text else json.dumps(value, ensure_ascii=False)
+        # Text that every encoder takes: a reply may hold half a surrogate pair.
+        return text.encode("utf-8", "replace").decode()
     if kind == "letters":
         value = (value,) if isinstance(value, str) else value or None
     if kind == "whole" and isinstance(value, float) and value.is_integer():

@@ -17,6 +17,7 @@ from igaku.errors import IgakuError
 from igaku.exam import igakuqa
 from igaku.exam.questions import Question
 from igaku.params.settings import slugified
+from igaku.server.parts import at, text_of
 
 NAMES = (
     re.compile(r"(?P<stem>.+)_(?P<year>\d{4})_[A-F]\.jsonl?"),
@@ -38,7 +39,7 @@ class Recording(NamedTuple):
     model: str | None = None
     timestamp: str | None = None
     prompt: str | None = None
-    system: str | None = None
+    system: str | None = None  # the words of the prompt
     notes: tuple[str, ...] = ()
 
     @property
@@ -122,18 +123,14 @@ def _lines(path: Path, data: bytes) -> tuple[list[Row], tuple[str, ...]]:
 
 def _of_each_prompt(path: Path, digest: str, told: Any) -> list[Recording]:
     """The results that a JSON object holds of each prompt that has any."""
-    told = told if isinstance(told, dict) else {}
-    details, words = (
-        each if isinstance(each, dict) else {}
-        for each in (told.get("details"), told.get("prompts"))
-    )
-    found = []
-    for prompt, records in details.items():
-        if records and isinstance(records, list):
-            said = (told.get("model"), told.get("timestamp"), words.get(prompt))
-            model, time, system = (t if isinstance(t, str) else None for t in said)
-            found.append(Recording(path, digest, records, model, time, prompt, system))
-    return found
+    details, words = at(told, "details"), at(told, "prompts")
+    model, time = (text_of(at(told, name)) for name in ("model", "timestamp"))
+    system = words if isinstance(words, dict) else {}
+    return [
+        Recording(path, digest, each, model, time, prompt, text_of(system.get(prompt)))
+        for prompt, each in (details if isinstance(details, dict) else {}).items()
+        if each and isinstance(each, list)
+    ]
 
 
 def _parsed(data: bytes) -> Any:

@@ -26,6 +26,7 @@ from igaku.errors import IgakuError
 from igaku.exam.igakuqa import SECTIONS
 from igaku.paths import outputs_folder
 from igaku.server.fingerprint import context_length
+from igaku.server.parts import at, maps
 from igaku.study.adjudication import adjudicate
 from igaku.study.again import Exams, Sat, read_again
 from igaku.study.answers import (
@@ -120,7 +121,7 @@ class Run:
         A run without a word of its server's, as every recorded one, is unverified; one
         that is being asked and has none yet is unsettled.
         """
-        told = _mapping(self.manifest.get("identity")).get("status")
+        told = at(self.manifest, "identity.status")
         if told == "wrong_model" or self.rows["outcome"].eq("wrong_model").any():
             return "wrong_model"
         if told is None and self.is_running:
@@ -312,9 +313,9 @@ def _run(folder: Path, raw: bool, texts: bool, known: Known) -> Run:
     if notes and not manifest.get("questions"):
         planned = None  # what was still to be asked, nobody knows
     run = Run(folder.name, folder, manifest, plan_frame({}), planned, "")
-    at = sat(run, plan.told)
-    reread, lacking = read_again(answers, at, known.exams)
-    strict, faults = adjudicate(answers, at, plan.ways, known.exams)
+    asked = sat(run, plan.told)
+    reread, lacking = read_again(answers, asked, known.exams)
+    strict, faults = adjudicate(answers, asked, plan.ways, known.exams)
     label = run.card.get("label") or run.settings.get("slug") or run.model or run.name
     if run.seed >= 0:
         label = f"{label} (choice_order {run.seed})"
@@ -376,9 +377,7 @@ def _plan(listed: Any) -> Plan:
 
 
 def _told(listed: Any) -> dict[str, dict[str, Any]]:
-    entries = listed if isinstance(listed, list) else []
-    known = [q for q in entries if isinstance(q, dict) and "problem_id" in q]
-    return {str(q["problem_id"]): q for q in known}
+    return {str(q["problem_id"]): q for q in maps(listed) if "problem_id" in q}
 
 
 def ways_of(question: Mapping[str, Any]) -> list[tuple[str, ...]]:
