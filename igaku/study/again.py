@@ -8,6 +8,7 @@ one of these is another, the file counts as none. Adjudications come on top of i
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,8 +26,7 @@ from igaku.exam.choices import released, shown
 from igaku.exam.igakuqa import kept_folder
 from igaku.exam.questions import Question, load_exam
 from igaku.reading.readings import READER, Reading
-from igaku.study.answers import cleaned
-from igaku.study.stored import Place, body_as, is_null, parsed
+from igaku.study.answers import body_as, cleaned
 
 KEPT = ".reading.jsonl"
 # Rows that no reading changes: nothing was asked, or not of this model.
@@ -222,12 +222,12 @@ def _is_at_budget(answer: Any, sat: Sat) -> bool:
 def _says_only(answer: Any) -> bool:
     """Whether the server's body holds this text, whole, and no other."""
     raw = answer.raw
-    if isinstance(raw, Place):
-        raw = raw.line().get("raw")
+    if raw is None or (isinstance(raw, msgspec.Raw) and bytes(raw) == b"null"):
+        return True
     body = body_as(_Body, raw)
     choices = body.choices if body else ()
     said = [c.message.content for c in choices if c.finish_reason == "stop"]
-    return is_null(raw) or said == [answer.content]
+    return said == [answer.content]
 
 
 # --- replies that are read --------------------------------------------------------
@@ -240,24 +240,23 @@ def _found_anew(
     found = {}
     for answer in left:
         if question := exams.question(sat, answer.problem_id):
-            raw, line = answer.raw, {}
-            if isinstance(raw, Place):
-                line = raw.line()
-                raw = line.get("raw")
-            body = parsed(raw) if isinstance(raw, msgspec.Raw) else raw
+            raw = answer.raw
+            body = _parsed(raw) if isinstance(raw, msgspec.Raw) else raw
             found[answer.problem_id] = {
                 name: value
                 for name, value in understood_anew(body, question, sat).items()
-                if cleaned(name, value) != _was(answer, name, line)
+                if cleaned(name, value) != getattr(answer, name, NotImplemented)
             }
     _keep(sat, found)
     return found
 
 
-def _was(answer: Any, name: str, line: Mapping[str, Any]) -> Any:
-    if name in line:  # which has the whole of what is cut in the answer
-        return cleaned(name, line[name])
-    return getattr(answer, name, NotImplemented)
+def _parsed(data: Any) -> Any:
+    """The value of a JSON text, also of one that is not strict."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair, an infinity
+        return json.loads(bytes(data))
 
 
 def understood_anew(body: Any, question: Question, sat: Sat) -> dict[str, Any]:

@@ -7,20 +7,24 @@ another type is missing, and a line that is no answer is left out and named.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import pandas as pd
 
+from igaku.ask.folder import is_file
 from igaku.ask.plan import FOREIGN, OTHER_WORDS
 from igaku.ask.rows import (
+    LONGEST,
     REPEATED,
     TORN,
     check_text,
@@ -29,7 +33,7 @@ from igaku.ask.rows import (
     numbered,
     strictly,
 )
-from igaku.study import stored
+from igaku.reading.readings import READER
 from igaku.words import CAUSES, OUTCOMES
 
 # The columns of the table, the type each is stored as, and what it holds: first,
@@ -100,7 +104,10 @@ FROM_PLAN = (
 )  # fmt: skip
 TEXTS = ("content", "reasoning")
 WORD = 64  # characters; shorter texts come back in every run: one copy serves all
+BATCH = 2**23  # bytes; the run of an exam seldom has more, and is read at once
 BEYOND = 2**53  # no float tells every whole number from here on
+
+Shape = TypeVar("Shape")
 
 _TEXT = pd.StringDtype(na_value=np.nan)  # as "str" is, without looking it up
 _OUTCOME: Any = Literal[OUTCOMES]
@@ -137,16 +144,15 @@ def read_answers(
     answers: dict[str, Any] = {}
     left_out: dict[str, list[int]] = {}
     before = 0  # lines
-    for data, places in stored.batches(path):
+    for data in _batches(path):
         strict = _strictly(data, shape)
-        found = enumerate(strict) if strict else [*_carefully(data, shape)]
-        stored.name(strict or [each for _, each in found if not isinstance(each, str)])
-        for line, answer in found:
+        for line, answer in enumerate(strict) if strict else _carefully(data, shape):
             if fault := _fault_in(answer, plan, answers):
                 left_out.setdefault(fault, []).append(before + line + 1)
                 continue
-            if places:
-                answer = stored.lightened(answer, places[line], columns)
+            _name(answer)
+            if "raw" not in columns and (answer.reader or 0) >= READER:
+                answer.raw = None  # only what an earlier reader read is read again
             answers[answer.problem_id] = answer
         before += len(strict) or data.count(b"\n")
     complaints = [
@@ -209,8 +215,7 @@ def rows_of(
 def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]:
     """What the rows say that no field of an answer does."""
     texts = [answer.content or "" for answer in answers]
-    # A text that was cut may begin as another does.
-    hashes = {t: stored.sha256_of(t) for t in {*texts} if not isinstance(t, stored.Cut)}
+    hashes = {text: hashlib.sha256(text.encode()).hexdigest() for text in {*texts}}
     told, names = readings.strict, [answer.problem_id for answer in answers]
     strict = [answer.answer for answer in answers]
     correct = [answer.correct for answer in answers]
@@ -219,7 +224,7 @@ def _derived(answers: Sequence[Any], readings: Readings) -> dict[str, list[Any]]
             strict[place], correct[place] = told[name]
     doubtful, permissive = _doubts(answers, strict, correct, readings.ways)
     return {
-        "reply_sha256": [hashes.get(t) or stored.sha256_of(t) for t in texts],
+        "reply_sha256": [hashes[text] for text in texts],
         "blank": [
             a.outcome != "api_error" and not text.strip()
             for a, text in zip(answers, texts, strict=True)
@@ -263,6 +268,15 @@ def plan_frame(plan: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 # --- lines ----------------------------------------------------------------------------
 
 
+def _batches(path: Path) -> Iterator[bytes]:
+    """A file's bytes in pieces that end where a line does."""
+    if not is_file(path):
+        return
+    with path.open("rb") as file:
+        while data := file.read(BATCH):
+            yield data if data.endswith(b"\n") else data + file.readline(LONGEST)
+
+
 def _strictly(data: bytes, shape: type[msgspec.Struct]) -> list[Any]:
     """The answers of a file in which every line is strictly one; else none at all."""
     try:
@@ -298,6 +312,29 @@ def _carefully(data: bytes, shape: type[msgspec.Struct]) -> Iterator[tuple[int, 
             told = strictly(line)
             fault = TORN if told is None else fault_of(told)
             yield place, fault or shape(**{n: cleaned(n, told.get(n)) for n in names})
+
+
+def body_as(shape: type[Shape], raw: Any) -> Shape | None:
+    """A server's body, parsed or not, as far as a shape has it; None of any other."""
+    with suppress(msgspec.MsgspecError, ValueError):
+        is_packed = isinstance(raw, msgspec.Raw)
+        convert = msgspec.json.decode if is_packed else msgspec.convert
+        return convert(raw, type=shape)
+    return None
+
+
+class _Body(msgspec.Struct, gc=False):
+    """A server's body, as far as it names itself."""
+
+    id: Any = None
+
+
+def _name(answer: Any) -> None:
+    """Give an answer whose line has it in the body alone the server's name of it."""
+    if getattr(answer, "reply_id", "") is None and answer.raw:
+        body = body_as(_Body, answer.raw)
+        if body and isinstance(body.id, str):
+            answer.reply_id = body.id.encode("utf-8", "replace").decode()
 
 
 # --- values of any type, made those of a column ---------------------------------------

@@ -11,7 +11,7 @@ from igaku.ask.plan import planned
 from igaku.exam.questions import load_exam
 from igaku.reading import answer
 from igaku.reading.readings import READER
-from igaku.study import again, stored
+from igaku.study import again, answers
 from igaku.study.evidence import wrong_grades
 from igaku.study.families import open_study
 from igaku.study.runs import find_runs, load_run, load_runs
@@ -252,7 +252,7 @@ def test_a_long_file_is_read_again_from_where_its_lines_stand(
     whole = load_run(place, texts=False).rows
     kept = (place / again.KEPT).read_bytes()
     (place / again.KEPT).unlink()
-    monkeypatch.setattr(stored, "BATCH", 100)
+    monkeypatch.setattr(answers, "BATCH", 100)
     pd.testing.assert_frame_equal(load_run(place, texts=False).rows, whole)
     assert whole["answer"].tolist()[:3] == [("d",)] * 3
     assert len((place / again.KEPT).read_bytes()) <= len(kept)

@@ -16,7 +16,8 @@ from runs import planned, replied, sit
 import igaku
 import igaku.study
 from igaku.errors import IgakuError
-from igaku.study import answers, scoring, stored
+from igaku.reading.readings import READER
+from igaku.study import answers, scoring
 from igaku.study.answers import COLUMNS
 from igaku.study.audits import unread
 from igaku.study.families import open_study
@@ -287,7 +288,7 @@ def test_a_long_file_is_read_in_batches_as_it_is_at_once(
     ]
     folder = write(lines, about=manifest())
     at_once = find_runs(folder, raw, texts)[0]
-    monkeypatch.setattr(stored, "BATCH", 100)
+    monkeypatch.setattr(answers, "BATCH", 100)
     batched = find_runs(folder, raw, texts)[0]
     pd.testing.assert_frame_equal(at_once.rows, batched.rows)
     assert at_once.notes == batched.notes and len(batched.notes) == 3
@@ -305,7 +306,8 @@ print(len(rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_a_long_file_takes_little_memory_without_its_texts(write):
     def peak(run, size):
         text = "so, " * (size // 12)
-        lines = [answer(f"900A{n}", content=text, reasoning=text, raw={"text": text})
+        lines = [answer(f"900A{n}", content=text, reasoning=text, raw={"text": text},
+                        reader=READER)
                  for n in range(200)]  # fmt: skip
         command = [sys.executable, "-c", PEAK, str(write(lines, run) / run)]
         told = subprocess.run(command, capture_output=True, check=True).stdout
