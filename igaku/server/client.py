@@ -71,17 +71,16 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """
     import openai
 
-    from igaku.server.wire import transport
+    from igaku.server.wire import Wire
 
     # Anybody on the way may read what is sent without https: no hosted key goes there.
     keys = KEYS if urlsplit(base_url).scheme == "https" else OPEN_KEYS
-    is_here = urlsplit(base_url).hostname in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
         api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
-        http_client=openai.DefaultHttpxClient(transport=transport(base_url, is_here)),
+        http_client=openai.DefaultHttpxClient(transport=Wire(base_url)),
     )
 
 
