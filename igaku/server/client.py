@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
 HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OVERFLOW = re.compile(
     r"context (?:length|size|window|overflow)|context the overflows|exceed_context"

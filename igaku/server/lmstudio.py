@@ -335,7 +335,7 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
     said = asked(base_url, UNLOAD, {"instance_id": instance}, patience)
     refused = _refusal(said)
     if _is_unknown_path(said) and (program := lms.program_of(base_url)):
-        refused = lms.ran(program, patience, "unload", instance)
+        _, refused = lms.ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
         told = shortened(refused, 300).rstrip(".")
         raise NotLoaded(
@@ -388,7 +388,7 @@ def _by_lms(order: _Order, name: str) -> Brought:
         )
     settings = ["--context-length", str(order.context_length)]
     settings += ["--parallel", str(order.parallel), "--identifier", order.identifier]
-    refused = lms.ran(program, order.left, "load", name, *settings, "-y")
+    _, refused = lms.ran(program, order.left, "load", name, *settings, "-y")
     if refused:
         raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
     return "lms", order.identifier, _awaited(order, order.identifier, program)
