@@ -224,9 +224,9 @@ def _unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     )
 
 
-def reach(base_url: str, timeout: float = 5) -> None:
+def reach(base_url: str) -> None:
     """Raise ServerUnreachable where no server answers; any HTTP answer will do."""
-    with connect(base_url, timeout) as client:
+    with connect(base_url, FACT_PATIENCE) as client:
         answer(client, "/models")
 
 
