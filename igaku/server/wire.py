@@ -2,7 +2,8 @@
 
 On a kept connection nothing but its turn ties a reply to its request. Whatever answers
 twice, with the same words or others, would be one behind from then on, and no look at
-the connection shows that while the second answer is still under way.
+the connection shows that while the second answer is still under way. A library's client
+with a connection for each request does the same at about twice the CPU.
 """
 
 from __future__ import annotations
