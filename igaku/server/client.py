@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OPENAI, OPENROUTER = "api.openai.com", "openrouter.ai"
 HOSTED = (OPENAI, OPENROUTER, "api.groq.com", "openai.azure.com")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OVERFLOW = re.compile(
     r"context (?:length|size|window|overflow)|context the overflows|exceed_context"
@@ -70,16 +71,17 @@ def connect(base_url: str, timeout: float = 600) -> OpenAI:
     """
     import openai
 
-    from igaku.server.wire import Wire
+    from igaku.server.wire import transport
 
     # Anybody on the way may read what is sent without https: no hosted key goes there.
     keys = KEYS if urlsplit(base_url).scheme == "https" else OPEN_KEYS
+    is_here = urlsplit(base_url).hostname in LOOPBACK
     return openai.OpenAI(
         base_url=base_url,
         api_key=next(filter(None, map(os.environ.get, keys)), "not-needed"),
         timeout=openai.Timeout(timeout, connect=min(timeout, 10)),
         max_retries=0,
-        http_client=openai.DefaultHttpxClient(transport=Wire(base_url)),
+        http_client=openai.DefaultHttpxClient(transport=transport(base_url, is_here)),
     )
 
 

@@ -15,6 +15,7 @@ import time
 import zlib
 from contextlib import closing, suppress
 from functools import cache
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -30,6 +31,19 @@ OF_THE_WAY = ("content-encoding", "transfer-encoding", "content-length")
 OURS = ((b"accept-encoding", b"identity"), (b"connection", b"close"))
 
 
+def transport(base_url: str, is_here: bool = False) -> httpx2.BaseTransport:
+    """The way to a server: straight, or through the proxy that the environment names.
+
+    A proxy for the outer world must not be asked for a server on this machine.
+    """
+    url = httpx2.URL(base_url)
+    known = {} if is_here or proxy_bypass(url.host) else getproxies()
+    proxy = known.get(url.scheme) or known.get("all")
+    if proxy is None:
+        return Wire(base_url)
+    return Proxied(base_url, proxy if "://" in proxy else f"http://{proxy}")
+
+
 class Wire(httpx2.BaseTransport):
     """The way to one server: a new connection for each request."""
 
@@ -42,6 +56,29 @@ class Wire(httpx2.BaseTransport):
         patience = request.extensions["timeout"]
         with closing(_connected(request.url, patience["connect"])) as sock:
             return _exchanged(sock, request, patience["read"])
+
+
+class Proxied(httpx2.HTTPTransport):
+    """The way through a proxy: a new connection for each request, and the same bounds.
+
+    What waits on a connection to a proxy cannot be seen.
+    """
+
+    def __init__(self, base_url: str, proxy: str) -> None:
+        super().__init__(proxy=proxy, limits=httpx2.Limits(max_keepalive_connections=0))
+        self.home = httpx2.URL(base_url)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response to a request, read to its end."""
+        _refuse_elsewhere(self.home, request.url)
+        request.headers["accept-encoding"] = "identity"
+        response = super().handle_request(request)
+        whole = bytearray()
+        with closing(response):
+            for piece in response.iter_raw():
+                whole += piece
+                _bounded(len(whole))
+        return _whole(response.status_code, response.headers, bytes(whole))
 
 
 def _connected(url: httpx2.URL, patience: float) -> socket.socket:
@@ -137,12 +174,11 @@ class Reply(io.RawIOBase):
 
 
 def _response(reply: io.BufferedIOBase) -> httpx2.Response:
-    """A response whose body is as it is meant, without a word of how it came."""
     status, headers = _head(reply)
     while status < 200:  # the server is at work, and says so
         status, headers = _head(reply)
-    coding, transfer, length = (headers.pop(name, "") for name in OF_THE_WAY)
-    if "chunked" in transfer.lower():
+    length = headers.get("content-length")
+    if "chunked" in headers.get("transfer-encoding", "").lower():
         body = _chunks(reply)
     elif status in (204, 304):
         body = b""
@@ -151,6 +187,12 @@ def _response(reply: io.BufferedIOBase) -> httpx2.Response:
     else:
         body = reply.read(LARGEST_BODY + 1)
         _bounded(len(body))
+    return _whole(status, headers, body)
+
+
+def _whole(status: int, headers: httpx2.Headers, body: bytes) -> httpx2.Response:
+    """A response whose body is as it is meant, without a word of how it came."""
+    coding, *_ = (headers.pop(name, "") for name in OF_THE_WAY)
     body = _unpacked(body, coding.lower())
     return httpx2.Response(status, headers=headers, content=body)
 

@@ -366,3 +366,18 @@ def test_a_redirect_within_a_server_is_followed():
 
     with raw(behave) as server:
         assert to_all(server, n=1)["q0"].content == "q0"
+
+
+def test_a_proxy_of_the_environment_is_asked_and_bounded(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with raw(doubling(0, None)) as proxy:
+        host = proxy.base_url.removesuffix("/v1")
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, host)
+        proxied = type("Far", (), {"base_url": "http://far.invalid/v1"})
+        got = contents(to_all(proxied, n=10))
+        assert got == {name: name for name in got}
+        proxy.behave = lambda q, n, send: send(framed(b" " * (LARGEST_BODY + 1)))
+        with pytest.raises(ServerUnreachable, match="more than 16 MiB"):
+            to_all(proxied, n=1)
