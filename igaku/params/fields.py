@@ -169,12 +169,10 @@ class Keyed:
         self, _: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         fields = {
-            key: core_schema.typed_dict_field(
-                handler.generate_schema(kind), required=False
-            )
+            key: core_schema.typed_dict_field(handler.generate_schema(kind))
             for key, kind in self.known.items()
         }
-        schema = core_schema.typed_dict_schema(fields)
+        schema = core_schema.typed_dict_schema(fields, total=False)
         return core_schema.no_info_before_validator_function(self.given, schema)
 
     def given(self, value: Any) -> dict[str, Any]:

@@ -166,7 +166,12 @@ def chat_path(facts: Facts, base_url: str, told_by: str = "field") -> str:
 
 
 def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts:
-    """The parts of one reply, whatever the server's status and shape of error.
+    """The parts of one reply, whatever the server's status and shape of error."""
+    return with_way_out(answer(client, path, body), body)
+
+
+def answer(client: OpenAI, path: str, body: Mapping[str, Any] | None = None) -> Parts:
+    """The parts of what a server answers, refusals included; without a body, to a GET.
 
     The client is asked for the bytes alone, so that the body stays whole and its form
     counts, not the content type.
@@ -174,14 +179,15 @@ def complete(client: OpenAI, body: Mapping[str, Any], path: str = CHAT) -> Parts
     import openai
 
     try:
+        if body is None:
+            return parts_of(client.get(path, cast_to=bytes))
         return parts_of(client.post(path, cast_to=bytes, body=dict(body)))
     except openai.APIStatusError as refused:
         reply = parts_of(refused.response.content, refused.status_code)
-        reply = with_way_out(reply, body)
         told = refused.response.headers.get("retry-after", "").strip()
         return replace(reply, retry_after=_wait(told))
     except openai.APIConnectionError as broken:
-        raise unreachable(client, broken) from broken
+        raise _unreachable(client, broken) from broken
 
 
 def _wait(told: str) -> float | None:
@@ -197,7 +203,7 @@ def _wait(told: str) -> float | None:
     return min(max(seconds, 0), 1e9 - 1)
 
 
-def unreachable(client: OpenAI, broken: Exception) -> IgakuError:
+def _unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     """The error for a connection that failed or was silent for too long."""
     import openai
 
@@ -220,17 +226,10 @@ def unreachable(client: OpenAI, broken: Exception) -> IgakuError:
     )
 
 
-def reach(base_url: str, timeout: float = 5) -> None:
+def reach(base_url: str) -> None:
     """Raise ServerUnreachable where no server answers; any HTTP answer will do."""
-    import openai
-
-    with connect(base_url, timeout) as client:
-        try:
-            client.get("/models", cast_to=bytes)
-        except openai.APIConnectionError as broken:
-            raise unreachable(client, broken) from broken
-        except openai.OpenAIError:
-            return
+    with connect(base_url, FACT_PATIENCE) as client:
+        answer(client, "/models")
 
 
 def is_retryable(reply: Parts) -> bool:
@@ -279,18 +278,13 @@ def server_facts(base_url: str, model: str | None = None) -> dict[str, Any]:
     return {path: a for path, a in answers.items() if a and not a.get("error")}
 
 
-def _fact(client: OpenAI, url: str, body: object | None = None) -> object:
+def _fact(client: OpenAI, url: str, body: Mapping[str, Any] | None = None) -> object:
     """The answer to one request for information, None for a refusal, DOWN for none."""
-    import openai
-
     try:
-        if body is None:
-            return said_in(client.get(url, cast_to=bytes))[1]
-        return said_in(client.post(url, cast_to=bytes, body=body))[1]
-    except openai.APIConnectionError:
+        said = answer(client, url, body)
+    except IgakuError:
         return DOWN
-    except openai.OpenAIError:
-        return None
+    return said.raw if said.status == 200 else None
 
 
 def defaults_of(facts: Facts) -> tuple[str | None, dict[str, Any]]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import reduce
+from dataclasses import dataclass, replace
 from typing import Any
 
 from igaku.server.bodies import said_in
@@ -269,24 +268,20 @@ def of_reply(raw: object) -> Fingerprint:
 
 def merged(sources: list[Fingerprint]) -> Fingerprint:
     """One fingerprint of all that several sources say, the first word counting."""
-    return reduce(_filled, sources) if sources else Fingerprint()
+    told: Row = {}
+    named: list[str] = []
+    for said in sources:
+        new = {n: v for n, v in vars(said).items() if v is not None and n not in told}
+        if said.source and new.keys() - {"source", "name"}:
+            named.append(said.source)
+        told |= new
+    return Fingerprint(**told | {"source": ", ".join(named) or None})
 
 
 def variant_of(name: object) -> str | None:
     """The variant that a name ends in: `8bit` of `openai/gpt-oss-20b@8bit:2`."""
     text = name if isinstance(name, str) else ""
     return re.sub(r":\d+$", "", text.partition("@")[2]).casefold() or None
-
-
-def _filled(first: Fingerprint, other: Fingerprint) -> Fingerprint:
-    """The first fingerprint with what only the other says."""
-    told = {
-        f.name: getattr(other, f.name)
-        for f in fields(Fingerprint)
-        if getattr(first, f.name) is None and getattr(other, f.name) is not None
-    }
-    sources = [first.source, other.source if set(told) - {"source", "name"} else None]
-    return replace(first, **told | {"source": ", ".join(filter(None, sources)) or None})
 
 
 def _row(said: object, model: str, identifier: str | None) -> Row | None:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from igaku.server.client import LOOPBACK
-
 BRIEF = 30.0  # seconds for whatever loads nothing
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -48,34 +47,28 @@ def told_of(program: str, instance: str) -> dict[str, Any] | None:
 def _json(program: str, *words: str) -> Any:
     """What `lms` prints as JSON, None where it prints something else."""
     try:
-        return json.loads(_run(program, BRIEF, *words).stdout)
-    except (ValueError, RecursionError, OSError, subprocess.TimeoutExpired):
+        return json.loads(ran(program, BRIEF, *words)[0])
+    except (ValueError, RecursionError):
         return None
 
 
-def ran(program: str, patience: float, *words: str) -> str | None:
-    """What `lms` has against a command, None where it carried it out."""
+def ran(program: str, patience: float, *words: str) -> tuple[str, str | None]:
+    """What `lms` prints, and what it has against a command, None where it obeyed."""
     try:
-        done = _run(program, patience, *words)
+        done = subprocess.run(
+            [program, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=patience,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as broken:
-        return str(broken)
+        return "", str(broken)
     if done.returncode == 0:
-        return None
+        return done.stdout, None
     lines = re.split(r"[\r\n]+", COLOURS.sub("", done.stdout + "\n" + done.stderr))
     # Before its error it draws a bar of progress, line over line.
     said = [line.strip() for line in lines if line.strip()]
-    return " ".join(said[-4:]) or f"lms ended with {done.returncode}"
-
-
-def _run(
-    program: str, patience: float, *words: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=patience,
-        check=False,
-    )
+    return done.stdout, " ".join(said[-4:]) or f"lms ended with {done.returncode}"

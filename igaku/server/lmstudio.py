@@ -14,19 +14,17 @@ from typing import Any, TypeGuard
 
 from igaku.errors import IgakuError, NotLoaded, ServerUnreachable
 from igaku.server import lms
-from igaku.server.client import connect, unreachable
+from igaku.server.client import answer, connect
 from igaku.server.fingerprint import instances_of, is_lm_studio, listed_rows
 from igaku.server.lms import BRIEF
-from igaku.server.parts import parts_of, shortened
+from igaku.server.parts import Parts, shortened, whole
 
 LISTING, OLDER_LISTING = "/api/v1/models", "/api/v0/models"
 LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
 PAUSE = 0.5  # seconds between two looks at the listing
 LINGER = 10.0  # seconds, after an interrupted load, for the model to turn up
 OURS = "igaku-"  # the start of every identifier that a run asks for
-LARGEST = 10**15  # bytes: a size beyond it is no size
 SHOWN = 8  # names of other models in a sentence
-NOT_FOUND = ("", dict[str, Any]())  # the load request knows no model of that name
 
 TOO_BIG = re.compile(
     r"insufficient (?:system resources|memory)|not enough (?:system )?(?:resources|mem)"
@@ -38,6 +36,9 @@ UNKNOWN_PATH = re.compile(
 )
 # While a model is being loaded, more words tell of a crash than in a reply.
 DIED = re.compile(r"channel error|crash|exit code|sigabrt|sigsegv", re.IGNORECASE)
+
+
+Brought = tuple[str, str, dict[str, Any]]  # by whom, the instance, its settings
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _as_new(row: Mapping[str, Any]) -> dict[str, Any]:
 def _listed(base_url: str, patience: float = BRIEF) -> list[dict[str, Any]] | None:
     """The models as LM Studio 0.4 lists them; None for another server."""
     for path in (LISTING, OLDER_LISTING):
-        facts = {path: asked(base_url, path, patience=patience)[1]}
+        facts = {path: asked(base_url, path, patience=patience).raw}
         if is_lm_studio(facts):  # which no refusal is
             rows = list(listed_rows(facts))
             return rows if path == LISTING else list(map(_as_new, rows))
@@ -218,78 +219,72 @@ def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable() and bool(value.strip())
 
 
-def _brought(order: _Order) -> tuple[str, str, dict[str, Any]]:
+def _brought(order: _Order) -> Brought:
     """Who loaded the model, the instance it became, and its settings."""
     is_selected = order.row.get("selected_variant") == order.model
     # What is selected, the key alone means too.
     for name in dict.fromkeys([order.model, order.key][: 1 + is_selected]):
-        rest = _by_rest(order, name)
-        if rest is None:
-            return "lms", order.identifier, _by_lms(order, order.model)
-        if rest != NOT_FOUND:
-            return _paralleled(order, name, *rest)
+        said = _asked_by_rest(order, name)
+        if _is_unknown_path(said):
+            return _by_lms(order, order.model)
+        if "@" not in name or not _refusal(said) or "not_found" not in str(said.raw):
+            return _paralleled(order, name, _by_rest(order, said))
     return _by_request(order)
 
 
-def _paralleled(
-    order: _Order, name: str, instance: str, echoed: dict[str, Any]
-) -> tuple[str, str, dict[str, Any]]:
+def _paralleled(order: _Order, name: str, brought: Brought) -> Brought:
     """What REST loaded; loaded again by `lms` where it has another parallelism.
 
     If that fails, the other parallelism it is: a reload takes no model away.
     """
-    config = echoed | _awaited(order, instance)
+    _, instance, config = brought
     is_right = config.get("parallel") in (None, order.parallel)
     if is_right or lms.program_of(order.base_url) is None:
-        return "rest", instance, config
+        return brought
     try:
         _drop(order.base_url, instance)
     except NotLoaded:
-        return "rest", instance, config
+        return brought
     try:
-        return "lms", order.identifier, _by_lms(order.anew, name)
-    except NotLoaded as failed:
+        return _by_lms(order.anew, name)
+    except NotLoaded:
         # It may have loaded it all the same.
         withdraw(order.base_url, order.model, order.identifier, patience=0.0)
-        order = order.anew
-        rest = _by_rest(order, name)
-        if rest is None or rest == NOT_FOUND:
-            raise failed from None
-        instance, echoed = rest
-        return "rest", instance, echoed | _awaited(order, instance)
+        again = order.anew
+        return _by_rest(again, _asked_by_rest(again, name))
 
 
-def _by_rest(order: _Order, name: str) -> tuple[str, dict[str, Any]] | None:
-    """The instance and its settings; None where the server knows no such request."""
+def _asked_by_rest(order: _Order, name: str) -> Parts:
     body = {
         "model": name,
         "context_length": order.context_length,
         "echo_load_config": True,
     }
-    status, said = _asked_to_load(order, LOAD, body)
-    if is_unknown_path(status, said):
-        return None
-    refused = refusal(status, said)
-    if refused and "@" in name and "not_found" in str(said):
-        return NOT_FOUND
-    if refused:
-        raise _not_loaded(order, refused)
-    if not _is_name(said.get("instance_id")):
+    return _asked_to_load(order, LOAD, body)
+
+
+def _by_rest(order: _Order, said: Parts) -> Brought:
+    """What the server loaded by a request for it; a refusal raises."""
+    told, refused = said.raw, _refusal(said)
+    if refused or not isinstance(told, dict):
+        raise _not_loaded(order, str(refused))
+    if not _is_name(instance := told.get("instance_id")):
         raise _not_loaded(order, "the reply names no instance")
-    config = said.get("load_config")
-    return said["instance_id"], config if isinstance(config, dict) else {}
+    config = told.get("load_config")
+    echoed = config if isinstance(config, dict) else {}
+    return "rest", instance, echoed | _awaited(order, instance)
 
 
-def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
+def _by_request(order: _Order) -> Brought:
     """Load a listed variant by asking it for one token, which takes no settings."""
     chat = [{"role": "user", "content": "1"}]
     body = {"model": order.model, "messages": chat, "max_tokens": 1}
     # LM Studio finds no variant by a load request, see lmstudio-bug-tracker#1462.
-    status, said = _asked_to_load(order, "/v1/chat/completions", body)
+    said = _asked_to_load(order, "/v1/chat/completions", body)
     held = next(_ids(_row(order.base_url, order.model)), None)
     if held is not None:
         return "request", held, _shown(order.base_url, held) or {}
-    refused = refusal(status, said) or ""
+    refused = _refusal(said) or ""
     if TOO_BIG.search(refused) or DIED.search(refused):
         raise _not_loaded(order, refused)
     raise NotLoaded(
@@ -299,7 +294,7 @@ def _by_request(order: _Order) -> tuple[str, str, dict[str, Any]]:
     )
 
 
-def _asked_to_load(order: _Order, path: str, body: object) -> tuple[int, Any]:
+def _asked_to_load(order: _Order, path: str, body: Mapping[str, Any]) -> Parts:
     try:
         return asked(order.base_url, path, body, order.left)
     except ServerUnreachable as silent:
@@ -337,12 +332,10 @@ def _shown(base_url: str, instance: str) -> dict[str, Any] | None:
 
 def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
     """Unload an instance; one that stays all the same raises."""
-    status, said = asked(base_url, UNLOAD, {"instance_id": instance}, patience)
-    refused = refusal(status, said)
-    if is_unknown_path(status, said):
-        program = lms.program_of(base_url)
-        if program:
-            refused = lms.ran(program, patience, "unload", instance)
+    said = asked(base_url, UNLOAD, {"instance_id": instance}, patience)
+    refused = _refusal(said)
+    if _is_unknown_path(said) and (program := lms.program_of(base_url)):
+        _, refused = lms.ran(program, patience, "unload", instance)
     if refused and _shown(base_url, instance) is not None:
         told = shortened(refused, 300).rstrip(".")
         raise NotLoaded(
@@ -353,15 +346,14 @@ def _drop(base_url: str, instance: str, patience: float = BRIEF) -> None:
 
 def _not_loaded(order: _Order, text: str) -> NotLoaded:
     """The sentence for a refused load, by what the server says of its cause."""
-    size, own = order.row.get("size_bytes"), (None, order.model)
-    # The row may tell of another variant.
-    is_it = order.row.get("selected_variant") in own or order.model == order.key
-    is_told = is_it and isinstance(size, int) and 0 < size < LARGEST
-    size = f" ({size / 1e9:.2f} GB)" if size and is_told else ""
     told = shortened(text, 300).rstrip(".")
     if TOO_BIG.search(text):
+        size, own = whole(order.row.get("size_bytes")), (None, order.model)
+        # The row may tell of another variant.
+        is_it = order.row.get("selected_variant") in own or order.model == order.key
+        large = f" ({size / 1e9:.2f} GB)" if size and is_it else ""
         return NotLoaded(
-            f"{order.model}{size} is too big for the memory that {order.base_url} has "
+            f"{order.model}{large} is too big for the memory that {order.base_url} has "
             f"left for it ({told}): unload other models, lower `context_length` "
             f"({order.context_length:,} now), or loosen the guardrails in LM Studio's "
             "settings."
@@ -385,8 +377,8 @@ def _too_slow(order: _Order) -> NotLoaded:
     )
 
 
-def _by_lms(order: _Order, name: str) -> dict[str, Any]:
-    """Load the model with the `lms` program; its settings, once the server shows it."""
+def _by_lms(order: _Order, name: str) -> Brought:
+    """Load the model with the `lms` program."""
     program = lms.program_of(order.base_url)
     if program is None:
         raise NotLoaded(
@@ -396,49 +388,40 @@ def _by_lms(order: _Order, name: str) -> dict[str, Any]:
         )
     settings = ["--context-length", str(order.context_length)]
     settings += ["--parallel", str(order.parallel), "--identifier", order.identifier]
-    refused = lms.ran(program, order.left, "load", name, *settings, "-y")
+    _, refused = lms.ran(program, order.left, "load", name, *settings, "-y")
     if refused:
         raise _too_slow(order) if order.is_over else _not_loaded(order, refused)
-    return _awaited(order, order.identifier, program)
+    return "lms", order.identifier, _awaited(order, order.identifier, program)
 
 
 def asked(
-    base_url: str, path: str, body: object | None = None, patience: float = BRIEF
-) -> tuple[int, Any]:
-    """Status and body of the answer to one request, refusals included."""
-    import openai
-
+    base_url: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    patience: float = BRIEF,
+) -> Parts:
+    """The answer to one request, refusals included."""
     url = base_url.rstrip("/").removesuffix("/v1") + path
     with connect(base_url, patience) as client:
-        try:
-            if body is None:
-                return 200, client.get(url, cast_to=object)
-            return 200, client.post(url, cast_to=object, body=body)
-        except openai.APIStatusError as refused:
-            if refused.status_code in (401, 403):
-                raise NotLoaded(
-                    f"{base_url} wants an API token other than the one it was sent, if "
-                    "any: make one in LM Studio's server settings and set LM_API_TOKEN "
-                    "to it, or IGAKU_API_KEY, which goes first over https."
-                ) from refused
-            return refused.status_code, refused.response.text
-        except openai.APIConnectionError as broken:
-            raise unreachable(client, broken) from broken
-        except (ValueError, RecursionError):  # no JSON, or JSON without an end
-            return 200, None
+        said = answer(client, url, body)
+    if said.status in (401, 403):
+        raise NotLoaded(
+            f"{base_url} wants an API token other than the one it was sent, if any: "
+            "make one in LM Studio's server settings and set LM_API_TOKEN to it, or "
+            "IGAKU_API_KEY, which goes first over https."
+        )
+    return said
 
 
-def is_unknown_path(status: int, said: object) -> bool:
+def _is_unknown_path(said: Parts) -> bool:
     """Whether the server refuses the request itself, and not what it asks for."""
-    reply = parts_of(said, status)
-    if UNKNOWN_PATH.search(reply.error or ""):
-        return True
     # A server that has the path tells in JSON that it misses a model.
-    return status in (404, 405) and not isinstance(reply.raw, dict)
+    is_missing = said.status in (404, 405) and not isinstance(said.raw, dict)
+    return is_missing or UNKNOWN_PATH.search(said.error or "") is not None
 
 
-def refusal(status: int, said: object) -> str | None:
+def _refusal(said: Parts) -> str | None:
     """What the server has against the request, None for nothing."""
-    if status < 400 and isinstance(said, dict) and not said.get("error"):
-        return None
-    return parts_of(said, status).error or f"HTTP {status}"
+    is_done = isinstance(said.raw, dict) and not said.raw.get("error")
+    is_done = is_done and said.status == 200
+    return None if is_done else said.error or f"HTTP {said.status}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import paths, writing
 from igaku.errors import IgakuError
-from igaku.params.settings import Settings, files_in, read_file, settings_from
+from igaku.params.settings import Settings, files_in, read_file, settings_from, slugs
 from igaku.server.client import server_facts
 from igaku.server.effect import EFFORTS
 from igaku.server.fingerprint import (
@@ -68,8 +68,7 @@ def models(base_url: str | None = None) -> tuple[pd.DataFrame, str]:
 
     address = settings_from(model="any", base_url=base_url).base_url
     facts = server_facts(address)
-    files = [*files_in(), *files_in("lab")]
-    own = [settings_from(model=path.stem, base_url=base_url) for path in files]
+    own = [settings_from(model=slug, base_url=base_url) for slug in slugs()]
     rows = [
         row
         for settings in own

@@ -717,7 +717,7 @@ def test_whatever_is_listed_is_loaded_or_refused_with_a_sentence(
 
     def asked(base_url, path, body=None, patience=1.0):
         is_listing = body is None
-        return 200 if is_listing else status, answers[path]
+        return parts_of(answers[path], 200 if is_listing else status)
 
     monkeypatch.setattr(lmstudio, "asked", asked)
     monkeypatch.setattr(lmstudio, "PAUSE", 0.0)
