@@ -34,7 +34,7 @@ EARLIER = {"choice_order": AS_RELEASED}
 # What the hash of a question's messages settles of the settings.
 BY_WORDS = ("exam", "shots", "language", "serial_context", "choice_order")
 PACKAGES = (
-    "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
+    "igaku", "openai", "httpx2", "papermill", "pandas", "numpy", "scipy",
     "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
