@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
@@ -43,6 +43,7 @@ from igaku.exam.igakuqa import EXAMS, kept_folder
 from igaku.exam.questions import CALIBRATION, load_exam
 from igaku.params.settings import Role, of_role
 
+BAD = bad_name(Path(ANSWERS))
 NUMBERED: dict[str, int | str] = {str(n): year for year, n in EXAMS.items()}
 NUMBERED |= {"900": CALIBRATION}
 
@@ -79,7 +80,7 @@ def _repair(folder: Path, write: bool) -> list[str]:
         ]
     if write:
         mend(folder / ANSWERS)
-        put_aside(folder / ANSWERS, damage)
+        set_aside(folder / ANSWERS, dict.fromkeys(damage, BAD))
         if trouble:
             keep_broken(folder)
             write_manifest(folder, manifest)
@@ -98,7 +99,7 @@ def damage_told(folder: Path, found: Survey, damage: Mapping[int, str]) -> list[
         by_fault.setdefault(fault, []).append(found.numbers[start])
     told = "; ".join(f"{numbered(n)}: {fault}" for fault, n in by_fault.items())
     return [
-        f"{folder.name}/{ANSWERS}, {told}. Set aside in {bad_name(Path(ANSWERS))}, as "
+        f"{folder.name}/{ANSWERS}, {told}. Set aside in {BAD}, as "
         "they stand; a question left without an answer is asked again by the run."
     ]
 
@@ -109,11 +110,6 @@ def damaged(found: Survey, misplaced: Mapping[int, str]) -> dict[int, str]:
     known = {*damage, *(row["at"] for row in firsts(found.rows, damage))}
     starts = (row["at"] for row in found.rows)
     return damage | {start: REPEATED for start in starts if start not in known}
-
-
-def put_aside(path: Path, damage: Collection[int]) -> None:
-    """Move damaged lines into the file beside that is named for it."""
-    set_aside(path, dict.fromkeys(damage, bad_name(path)))
 
 
 # --- a manifest out of rows ---------------------------------------------------------

@@ -44,7 +44,7 @@ from igaku.ask.plan import (
 )
 from igaku.ask.preflight import is_missing, settle
 from igaku.ask.progress import kept, last_word, shown, standing
-from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
+from igaku.ask.repair import BAD, damage_told, damaged, keep_broken
 from igaku.ask.rows import bad_name, brief, mend, read_rows, set_aside, survey
 from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
@@ -105,7 +105,7 @@ def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
     damage, rows = damaged(found, misplaced), found.rows
     told = damage_told(folder, found, damage)
     if damage:
-        put_aside(folder / ANSWERS, damage)
+        set_aside(folder / ANSWERS, dict.fromkeys(damage, BAD))
         rows = survey(folder / ANSWERS).rows
     recorded, trouble = examined(folder)
     if trouble and (folder / MANIFEST).exists():
