@@ -57,7 +57,8 @@ def main() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
-    warnings.formatwarning = _warned
+    # As a sentence, without the line of code that has it to say.
+    warnings.formatwarning = lambda message, *_, **__: f"igaku: {message}\n"
     try:
         try:
             app()
@@ -71,11 +72,6 @@ def main() -> None:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
         sys.exit(f"igaku: {_told(problem)}")
-
-
-def _warned(message: Warning | str, *_: Any, **__: Any) -> str:
-    """A warning as a sentence, without the line of code that has it to say."""
-    return f"igaku: {message}\n"
 
 
 def _told(problem: OSError) -> str:
@@ -117,9 +113,9 @@ def new(
     folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")],
 ) -> None:
     """Make a workbook folder: the notebooks, params/ and outputs/."""
-    from igaku.starter import new as make
+    from igaku import commands
 
-    made, kept = make(folder)
+    made, kept = commands.new(folder)
     if kept:
         typer.echo(f"Left as they are: {', '.join(map(str, kept))}", err=True)
     typer.echo(f"{len(made)} files made in {folder}. Work inside it, as in a checkout:")
@@ -127,23 +123,9 @@ def new(
 
 
 @app.command()
-def data(
-    year: Annotated[
-        list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
-    ] = None,
-) -> None:
-    """Download the questions of an exam into the cache, and check them."""
-    from igaku.exam.igakuqa import fetch_exam
-
-    for one in year or [2022]:
-        typer.echo(fetch_exam(one))
-
-
-@app.command()
 def run(
     model: Model,
     limit: Annotated[int | None, typer.Option(help="Questions; else all.")] = None,
-    sections: Annotated[str | None, typer.Option(help="Letters from A to F.")] = None,
     exam: Annotated[str | None, typer.Option(help="Year, or calibration.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Of a reply.")] = None,
     reasoning_effort: Annotated[
@@ -168,7 +150,7 @@ def run(
     from igaku import commands
 
     named = {
-        "limit": limit, "sections": sections, "exam": exam, "max_tokens": max_tokens,
+        "limit": limit, "exam": exam, "max_tokens": max_tokens,
         "reasoning_effort": reasoning_effort, "base_url": base_url, "load": load,
         "concurrency": concurrency, "run": name,
         "outputs_dir": str(outputs.absolute()) if outputs else None,
@@ -266,17 +248,11 @@ def quantize(
 
 
 @app.command()
-def demo(
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="How many questions each model is asked.")
-    ] = None,
-    lang: PageLanguage = "en",
-) -> None:
+def demo(lang: PageLanguage = "en") -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
-    from igaku.demo import LIMIT
     from igaku.demo import demo as run_demo
 
-    run_demo(lang, limit or LIMIT)
+    run_demo(lang)
 
 
 @app.command()
@@ -389,7 +365,7 @@ def rescue(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run under outputs/, by its name.", autocompletion=lambda: runs_of()
+            help="A run under outputs/, by its name.", autocompletion=runs_of
         ),
     ],
     max_tokens: Annotated[
@@ -429,9 +405,6 @@ def render(
         list[Path] | None,
         typer.Argument(help="Executed notebooks, or folders of them; else outputs/."),
     ] = None,
-    lang: Annotated[
-        Language | None, typer.Option(help="Of the index; a page has its notebook's.")
-    ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""
     from igaku.pages.notebooks import render as render_folder
@@ -442,7 +415,7 @@ def render(
         if path.suffix == ".ipynb":
             typer.echo(render_notebook(path))
         else:
-            typer.echo("\n".join(map(str, render_folder(path, lang))))
+            typer.echo("\n".join(map(str, render_folder(path))))
 
 
 if __name__ == "__main__":
