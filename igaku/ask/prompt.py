@@ -59,10 +59,6 @@ def load_prompt(name: str | Path = "baseline", language: str = "ja") -> Prompt:
     path = path if path.is_file() else Path(name).expanduser()
     if not path.is_file():
         known = sorted(p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml"))
-        if not known:
-            raise IgakuError(
-                f"There is no prompt in language {language!r}: use ja or en."
-            )
         raise IgakuError(
             f"There is no prompt {str(name)!r} in language {language!r}: give one of "
             f"{', '.join(known)}, or the path of a YAML file."

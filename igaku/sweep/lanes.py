@@ -31,7 +31,7 @@ from igaku.server import lmstudio
 from igaku.study.runs import read_job
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
 from igaku.sweep.status import Record, standings, totals, write_job, write_report
-from igaku.writing import refused
+from igaku.writing import guarded
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -94,7 +94,10 @@ def finish(
 
 def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
     """One attempt at one job; what failed for good is not tried in a later attempt."""
-    record = Sitting(plan.job(run), lang).attempt(attempt)
+    sitting = Sitting(plan.job(run), lang)
+    record = sitting.record
+    if attempt == 1 or record.get("kind") not in FINAL:
+        record = sitting.make(tries=1)
     if record["state"] == "failed":
         raise IgakuError(f"{run}: {record['why']}")
     workbook.say(f"{run}: {record['state']}")
@@ -136,7 +139,7 @@ def _one_lane(lane: list[Sitting], bar: Bar) -> dict[str, str]:
     for sitting in lane:
         run = sitting.job.run
         try:
-            record = sitting.persist()
+            record = sitting.make()
         except Stopped:
             break
         except IgakuError as problem:
@@ -164,28 +167,10 @@ class Sitting:
         """What is on record of the job."""
         return read_job(self.job.folder)
 
-    def persist(self) -> Record:
-        """Make the run until it is finished, will never be, or was tried enough."""
-        for number in range(1, ATTEMPTS + 1):
-            record = self.attempt(number)
-            if record.get("kind") in (None, *FINAL):
-                break
-        return record
-
-    def attempt(self, number: int) -> Record:
-        """Make the run; in a later attempt only where that may end otherwise."""
-        kind = self.record.get("kind") if number > 1 else None
-        if kind in FINAL:
-            return self.record
-        if kind:
-            self.pause(PAUSE)
-        return self.make()
-
-    def make(self) -> Record:
+    def make(self, tries: int = ATTEMPTS) -> Record:
         """Make the run, unless it is finished; what is on record of it afterwards.
 
-        A job or a server that another process is at work on is waited for, and so, with
-        patience, is a server that does not answer.
+        A job or a server that another process is at work on is waited for.
         """
         if self.is_finished():  # that waits for no server
             return self.record
@@ -193,7 +178,7 @@ class Sitting:
             if self.is_finished():
                 return self.record
             try:
-                return self._patiently(locks)
+                return self._persist(locks, tries)
             except (KeyboardInterrupt, Stopped):
                 left = self.record | INTERRUPTED | {"ended": now()}
                 write_job(self.job.folder, left)
@@ -227,27 +212,30 @@ class Sitting:
         folder = self.job.folder
         told = f"{folder} (process {os.getpid()} of {platform.node()})"
         lane, locks = lane_lock(self.job.endpoint), []
-        try:
-            with ExitStack() as stack:
-                for lock in filter(None, (lane, folder / JOB_LOCK)):
-                    if other := holder_of(lock):
-                        workbook.say(f"{self.job.run} waits for {other}")
-                    # A cache that cannot be written locks nothing.
-                    with suppress(OSError) if lock == lane else nullcontext():
-                        taken = held(lock, told, lambda: self.pause(POLL))
-                        locks.append(stack.enter_context(taken))
-                yield locks
-        except OSError as trouble:
-            path = Path(trouble.filename2 or trouble.filename or folder)
-            raise refused(path, trouble) from trouble
+        with guarded(folder), ExitStack() as stack:
+            for lock in filter(None, (lane, folder / JOB_LOCK)):
+                if other := holder_of(lock):
+                    workbook.say(f"{self.job.run} waits for {other}")
+                # A cache that cannot be written locks nothing.
+                with suppress(OSError) if lock == lane else nullcontext():
+                    taken = held(lock, told, lambda: self.pause(POLL))
+                    locks.append(stack.enter_context(taken))
+            yield locks
 
-    def _patiently(self, locks: list[int]) -> Record:
-        """Execute run.ipynb, again and again while its server may come back."""
+    def _persist(self, locks: list[int], tries: int) -> Record:
+        """Execute run.ipynb until it ends well, never will, or was tried enough.
+
+        A server that does not answer may be restarting: it has a while to come back.
+        """
         pause, asked, since = PAUSE, -1, 0.0
         while True:
             record = self._once(locks)
             if record["kind"] != "unreachable":
-                return record
+                tries -= 1
+                if record["kind"] in (None, *FINAL) or not tries:
+                    return record
+                self.pause(PAUSE)
+                continue
             if replies(self.job.folder) > asked:  # it came back, and is gone
                 pause, since = PAUSE, time.monotonic()
                 asked = replies(self.job.folder)

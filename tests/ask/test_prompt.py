@@ -241,11 +241,6 @@ def test_an_unknown_prompt_names_the_known_ones(name):
         load_prompt(name)
 
 
-def test_an_unknown_language_is_named():
-    with pytest.raises(IgakuError, match="language 'fr': use ja or en"):
-        load_prompt(language="fr")
-
-
 # --- a recorded wording ------------------------------------------------------
 
 

@@ -518,7 +518,7 @@ def test_what_the_user_must_solve_is_not_tried_again(papermill, written):
     refused = failing("IgakuError", "The context is too short: load it with a longer.")
     papermill.ends["openai-8bit"] = [refused]
     told = {"state": "failed", "kind": "refused", "attempts": 1}
-    assert sitting(plan).persist().items() >= told.items()
+    assert sitting(plan).make().items() >= told.items()
 
 
 @contextmanager
@@ -563,7 +563,7 @@ def test_a_run_that_a_notebook_writes_may_be_free_at_the_next_attempt(
     plan = written(models=["openai-8bit"])
     told = f"outputs/openai-8bit {lanes.WRITTEN} 7: wait until it ends."
     papermill.ends["openai-8bit"] = [failing("IgakuError", told)]
-    assert sitting(plan).persist()["state"] == "done"
+    assert sitting(plan).make()["state"] == "done"
     assert papermill.started == ["openai-8bit"] * 2
 
 
