@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from igaku import listing
 from igaku.errors import IgakuError, ServerUnreachable
-from igaku.listing import Address, Folder, Model, runs_of
+from igaku.listing import Address, Folder, Model, Run
 from igaku.redaction import discreet
 from igaku.writing import FULL, refused
 
@@ -295,9 +295,7 @@ def sweep(
 @app.command()
 def declare(
     question: Annotated[str, typer.Option(help="What the study asks.")],
-    outputs: Annotated[
-        Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
-    ] = None,
+    outputs: Folder = None,
     reference: Annotated[
         str | None, typer.Option(help="Run or model that the others are held against.")
     ] = None,
@@ -362,12 +360,7 @@ def recorded(
 
 @app.command()
 def rescue(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="A run under outputs/, by its name.", autocompletion=runs_of
-        ),
-    ],
+    run: Run,
     max_tokens: Annotated[
         int | None, typer.Option(help="Token budget; else four times the run's.")
     ] = None,
@@ -386,7 +379,7 @@ def rescue(
 
 @app.command()
 def repair(
-    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    run: Run,
     write: Annotated[
         bool, typer.Option("--write", help="Do it; else it is only shown.")
     ] = False,

@@ -42,6 +42,11 @@ Model = Annotated[
     ),
 ]
 
+Run = Annotated[
+    str,
+    typer.Argument(help="A run under outputs/, by its name.", autocompletion=runs_of),
+]
+
 
 def models(base_url: Address = None) -> None:
     """List the models of params/ and of the server, and which card fits which."""

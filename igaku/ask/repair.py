@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ from igaku.exam.igakuqa import EXAMS, kept_folder
 from igaku.exam.questions import CALIBRATION, load_exam
 from igaku.params.settings import Role, of_role
 
-BAD = bad_name(Path(ANSWERS))
+BAD, BROKEN = bad_name(Path(ANSWERS)), "manifest.broken.json"
 NUMBERED: dict[str, int | str] = {str(n): year for year, n in EXAMS.items()}
 NUMBERED |= {"900": CALIBRATION}
 
@@ -70,7 +69,7 @@ def _repair(folder: Path, write: bool) -> list[str]:
     if trouble:
         manifest = rebuilt(folder, parts, firsts(found.rows, damage), trouble)
         record, broken = manifest["rebuilt"], (folder / MANIFEST).exists()
-        copy = f"{broken_name(folder).name} keeps the old one. " if broken else ""
+        copy = f"{BROKEN} keeps the old one. " if broken else ""
         told += [
             f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
             f"{len(manifest['questions'])} questions, when they were asked, which "
@@ -197,13 +196,7 @@ def blank(run: str) -> Manifest:
     }  # fmt: skip
 
 
-def broken_name(folder: Path) -> Path:
-    """Where the copy of a damaged manifest goes: the first name that is free."""
-    names = (f"manifest.broken{n if n > 1 else ''}.json" for n in count(1))
-    return next(path for n in names if not (path := folder / n).exists())
-
-
 def keep_broken(folder: Path) -> None:
     """Copy a damaged manifest beside itself, before another takes its place."""
     if is_file(folder / MANIFEST):
-        writing.put(broken_name(folder), (folder / MANIFEST).read_bytes())
+        writing.put(folder / BROKEN, (folder / MANIFEST).read_bytes())
