@@ -28,19 +28,17 @@ Outputs = Annotated[
 STOPPED = "Stopped: what was written is kept, and the same command goes on."
 
 
-class Interrupted(Exception):
-    """Ctrl-C, with a sentence on what it left; typer would end without a word."""
-
-
 class Commands(TyperGroup):
-    """The commands, all of which Ctrl-C ends in a sentence."""
+    """The commands, all of which Ctrl-C ends in a sentence; typer's would have none."""
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command that was chosen."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
-            raise Interrupted(str(stopped) or STOPPED) from None
+            beside = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
+            print(f"{beside}igaku: {str(stopped) or STOPPED}", file=sys.stderr)
+            sys.exit(130)
 
 
 app = typer.Typer(
@@ -64,10 +62,6 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()
-    except Interrupted as stopped:
-        beside = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
-        print(f"{beside}igaku: {stopped}", file=sys.stderr)
-        sys.exit(130)
     except IgakuError as problem:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
