@@ -91,7 +91,7 @@ def evidence(k: int, n: int, share: float = BROKEN_SHARE) -> float:
     Siegmund 1970 for mixtures).
 
     >>> round(evidence(12, 20)), evidence(0, 0)
-    (150, 1.0)
+    (688, 1.0)
     """
     from scipy.special import betaincc, betaln
 
