@@ -44,7 +44,7 @@ FATES = ("none", "none", "SIGKILL", "SIGKILL", "SIGKILL", "SIGINT", "SIGTERM", "
 # A life is a fork of one process that has loaded all this, which takes longer than most
 # lives do.
 LIVES = multiprocessing.get_context("forkserver")
-LOADED = "igaku.ask.run igaku.exam.calibration igaku.server.wire openai tenacity yaml"
+LOADED = "igaku.ask.run igaku.exam.calibration igaku.server.wire openai yaml"
 LIVES.set_forkserver_preload([*LOADED.split(), "igaku.params.settings", "tqdm"])
 SAME = (
     "problem_id", "section", "outcome", "answer", "correct", "content", "reasoning",

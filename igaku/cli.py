@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from igaku import listing
 from igaku.errors import IgakuError, ServerUnreachable
-from igaku.listing import Address, Folder, Model, runs_of
+from igaku.listing import Address, Folder, Model, Run
 from igaku.redaction import discreet
 from igaku.writing import FULL, refused
 
@@ -28,19 +28,17 @@ Outputs = Annotated[
 STOPPED = "Stopped: what was written is kept, and the same command goes on."
 
 
-class Interrupted(Exception):
-    """Ctrl-C, with a sentence on what it left; typer would end without a word."""
-
-
 class Commands(TyperGroup):
-    """The commands, all of which Ctrl-C ends in a sentence."""
+    """The commands, all of which Ctrl-C ends in a sentence; typer's would have none."""
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command that was chosen."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
-            raise Interrupted(str(stopped) or STOPPED) from None
+            beside = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
+            print(f"{beside}igaku: {str(stopped) or STOPPED}", file=sys.stderr)
+            sys.exit(130)
 
 
 app = typer.Typer(
@@ -57,25 +55,17 @@ def main() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, signal.default_int_handler)
-    warnings.formatwarning = _warned
+    # As a sentence, without the line of code that has it to say.
+    warnings.formatwarning = lambda message, *_, **__: f"igaku: {message}\n"
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
-    except Interrupted as stopped:
-        beside = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
-        print(f"{beside}igaku: {stopped}", file=sys.stderr)
-        sys.exit(130)
     except IgakuError as problem:
         sys.exit(f"igaku: {problem}")
     except OSError as problem:
         sys.exit(f"igaku: {_told(problem)}")
-
-
-def _warned(message: Warning | str, *_: Any, **__: Any) -> str:
-    """A warning as a sentence, without the line of code that has it to say."""
-    return f"igaku: {message}\n"
 
 
 def _told(problem: OSError) -> str:
@@ -117,9 +107,9 @@ def new(
     folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")],
 ) -> None:
     """Make a workbook folder: the notebooks, params/ and outputs/."""
-    from igaku.starter import new as make
+    from igaku import commands
 
-    made, kept = make(folder)
+    made, kept = commands.new(folder)
     if kept:
         typer.echo(f"Left as they are: {', '.join(map(str, kept))}", err=True)
     typer.echo(f"{len(made)} files made in {folder}. Work inside it, as in a checkout:")
@@ -127,23 +117,9 @@ def new(
 
 
 @app.command()
-def data(
-    year: Annotated[
-        list[int] | None, typer.Option(help="Year of the exam; may be repeated.")
-    ] = None,
-) -> None:
-    """Download the questions of an exam into the cache, and check them."""
-    from igaku.exam.igakuqa import fetch_exam
-
-    for one in year or [2022]:
-        typer.echo(fetch_exam(one))
-
-
-@app.command()
 def run(
     model: Model,
     limit: Annotated[int | None, typer.Option(help="Questions; else all.")] = None,
-    sections: Annotated[str | None, typer.Option(help="Letters from A to F.")] = None,
     exam: Annotated[str | None, typer.Option(help="Year, or calibration.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Of a reply.")] = None,
     reasoning_effort: Annotated[
@@ -168,7 +144,7 @@ def run(
     from igaku import commands
 
     named = {
-        "limit": limit, "sections": sections, "exam": exam, "max_tokens": max_tokens,
+        "limit": limit, "exam": exam, "max_tokens": max_tokens,
         "reasoning_effort": reasoning_effort, "base_url": base_url, "load": load,
         "concurrency": concurrency, "run": name,
         "outputs_dir": str(outputs.absolute()) if outputs else None,
@@ -266,17 +242,11 @@ def quantize(
 
 
 @app.command()
-def demo(
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="How many questions each model is asked.")
-    ] = None,
-    lang: PageLanguage = "en",
-) -> None:
+def demo(lang: PageLanguage = "en") -> None:
     """Ask the embedded models their exam, compare them and render the pages."""
-    from igaku.demo import LIMIT
     from igaku.demo import demo as run_demo
 
-    run_demo(lang, limit or LIMIT)
+    run_demo(lang)
 
 
 @app.command()
@@ -319,9 +289,7 @@ def sweep(
 @app.command()
 def declare(
     question: Annotated[str, typer.Option(help="What the study asks.")],
-    outputs: Annotated[
-        Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
-    ] = None,
+    outputs: Folder = None,
     reference: Annotated[
         str | None, typer.Option(help="Run or model that the others are held against.")
     ] = None,
@@ -386,12 +354,7 @@ def recorded(
 
 @app.command()
 def rescue(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="A run under outputs/, by its name.", autocompletion=lambda: runs_of()
-        ),
-    ],
+    run: Run,
     max_tokens: Annotated[
         int | None, typer.Option(help="Token budget; else four times the run's.")
     ] = None,
@@ -410,7 +373,7 @@ def rescue(
 
 @app.command()
 def repair(
-    run: Annotated[str, typer.Argument(help="A run under outputs/, by its name.")],
+    run: Run,
     write: Annotated[
         bool, typer.Option("--write", help="Do it; else it is only shown.")
     ] = False,
@@ -429,9 +392,6 @@ def render(
         list[Path] | None,
         typer.Argument(help="Executed notebooks, or folders of them; else outputs/."),
     ] = None,
-    lang: Annotated[
-        Language | None, typer.Option(help="Of the index; a page has its notebook's.")
-    ] = None,
 ) -> None:
     """Write the page of each executed notebook beside it, as one HTML file."""
     from igaku.pages.notebooks import render as render_folder
@@ -442,7 +402,7 @@ def render(
         if path.suffix == ".ipynb":
             typer.echo(render_notebook(path))
         else:
-            typer.echo("\n".join(map(str, render_folder(path, lang))))
+            typer.echo("\n".join(map(str, render_folder(path))))
 
 
 if __name__ == "__main__":

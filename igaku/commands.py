@@ -1,4 +1,4 @@
-"""`igaku run`, `analyse`, `report` and `open`: from a model's name to a page.
+"""`igaku run`, `new`, `analyse`, `report` and `open`: from a model's name to a page.
 
 Each does what papermill and `igaku render` do by hand, with the same files.
 """
@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from igaku import workbook
+from igaku import paths, workbook, writing
 from igaku.ask import progress
 from igaku.errors import IgakuError
 from igaku.params.fields import reject_unknown
 from igaku.params.settings import FIELDS, settings_from
-from igaku.paths import outputs_folder
 from igaku.words import aligned, say, word
 
 if TYPE_CHECKING:
@@ -120,6 +119,30 @@ def summary(folder: Path, lang: str) -> str:
 # --- the others -----------------------------------------------------------------------
 
 
+def new(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Make a folder with notebooks, params and outputs; the files made, those kept.
+
+    What is there already stays as it is.
+    """
+    made: list[Path] = []
+    kept: list[Path] = []
+    for name, pattern in (("notebooks", "*.ipynb"), ("params", "**/*.yaml")):
+        source = paths.READ / name
+        files = sorted(source.glob(pattern))
+        if not files:
+            raise IgakuError(
+                f"There is nothing to copy from {source}: install igaku again, or run "
+                "this in its checkout."
+            )
+        for file in files:
+            target = folder / name / file.relative_to(source)
+            (kept if target.exists() else made).append(target)
+            if target in made:
+                writing.put(target, file.read_bytes())
+    writing.folder(folder / "outputs")
+    return made, kept
+
+
 def analyse(outputs: Path | None, lang: str) -> Path:
     """Compare the runs of a folder by analysis.ipynb, render all of it; the page."""
     return workbook.analyse(_folder(outputs), lang)
@@ -173,7 +196,7 @@ def show(page: Path) -> None:
 
 
 def _folder(outputs: Path | None) -> Path:
-    folder = outputs_folder(outputs).absolute()
+    folder = paths.outputs_folder(outputs).absolute()
     if not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: ask a model with `igaku run`.")
     return folder

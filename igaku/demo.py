@@ -45,7 +45,7 @@ RUNS = "{desc}{n_fmt}/{total_fmt} runs, {remaining} left |{bar:12}|"
 LOST = f"{CONTROL}-medium-{BUDGET}"  # what the control lost, for its rescue
 
 
-def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) -> Path:
+def demo(lang: str = "en") -> Path:
     """Ask, cross and rescue the embedded models, then analyse; the page to look at.
 
     A model whose engine is not installed is left out with a sentence. What failed is
@@ -54,21 +54,19 @@ def demo(lang: str = "en", limit: int = LIMIT, outputs_dir: Path | None = None) 
     from igaku.params.settings import files_in
 
     files_in("lab")  # without them nothing can be asked, and that is said first
-    place = {"outputs_dir": str(outputs_dir.absolute())} if outputs_dir else {}
     there = {slug for slug in (*RECIPES, CONTROL) if has_engine(slug)}
-    asked = [given | place for given in as_asked(limit) if given["model"] in there]
+    asked = [given for given in as_asked() if given["model"] in there]
     if not asked:
         raise IgakuError(
             "No engine of the lab is installed: see the sentences above, or give "
             "run.ipynb the address of a server of your own as base_url."
         )
-    total = limit * len(asked)
-    with progress.bar(total=total, desc="Asking") as bar:
+    with progress.bar(total=LIMIT * len(asked), desc="Asking") as bar:
         failed = ask_all(asked, lang, bar)
     both = [slug for slug in (*CROSSED, CONTROL) if slug in there]
-    failed += ask_here(crossed(both, place), "crossing")
-    failed += rescue([given["model"] for given in asked], place)
-    page = workbook.analyse(Path(place.get("outputs_dir", paths.OUTPUTS)), lang)
+    failed += ask_here(crossed(both), "crossing")
+    failed += rescue([given["model"] for given in asked])
+    page = workbook.analyse(paths.OUTPUTS, lang)
     say(f"Every reply is kept under {page.parent}; report, workbook, and all pages:")
     for name in ("report.html", page.name, "index.html"):
         print(page.with_name(name))
@@ -87,11 +85,11 @@ def has_engine(slug: str) -> bool:
     return not reason
 
 
-def as_asked(limit: int = LIMIT) -> list[dict[str, Any]]:
+def as_asked() -> list[dict[str, Any]]:
     """The parameters of the six runs: as the seed's, if its efforts differed."""
     told = [{"model": slug, "reasoning_effort": "low"} for slug in TOLD_LOW]
     told += [{"model": slug} for slug in TOLD_NOTHING]
-    return [given | {"max_tokens": BUDGET, "limit": limit} for given in told]
+    return [given | {"max_tokens": BUDGET, "limit": LIMIT} for given in told]
 
 
 def ask_all(asked: Sequence[Mapping[str, Any]], lang: str, bar: Bar) -> list[str]:
@@ -117,7 +115,7 @@ def ask_all(asked: Sequence[Mapping[str, Any]], lang: str, bar: Bar) -> list[str
 # --- the controlled runs: one engine a model, and no notebook -------------------------
 
 
-def crossed(slugs: Sequence[str], place: Mapping[str, Any]) -> list[Settings]:
+def crossed(slugs: Sequence[str]) -> list[Settings]:
     """The settings of every model, effort and budget, model by model."""
     from igaku.params.settings import settings_from
 
@@ -125,21 +123,20 @@ def crossed(slugs: Sequence[str], place: Mapping[str, Any]) -> list[Settings]:
         settings_from(
             model=slug, reasoning_effort=effort, max_tokens=budget, limit=QUESTIONS,
             run=f"{slug}-{effort}-{budget}", stop_when_broken=False,
-            concurrency=TOGETHER, **place,
+            concurrency=TOGETHER,
         )
         for slug, budget, effort in product(slugs, (BUDGET, LARGER), EFFORTS)
     ]  # fmt: skip
 
 
-def rescue(slugs: Sequence[str], place: Mapping[str, Any]) -> list[str]:
+def rescue(slugs: Sequence[str]) -> list[str]:
     """Ask again what the models as asked, and the control for bits, have lost."""
     from igaku.params.settings import settings_from
     from igaku.rescue import sittings
 
-    folder = Path(place.get("outputs_dir", paths.OUTPUTS))
-    begun = [run for run in (*slugs, LOST) if replies(folder / run)]
-    runs = [run for run in begun if base_of(run, folder).lost]
-    again = [one for run in runs for one in sittings(run, outputs_dir=folder)]
+    begun = [run for run in (*slugs, LOST) if replies(paths.OUTPUTS / run)]
+    runs = [run for run in begun if base_of(run, paths.OUTPUTS).lost]
+    again = [one for run in runs for one in sittings(run)]
     return ask_here([settings_from(**given) for given in again], "asking again")
 
 

@@ -12,21 +12,6 @@ import typer
 
 from igaku.words import aligned
 
-Folder = Annotated[
-    Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
-]
-
-Address = Annotated[
-    str | None, typer.Option("--base-url", help="Of the server, ending in /v1.")
-]
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="Slug of params/, or a name that the server knows.",
-        autocompletion=lambda: slugs_of(),
-    ),
-]
-
 
 def slugs_of() -> list[str]:
     """The models that a shell may complete."""
@@ -40,6 +25,27 @@ def runs_of() -> list[str]:
     from igaku.paths import OUTPUTS
 
     return sorted(file.parent.name for file in OUTPUTS.glob("*/manifest.json"))
+
+
+Folder = Annotated[
+    Path | None, typer.Argument(help="Folder of the runs; else outputs/.")
+]
+
+Address = Annotated[
+    str | None, typer.Option("--base-url", help="Of the server, ending in /v1.")
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Slug of params/, or a name that the server knows.",
+        autocompletion=slugs_of,
+    ),
+]
+
+Run = Annotated[
+    str,
+    typer.Argument(help="A run under outputs/, by its name.", autocompletion=runs_of),
+]
 
 
 def models(base_url: Address = None) -> None:

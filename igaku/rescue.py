@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from igaku import paths, words, workbook
+from igaku.ask.plan import PROBE_FACTOR
 from igaku.ask.progress import bar as bar_of
 from igaku.ask.run import Base, base_of, questions_of
 from igaku.errors import IgakuError
 from igaku.params.fields import LAB
 from igaku.params.settings import checked, settings_from
-
-FACTOR = 4  # times the budget, as the probe of a broken run has it
 
 # What the two sittings share with the run: all that a reply depends on, and the pace,
 # as a reply may depend on which others were being made beside it.
@@ -58,7 +57,7 @@ def sittings(
     """The parameters of a rescue and of its control; see `rescue`."""
     outputs_dir = (outputs_dir or paths.OUTPUTS).absolute()
     base = base_of(checked("lost_of", run, "the run"), outputs_dir)
-    larger = FACTOR * base.budget if max_tokens is None else max_tokens
+    larger = PROBE_FACTOR * base.budget if max_tokens is None else max_tokens
     if larger <= base.budget:
         raise IgakuError(
             f"{larger:,} tokens would rescue nothing that {base.name} lost at "

@@ -10,7 +10,7 @@ import yaml
 from runs import sit
 from typer.testing import CliRunner
 
-from igaku import cli, demo, listing, workbook
+from igaku import cli, demo, listing, paths, workbook
 from igaku.ask.folder import locked
 from igaku.errors import IgakuError
 from igaku.params.settings import FIELDS
@@ -141,22 +141,22 @@ def test_every_model_is_asked_though_one_fails(
     papermill, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(demo, "has_engine", lambda slug: slug in demo.RECIPES)
-    monkeypatch.setattr(demo, "crossed", lambda slugs, place: [])
+    monkeypatch.setattr(demo, "crossed", lambda slugs: [])
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
     page = tmp_path / "analysis.html"
     monkeypatch.setattr(workbook, "analyse", lambda folder, lang: page)
     papermill.ends = [(1, "igaku.errors.IgakuError: The port is taken.")]
     with pytest.raises(IgakuError, match=r"^lab-mlx-8bit did not finish"):
-        demo.demo(limit=2, outputs_dir=tmp_path)
+        demo.demo()
     given = [given_to(command) for command in papermill.commands]
     assert [each["model"] for each in given] == [*demo.RECIPES]
     assert [each.get("reasoning_effort") for each in given] == ["low"] * 3 + [None] * 3
-    assert {(each["max_tokens"], each["limit"]) for each in given} == {(48, 2)}
+    assert {(each["max_tokens"], each["limit"]) for each in given} == {(48, 30)}
     assert "lab-mlx-8bit: The port is taken." in capsys.readouterr().err
 
 
-def test_the_crossing_changes_model_effort_and_budget_and_nothing_else(tmp_path):
-    place = {"outputs_dir": str(tmp_path)}
-    runs = demo.crossed((*demo.CROSSED, demo.CONTROL), place)
+def test_the_crossing_changes_model_effort_and_budget_and_nothing_else():
+    runs = demo.crossed((*demo.CROSSED, demo.CONTROL))
     told = {(s.slug, s.reasoning_effort, s.max_tokens) for s in runs}
     assert len(told) == len(runs) == 3 * 3 * 2
     assert {s.run for s in runs} == {"-".join(map(str, each)) for each in told}

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from igaku import cli, commands, paths
 from igaku.errors import IgakuError
 from igaku.params.settings import settings_from
-from igaku.starter import new
 
 OTHERS = {  # what runs them to their end
     "import": "tests/study/test_recorded.py", "rescue": "tests/test_rescue.py",
@@ -50,7 +49,7 @@ def server():
 def book(server, shared, tmp_path_factory):
     """A workbook with a run beside another, analysed, by the README's own two lines."""
     folder = tmp_path_factory.mktemp("book")
-    new(folder)
+    commands.new(folder)
     examples = [found[2] for found in BLOCK.findall(ADDING.read_text("utf-8"))]
     for name, mark in (
         ("params/tiny-gguf.yaml", "model: lab-gguf-mxfp4"),

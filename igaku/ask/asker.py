@@ -90,19 +90,13 @@ class Asker:
 
     def attempts(self, item: Item) -> list[Attempt]:
         """Every attempt at one question, the last of which counts."""
-        import tenacity
-
         told = (self.budget, self.told_by, self.facts)
         body = request_body(self.settings, item.chat, *told)
-        made: list[Attempt] = []
-        patiently = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda _: made[-1].again),
-            stop=lambda _: self.stop.is_set() or len(made) >= _most(made[-1].reply),
-            wait=lambda _: _pause(made[-1].reply, len(made)),
-            sleep=tenacity.sleep_using_event(self.stop),
-            retry_error_callback=lambda _: None,
-        )
-        patiently(lambda: made.append(self._attempt(body)))
+        made = [self._attempt(body)]
+        while made[-1].again and len(made) < _most(made[-1].reply):
+            if self.stop.wait(_pause(made[-1].reply, len(made))):
+                break
+            made.append(self._attempt(body))
         return made
 
     def _attempt(self, body: Mapping[str, Any]) -> Attempt:

@@ -30,11 +30,7 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 LOOKS = (0.01, 0.05, 0.2)  # seconds to wait for one who only looks at the lock
 
-KINDS = (
-    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)  # fmt: skip
+KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 Row = dict[str, Any]
 Manifest = dict[str, Any]
@@ -153,10 +149,9 @@ def is_file(path: Path) -> bool:
         raise IgakuError(_unreadable(path, refused)) from refused
     if stat.S_ISREG(mode):
         return True
-    kind = next((kind for is_one, kind in KINDS if is_one(mode)), "no file")
-    raise IgakuError(
-        f"{path.parent.name}/{path.name} is {kind} where a file belongs: move it away."
-    )
+    kind = KINDS.get(stat.S_IFMT(mode), "device")
+    name = f"{path.parent.name}/{path.name}"
+    raise IgakuError(f"{name} is a {kind} where a file belongs: move it away.")
 
 
 def unfit(path: Path) -> str | None:

@@ -6,6 +6,8 @@ It looks after every reply, and its errors are those of all looks together.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -76,11 +78,9 @@ def fewest_lost(n: int) -> int:
     >>> fewest_lost(20), fewest_lost(400)
     (10, 113)
     """
-    low, high = int(BROKEN_SHARE * n), n + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if evidence(middle, n) >= EVIDENCE else (middle, high)
-    return min(high, LOST_AT_LOOK) if n == LOOK else high
+    above = int(BROKEN_SHARE * n) + 1  # from where on more lost is more evidence
+    k = bisect_left(range(n + 1), EVIDENCE, above, key=lambda k: evidence(k, n))
+    return min(k, LOST_AT_LOOK) if n == LOOK else k
 
 
 def evidence(k: int, n: int, share: float = BROKEN_SHARE) -> float:
@@ -91,10 +91,8 @@ def evidence(k: int, n: int, share: float = BROKEN_SHARE) -> float:
     Siegmund 1970 for mixtures).
 
     >>> round(evidence(12, 20)), evidence(0, 0)
-    (150, 1.0)
+    (688, 1.0)
     """
-    import math
-
     from scipy.special import betaincc, betaln
 
     tail = max(float(betaincc(k + 1, n - k + 1, share)), 1e-300)
@@ -124,16 +122,15 @@ def lower_limit(k: int, n: int) -> float:
 
 
 def lost(outcomes: Mapping[str, int]) -> int:
-    """How many replies are lost, or not to be read, from a count of outcomes."""
+    """How many replies are lost or unreadable, from a count of outcomes."""
     return sum(outcomes.get(outcome, 0) for outcome in (*CAUSES, *UNREADABLE))
 
 
 def cause(found: Mapping[str, int], rescued: bool = False) -> str | None:
     """The cause that most of the lost replies speak for; None when none is lost.
 
-    Counted are causes, or the outcomes of rows that name none. `rescued` says that a
-    larger budget got text where replies were empty: then they speak for the budget, as
-    the truncated ones do.
+    Counted are causes, or the outcomes of rows that name none. `rescued`: a larger
+    budget got text where replies were empty, so they speak for the budget too.
 
     >>> lost = {"truncated": 2, "empty": 7}
     >>> cause(lost), cause(lost, rescued=True), cause(lost | {"looping": 8})

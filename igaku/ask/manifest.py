@@ -34,7 +34,7 @@ EARLIER = {"choice_order": AS_RELEASED}
 # What the hash of a question's messages settles of the settings.
 BY_WORDS = ("exam", "shots", "language", "serial_context", "choice_order")
 PACKAGES = (
-    "igaku", "openai", "httpx2", "tenacity", "papermill", "pandas", "numpy", "scipy",
+    "igaku", "openai", "httpx2", "papermill", "pandas", "numpy", "scipy",
     "matplotlib", "seaborn", "mlx", "mlx-lm", "xllamacpp",
 )  # fmt: skip
 
@@ -265,20 +265,16 @@ def sampling(
 
 def environment() -> Manifest:
     """The versions of Python, of the packages and of this checkout."""
+    packages = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            packages[name] = metadata.version(name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": _packages(),
+        "packages": packages,
         "git_commit": git_commit(),
     }
-
-
-def _packages() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def git_commit() -> str | None:

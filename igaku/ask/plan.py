@@ -119,7 +119,8 @@ def contradicted(row: Mapping[str, Any], told: Mapping[str, Any] | None) -> str 
     if words is not None and row.get("prompt_sha256") != words:
         return OTHER_WORDS
     ways = told.get("accepted") or [told.get("gold")]
-    if not _are_answers(ways) or row["outcome"] in ("api_error", "wrong_model"):
+    is_told = isinstance(ways, list) and all(isinstance(w, list) and w for w in ways)
+    if not is_told or row["outcome"] in ("api_error", "wrong_model"):
         return None
     answer = list(row["answer"] or ())
     if told.get("kind") == "numeric":  # one number has many spellings
@@ -142,10 +143,6 @@ def misplaced(
     return {at: fault for at, fault in told.items() if fault}
 
 
-def _are_answers(ways: Any) -> bool:
-    return isinstance(ways, list) and all(isinstance(way, list) and way for way in ways)
-
-
 def in_asking_order(
     questions: Sequence[Question], order: Mapping[str, Any] | None
 ) -> list[Question]:
@@ -157,8 +154,13 @@ def in_asking_order(
     """
     if order is None:
         return list(questions)
+
+    def lot(question: Question) -> str:
+        drawn = f"{order['seed']} {question.problem_id}"
+        return hashlib.sha256(drawn.encode()).hexdigest()
+
     by_section: dict[str, list[Question]] = {}
-    for question in sorted(questions, key=lambda each: _lot(each, order["seed"])):
+    for question in sorted(questions, key=lot):
         by_section.setdefault(question.section, []).append(question)
     places = [
         ((2 * i + 1) / (2 * len(members)), section, question)
@@ -166,10 +168,6 @@ def in_asking_order(
         for i, question in enumerate(members)
     ]
     return [question for *_, question in sorted(places, key=lambda each: each[:2])]
-
-
-def _lot(question: Question, seed: int) -> str:
-    return hashlib.sha256(f"{seed} {question.problem_id}".encode()).hexdigest()
 
 
 def is_reply(row: Row) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from igaku.errors import IgakuError
 from igaku.exam.choices import order_of, shown
 from igaku.exam.questions import Question, load_examples
-from igaku.params.settings import Settings
+from igaku.params.settings import Settings, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +59,6 @@ def load_prompt(name: str | Path = "baseline", language: str = "ja") -> Prompt:
     path = path if path.is_file() else Path(name).expanduser()
     if not path.is_file():
         known = sorted(p.name.split(".")[0] for p in SHIPPED.glob(f"*.{language}.yaml"))
-        if not known:
-            raise IgakuError(
-                f"There is no prompt in language {language!r}: use ja or en."
-            )
         raise IgakuError(
             f"There is no prompt {str(name)!r} in language {language!r}: give one of "
             f"{', '.join(known)}, or the path of a YAML file."
@@ -160,24 +156,10 @@ def _user(prompt: Prompt, question: Question) -> Message:
 
 
 def _read(path: Path) -> Prompt:
-    import yaml
-
-    try:
-        words = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as broken:
-        mark = getattr(broken, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise IgakuError(
-            f"{path} is not readable as YAML{where}: correct it."
-        ) from broken
-    wanted = {field.name for field in fields(Prompt)}
-    given = set(words) if isinstance(words, dict) else set()
-    if given != wanted or not all(isinstance(w, str) for w in words.values()):
-        odd = ", ".join(sorted(map(str, given ^ wanted))) or "a value that is not text"
-        raise IgakuError(
-            f"{path} must have the text keys {', '.join(sorted(wanted))}; "
-            f"missing or unknown: {odd}."
-        )
+    wanted = [field.name for field in fields(Prompt)]
+    words = read_yaml(path, wanted)
+    if lacking := [name for name in wanted if not isinstance(words.get(name), str)]:
+        raise IgakuError(f"{path} must have a text under {', '.join(lacking)}.")
     prompt = Prompt(**words)
     _try_out(prompt, path)
     return prompt

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ from igaku.exam.igakuqa import EXAMS, kept_folder
 from igaku.exam.questions import CALIBRATION, load_exam
 from igaku.params.settings import Role, of_role
 
+BAD, BROKEN = bad_name(Path(ANSWERS)), "manifest.broken.json"
 NUMBERED: dict[str, int | str] = {str(n): year for year, n in EXAMS.items()}
 NUMBERED |= {"900": CALIBRATION}
 
@@ -69,7 +69,7 @@ def _repair(folder: Path, write: bool) -> list[str]:
     if trouble:
         manifest = rebuilt(folder, parts, firsts(found.rows, damage), trouble)
         record, broken = manifest["rebuilt"], (folder / MANIFEST).exists()
-        copy = f"{broken_name(folder).name} keeps the old one. " if broken else ""
+        copy = f"{BROKEN} keeps the old one. " if broken else ""
         told += [
             f"{trouble}: it is rebuilt. {copy}Known by {record['rows']} answers: "
             f"{len(manifest['questions'])} questions, when they were asked, which "
@@ -79,7 +79,7 @@ def _repair(folder: Path, write: bool) -> list[str]:
         ]
     if write:
         mend(folder / ANSWERS)
-        put_aside(folder / ANSWERS, damage)
+        set_aside(folder / ANSWERS, dict.fromkeys(damage, BAD))
         if trouble:
             keep_broken(folder)
             write_manifest(folder, manifest)
@@ -98,7 +98,7 @@ def damage_told(folder: Path, found: Survey, damage: Mapping[int, str]) -> list[
         by_fault.setdefault(fault, []).append(found.numbers[start])
     told = "; ".join(f"{numbered(n)}: {fault}" for fault, n in by_fault.items())
     return [
-        f"{folder.name}/{ANSWERS}, {told}. Set aside in {bad_name(Path(ANSWERS))}, as "
+        f"{folder.name}/{ANSWERS}, {told}. Set aside in {BAD}, as "
         "they stand; a question left without an answer is asked again by the run."
     ]
 
@@ -109,11 +109,6 @@ def damaged(found: Survey, misplaced: Mapping[int, str]) -> dict[int, str]:
     known = {*damage, *(row["at"] for row in firsts(found.rows, damage))}
     starts = (row["at"] for row in found.rows)
     return damage | {start: REPEATED for start in starts if start not in known}
-
-
-def put_aside(path: Path, damage: Collection[int]) -> None:
-    """Move damaged lines into the file beside that is named for it."""
-    set_aside(path, dict.fromkeys(damage, bad_name(path)))
 
 
 # --- a manifest out of rows ---------------------------------------------------------
@@ -201,13 +196,7 @@ def blank(run: str) -> Manifest:
     }  # fmt: skip
 
 
-def broken_name(folder: Path) -> Path:
-    """Where the copy of a damaged manifest goes: the first name that is free."""
-    names = (f"manifest.broken{n if n > 1 else ''}.json" for n in count(1))
-    return next(path for n in names if not (path := folder / n).exists())
-
-
 def keep_broken(folder: Path) -> None:
     """Copy a damaged manifest beside itself, before another takes its place."""
     if is_file(folder / MANIFEST):
-        writing.put(broken_name(folder), (folder / MANIFEST).read_bytes())
+        writing.put(folder / BROKEN, (folder / MANIFEST).read_bytes())

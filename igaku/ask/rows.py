@@ -13,8 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate, groupby
-from operator import itemgetter
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -84,13 +83,16 @@ def survey(path: Path, more: Collection[str] = ()) -> Survey:
     shape = msgspec.defstruct("Line", [(n, msgspec.Raw, _NULL) for n in names])
     read = msgspec.json.Decoder(shape).decode
     found = Survey([], {}, {})
-    for number, (start, line) in enumerate(_lines(path), 1):
-        row = TORN if line is None else _row(line, read, more)
-        found.numbers[start] = number
-        if isinstance(row, str):
-            found.bad[start] = row
-        elif row is not None:
-            found.rows.append(row | {"at": start})
+    if not is_file(path):
+        return found
+    with path.open("rb") as file:
+        for number, (start, line) in enumerate(_lines(file), 1):
+            row = _row(line, read, more) if len(line) < LONGEST else TORN
+            found.numbers[start] = number
+            if isinstance(row, str):
+                found.bad[start] = row
+            elif row is not None:
+                found.rows.append(row | {"at": start})
     return found
 
 
@@ -192,34 +194,15 @@ def check_text(data: bytes) -> None:
 # --- lines ----------------------------------------------------------------------------
 
 
-def _pieces(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """A file in pieces that end where a line does, each with the start of its line.
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, each with its start; one too long to be a row in parts.
 
     Lines end by their newline alone: a reply may hold any other line break.
     """
-    start = at = 0
-    while piece := file.readline(CHUNK):
-        yield start, piece
-        at += len(piece)
-        start = at if piece.endswith(b"\n") else start
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """The lines of a file by their starts, None for one too long to be a row."""
-    if not is_file(path):
-        return
-    with path.open("rb") as file:
-        for start, pieces in groupby(_pieces(file), itemgetter(0)):
-            yield start, _joined(piece for _, piece in pieces)
-
-
-def _joined(pieces: Iterable[bytes]) -> bytes | None:
-    held, size = [], 0
-    for piece in pieces:
-        size += len(piece)
-        if size <= LONGEST:
-            held.append(piece)
-    return b"".join(held) if size <= LONGEST else None
+    start = 0
+    while line := file.readline(LONGEST):
+        yield start, line
+        start += len(line)
 
 
 def mend(path: Path) -> None:
@@ -263,7 +246,7 @@ def set_aside(path: Path, moved: Mapping[int, str]) -> None:
             starts = [start for start in moved if moved[start] == name]
             _add(path.with_name(name), source, starts)
         source.seek(0)
-        kept = (piece for start, piece in _pieces(source) if start not in moved)
+        kept = (line for start, line in _lines(source) if start not in moved)
         writing.put(path, kept)
 
 
@@ -274,28 +257,13 @@ def _add(path: Path, source: BinaryIO, starts: Iterable[int]) -> None:
         with path.open("rb+") as file:
             file.truncate(_end_of_lines(file, path.stat().st_size))
             file.seek(0)
-            lines = groupby(_pieces(file), itemgetter(0))
-            known = {_hash(piece for _, piece in pieces) for _, pieces in lines}
+            known = {hashlib.sha256(line).digest() for _, line in _lines(file)}
     with writing.appender(path) as file:
         for start in starts:
-            if _hash(_line_at(source, start)) not in known:
-                for piece in _line_at(source, start):
-                    writing.add(file, piece)
-
-
-def _line_at(source: BinaryIO, start: int) -> Iterator[bytes]:
-    source.seek(start)
-    while piece := source.readline(CHUNK):
-        yield piece
-        if piece.endswith(b"\n"):
-            return
-
-
-def _hash(pieces: Iterable[bytes]) -> bytes:
-    told = hashlib.sha256()
-    for piece in pieces:
-        told.update(piece)
-    return told.digest()
+            source.seek(start)
+            line = source.readline(LONGEST)
+            if hashlib.sha256(line).digest() not in known:
+                writing.add(file, line)
 
 
 def numbered(numbers: list[int], shown: int = 5) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ from igaku.ask.plan import (
 )
 from igaku.ask.preflight import is_missing, settle
 from igaku.ask.progress import kept, last_word, shown, standing
-from igaku.ask.repair import damage_told, damaged, keep_broken, put_aside
+from igaku.ask.repair import BAD, damage_told, damaged, keep_broken
 from igaku.ask.rows import bad_name, brief, mend, read_rows, set_aside, survey
 from igaku.ask.shape import examined
 from igaku.errors import EngineCrashed, IgakuError, ServerUnreachable, WrongModel
@@ -105,10 +105,10 @@ def _gone_on(plan: Plan) -> tuple[Manifest, list[Row]]:
     damage, rows = damaged(found, misplaced), found.rows
     told = damage_told(folder, found, damage)
     if damage:
-        put_aside(folder / ANSWERS, damage)
+        set_aside(folder / ANSWERS, dict.fromkeys(damage, BAD))
         rows = survey(folder / ANSWERS).rows
     recorded, trouble = examined(folder)
-    if trouble and (folder / MANIFEST).exists():
+    if trouble:
         keep_broken(folder)
     if changed := manifest.mended(recorded, begun):
         told.append(
@@ -165,7 +165,9 @@ class Session:
         write_manifest(self.folder, self.manifest)
         try:
             self.identity.accepted()
-            with self._room(), connect(settings.base_url, settings.timeout) as client:
+            # Room on the disk for the last word, which tells what the server said too.
+            room = reserved(self.folder, 2 * (self.folder / MANIFEST).stat().st_size)
+            with room, connect(settings.base_url, settings.timeout) as client:
                 by = self._settle(client)
                 self._ask(Asker(client, settings, self.facts, None, by), left, progress)
                 self._ask_warm(Asker(client, settings, self.facts, None, by))
@@ -187,11 +189,6 @@ class Session:
                     raise
         if why:
             raise WrongModel(why)
-
-    def _room(self) -> AbstractContextManager[object]:
-        """Room on the disk for the last word, which tells what the server said too."""
-        size = (self.folder / MANIFEST).stat().st_size
-        return reserved(self.folder, 2 * size)
 
     def _settle(self, client: OpenAI) -> str:
         """How the reasoning effort is told: tried once in a run, on each server."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from igaku.ask.folder import MANIFEST, Manifest, is_file
-from igaku.ask.rows import check_text, is_deep, strictly
+from igaku.ask.rows import strictly
 from igaku.errors import IgakuError
 from igaku.params.settings import Role, checked, of_role
 
@@ -65,16 +65,13 @@ def examined(
         return {}, f"{name} is missing"
     try:
         data = path.read_bytes()
-        check_text(data)
     except OSError as refused:
         return {}, f"{name} cannot be read ({refused.strerror})"
-    except ValueError:
-        return {}, f"{name} cannot be read (it is not text in UTF-8)"
     listed = b"" if known is None else _listed(data)
     again = (known or {}).get(listed)
     told = strictly(data.replace(listed, b"null", 1) if again else data)
     if not isinstance(told, dict):
-        return {}, f"{name} cannot be read ({unreadable(data, told)})"
+        return {}, f"{name} cannot be read (it is torn, or no JSON object)"
     found, trouble = believed(told, name)
     if again:
         found["questions"] = again
@@ -93,15 +90,6 @@ def _listed(data: bytes) -> bytes:
         return bytes(msgspec.json.decode(data, type=_Listed).questions)
     except (ValueError, RecursionError):
         return b""
-
-
-def unreadable(data: bytes, told: Any) -> str:
-    """Why the bytes of a manifest are none."""
-    if not data.strip(b" \r\n\t\0"):
-        return "it is empty"
-    if is_deep(data):
-        return "it is nested too deep"
-    return "it is not a JSON object" if told is not None else "it is torn, or not JSON"
 
 
 def believed(told: Mapping[str, Any], name: str) -> tuple[Manifest, str | None]:

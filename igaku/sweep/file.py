@@ -106,20 +106,17 @@ def read_sweep(name: str, outputs_dir: str | Path | None = None) -> Sweep:
 
 
 def server_of(endpoint: str) -> str:
-    """The server behind an address, one and the same however that is spelled.
+    """The server behind an address of settings, the same however that is spelled.
 
     >>> server_of("http://LOCALHOST:1234/v1/"), server_of("http://[::1]:1234")
     ('localhost:1234', 'localhost:1234')
     """
-    parts = urlsplit(endpoint.strip().lower())
-    try:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:  # no number: the request will say so
-        return endpoint
-    host = "localhost" if parts.hostname in HERE else parts.hostname or endpoint
-    return (
-        f"{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}" if port else host
-    )
+    if endpoint == LAB:
+        return LAB
+    parts = urlsplit(endpoint.lower())
+    host = "localhost" if parts.hostname in HERE else parts.hostname
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 
 def lane_lock(endpoint: str) -> Path | None:

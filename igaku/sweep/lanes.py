@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from igaku import workbook
 from igaku.ask import progress
-from igaku.ask.folder import holder_of, locked, now
+from igaku.ask.folder import holder_of, now
 from igaku.ask.progress import replies
 from igaku.ask.shape import read_manifest
 from igaku.errors import IgakuError
@@ -31,7 +31,7 @@ from igaku.server import lmstudio
 from igaku.study.runs import read_job
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
 from igaku.sweep.status import Record, standings, totals, write_job, write_report
-from igaku.writing import refused
+from igaku.writing import guarded
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar
@@ -44,7 +44,8 @@ POLL = 1.0  # seconds between two looks at a lock that another process has
 LOOK = 2.0  # seconds between two looks at the folders, for the bar
 WITHDRAWAL = 3.0  # seconds for a load that was broken off to turn up
 
-FINAL = ("wrong_model", "not_loaded", "refused")  # trying again would end alike
+# Trying again would end alike; a server that is gone was waited for already.
+FINAL = ("wrong_model", "not_loaded", "refused", "unreachable")
 WRITTEN = "is being written by process"  # of a folder that was free a moment before
 INTERRUPTED = {"state": "waiting", "why": "it was interrupted"}
 # tqdm's own time left knows nothing of lanes.
@@ -93,7 +94,10 @@ def finish(
 
 def attempt_one(plan: Sweep, run: str, attempt: int, lang: str) -> None:
     """One attempt at one job; what failed for good is not tried in a later attempt."""
-    record = Sitting(plan.job(run), lang).attempt(attempt)
+    sitting = Sitting(plan.job(run), lang)
+    record = sitting.record
+    if attempt == 1 or record.get("kind") not in FINAL:
+        record = sitting.make(tries=1)
     if record["state"] == "failed":
         raise IgakuError(f"{run}: {record['why']}")
     workbook.say(f"{run}: {record['state']}")
@@ -130,26 +134,20 @@ def _all_lanes(plan: Sweep, lang: str) -> dict[str, str]:
 
 
 def _one_lane(lane: list[Sitting], bar: Bar) -> dict[str, str]:
-    """Make the runs of one lane, one after the other; those that failed, and why.
-
-    What may have passed in the meantime is tried once more in the end.
-    """
+    """Make the runs of one lane, one after the other; those that failed, and why."""
     failed: dict[str, str] = {}
-    for make in (Sitting.persist, Sitting.make_once_more):
-        for sitting in lane:
-            run = sitting.job.run
-            try:
-                record = make(sitting)
-            except Stopped:
-                return failed
-            except IgakuError as problem:
-                record = {"state": "failed", "why": str(problem)}
-            if record:
-                failed.pop(run, None)
-                told = filter(None, (run, record["state"], record.get("why")))
-                bar.write(": ".join(told), file=sys.stderr)
-            if record.get("state") == "failed":
-                failed[run] = str(record["why"])
+    for sitting in lane:
+        run = sitting.job.run
+        try:
+            record = sitting.make()
+        except Stopped:
+            break
+        except IgakuError as problem:
+            record = {"state": "failed", "why": str(problem)}
+        told = filter(None, (run, record["state"], record.get("why")))
+        bar.write(": ".join(told), file=sys.stderr)
+        if record["state"] == "failed":
+            failed[run] = str(record["why"])
     return failed
 
 
@@ -169,34 +167,10 @@ class Sitting:
         """What is on record of the job."""
         return read_job(self.job.folder)
 
-    def persist(self) -> Record:
-        """Make the run until it is finished, will never be, or was tried enough."""
-        for number in range(1, ATTEMPTS + 1):
-            record = self.attempt(number)
-            # With a server that is gone it has already been patient.
-            if record.get("kind") in (None, "unreachable"):
-                break
-        return record
-
-    def attempt(self, number: int) -> Record:
-        """Make the run; in a later attempt only where that may end otherwise."""
-        kind = self.record.get("kind") if number > 1 else None
-        if kind in FINAL:
-            return self.record
-        if kind:
-            self.pause(PAUSE)
-        return self.make(is_patient=kind != "unreachable")
-
-    def make_once_more(self) -> Record:
-        """Make a run that may have failed by chance; empty where it did not."""
-        kind = self.record.get("kind")
-        return {} if kind in (None, *FINAL) else self.make(is_patient=False)
-
-    def make(self, is_patient: bool = True) -> Record:
+    def make(self, tries: int = ATTEMPTS) -> Record:
         """Make the run, unless it is finished; what is on record of it afterwards.
 
-        A job or a server that another process is at work on is waited for, and so, with
-        patience, is a server that does not answer.
+        A job or a server that another process is at work on is waited for.
         """
         if self.is_finished():  # that waits for no server
             return self.record
@@ -204,7 +178,7 @@ class Sitting:
             if self.is_finished():
                 return self.record
             try:
-                return self._patiently(locks, PATIENCE if is_patient else 0)
+                return self._persist(locks, tries)
             except (KeyboardInterrupt, Stopped):
                 left = self.record | INTERRUPTED | {"ended": now()}
                 write_job(self.job.folder, left)
@@ -238,31 +212,34 @@ class Sitting:
         folder = self.job.folder
         told = f"{folder} (process {os.getpid()} of {platform.node()})"
         lane, locks = lane_lock(self.job.endpoint), []
-        try:
-            with ExitStack() as stack:
-                for lock in filter(None, (lane, folder / JOB_LOCK)):
-                    if other := holder_of(lock):
-                        workbook.say(f"{self.job.run} waits for {other}")
-                    # A cache that cannot be written locks nothing.
-                    with suppress(OSError) if lock == lane else nullcontext():
-                        taken = held(lock, told, lambda: self.pause(POLL))
-                        locks.append(stack.enter_context(taken))
-                yield locks
-        except OSError as trouble:
-            path = Path(trouble.filename2 or trouble.filename or folder)
-            raise refused(path, trouble) from trouble
+        with guarded(folder), ExitStack() as stack:
+            for lock in filter(None, (lane, folder / JOB_LOCK)):
+                if other := holder_of(lock):
+                    workbook.say(f"{self.job.run} waits for {other}")
+                # A cache that cannot be written locks nothing.
+                with suppress(OSError) if lock == lane else nullcontext():
+                    taken = held(lock, told, lambda: self.pause(POLL))
+                    locks.append(stack.enter_context(taken))
+            yield locks
 
-    def _patiently(self, locks: list[int], patience: float) -> Record:
-        """Execute run.ipynb, again and again while its server may come back."""
+    def _persist(self, locks: list[int], tries: int) -> Record:
+        """Execute run.ipynb until it ends well, never will, or was tried enough.
+
+        A server that does not answer may be restarting: it has a while to come back.
+        """
         pause, asked, since = PAUSE, -1, 0.0
         while True:
             record = self._once(locks)
             if record["kind"] != "unreachable":
-                return record
+                tries -= 1
+                if record["kind"] in (None, *FINAL) or not tries:
+                    return record
+                self.pause(PAUSE)
+                continue
             if replies(self.job.folder) > asked:  # it came back, and is gone
                 pause, since = PAUSE, time.monotonic()
                 asked = replies(self.job.folder)
-            if time.monotonic() - since >= patience:
+            if time.monotonic() - since >= PATIENCE:
                 return record
             why = f"waiting for the server: {record['why']}"
             write_job(self.job.folder, record | {"state": "running", "why": why})
@@ -283,7 +260,6 @@ class Sitting:
             "ended": None,
             "parameters": dict(job.parameters),
         }
-        self._await_folder(record)
         write_job(job.folder, record)
         place = {"outputs_dir": str(job.folder.parent), "lang": self.lang}
         status, log = workbook.execution(
@@ -304,21 +280,6 @@ class Sitting:
         record |= {"kind": kind, "why": why, "ended": now()}
         write_job(job.folder, record)
         return record
-
-    def _await_folder(self, record: Record) -> None:
-        """Wait while a process writes the run: a notebook, or the kernel of one killed.
-
-        Whatever else is wrong with the folder is for run.ipynb to refuse.
-        """
-        while True:
-            try:
-                with locked(self.job.folder):
-                    return
-            except IgakuError as refused:
-                if not isinstance(refused.__cause__, BlockingIOError):
-                    return
-                write_job(self.job.folder, record | {"why": str(refused)})
-            self.pause(POLL)
 
 
 @contextmanager

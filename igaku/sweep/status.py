@@ -16,10 +16,9 @@ from typing import Any
 import pandas as pd
 
 from igaku import writing
-from igaku.ask.folder import ANSWERS, Row, holder_of
+from igaku.ask.folder import ANSWERS, Row, holder_of, unfit
 from igaku.ask.rows import read_rows
 from igaku.ask.shape import read_manifest
-from igaku.errors import IgakuError
 from igaku.pages import html
 from igaku.study.runs import JOB, read_job
 from igaku.sweep.file import JOB_LOCK, Job, Sweep, lane_lock
@@ -63,7 +62,10 @@ def standings(
 def _standing(sweep: Sweep, job: Job, moment: datetime, failure: str | None) -> Record:
     record, told = read_job(job.folder), read_manifest(job.folder)
     asked = job.parameters
-    rows, damage = _rows_of(job.folder)
+    damage = unfit(job.folder / ANSWERS)
+    if not damage and job.folder.is_file():
+        damage = f"{job.folder} is a file where a folder belongs: move it away."
+    rows = [] if damage else read_rows(job.folder / ANSWERS)
     state, why = _state(sweep, job, record)
     sessions = told.get("sessions") or []
     troubles = _troubles(record, sessions, rows)
@@ -118,17 +120,6 @@ def _state(sweep: Sweep, job: Job, record: Record) -> tuple[str, str | None]:
         if other.partition(" (")[0] not in own:
             why = f"its server is at work on {other}"
     return state, why
-
-
-def _rows_of(folder: Path) -> tuple[list[Row], str | None]:
-    try:
-        if folder.is_file():
-            return [], f"{folder} is a file where a folder belongs: move it away."
-        return read_rows(folder / ANSWERS), None
-    except IgakuError as damaged:
-        return [], str(damaged)
-    except OSError as refused:
-        return [], f"{folder} cannot be read: {refused.strerror}."
 
 
 def _troubles(record: Record, sessions: list[Record], rows: list[Row]) -> list[Record]:
