@@ -146,12 +146,9 @@ def _unshown(found: re.Match[str]) -> str:
 
 def _with_tags(text: str) -> str:
     closed = {found["name"] for found in HALF_MARK.finditer(text) if found["slash"]}
-
-    def tag(found: re.Match[str]) -> str:
-        is_half = found["name"] in closed
-        return f"<{found['slash']}{found['name']}>" if is_half else found[0]
-
-    return HALF_MARK.sub(tag, text) if closed else text
+    return HALF_MARK.sub(
+        lambda f: f[0].replace("|", "") if f["name"] in closed else f[0], text
+    )
 
 
 def _decoded(found: re.Match[str]) -> str:
