@@ -120,11 +120,11 @@ def outcome_of(
         return Graded("refused")
     if reply.finish_reason == CALLED:
         return Graded("empty", cause="tool")  # what is said before a call is no answer
-    is_stuck = reply.finish_reason == LOOPED
-    if is_stuck or is_cut(reply, max_tokens, window):
-        return _cut(reply, question, is_stuck, cut_by(reply, max_tokens, window))
+    if reply.finish_reason == LOOPED or is_cut(reply, max_tokens, window):
+        return _cut(reply, question, cut_by(reply, max_tokens, window))
     if not reply.content.strip():
-        return Graded("empty", cause=_silent_for(reply))
+        cause = "looping" if is_looping(reply.reasoning) else "output"
+        return Graded("empty", cause=cause if reply.tool is None else "tool")
     reading = reading_of(reply.content, question)
     if reading.answer is None:
         if reading.rule != TOO_LONG and REFUSAL.search(plain_of(reply.content).text):
@@ -136,9 +136,9 @@ def outcome_of(
     return _graded(reading, question)
 
 
-def _cut(reply: Reply, question: Question, is_stuck: bool, cause: str) -> Graded:
+def _cut(reply: Reply, question: Question, cause: str) -> Graded:
     """The outcome of a reply that something ended before its own end."""
-    is_stuck = is_stuck or is_looping(reply.content)
+    is_stuck = reply.finish_reason == LOOPED or is_looping(reply.content)
     if not is_stuck:
         reading = reading_of(reply.content, question)
         is_whole = _fits(reading.answer, question) and not _is_open(reading, reply)
@@ -152,13 +152,6 @@ def _cut(reply: Reply, question: Question, is_stuck: bool, cause: str) -> Graded
 def _graded(reading: Reading, question: Question) -> Graded:
     right = is_correct(reading.answer, question)
     return Graded("answered", reading.answer, right, reading=reading)
-
-
-def _silent_for(reply: Reply) -> str:
-    """What a reply without a text is lost to, when nothing cut it."""
-    if reply.tool is not None:
-        return "tool"
-    return "looping" if is_looping(reply.reasoning) else "output"
 
 
 def _is_declared(reading: Reading, content: str) -> bool:

@@ -301,8 +301,7 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
 
 def _of_lines(block: Block, plain: str) -> Statement:
     """The statement of lines of letters; a letter beside its choice is not bare."""
-    is_quoted = re.search(MASKED, plain[block.start : block.end]) is not None
-    is_quoted = is_quoted or block.is_headed
+    is_quoted = block.is_headed or re.search(MASKED, plain[block.start : block.end])
     rule, force = ("quoted", Force.QUOTED) if is_quoted else ("bare", Force.BARE)
     return Statement(block.letters, block.start, block.end, rule, force, True)
 
