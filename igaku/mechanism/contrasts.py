@@ -16,7 +16,7 @@ from igaku.errors import IgakuError
 from igaku.mechanism.ablation import REFERENCE
 from igaku.params.settings import read_file
 from igaku.paths import PARAMS
-from igaku.reading.silence import TOLD, silent_kind
+from igaku.reading.answer import TOLD, silent_kind
 from igaku.statistics import paired_difference, proportion
 from igaku.study.parting import FLIPS, LOST, TYPES, parted
 from igaku.study.silent import measured

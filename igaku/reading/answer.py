@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from igaku.exam.questions import Question
 from igaku.lazy import pattern
 from igaku.reading.digits import digits_of, read_digits
+from igaku.reading.harmony import torn_header
 from igaku.reading.letters import read_letters
 from igaku.reading.loops import is_looping
-from igaku.reading.plain import plain_text
+from igaku.reading.plain import plain_of
 from igaku.reading.readings import TOO_LONG, Answer, Reading
 from igaku.reading.reply import Reply, understood
 from igaku.reading.turns import turn_of
@@ -18,6 +19,10 @@ from igaku.server.parts import CALLED, DECLINED, LOOPED, Parts
 
 BESIDE, AROUND = 16, 80  # characters in the line of a declared answer
 SMALLEST_WINDOW, WINDOW_STEP = 2048, 1024  # tokens
+# Kinds of a reply without an answer; where its text was clipped or is not on record,
+# how it ended is not judged.
+TOLD = ("progressing", "looping", "header", "unanswered")
+KINDS = (*TOLD, "clipped", "unrecorded")
 GOES_ON = pattern(r"\s*(?:[,、，と/・&]|及び?|and|or|または|か)\s*")
 # What ends a sentence, or a bracket at the cut: all of the statement is said.
 ENDED = pattern(r"[。．！？!?\n]|\.(?=\s|\Z)|[)）\]」』】}>*\"]\s*\Z")
@@ -32,6 +37,7 @@ DOUBT = pattern(
     r"|(?:\A[\s。.!*]*|\n\s*)(?:but|however|actually|いや|しかし|だが|やはり|でも)",
     re.IGNORECASE,
 )
+# What declines to answer, mostly for want of an image or a case.
 REFUSAL = pattern(
     r"申し訳|残念ながら|すみません|恐れ入ります"
     r"|(?:答|判断|診断|提供|選択|選ぶこと|特定|決定|表示|確認|参照|解決|提示|見ること)[^。\n]{0,20}"
@@ -82,11 +88,10 @@ def is_correct(answer: Answer | None, question: Question) -> bool:
     """
     if not answer:
         return False
-    gold = question.accepted or (question.answer,)
+    gold = question.accepted
     if question.kind == "numeric":
         return digits_of(answer[0]) in [digits_of(accepted[0]) for accepted in gold]
-    letters = {letter.lower() for letter in answer}
-    return tuple(sorted(letters)) in [tuple(sorted(a)) for a in gold]
+    return {letter.lower() for letter in answer} in map(set, gold)
 
 
 def outcome_of(
@@ -115,45 +120,38 @@ def outcome_of(
         return Graded("refused")
     if reply.finish_reason == CALLED:
         return Graded("empty", cause="tool")  # what is said before a call is no answer
-    is_stuck = reply.finish_reason == LOOPED
-    if is_stuck or is_cut(reply, max_tokens, window):
-        return _cut(reply, question, is_stuck, cut_by(reply, max_tokens, window))
+    if reply.finish_reason == LOOPED or is_cut(reply, max_tokens, window):
+        return _cut(reply, question, cut_by(reply, max_tokens, window))
     if not reply.content.strip():
-        return Graded("empty", cause=_silent_for(reply))
+        cause = "looping" if is_looping(reply.reasoning) else "output"
+        return Graded("empty", cause=cause if reply.tool is None else "tool")
     reading = reading_of(reply.content, question)
     if reading.answer is None:
-        is_declined = reading.rule != TOO_LONG and is_refusal(reply.content)
-        stuck = reading.rule == TOO_LONG or is_looping(reply.content)
-        cause = None if is_declined else "looping" if stuck else "output"
-        return Graded("refused" if is_declined else "unparsable", cause=cause)
+        if reading.rule != TOO_LONG and REFUSAL.search(plain_of(reply.content).text):
+            return Graded("refused")
+        is_stuck = reading.rule == TOO_LONG or is_looping(reply.content)
+        return Graded("unparsable", cause="looping" if is_stuck else "output")
     if question.kind == "choice" and not _fits(reading.answer, question):
         return Graded("wrong_cardinality", reading.answer, reading=reading)
     return _graded(reading, question)
 
 
-def _cut(reply: Reply, question: Question, is_stuck: bool, cause: str) -> Graded:
+def _cut(reply: Reply, question: Question, cause: str) -> Graded:
     """The outcome of a reply that something ended before its own end."""
-    if is_stuck or is_looping(reply.content):
-        return Graded("truncated", cause="looping")
-    reading = reading_of(reply.content, question)
-    is_whole = _fits(reading.answer, question) and not _is_open(reading, reply)
-    if is_whole and _is_declared(reading, reply.content):
-        return _graded(reading, question)
-    if not reply.content.strip() and is_looping(reply.reasoning):
-        return Graded("truncated", cause="looping")
-    return Graded("truncated", cause="looping" if reading.rule == TOO_LONG else cause)
+    is_stuck = reply.finish_reason == LOOPED or is_looping(reply.content)
+    if not is_stuck:
+        reading = reading_of(reply.content, question)
+        is_whole = _fits(reading.answer, question) and not _is_open(reading, reply)
+        if is_whole and _is_declared(reading, reply.content):
+            return _graded(reading, question)
+        thought = "" if reply.content.strip() else reply.reasoning
+        is_stuck = reading.rule == TOO_LONG or is_looping(thought)
+    return Graded("truncated", cause="looping" if is_stuck else cause)
 
 
 def _graded(reading: Reading, question: Question) -> Graded:
     right = is_correct(reading.answer, question)
     return Graded("answered", reading.answer, right, reading=reading)
-
-
-def _silent_for(reply: Reply) -> str:
-    """What a reply without a text is lost to, when nothing cut it."""
-    if reply.tool is not None:
-        return "tool"
-    return "looping" if is_looping(reply.reasoning) else "output"
 
 
 def _is_declared(reading: Reading, content: str) -> bool:
@@ -165,11 +163,9 @@ def _is_declared(reading: Reading, content: str) -> bool:
     if not reading.is_strict or reading.span is None:
         return False
     start, end = reading.span
-    line_start = content.rfind("\n", 0, start) + 1
-    line_end = content.find("\n", end)
-    line = content[line_start : line_end if line_end >= 0 else len(content)]
-    before, after = content[line_start:start], content[end:]
-    is_alone = len(before.strip()) <= BESIDE and len(line) - (end - start) <= AROUND
+    before, after = content[:start].rpartition("\n")[2], content[end:]
+    beside = len(before) + len(after.partition("\n")[0])
+    is_alone = len(before.strip()) <= BESIDE and beside <= AROUND
     is_open = GOES_ON.fullmatch(after) or UNCLOSED.search(content)
     stated = content[start:end].lower()
     told = max(stated.rfind(each[-1].lower()) for each in reading.answer or ("?",))
@@ -232,19 +228,14 @@ def cut_by(reply: Parts, max_tokens: int | None, window: int | None = None) -> s
     return "window" if is_met or is_early else "budget"
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a text declines to answer, mostly for want of an image or a case."""
-    return bool(REFUSAL.search(plain_text(text)))
-
-
 def _fits(answer: Answer | None, question: Question) -> bool:
     """Whether an answer has as many letters, or digits, as the question asks for."""
     if answer is None:
         return False
-    gold = question.accepted or (question.answer,)
     if question.kind == "numeric":
-        return len(answer[0]) in {len(digits_of(accepted[0])) for accepted in gold}
-    return len(answer) in {len(accepted) for accepted in gold}
+        sizes = {len(digits_of(gold[0])) for gold in question.accepted}
+        return len(answer[0]) in sizes
+    return len(answer) in map(len, question.accepted)
 
 
 def reading_of(
@@ -257,3 +248,25 @@ def reading_of(
     said = turn_of(text or "").said
     read = read_digits if question.kind == "numeric" else read_letters
     return read(said, question, permissive)
+
+
+def silent_kind(content: str, reasoning: str = "", is_cut: bool = False) -> str:
+    """The kind of a reply without an answer: one of `TOLD`.
+
+    `content` is the text as the server gave it, with its marks, `reasoning` the thought
+    that the server had taken out; `is_cut` says that something ended the reply before
+    its own end. "looping": it says the same over and over. "header": it ended in, or
+    went on behind, a header of harmony that is none. "progressing": it was cut while it
+    still said new things, right or wrong. "unanswered": it ended by itself.
+
+    >>> silent_kind("", "c is worse than a, so look at d: " + "so c. Wait, " * 30, True)
+    'looping'
+    >>> silent_kind("<|channel|>analysis3b")
+    'header'
+    """
+    turn = turn_of(content)
+    if any(map(is_looping, (turn.said, turn.thought, reasoning))):
+        return "looping"
+    if torn_header(content, is_cut):
+        return "header"
+    return "progressing" if is_cut else "unanswered"

@@ -55,11 +55,11 @@ def without_calls(said: str) -> tuple[str, str | None]:
             told, end = DECODER.raw_decode(said, before.end())
         except (ValueError, RecursionError):
             continue
-        calls = told if isinstance(told, list) else [told]
+        tools = [_tool(each) for each in (told if isinstance(told, list) else [told])]
         to = ADDRESSED.match(said, before.start(), before.end())
-        if to or (calls and all(map(_is_call, calls))):
+        if to or (tools and None not in tools):
             rest = said[end:].removeprefix("\n```")
-            return said[: before.start()] + rest, to[1] if to else _named(calls[0])
+            return said[: before.start()] + rest, to[1] if to else tools[0]
     return said, None
 
 
@@ -70,19 +70,15 @@ def name_of(called: str) -> str:
     return name.removeprefix("functions.")
 
 
-def _is_call(told: object) -> bool:
-    """Whether a value of JSON names a tool and what is given to it."""
+def _tool(told: object) -> str | None:
+    """The tool that a value of JSON names beside what is given to it; None for none."""
     if not isinstance(told, dict):
-        return False
+        return None
     inner = told.get("function")
-    if any(isinstance(told.get(name), list | dict) for name in LISTED):
-        return True
+    known = inner if isinstance(inner, dict) else told
+    is_listed = any(isinstance(told.get(name), list | dict) for name in LISTED)
     is_named = any(isinstance(told.get(name), str) for name in NAMED)
-    is_given = any(name in told for name in GIVEN)
-    return (is_named and is_given) or (isinstance(inner, dict) and "name" in inner)
-
-
-def _named(call: dict[str, object]) -> str:
-    inner = call.get("function")
-    told = inner if isinstance(inner, dict) else call
-    return next((v for n in NAMED if isinstance(v := told.get(n), str)), NO_NAME)
+    is_given = is_named and any(name in told for name in GIVEN)
+    if not (is_listed or is_given or (known is inner and "name" in known)):
+        return None
+    return next((v for n in NAMED if isinstance(v := known.get(n), str)), NO_NAME)

@@ -95,10 +95,9 @@ def _repeats_its_end(text: str) -> bool:
     # Beside its repetition the first copy stands, so `period` more belong to the loop.
     copied = length + period
     if not any(map(str.isalnum, text[-period:])):
-        return copied >= COPIES * period and copied >= RULED
-    if copied >= STUTTER * period and copied >= STUTTER_LENGTH:
-        return True
-    return copied >= COPIES * period and copied >= LOOP_LENGTH
+        return copied >= max(COPIES * period, RULED)
+    is_stutter = copied >= max(STUTTER * period, STUTTER_LENGTH)
+    return is_stutter or copied >= max(COPIES * period, LOOP_LENGTH)
 
 
 def repeated_suffix(text: str) -> int:

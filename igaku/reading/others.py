@@ -92,7 +92,10 @@ def own_lines(said: str) -> str:
     >>> own_lines("Q: どれか。 A: d")
     'd'
     """
-    said = _unlabelled(said)
+    label = OWN_LABEL.match(said)
+    if label is None and (again := SAID_AGAIN.match(said)):
+        label = OWN_LINE.search(said, again.end(), again.end() + POSED_WITHIN)
+    said = said[label.end() :] if label else said
     begun, answered = re.search(r"\S", said), ANSWERED.search(said)
     posed = None  # what is posed first from there on
     for found in ANOTHERS_LINE.finditer(said):
@@ -109,11 +112,3 @@ def own_lines(said: str) -> str:
         elif posed.start() < found.end() + POSED_WITHIN:
             return said[: found.start()]
     return said
-
-
-def _unlabelled(said: str) -> str:
-    """The text behind the label of the model's own words."""
-    label = OWN_LABEL.match(said)
-    if label is None and (again := SAID_AGAIN.match(said)):
-        label = OWN_LINE.search(said, again.end(), again.end() + POSED_WITHIN)
-    return said[label.end() :] if label else said

@@ -24,7 +24,8 @@ MARKS = r"[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]"
 CLUSTER = pattern(
     # Kana and kanji, most of a reply, have no other form.
     r"(?P<same>[\u3001\u3002\u300c\u300d\u3041-\u3096\u30a1-\u30fa\u30fc"
-    rf"\u4e00-\u9fff]+)(?!{MARKS})|[\n -~]+(?![\u0300-\u036f])|.{MARKS}{{0,8}}",
+    rf"\u4e00-\u9fff]+)(?!{MARKS})|(?P<ascii>[\n -~]+)(?![\u0300-\u036f])"
+    rf"|.{MARKS}{{0,8}}",
     re.DOTALL,
 )
 UNSEEN = {"Cf", "Cc", "Mn", "Me"}
@@ -114,17 +115,6 @@ class Plain:
         return Plain("".join(pieces), starts + self.starts[at:], ends + self.ends[at:])
 
 
-def plain_text(text: str) -> str:
-    """The plain form alone; what a box or a tag declares follows 「答え」.
-
-    >>> plain_text("**Ｃ**")
-    'c'
-    """
-    plain = plain_of(text).text
-    plain = plain.replace(DECLARED, "\n答え: ").replace(DECLARED_END, "\n")
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", plain)).strip()
-
-
 def plain_of(text: str) -> Plain:
     """The plain form of a text, each character with its place in the text.
 
@@ -149,7 +139,7 @@ def _spelled(text: str) -> Plain:
     pieces, starts, ends = list[str](), array("i"), array("i")
     for found in CLUSTER.finditer(text):
         start, end = found.span()
-        piece = found["same"] or _small(found[0])
+        piece = found["same"] or (found["ascii"] or "").lower() or _compatible(found[0])
         if end - start == len(piece):
             starts.extend(range(start, end))
             ends.extend(range(start + 1, end + 1))
@@ -158,11 +148,6 @@ def _spelled(text: str) -> Plain:
             ends.extend([end] * len(piece))
         pieces.append(piece)
     return Plain("".join(pieces), starts, ends)
-
-
-def _small(cluster: str) -> str:
-    is_printed = cluster.isascii() and (cluster.isprintable() or "\n" in cluster)
-    return cluster.lower() if is_printed else _compatible(cluster)
 
 
 @lru_cache(maxsize=4096)

@@ -99,12 +99,7 @@ def as_meant(text: str) -> str:
         names = (found[found.lastgroup or 0] for found in ESCAPED.finditer(text))
         closed = {_bare(name)[1:] for name in names if _bare(name).startswith("/")}
         text = ESCAPED.sub(partial(_unescaped, closed), text)
-    if "<details" in text:
-        text = FOLDED.sub(_folded, text)
-    if "<!--" in text:
-        text = COMMENT.sub(_unshown, text)
-    if "|>" in text and "</" in text:
-        text = _with_tags(text)
+    text = _with_tags(COMMENT.sub(_unshown, FOLDED.sub(_folded, text)))
     if "<0x" in text:
         text = BYTES.sub(_decoded, text)
     if "Ġ" in text or "▁" in text or "Ċ" in text:
@@ -146,12 +141,9 @@ def _unshown(found: re.Match[str]) -> str:
 
 def _with_tags(text: str) -> str:
     closed = {found["name"] for found in HALF_MARK.finditer(text) if found["slash"]}
-
-    def tag(found: re.Match[str]) -> str:
-        is_half = found["name"] in closed
-        return f"<{found['slash']}{found['name']}>" if is_half else found[0]
-
-    return HALF_MARK.sub(tag, text) if closed else text
+    return HALF_MARK.sub(
+        lambda f: f[0].replace("|", "") if f["name"] in closed else f[0], text
+    )
 
 
 def _decoded(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -77,7 +77,7 @@ COPULA = (
 BARE_LINE = pattern(
     rf"{BULLET}(?:おそらく|恐らく|たぶん|多分|やはり)?"
     r"(?:(?:選択肢?|选项|選項|选|選|option|choice)\s?[:は]?)?"
-    rf"{LETTERS}[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}"
+    rf"{LETTERS}[ \t]?{TOGETHER}{COPULA}[ \t。.,、!?;|✅☑✔○]{{0,6}}\Z"
 )
 LABEL_LINE = pattern(
     rf"{BULLET}{LETTERS}(?:[ \t]?[:;.、。(|→–—]|です|である|(?<=[)\]」』】])[ \t]"
@@ -286,7 +286,7 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
     Lines one below the other are one list. Lines with a gap between them are one only
     if that makes the number of letters asked for.
     """
-    blocks = list(_blocks(plain, BARE_LINE.fullmatch, wanted))
+    blocks = list(_blocks(plain, BARE_LINE, wanted))
     found = [_of_lines(block, plain) for block in blocks]
     apart = list[Block]()
     for block in blocks:
@@ -301,8 +301,7 @@ def _bare(plain: str, wanted: int) -> list[Statement]:
 
 def _of_lines(block: Block, plain: str) -> Statement:
     """The statement of lines of letters; a letter beside its choice is not bare."""
-    is_quoted = re.search(MASKED, plain[block.start : block.end]) is not None
-    is_quoted = is_quoted or block.is_headed
+    is_quoted = block.is_headed or re.search(MASKED, plain[block.start : block.end])
     rule, force = ("quoted", Force.QUOTED) if is_quoted else ("bare", Force.BARE)
     return Statement(block.letters, block.start, block.end, rule, force, True)
 
@@ -316,14 +315,11 @@ def _counted(plain: str, wanted: int) -> Iterator[Statement]:
         yield Statement(letters, start, end, "counted", Force.CUE, True)
 
 
-Matcher = Callable[[str], "re.Match[str] | None"]
-
-
-def _blocks(plain: str, match: Matcher, wanted: int) -> Iterator[Block]:
-    """Runs of neighbouring lines that match, each with the letters of its lines."""
+def _blocks(plain: str, form: re.Pattern[str], wanted: int) -> Iterator[Block]:
+    """Runs of neighbouring lines of a form, each with the letters of its lines."""
     block, is_next, before = None, False, ""
     for line in LINE.finditer(plain):
-        found = match(line[0])
+        found = form.match(line[0])
         if found and GRADE.search(before) and not ANY_CUE.search(before):
             found = None
         if found and (letters := _letters_in(found, wanted)):
@@ -354,7 +350,7 @@ def _labelled(plain: str, wanted: int) -> Iterator[Statement]:
     「c: …」 on one line is read, and one line a letter. Further down they have to be as
     many as were asked for.
     """
-    blocks = _blocks(plain, LABEL_LINE.match, wanted)
+    blocks = _blocks(plain, LABEL_LINE, wanted)
     listed = [
         Statement(b.letters, b.start, b.end, "listed", Force.LISTED) for b in blocks
     ]

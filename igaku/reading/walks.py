@@ -402,18 +402,14 @@ def _at_last(plain: str, run: list[Head], end_of_run: int) -> Iterator[Verdict]:
             line_end = plain.rfind("\n", head.start + 1, end)
             end = line_end if line_end >= 0 else end
         said = plain[head.start + 1 : end]
+        own = {head.label, chr(MASK + ord(head.label) - ord("a"))}
         if head is run[-1]:
             said = re.split(r"(?<=[^\s:)\]」])\n\n", said, maxsplit=1)[0]
         for found in AT_LAST.finditer(said):
-            if _is_own(head.label, said[: found.start()]):
+            before = said[max(0, found.start() - 80) : found.start()]
+            clause = re.split(r"[。\n|]", before)[-1]
+            if own.issuperset(CLAUSE.findall(clause)):  # it is of no other choice
                 is_right = (found["right"] or found["right_sign"]) is not None
                 settled = SETTLED.search(found[0]) is not None
                 end_ = head.start + 1 + found.end()
                 yield Verdict(head.label, head.start, end_, is_right, settled)
-
-
-def _is_own(label: str, before: str) -> bool:
-    """Whether a verdict with these words before it is about the step's own choice."""
-    clause = re.split(r"[。\n|]", before[-80:])[-1]
-    own = {label, chr(MASK + ord(label) - ord("a"))}
-    return set(CLAUSE.findall(clause)) <= own

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from igaku.ask.folder import ANSWERS
+from igaku.reading.answer import KINDS, silent_kind
 from igaku.reading.loops import LOOKED_AT, distinct_share, repeated_suffix
-from igaku.reading.silence import KINDS, silent_kind
 from igaku.server.parts import at, parts_of
 from igaku.study.answers import read_answers
 from igaku.study.families import Source, named, stacked, study_in
@@ -35,7 +35,7 @@ def silences(outputs_dir: Source = None) -> pd.DataFrame:
     """One row per reply that gave no answer: cut, blank, or without one to be read.
 
     `run label problem_id outcome completion_tokens`; `silence`, its kind, a categorical
-    of `igaku.reading.silence.KINDS`: "progressing looping header unanswered", see
+    of `igaku.reading.answer.KINDS`: "progressing looping header unanswered", see
     `silent_kind`, or unknown, since the text is "clipped" on record, or not on record
     ("unrecorded"). `ending`: "cut", or by "itself". `characters` of thought and answer;
     `repeated_share`: of these the longest end that also occurs earlier,

@@ -13,7 +13,7 @@ from timing import assert_linear
 
 from igaku.exam.questions import Question
 from igaku.reading.letters import read_letters
-from igaku.reading.plain import plain_of, plain_text
+from igaku.reading.plain import plain_of
 
 CHOICES = ["安静", "輸液", "陣痛開始時の投与", "経過観察", "手術"]
 
@@ -230,7 +230,7 @@ def test_every_character_of_a_plain_text_knows_its_place(text):
     assert list(plain.starts) == sorted(plain.starts)
     for start, end in zip(plain.starts, plain.ends, strict=True):
         assert 0 <= start < end <= len(text)
-    assert plain_text(plain_text(text).replace("\\", "")) is not None
+    assert plain_of(plain.text.replace("\\", "")) is not None
 
 
 # --- cost ----------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from igaku.ask import run
 from igaku.lab.engines import missing_engine
 from igaku.lab.serve import serving
 from igaku.params.settings import settings_from
-from igaku.reading import harmony, silence
+from igaku.reading import answer as answers
+from igaku.reading import harmony
+from igaku.reading.answer import silent_kind
 from igaku.reading.harmony import torn_header
-from igaku.reading.silence import silent_kind
 from igaku.study import silent as frames
 from igaku.study.families import study_of
 from igaku.study.silent import silences
@@ -25,7 +26,7 @@ HEAD = "<|channel|>analysis<|message|>"
 FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
 
 
-@pytest.mark.parametrize("module", [harmony, silence, frames])
+@pytest.mark.parametrize("module", [harmony, answers, frames])
 def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
