@@ -28,6 +28,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# See tests/warm: each kernel that the suite starts would import the libraries anew.
+os.environ["JUPYTER_PATH"] = str(Path(__file__).parent / "warm")
+os.environ.setdefault("IGAKU_SUITE", str(os.getpid()))
+
 # See tests/lean.
 sys.modules["rfc3987_syntax"] = None
 

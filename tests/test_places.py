@@ -42,7 +42,8 @@ def environment(folder, clone, *how):
 
 
 def said(python, *words, cwd, ok=True):
-    place = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    ours = ("PYTHON", "JUPYTER")
+    place = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     told = subprocess.run(
         [python, *map(str, words)], cwd=cwd, env=place, capture_output=True, text=True
     )

@@ -685,7 +685,8 @@ def two(tmp_path_factory):
             for slug, server in zip(LAB, servers, strict=True)
         ]
         file = tmp_path_factory.mktemp("two") / "two.yaml"
-        told = {"models": entries, "settings": {"limit": LIMIT, "concurrency": 1}}
+        told = {"models": entries, "efforts": ["low"]}
+        told["settings"] = {"limit": LIMIT, "concurrency": 1}
         file.write_text(yaml.safe_dump(told), encoding="utf-8")
         yield file
 
