@@ -115,14 +115,13 @@ def _name_rows(
 
 
 def _unit(asked: pd.DataFrame) -> str:
-    if "completion_tokens" not in asked:
-        rows.check("token_usage", asked, ["seconds"])
-        return "seconds"
-    if "seconds" not in asked:
-        return "completion_tokens"
-    known = asked["completion_tokens"].notna()
-    counted = known.groupby(asked["run"].astype(str)).any()
-    return "completion_tokens" if counted.all() else "seconds"
+    if "completion_tokens" in asked:
+        known = asked["completion_tokens"].notna()
+        counted = known.groupby(asked["run"].astype(str)).any()
+        if counted.all() or "seconds" not in asked:
+            return "completion_tokens"
+    rows.check("token_usage", asked, ["seconds"])
+    return "seconds"
 
 
 def _draw_replies(
