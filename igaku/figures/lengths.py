@@ -172,11 +172,11 @@ def _mark_pile(ax: Axes, y: float, pile: Pile, lang: str) -> None:
     """How many of a run's blank replies end here."""
     if not pile.blank:
         return
-    ax.annotate(
-        say("pile_of", lang, blank=pile.blank, of=pile.of), (pile.at, y),
-        (-9 if pile.is_left else 9, 0), textcoords="offset points", va="center",
-        ha="right" if pile.is_left else "left", fontsize=style.small(),
-        color=style.VERMILLION, path_effects=style.halo(), zorder=4,
+    by, ha = (-9, "right") if pile.is_left else (9, "left")
+    rows.note(
+        ax, (pile.at, y), say("pile_of", lang, blank=pile.blank, of=pile.of), (by, 0),
+        xycoords="data", va="center", ha=ha, color=style.VERMILLION,
+        path_effects=style.halo(), zorder=4,
     )  # fmt: skip
 
 

@@ -114,12 +114,9 @@ def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
 
 def _directions(ax: Axes, lang: str) -> None:
     """Which way is better, in words at the ends of the axis."""
-    for x, block in ((0, "candidate_worse"), (1, "candidate_better")):
-        ax.annotate(
-            say(block, lang), (x, 0), (0, -22), xycoords="axes fraction",
-            textcoords="offset points", ha="left" if x == 0 else "right", va="top",
-            fontsize=style.small(), color=style.FAINT,
-        )  # fmt: skip
+    look = {"xycoords": "axes fraction", "va": "top", "color": style.FAINT}
+    rows.note(ax, (0, 0), say("candidate_worse", lang), (0, -22), ha="left", **look)
+    rows.note(ax, (1, 0), say("candidate_better", lang), (0, -22), ha="right", **look)
     ax.xaxis.labelpad = 18
 
 

@@ -240,13 +240,14 @@ def _above(name: Name, width: int, lines: int) -> str:
 
 def note(
     ax: Axes, at: tuple[float, float], text: str, by: Any = (0, 0), **more: Any
-) -> Any:
-    """Small print at an axes fraction across and a row down, moved by some points."""
-    look = {"fontsize": style.small(), "annotation_clip": False} | more
-    return ax.annotate(
-        text, at, by, xycoords=("axes fraction", "data"), textcoords="offset points",
-        **look,
-    )  # fmt: skip
+) -> None:
+    """Small print, moved by some points from a place: an axes fraction across and a
+    row down, or as `xycoords` says.
+    """
+    look: dict[str, Any] = {
+        "fontsize": style.small(), "xycoords": ("axes fraction", "data"), **more
+    }  # fmt: skip
+    ax.annotate(text, at, by, textcoords="offset points", annotation_clip=False, **look)
 
 
 def columns_beside(
@@ -284,10 +285,7 @@ def part_beside(ax: Axes, y: int, share: float) -> None:
 def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
     """Small print above the axes, at a place along them."""
     look = {"xycoords": ("data", "axes fraction"), "ha": "center"} | more
-    ax.annotate(
-        text, (x, 1), by, textcoords="offset points", va="bottom", linespacing=1.1,
-        fontsize=style.small(), **look,
-    )  # fmt: skip
+    note(ax, (x, 1), text, by, va="bottom", linespacing=1.1, **look)
 
 
 def names_above(

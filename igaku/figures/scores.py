@@ -183,9 +183,9 @@ def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
                 share = counts[kind] / row["n"]
                 ax.barh(middle, share, 0.9 * tall, start, color=look.color, linewidth=0)
                 start += share
-            ax.annotate(
-                told, (0, middle), (4, 0), va="center", textcoords="offset points",
-                fontsize=style.small(), color=style.INK, path_effects=style.halo(),
+            rows.note(
+                ax, (0, middle), told, (4, 0), va="center", color=style.INK,
+                path_effects=style.halo(),
             )  # fmt: skip
     ax.set_xlim(0, 1)
     rows.percent(ax.xaxis)
