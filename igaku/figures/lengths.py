@@ -24,6 +24,10 @@ DRAWN = (
     "run", "label", "origin", "outcome", "blank", "max_tokens", "seconds",
     "completion_tokens", "reasoning_tokens", "reasoning_tokens_estimated",
 )  # fmt: skip
+LOOKS = {
+    "with_text": style.Look(style.FAINT, "o"),
+    "blank": style.Look(style.VERMILLION, ">"),
+}
 KEY = 120.0  # points above the axes that the key to the marks takes
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 
@@ -62,7 +66,9 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     known = asked[asked[unit].notna() & ~asked["outcome"].isin(NO_REPLY)]
     timed = known[known[unit].astype(float) > 0]
     names = [str(n) for n in style.order(timed["run"]) if (timed["run"] == n).any()]
-    thoughts = _thoughts(timed, names, unit)
+    shares = {name: thought_in(timed[timed["run"] == name]) for name in names}
+    is_told = unit == "completion_tokens"
+    thoughts = {name: share for name, share in shares.items() if share and is_told}
     ax = rows.axes_for(ax, len(names), 0.6 + 0.15 * bool(thoughts))
     if not names:
         return rows.say_nothing(ax, lang)
@@ -80,15 +86,8 @@ def token_usage(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -
     guessed = any(thought.by == "character" for thought in thoughts.values())
     axis = say(f"{unit}_axis", lang, left=len(known) - len(timed), guessed=guessed)
     ax.set_xlabel(axis, loc="left")
-    _reply_key(ax, lang)
+    rows.key_above(ax, LOOKS, "reply", lang, markersize=5)
     return ax
-
-
-def _thoughts(timed: pd.DataFrame, names: list[str], unit: str) -> dict[str, Thought]:
-    """The share of thought of each run that has it, where tokens are drawn."""
-    shares = {name: thought_in(timed[timed["run"] == name]) for name in names}
-    is_told = unit == "completion_tokens"
-    return {name: share for name, share in shares.items() if share and is_told}
 
 
 def _name_rows(
@@ -116,14 +115,13 @@ def _name_rows(
 
 
 def _unit(asked: pd.DataFrame) -> str:
-    if "completion_tokens" not in asked:
-        rows.check("token_usage", asked, ["seconds"])
-        return "seconds"
-    if "seconds" not in asked:
-        return "completion_tokens"
-    known = asked["completion_tokens"].notna()
-    counted = known.groupby(asked["run"].astype(str)).any()
-    return "completion_tokens" if counted.all() else "seconds"
+    if "completion_tokens" in asked:
+        known = asked["completion_tokens"].notna()
+        counted = known.groupby(asked["run"].astype(str)).any()
+        if counted.all() or "seconds" not in asked:
+            return "completion_tokens"
+    rows.check("token_usage", asked, ["seconds"])
+    return "seconds"
 
 
 def _draw_replies(
@@ -134,16 +132,15 @@ def _draw_replies(
     is_blank = replies["blank"].fillna(False).astype(bool)
     took = replies[unit].astype(float)
     kinds = (
-        (took[~is_blank], y - 0.16 * is_blank.any(), style.faint(), "o"),
-        (took[is_blank], y + 0.2, style.VERMILLION, ">"),
+        (took[~is_blank], y - 0.16 * is_blank.any(), LOOKS["with_text"]),
+        (took[is_blank], y + 0.2, LOOKS["blank"]),
     )
-    for amounts, place, colour, marker in kinds:
-        if amounts.empty:
-            continue
-        lanes.ax.scatter(
-            amounts, place + _sway(amounts.to_numpy()), s=11, marker=marker,
-            color=style.seen(colour), alpha=0.55, linewidth=0, zorder=3,
-        )  # fmt: skip
+    for amounts, place, look in kinds:
+        if len(amounts):
+            lanes.ax.scatter(
+                amounts, place + _sway(amounts.to_numpy()), s=11, alpha=0.55,
+                linewidth=0, zorder=3, **look._asdict(),
+            )  # fmt: skip
     blank = took[is_blank]
     told = [*replies["max_tokens"].dropna()] if "max_tokens" in replies else []
     budget = int(told[0]) if told else None
@@ -171,24 +168,15 @@ def _sway(amounts: np.ndarray) -> np.ndarray:
     return 0.34 * rows.swaying(len(amounts)) * np.sqrt(share)
 
 
-def _reply_key(ax: Axes, lang: str) -> None:
-    blank = (">", style.seen(style.VERMILLION))
-    looks = {"with_text": ("o", style.seen(style.faint())), "blank": blank}
-    rows.key_above(ax, {
-        say(f"reply_{name}", lang): {"marker": marker, "color": colour, "markersize": 5}
-        for name, (marker, colour) in looks.items()
-    })  # fmt: skip
-
-
 def _mark_pile(ax: Axes, y: float, pile: Pile, lang: str) -> None:
     """How many of a run's blank replies end here."""
     if not pile.blank:
         return
-    ax.annotate(
-        say("pile_of", lang, blank=pile.blank, of=pile.of), (pile.at, y),
-        (-9 if pile.is_left else 9, 0), textcoords="offset points", va="center",
-        ha="right" if pile.is_left else "left", fontsize=style.small(),
-        color=style.seen(style.VERMILLION), path_effects=style.halo(), zorder=4,
+    by, ha = (-9, "right") if pile.is_left else (9, "left")
+    rows.note(
+        ax, (pile.at, y), say("pile_of", lang, blank=pile.blank, of=pile.of), (by, 0),
+        xycoords="data", va="center", ha=ha, color=style.VERMILLION,
+        path_effects=style.halo(), zorder=4,
     )  # fmt: skip
 
 
@@ -243,7 +231,7 @@ def survival(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     caps = sorted(set(frame.get("max_tokens", frame["x"][:0]).dropna().astype(int)))
     ax.set_xlim(0, 1.05 * max(frame["x"].max(), *caps, 0))
     for cap in caps:
-        ax.axvline(cap, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        ax.axvline(cap, color=style.INK, linestyle=(0, (4, 3)), linewidth=0.9)
     names = [(float(cap), f"max_tokens {cap:,}") for cap in caps]
     levels = rows.names_above(ax, names, 12, ha="right")
     ax.set_xlabel(say("completion_tokens_axis", lang, left=0, guessed=False))
@@ -282,7 +270,7 @@ def _draw_curves(
     marks: list[rows.Mark] = []
     for names, curve in curves:
         dash = DASHES[len(marks) % len(DASHES)]
-        colour = looks[names[0]].color if len(names) == 1 else style.ink()
+        colour = looks[names[0]].color if len(names) == 1 else style.INK
         low, high = curve.pop("low"), curve.pop("high")
         x, y, *dotted = (curve[key] for key in curve)
         shape = f"steps-{step}" if step else "default"

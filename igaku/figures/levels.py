@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+SHADE = "#56B4E9"  # of a section that was all right
 VERDICT = ("compulsory", "rest", "kinki")
-PARTS = {"compulsory": ("s", style.BLUE), "rest": ("o", style.GREEN)}
+PARTS = {
+    "compulsory": style.Look(style.BLUE, "s"),
+    "rest": style.Look(style.GREEN, "o"),
+    "line": style.Look(style.INK, "|"),
+}
 SIGNS = {"compulsory": "■ ", "rest": "● ", "kinki": ""}
 
 
@@ -23,13 +28,16 @@ def sections(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     `frame` is of `igaku.study.sections`: run, section, asked, right and, where there
     are, label, planned. The last column is the sum.
     """
+    import seaborn as sns
+
     names = list(frame["run"].unique())
     ax = rows.axes_for(ax, len(names), 0.44)
     labels = rows.named(frame, lang)
     lanes = rows.name_rows(ax, [labels[str(n)] for n in names], [""] * len(names))
     heads = list(frame["section"].unique())
     planned = "planned" if "planned" in frame else "asked"
-    counts, shades = ["right", "asked", planned], _shades()
+    shades = sns.light_palette(SHADE, as_cmap=True)  # the darker the more
+    counts = ["right", "asked", planned]
     known = frame.set_index(["run", "section"])[counts].fillna(0).astype(int)
     for y, name in enumerate(names):
         part = known.loc[name].reindex(heads, fill_value=0).to_numpy()
@@ -57,26 +65,17 @@ def _cell(lanes: rows.Lanes, x: int, y: int, text: str, fill: Any) -> None:
 
     top, tall = y + lanes.top + 0.03, 0.47 - lanes.top
     look: dict[str, Any] = {"facecolor": "none", "hatch": "////"}
-    colour = style.faint()
+    colour = style.FAINT
     if fill is not None:
         look = {"facecolor": to_hex(fill)}
         colour = style.INK if sum(fill[:3]) > 1.5 else "white"
-    look |= {"edgecolor": style.rule(), "linewidth": 0, "in_layout": False}
+    look |= {"edgecolor": style.RULE, "linewidth": 0, "in_layout": False}
     # No patch: those are measured, for limits that are known here.
     lanes.ax.add_artist(Rectangle((x + 0.02, top), 0.96, tall, **look))
     lanes.ax.text(
         x + 0.5, top + tall / 2, text, ha="center", va="center", color=colour,
         fontsize=style.small(), linespacing=1.05, in_layout=False,
     )  # fmt: skip
-
-
-def _shades() -> Any:
-    """The colours of shares, the darker the more; deep on a dark page."""
-    import seaborn as sns
-
-    if style.is_dark():
-        return sns.dark_palette(style.BLUE, as_cmap=True)
-    return sns.light_palette(style.seen("#56B4E9"), as_cmap=True)
 
 
 def _heads(
@@ -187,16 +186,17 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     beside = ["  ".join(each) if is_narrow else "" for each in told]
     lanes = rows.name_rows(ax, [labels[str(n)] for n in names], beside, heads=2)
     for y, each in enumerate(parts):
-        for (part, look), off in zip(PARTS.items(), (-0.12, 0.12), strict=True):
+        for part, off in (("compulsory", -0.12), ("rest", 0.12)):
             if part in each:
-                _part(ax, each[part], y + lanes.middle, off * (1 - lanes.top), look)
+                middle = y + lanes.middle + off * (1 - lanes.top)
+                _part(ax, each[part], middle, PARTS[part])
     rows.percent(ax.xaxis)
     ax.margins(x=0.08)
     ax.locator_params(axis="x", nbins=5)
     checked = "verified" not in frame or bool(frame["verified"].all())
     ax.set_xlabel(say("verdict_axis", lang, checked=checked))
     if is_narrow:
-        _part_key(ax, lang)
+        rows.key_above(ax, PARTS, "part", lang, markersize=7)
     else:
         heads = [SIGNS[part] + say(f"part_{part}", lang) for part in VERDICT]
         rows.columns_beside(ax, told, heads, (8, 112, 216))
@@ -204,18 +204,13 @@ def verdict(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     return ax
 
 
-def _part(
-    ax: Axes, part: dict[str, Any], y: float, off: float, look: tuple[str, str]
-) -> None:
-    marker, colour = look[0], style.seen(look[1])
-    line = part["line"] / part["possible"]
-    ax.vlines([line], y + off - 0.13, y + off + 0.13, color=style.ink(), linewidth=1.6)
-    at = part["points"] / part["possible"]
-    ax.plot([at, line], [y + off] * 2, color=colour, linewidth=1)
-    ax.plot(
-        [at], [y + off], marker=marker, color=colour, markersize=7, zorder=3,
-        markerfacecolor=colour if part["passed"] else style.paper(),
-    )  # fmt: skip
+def _part(ax: Axes, part: dict[str, Any], y: float, look: style.Look) -> None:
+    """The points of a part, with the way to its line."""
+    at, line = (part[key] / part["possible"] for key in ("points", "line"))
+    ax.vlines([line], y - 0.13, y + 0.13, color=style.INK, linewidth=1.6)
+    ax.plot([at, line], [y, y], color=look.color, linewidth=1)
+    face = look.color if part["passed"] else style.PAPER
+    ax.plot([at], [y], markersize=7, zorder=3, markerfacecolor=face, **look._asdict())
 
 
 def _verdict_of(parts: dict[Any, Any], lang: str) -> list[str]:
@@ -226,12 +221,3 @@ def _verdict_of(parts: dict[Any, Any], lang: str) -> list[str]:
         short = max(0, counts["line"] - counts["points"])
         told[name] = say(f"verdict_{name}", lang, **counts, short=short)
     return [*told.values()]
-
-
-def _part_key(ax: Axes, lang: str) -> None:
-    looks: dict[str, dict[str, Any]] = {
-        say(f"part_{part}", lang): {"marker": marker, "color": style.seen(colour)}
-        for part, (marker, colour) in PARTS.items()
-    }
-    line = {"marker": "|", "markersize": 9, "color": style.ink()}
-    rows.key_above(ax, looks | {say("part_line", lang): line})

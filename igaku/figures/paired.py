@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 POWER = 0.8
 WIDEST = 0.1  # the largest true difference on the axis of the power
 COLUMNS = (8, 122, 218)  # points right of the axes: difference, flips, p
-FATES = {"same": ("o", -0.2), "flip": ("s", 0.06), "silent": (">", 0.3)}
+FATES = {
+    "same": style.Look(style.FAINT, "o"),
+    "flip": style.Look(style.BLUE, "s"),
+    "silent": style.Look(style.VERMILLION, ">"),
+}
+LOWER = {"same": -0.2, "flip": 0.06, "silent": 0.3}  # below the middle of a row
 
 
 @rows.figure(
@@ -86,8 +91,8 @@ def _numbers(pair: dict[str, Any], lang: str) -> tuple[str, str, str]:
 
 def _interval(ax: Axes, pair: dict[str, Any], y: float) -> None:
     tainted = bool(pair.get("tainted", False))
-    colour = style.faint() if tainted else style.seen(style.BLUE)
-    face = style.paper() if tainted else colour
+    colour = style.FAINT if tainted else style.BLUE
+    face = style.PAPER if tainted else colour
     ax.plot([pair["low"], pair["high"]], [y, y], color=colour, linewidth=2)
     ax.plot(
         [pair["difference"]], [y], marker="s", color=colour, markersize=7,
@@ -100,7 +105,7 @@ def _points(value: float, _: Any = None) -> str:
 
 
 def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
-    lanes.upright(0, color=style.ink(), linewidth=0.9)
+    lanes.upright(0, color=style.INK, linewidth=0.9)
     for margin in margins:
         lanes.shade(-margin, 0)
         lanes.dashed(-margin)
@@ -109,12 +114,9 @@ def _shade(lanes: rows.Lanes, margins: Sequence[float], lang: str) -> None:
 
 def _directions(ax: Axes, lang: str) -> None:
     """Which way is better, in words at the ends of the axis."""
-    for x, block in ((0, "candidate_worse"), (1, "candidate_better")):
-        ax.annotate(
-            say(block, lang), (x, 0), (0, -22), xycoords="axes fraction",
-            textcoords="offset points", ha="left" if x == 0 else "right", va="top",
-            fontsize=style.small(), color=style.faint(),
-        )  # fmt: skip
+    look = {"xycoords": "axes fraction", "va": "top", "color": style.FAINT}
+    rows.note(ax, (0, 0), say("candidate_worse", lang), (0, -22), ha="left", **look)
+    rows.note(ax, (1, 0), say("candidate_better", lang), (0, -22), ha="right", **look)
     ax.xaxis.labelpad = 18
 
 
@@ -138,7 +140,7 @@ def power(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes
         _power_curve(ax, pair, colour, lang)
         for pair, colour in zip(curves, cycle(style.COLOURS), strict=False)
     ]
-    ax.axhline(POWER, color=style.faint(), linestyle=(0, (4, 3)), linewidth=0.9)
+    ax.axhline(POWER, color=style.FAINT, linestyle=(0, (4, 3)), linewidth=0.9)
     ax.set_ylim(0, 1.02)
     ax.set_xlim(0, WIDEST)
     rows.percent(ax.yaxis)
@@ -155,7 +157,7 @@ def _power_curve(ax: Axes, pair: dict[str, Any], colour: str, lang: str) -> rows
     import numpy as np
 
     n, share = int(pair["n"]), pair["flips"] / pair["n"]
-    look: dict[str, Any] = {"color": style.seen(colour), "linewidth": 1.8}
+    look: dict[str, Any] = {"color": colour, "linewidth": 1.8}
     x = np.linspace(0, min(WIDEST, share), 41)[1:]
     level = pair.get("level", LEVEL) / pair.get("compared", 1)
     power = [statistics.mcnemar_power(n, share, each, level) for each in x]
@@ -188,7 +190,7 @@ def plan(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
     marks: list[rows.Mark] = []
     for (share, n), part in parts:
         colour = style.COLOURS[len(marks) % len(style.COLOURS)]
-        look: dict[str, Any] = {"color": style.seen(colour), "marker": "o"}
+        look: dict[str, Any] = {"color": colour, "marker": "o"}
         part = part.sort_values("repeats")
         ax.plot(part["repeats"], part["power"], linewidth=1.8, markersize=4, **look)
         fewest = None if is_missing(part["fewest"].iloc[0]) else part["fewest"].iloc[0]
@@ -196,7 +198,7 @@ def plan(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Axes:
         text += "\n" + say("plan_fewest", lang, fewest=fewest)
         end = part.iloc[-1]
         marks.append(rows.Mark(text, float(end["repeats"]), float(end["power"]), look))
-    ax.axhline(POWER, color=style.faint(), linestyle=(0, (4, 3)), linewidth=0.9)
+    ax.axhline(POWER, color=style.FAINT, linestyle=(0, (4, 3)), linewidth=0.9)
     ax.set_ylim(0, 1.02)
     rows.percent(ax.yaxis)
     ax.set_xticks(sorted(set(frame["repeats"])))
@@ -228,36 +230,28 @@ def partings(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
         for part in pairs.values()
     ]
     lanes = rows.name_rows(ax, names, beside, 2)
-    colours = {"same": style.faint(), "flip": style.seen(style.BLUE),
-               "silent": style.seen(style.VERMILLION)}  # fmt: skip
     for row, part in enumerate(pairs.values()):
-        _fates(lanes, row, part[part["parted"]], colours)
+        _fates(lanes, row, part[part["parted"]])
     places = frame.loc[frame["parted"], "parted_at"].astype(float)
     first, last = (places.min(), places.max()) if len(places) else (1, 2)
     rows.doublings(ax, first / 1.7, 1.3 * last)
     unit = frame["unit"].iloc[0] if "unit" in frame else "character"
     ax.set_xlabel(say(f"partings_{unit}", lang), loc="left")
     rows.entitle(ax, "partings_title", lang, pad=24)
-    rows.key_above(ax, {
-        say(f"fate_{fate}", lang):
-            {"marker": marker, "color": colours[fate], "markersize": 5}
-        for fate, (marker, _) in FATES.items()
-    })  # fmt: skip
+    rows.key_above(ax, FATES, "fate", lang, markersize=5)
     return ax
 
 
-def _fates(
-    lanes: rows.Lanes, row: int, part: pd.DataFrame, colours: dict[str, str]
-) -> None:
+def _fates(lanes: rows.Lanes, row: int, part: pd.DataFrame) -> None:
     """One pair's partings, by what became of the two replies: silent, else flip."""
     import numpy as np
 
     kinds = [part["silent"] != "neither", part["flip"].notna()]
     fates = np.select(kinds, ["silent", "flip"], "same")
-    for fate, (marker, down) in FATES.items():
+    for fate, look in FATES.items():
         at = part.loc[fates == fate, "parted_at"].to_numpy(float)
-        off = (0.5 - lanes.top) * (down + 0.14 * rows.swaying(len(at)))
+        off = (0.5 - lanes.top) * (LOWER[fate] + 0.14 * rows.swaying(len(at)))
         lanes.ax.scatter(
-            at, row + lanes.middle + off, s=13, marker=marker, color=colours[fate],
-            alpha=0.6, linewidth=0, zorder=3,
+            at, row + lanes.middle + off, s=13, alpha=0.6, linewidth=0, zorder=3,
+            **look._asdict(),
         )  # fmt: skip

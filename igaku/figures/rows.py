@@ -179,13 +179,13 @@ class Lanes:
 
     def dashed(self, x: float, ys: Sequence[int] | None = None) -> None:
         """The line of a limit: a wall, a mark, a margin."""
-        self.upright(x, ys, color=style.ink(), linestyle=(0, (4, 3)), linewidth=0.9)
+        self.upright(x, ys, color=style.INK, linestyle=(0, (4, 3)), linewidth=0.9)
 
     def shade(self, low: float, high: float) -> None:
         """A band behind the data of every row."""
         ys = [y + (self.top + 0.5) / 2 for y in range(self.n)]
         self.ax.barh(
-            ys, high - low, 0.5 - self.top, low, color=style.rule(), alpha=0.55,
+            ys, high - low, 0.5 - self.top, low, color=style.RULE, alpha=0.55,
             linewidth=0, zorder=0,
         )  # fmt: skip
 
@@ -218,7 +218,7 @@ def name_rows(
         down = (0, -1.3 * style.small() * (1 + told.count("\n")))
         at, by = ((0, y - 0.49), down) if is_apart else ((1, y - 0.49), (0, 0))
         side = "left" if is_apart else "right"
-        note(ax, at, text, by, va="top", ha=side, color=style.faint())
+        note(ax, at, text, by, va="top", ha=side, color=style.FAINT)
     top = min(0.2, (2 + 1.25 * style.small() * heads) / (72 * size(ax)[1] / n) - 0.5)
     return Lanes(ax, n, top, (top + 0.5) / 2)
 
@@ -240,13 +240,14 @@ def _above(name: Name, width: int, lines: int) -> str:
 
 def note(
     ax: Axes, at: tuple[float, float], text: str, by: Any = (0, 0), **more: Any
-) -> Any:
-    """Small print at an axes fraction across and a row down, moved by some points."""
-    look = {"fontsize": style.small(), "annotation_clip": False} | more
-    return ax.annotate(
-        text, at, by, xycoords=("axes fraction", "data"), textcoords="offset points",
-        **look,
-    )  # fmt: skip
+) -> None:
+    """Small print, moved by some points from a place: an axes fraction across and a
+    row down, or as `xycoords` says.
+    """
+    look: dict[str, Any] = {
+        "fontsize": style.small(), "xycoords": ("axes fraction", "data"), **more
+    }  # fmt: skip
+    ax.annotate(text, at, by, textcoords="offset points", annotation_clip=False, **look)
 
 
 def columns_beside(
@@ -271,7 +272,7 @@ def part_beside(ax: Axes, y: int, share: float) -> None:
     is_above = is_narrow(ax)
     wide, down = (44, y - 0.49) if is_above else (64, y)
     bar, by = DrawingArea(wide, 5), (0 if is_above else 8, -1.85 * style.small())
-    for part, colour in ((1, style.rule()), (share, style.seen(style.BLUE))):
+    for part, colour in ((1, style.RULE), (share, style.BLUE)):
         bar.add_artist(Rectangle((0, 0), wide * part, 5, color=colour, linewidth=0))
     placed = AnnotationBbox(
         bar, (1, down), by, xycoords=("axes fraction", "data"), frameon=False, pad=0,
@@ -284,10 +285,7 @@ def part_beside(ax: Axes, y: int, share: float) -> None:
 def above(ax: Axes, x: float, text: str, by: Any = (0, 3), **more: Any) -> None:
     """Small print above the axes, at a place along them."""
     look = {"xycoords": ("data", "axes fraction"), "ha": "center"} | more
-    ax.annotate(
-        text, (x, 1), by, textcoords="offset points", va="bottom", linespacing=1.1,
-        fontsize=style.small(), **look,
-    )  # fmt: skip
+    note(ax, (x, 1), text, by, va="bottom", linespacing=1.1, **look)
 
 
 def names_above(
@@ -345,7 +343,7 @@ def label_marks(
     gap = point * (1.25 * lines * style.small() + 4)
     places = spread([mark.y for mark in marks], gap)
     over = max(0, max(places) + gap / 2 - high) - max(0, low - min(places) + gap / 2)
-    lead = {"arrowstyle": "-", "color": style.faint(), "linewidth": 0.7, "shrinkA": 2}
+    lead = {"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.7, "shrinkA": 2}
     for each, y in zip(marks, places, strict=True):
         is_left = is_inside and each.x > left + 0.6 * (right - left)
         y -= over
@@ -374,9 +372,14 @@ def key_below(ax: Axes, marks: Sequence[Mark], ncols: int = 1) -> None:
     )  # fmt: skip
 
 
-def key_above(ax: Axes, looks: dict[str, dict[str, Any]]) -> None:
+def key_above(
+    ax: Axes, looks: dict[str, style.Look], block: str, lang: str, **more: Any
+) -> None:
     """The key to a few kinds of marks, on one line above the axes."""
-    marks = [Mark(text, 0, 0, {"ls": ""} | look) for text, look in looks.items()]
+    marks = [
+        Mark(say(f"{block}_{name}", lang), 0, 0, {"ls": ""} | look._asdict() | more)
+        for name, look in looks.items()
+    ]
     _key(
         ax, marks, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4,
         ncols=len(marks), handlelength=1.2, handletextpad=0.1, columnspacing=1,
@@ -424,7 +427,7 @@ def say_nothing(ax: Axes, lang: str) -> Axes:
     ax.set_axis_off()
     ax.text(
         0.5, 0.5, say("figure_of_nothing", lang), ha="center", va="center",
-        transform=ax.transAxes, color=style.faint(),
+        transform=ax.transAxes, color=style.FAINT,
     )  # fmt: skip
     return ax
 

@@ -16,7 +16,11 @@ LABEL = 0.35  # of the axis that a label takes
 # What holds of a run whose frame does not say.
 USUAL: dict[str, Any] = {"status": "OK", "counted": True, "role": "", "origin": ""}
 TALL = 0.86  # of a lane of a design, that its bars take together
-RIGHT = "#56B4E9"
+FATES = {  # of a design's replies, from the left in each bar
+    "lost": style.Look(style.VERMILLION, "s"),
+    "wrong": style.Look(style.RULE, "s"),
+    "right": style.Look("#56B4E9", "s"),
+}
 
 
 @rows.figure("run", "right", "asked", "accuracy", "low", "high")
@@ -37,12 +41,12 @@ def accuracy(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> A
     for y, row in enumerate(scores):
         look = looks[str(row["run"])]
         if row["role"] == "reference":
-            look = look._replace(color=style.faint())
-        face = look.color if row["counted"] else style.paper()
+            look = look._replace(color=style.FAINT)
+        face = look.color if row["counted"] else style.PAPER
         intervals(ax, [row], [y + lanes.middle], look, face)
     measured = int((frame["role"] != "reference").sum())
     if 0 < measured < len(frame):
-        ax.axhline(measured - 0.5, color=style.faint(), linewidth=0.8)
+        ax.axhline(measured - 0.5, color=style.FAINT, linewidth=0.8)
     ax.set_xlim(0, 1)
     if not (frame["origin"] == "lab").all():  # its exam has no pass mark
         lanes.dashed(PASS_MARK)
@@ -128,7 +132,7 @@ def _size_mark(
     """A run at its true size, and what stands beside: size, share, how much smaller."""
     x, y = float(row["size_gb"]), float(row["accuracy"])
     is_whole = row["counted"] and row["status"] == "OK"
-    face = look.color if is_whole else style.paper()
+    face = look.color if is_whole else style.PAPER
     shown: dict[str, Any] = look._asdict() | {"markerfacecolor": face}
     span = [row["low"], row["high"]]  # above the labels, which may hide no limit
     ax.plot([x, x], span, color=look.color, linewidth=2, zorder=6)
@@ -167,9 +171,6 @@ def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
     placed = rows.name_rows(ax, names, [""] * len(order))
     labels = rows.named(drawn, lang)
     tall = TALL * (0.5 - placed.top) / most
-    # From the left, in each bar.
-    colours = {"lost": style.seen(style.VERMILLION), "wrong": style.rule(),
-               "right": style.seen(RIGHT)}  # fmt: skip
     for y, key in enumerate(order):
         for i, row in enumerate(lanes.get_group(key).to_dict("records")):
             top = y + placed.top + (1 - TALL) * (0.5 - placed.top) / 2
@@ -177,28 +178,18 @@ def crossed(frame: pd.DataFrame, ax: Axes | None = None, lang: str = "en") -> Ax
             counts = {"lost": row["lost"], "right": row["right"]}
             counts["wrong"] = row["n"] - row["lost"] - row["right"]
             told = say("crossed_bar", lang, label=label, **counts)
-            shares = {colours[kind]: counts[kind] / row["n"] for kind in colours}
-            _bar(ax, shares, told, top + (i + 0.5) * tall, 0.9 * tall)
+            middle, start = top + (i + 0.5) * tall, 0.0
+            for kind, look in FATES.items():
+                share = counts[kind] / row["n"]
+                ax.barh(middle, share, 0.9 * tall, start, color=look.color, linewidth=0)
+                start += share
+            rows.note(
+                ax, (0, middle), told, (4, 0), va="center", color=style.INK,
+                path_effects=style.halo(),
+            )  # fmt: skip
     ax.set_xlim(0, 1)
     rows.percent(ax.xaxis)
     ax.set_xlabel(say("crossed_axis", lang))
-    looks = {
-        say(f"crossed_{kind}", lang): {"color": colour, "marker": "s"}
-        for kind, colour in colours.items()
-    }
-    rows.key_above(ax, looks)
+    rows.key_above(ax, FATES, "crossed", lang)
     rows.entitle(ax, "crossed_title", lang, pad=22)
     return ax
-
-
-def _bar(ax: Axes, shares: dict[str, float], told: str, y: float, tall: float) -> None:
-    """One condition: its shares by their colours, from the left, and what it is."""
-    start = 0.0
-    for colour, share in shares.items():
-        ax.barh(y, share, tall, start, color=colour, linewidth=0)
-        start += share
-    ax.annotate(
-        told, (0, y), (4, 0), va="center",
-        textcoords="offset points", fontsize=style.small(), color=style.ink(),
-        path_effects=style.halo(),
-    )  # fmt: skip

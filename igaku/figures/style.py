@@ -1,4 +1,4 @@
-"""How figures look: a colour and a marker per run, two languages, light and dark.
+"""How figures look: a colour and a marker per run, two languages.
 
 Colour never carries meaning alone, so a figure survives a black and white print.
 """
@@ -26,7 +26,6 @@ WIDE, SLIM = 9.0, 3.9  # inches: a notebook's cell, and a phone held upright
 LEAST = 8.0  # points, the smallest print
 PNG = {"compress_level": 3}  # a tenth larger than at 6, in half the time
 INK, FAINT, RULE, PAPER = "#1f2328", "#6b7178", "#d5d9de", "#ffffff"
-DARK_INK, DARK_FAINT, DARK_RULE, DARK_PAPER = "#e6e8eb", "#a0a7b0", "#3d444d", "#16191d"
 
 
 class Look(NamedTuple):
@@ -44,7 +43,7 @@ def use(lang: str = "en") -> None:
     import matplotlib as mpl
     from IPython.core.getipython import get_ipython
 
-    mpl.rcParams.update(_theme(lang, is_dark=False, width=WIDE))
+    mpl.rcParams.update(_theme(lang, WIDE))
     mpl.rcParams["figure.autolayout"] = True  # so nothing lies outside
     if kernel := get_ipython():
         _print_once(kernel)
@@ -89,13 +88,11 @@ def arrange(figure: Figure) -> None:
 
 
 @contextmanager
-def context(
-    lang: str = "en", dark: bool = False, narrow: bool = False
-) -> Iterator[None]:
-    """The same look for the figures of one `with`; `dark` has a clear background."""
+def context(lang: str = "en", narrow: bool = False) -> Iterator[None]:
+    """The same look for the figures of one `with`."""
     import matplotlib as mpl
 
-    with mpl.rc_context(_theme(lang, dark, SLIM if narrow else WIDE)):
+    with mpl.rc_context(_theme(lang, SLIM if narrow else WIDE)):
         yield
 
 
@@ -116,58 +113,18 @@ def style_of(frame: pd.DataFrame) -> dict[str, Look]:
     )
     looks: dict[str, Look] = {}
     for name, colour, marker in zip(names, *told, strict=True):
-        look = Look(seen(colour or next(colours)), marker or next(markers))
+        look = Look(colour or next(colours), marker or next(markers))
         while look in looks.values() and len(looks) < len(MARKERS):
             look = look._replace(marker=next(markers))  # two runs of one card
         looks[name] = look
     return looks
 
 
-def seen(colour: str) -> str:
-    """A colour as it is drawn: lighter where the page is dark."""
-    from matplotlib.colors import to_hex, to_rgb
-
-    if not is_dark():
-        return colour
-    red, green, blue = (0.65 * part + 0.35 for part in to_rgb(colour))
-    return to_hex((red, green, blue))
-
-
-def is_dark() -> bool:
-    """Whether the page is dark, which is when its text is light."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_rgb
-
-    return sum(to_rgb(mpl.rcParams["text.color"])) > 1.5
-
-
-def faint() -> str:
-    """The grey of what a reader may pass over."""
-    return DARK_FAINT if is_dark() else FAINT
-
-
-def rule() -> str:
-    """The grey of lines and shades behind the data."""
-    return DARK_RULE if is_dark() else RULE
-
-
-def paper() -> str:
-    """What a hollow mark is filled with."""
-    return DARK_PAPER if is_dark() else PAPER
-
-
 def halo() -> list[Any]:
     """An edge that keeps print legible where a line or a mark runs under it."""
     from matplotlib.patheffects import withStroke
 
-    return [withStroke(linewidth=2.5, foreground=paper())]
-
-
-def ink() -> str:
-    """The colour of print."""
-    import matplotlib as mpl
-
-    return str(mpl.rcParams["text.color"])
+    return [withStroke(linewidth=2.5, foreground=PAPER)]
 
 
 def small() -> float:
@@ -188,22 +145,19 @@ def fonts(lang: str) -> list[str]:
     return families if checked(lang) == "en" else families[::-1]
 
 
-def _theme(lang: str, is_dark: bool, width: float) -> Any:
+def _theme(lang: str, width: float) -> Any:
     import seaborn as sns
     from cycler import cycler
 
-    inked = DARK_INK if is_dark else INK
-    ruled = DARK_RULE if is_dark else RULE
-    back = "none" if is_dark else PAPER
     scale = 0.85 if width > SLIM else 0.78
     return (
         sns.axes_style("whitegrid")
         | sns.plotting_context("notebook", font_scale=scale)
-        | dict.fromkeys(("figure.facecolor", "axes.facecolor"), back)
-        | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color"), inked)
+        | dict.fromkeys(("figure.facecolor", "axes.facecolor"), PAPER)
+        | dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color"), INK)
         | {
-            "ytick.color": inked,
-            "axes.edgecolor": ruled,
+            "ytick.color": INK,
+            "axes.edgecolor": RULE,
             "axes.prop_cycle": cycler(color=COLOURS),
             "axes.spines.right": False,
             "axes.spines.top": False,
@@ -213,11 +167,11 @@ def _theme(lang: str, is_dark: bool, width: float) -> Any:
             "figure.dpi": 100,
             "figure.figsize": (width, 0.55 * width),
             "font.family": fonts(lang),
-            "grid.color": ruled,
+            "grid.color": RULE,
             "grid.linewidth": 0.6,
             "hatch.linewidth": 0.6,
             "legend.frameon": False,
-            "savefig.facecolor": back,
+            "savefig.facecolor": PAPER,
             "text.hinting": "none",  # letters as drawn, in half the time
         }
     )

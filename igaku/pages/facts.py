@@ -287,17 +287,23 @@ def brief(study: Study, name: str, key: str) -> str | None:
     return None if value is None else str(value)
 
 
+def twins(facts: Facts) -> list[str]:
+    """The first runs of the main whose parts beside the experts have 8 and 4 bits.
+
+    Empty where one of the two is lacking, as outside of the seed's sweep.
+    """
+    cards = {name: facts.study.run(name).card for name in facts.main}
+    told = {name: str(card.get("quantization")) for name, card in cards.items()}
+    each = [[name for name in told if bits in told[name]] for bits in ("Q8", "Q4")]
+    return [names[0] for names in each] if all(each) else []
+
+
 def _twins(facts: Facts) -> Iterator[str]:
     """The pair of one weight format whose other parts have 8 and 4 bits."""
-    cards = {name: facts.study.run(name).card for name in facts.main}
-    eight, four = (
-        next((n for n in cards if bits in str(cards[n].get("quantization"))), None)
-        for bits in ("Q8", "Q4")
-    )
-    if eight and four:
+    if pair := twins(facts):
         doubts = facts.audit.loc[facts.audit["kind"].isin(DOUBTS), "runs"]
-        is_doubted = any(eight in runs or four in runs for runs in doubts)
-        told = dict(zip(("eight", "four"), _kinds(facts, [eight, four]), strict=True))
+        is_doubted = any(name in runs for runs in doubts for name in pair)
+        told = dict(zip(("eight", "four"), _kinds(facts, pair), strict=True))
         yield facts.say("finding_twins", **told, is_doubted=is_doubted)
 
 

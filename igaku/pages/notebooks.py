@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -191,20 +191,16 @@ def _linker(page: str, folder: Path) -> Callable[[str], str]:
     The address is relative: sent to somebody alone, a page keeps the numbers and has
     links that lead nowhere. What is not on the page of replies is left as it is.
     """
-    path = (folder / page).resolve()  # one name of it for all runs
+    path = folder / page
+    there = {*ANCHORED.findall(path.read_text("utf-8"))} if path.is_file() else set()
 
     def linked(found: re.Match[str]) -> str:
         cell, name = found.groups()
-        is_there = path.is_file() and name in _anchors(path, path.stat().st_mtime_ns)
-        return f'{cell}<a href="{page}#{name}">{name}</a>' if is_there else found[0]
+        if name not in there:
+            return found[0]
+        return f'{cell}<a href="{page}#{name}">{name}</a>'
 
     return partial(NUMBERED.sub, linked)
-
-
-@lru_cache(maxsize=1)
-def _anchors(page: Path, _written_at: int) -> frozenset[str]:
-    """The questions that a page of replies has: read once for all notebooks."""
-    return frozenset(ANCHORED.findall(page.read_text("utf-8")))
 
 
 def _headline(notebook: Path, lang: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from igaku.pages.facts import FEW, Facts, rows_of, short_label
+from igaku.pages.facts import FEW, Facts, rows_of, short_label, twins
 from igaku.study.scoring import is_lost
 from igaku.words import is_missing, word
 
@@ -43,15 +43,9 @@ def silence(facts: Facts) -> tuple[str, str]:
         failed=lost["api_error"], sharp=_sharpest(facts, here),
         again=next((r for r in _rescues(facts) if r["run"] in names), None),
         told=next(_foretold(facts, names), None),
-        side=next(_side_by_side(facts, names), None), twins=_are_twins(facts),
+        side=next(_side_by_side(facts, names), None), twins=bool(twins(facts)),
     )  # fmt: skip
     return facts.say("head_silence"), words
-
-
-def _are_twins(facts: Facts) -> bool:
-    """Whether two models part in the bits outside the experts, as the sweep's do."""
-    told = [str(facts.study.run(n).card.get("quantization")) for n in facts.main]
-    return all(any(bits in each for each in told) for bits in ("Q8", "Q4"))
 
 
 def _worst(facts: Facts, runs: pd.DataFrame) -> str:

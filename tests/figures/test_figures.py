@@ -1,4 +1,4 @@
-"""What holds for every figure: frame and Axes, two languages, two widths, the dark."""
+"""What holds for every figure: frame and Axes, two languages, two widths."""
 
 import subprocess
 import sys
@@ -82,16 +82,6 @@ def test_a_number_behind_the_last_wall_stands_apart_from_what_is_beside_its_row(
         replies = replies[replies["run"] != "long"]
         _, ax = plt.subplots(figsize=(7.6, 2.4), layout="tight")
         check_legible(draw("token_usage", replies, ax=ax, lang=lang).figure)
-
-
-@every_figure
-def test_a_dark_figure_has_light_print_and_a_clear_ground(name):
-    with style.context(dark=True):
-        ax = draw(name)
-        assert mpl.colors.to_rgba(ax.figure.get_facecolor())[3] == 0
-        shades = [mpl.colors.to_rgb(text.get_color()) for text, _ in texts(ax.figure)]
-    pale = [sum(shade) > 1.2 for shade in shades]
-    assert all(pale)
 
 
 @every_figure

@@ -37,7 +37,7 @@ def marks(ax, *markers):
 
 
 def is_hollow(line):
-    return line.get_markerfacecolor() == style.paper()
+    return line.get_markerfacecolor() == style.PAPER
 
 
 # --- accuracy -------------------------------------------------------------------------
