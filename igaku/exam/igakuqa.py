@@ -250,8 +250,8 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
             bar.close()
             raise IgakuError(
                 f"{store.get_url(name)} is not the released file (its sha256 differs): "
-                "fetch it over another network, or set IGAKU_DATA to a folder with "
-                "IgakuQA's files."
+                "fetch it over another network, or set data_dir or IGAKU_DATA to a "
+                "folder with IgakuQA's files."
             ) from altered
         except OSError as broken:
             bar.close()
@@ -259,8 +259,8 @@ def _download(year: int, names: list[str], known: dict[str, str], fresh: Path) -
                 raise
             raise IgakuError(
                 f"{store.get_url(name)} could not be fetched ({type(broken).__name__}):"
-                " connect to the network and try again, or set IGAKU_DATA to a folder "
-                "with IgakuQA's files, or sit the calibration exam (exam: "
+                " connect to the network and try again, or set data_dir or IGAKU_DATA "
+                "to a folder with IgakuQA's files, or sit the calibration exam (exam: "
                 "calibration), which needs neither."
             ) from broken
 

@@ -158,6 +158,7 @@ def _theme(lang: str, width: float) -> Any:
         | {
             "ytick.color": INK,
             "axes.edgecolor": RULE,
+            "axes.formatter.min_exponent": 5,  # 200, and not 2 × 10²
             "axes.prop_cycle": cycler(color=COLOURS),
             "axes.spines.right": False,
             "axes.spines.top": False,
