@@ -143,6 +143,7 @@ def _rules(frame: pd.DataFrame, lang: str) -> Iterator[Any]:
     left = [f".col{i}" for i, column in enumerate(columns) if holds_words(column)]
     if frame.empty:  # its headings can be wider than the window
         left.append("caption")
+        yield {"selector": "caption", "props": "max-width: 85vw"}
     long = [f".col{i}" for i, column in enumerate(columns) if _is_long(column)]
     # Styler cuts a selector at its commas, so that none may stand in brackets.
     others = "td" + "".join(f":not({place})" for place in long)

@@ -111,12 +111,24 @@ def facts_of(study: Study) -> Facts:
     The runs of a design with questions of its own are in neither list.
     """
     runs = igaku.runs(study).set_index("run", drop=False)
-    asked = [run for run in study.variants if run.name not in study.aside]
-    main = tuple(run.name for run in asked if _is_alike(study.variants[0], run))
-    apart = tuple(run.name for run in asked if run.name not in main)
+    main, apart = parted(study)
     walls = igaku.walls(study).query("run not in @study.aside")
     frames = (igaku.pairs(study), igaku.audit(study), walls)
     return Facts(study, runs, *frames, main, apart)
+
+
+def parted(study: Study) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the runs asked as the first was, and of those asked otherwise."""
+    asked = [run for run in study.variants if run.name not in study.aside]
+    main = tuple(run.name for run in asked if _is_alike(study.variants[0], run))
+    return main, tuple(run.name for run in asked if run.name not in main)
+
+
+def numbered(study: Study) -> list[Run]:
+    """All runs, those of the document first and as it numbers them."""
+    places = [name for names in parted(study) for name in names]
+    left = [run for run in study.runs if run.name not in places]
+    return [*map(study.run, places), *left]
 
 
 def _is_alike(first: Run, run: Run) -> bool:

@@ -19,11 +19,13 @@ from urllib.parse import quote
 
 from igaku.errors import IgakuError
 from igaku.exam.questions import Question
+from igaku.pages.facts import numbered
 from igaku.pages.html import POLICY, REPLIES, TEMPLATES, environment
 from igaku.pages.index import marks
 from igaku.study.again import TERSE, Exams, Sat
 from igaku.study.families import Source, Study, study_in
 from igaku.study.runs import Run, sat, ways_of
+from igaku.study.silent import may_be_clipped
 from igaku.words import OUTCOMES, checked, labelled, plain, say
 from igaku.writing import put
 
@@ -33,7 +35,7 @@ SHOWN = [
     "problem_id", "section", "outcome", "answer", "correct", "gold", "content",
     "reasoning", "cause", "error", "finish_reason", "completion_tokens", "seconds",
     "rule", "span", "second", "permissive", "marks", "doubtful", "adjudicated",
-    "category", "text_only", "kinki", "shown_as",
+    "category", "text_only", "kinki", "shown_as", "stem",
 ]  # fmt: skip
 
 Reply = Any  # a row of a run with these columns; what is missing is None
@@ -41,12 +43,18 @@ Reply = Any  # a row of a run with these columns; what is missing is None
 
 @dataclass(frozen=True)
 class Asked:
-    """One question with the replies to it, a run each; None: it was not asked."""
+    """One question with the replies to it, a run each; None: it was not asked.
+
+    `clipped`: which replies have not all of their text on record; `is_caseless`: it
+    follows a case that was not shown with it.
+    """
 
     name: str
     question: Question | None
     ways: tuple[tuple[str, ...], ...]  # the answers that count as right
     replies: tuple[Reply | None, ...]
+    clipped: tuple[bool, ...]
+    is_caseless: bool
 
     @property
     def first(self) -> Reply:
@@ -71,7 +79,7 @@ class Sitting(NamedTuple):
 def sittings(study: Study) -> list[Sitting]:
     """The runs of a study, their rows read once."""
     found = []
-    for run in study.runs:
+    for run in numbered(study):
         rows = run.rows[SHOWN].astype(object)
         told = rows.where(rows.notna(), None).itertuples(index=False, name="Reply")
         said = dict(zip(run.rows["problem_id"], told, strict=True))
@@ -104,7 +112,14 @@ def asked_of(sat_by: Sequence[Sitting], exams: Exams, name: str) -> Asked:
     if question and not ways:
         ways = [*(question.accepted or (question.answer,))]
     replies = tuple(sitting.said.get(name) for sitting in sat_by)
-    return Asked(name, question, tuple(ways), replies)
+    clipped = [
+        reply is not None
+        and may_be_clipped(sitting.run, reply.reasoning or "", reply.content or "")
+        for sitting, reply in zip(sat_by, replies, strict=True)
+    ]
+    is_joined = there[0].run.settings.get("serial_context") == "joined"
+    is_caseless = not is_joined and there[0].said[name].stem not in (None, name)
+    return Asked(name, question, tuple(ways), replies, tuple(clipped), is_caseless)
 
 
 def marked(content: str, span: tuple[int, int] | None) -> str:
@@ -138,7 +153,7 @@ def card(one: Asked, labels: Sequence[str], lang: str, is_linked: bool = True) -
 
 def labels_of(study: Study) -> list[str]:
     """The runs' labels, with the mark of what is known of their weights."""
-    return [labelled(run.label, run.identity) for run in study.runs]
+    return [labelled(run.label, run.identity) for run in numbered(study)]
 
 
 # --- the page -------------------------------------------------------------------------
@@ -163,7 +178,7 @@ def write_replies(study: Study) -> list[Path]:
     lacking = [s.run.exam for s in sat_by if s.said and exams.of(s.at) is None]
     met = {said.outcome for sitting in sat_by for said in sitting.said.values()}
     about = {
-        "runs": list(zip(labels, map(_page_of, study.runs), strict=True)),
+        "runs": list(zip(labels, map(_page_of, numbered(study)), strict=True)),
         "lacking": sorted({*map(str, lacking)}), "marks": marks(study),
         "outcomes": [name for name in OUTCOMES if name in met - {"answered"}],
     }  # fmt: skip

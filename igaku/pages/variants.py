@@ -10,6 +10,7 @@ import pandas as pd
 from igaku.pages.facts import Facts
 from igaku.pages.html import Table
 from igaku.pages.index import state
+from igaku.study.scoring import budget_published
 from igaku.words import formatted, is_missing
 
 # The measures of a section table: as the frame of sections, and as published.
@@ -67,9 +68,13 @@ def _usual(row: Any) -> Any:
 
 
 def _sections(facts: Facts, name: str) -> Table | None:
-    """A run's sections, each measure as counted here and, below it, as published."""
+    """A run's sections, each measure as counted here and, below it, as published.
+
+    Where the figures are of another budget, they say so.
+    """
     counted = facts.frame("sections").query("run == @name").set_index("section")
     printed = facts.frame("published").query("run == @name")
+    budget = budget_published(facts.study.run(name))
     sections, rows = list(counted.index), []
     for here, there in MEASURES:
         unit = "share" if here == "accuracy" else None
@@ -82,7 +87,9 @@ def _sections(facts: Facts, name: str) -> Table | None:
         if unit:
             said = {key: f"{value:.1f}%" for key, value in said.items()}
         if said:
-            rows.append(said | {"measure": facts.say(f"published_{here}")})
+            measure = facts.say(f"published_{here}")
+            told = facts.say("published_of", measure=measure, budget=budget)
+            rows.append(said | {"measure": told})
     return facts.table(pd.DataFrame(rows, columns=["measure", *sections, "total"]))
 
 
@@ -91,5 +98,8 @@ def _published_words(facts: Facts, name: str) -> str | None:
     told = facts.study.run(name).published
     words = [told.get(key) for key in ("verdict", "remark", "failure")]
     known = [str(each) for each in (*words, told["summary"].get("accuracy")) if each]
-    source = told.get("source")
-    return facts.say("model_published", words=known, source=source) if known else None
+    about = {
+        "source": told.get("source"),
+        "budget": budget_published(facts.study.run(name)),
+    }
+    return facts.say("model_published", words=known, **about) if known else None

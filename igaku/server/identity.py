@@ -303,8 +303,8 @@ def _unknown(settings: Settings, said: Fingerprint) -> str:
     return f"{settings.base_url} does not say enough to tell the weights from others."
 
 
-def shown(what: str, value: Any) -> str:
+def shown(what: str, value: Any) -> str | None:
     """One side of a comparison in words; sizes in GB (10⁹ bytes)."""
-    if what == "size" and isinstance(value, int):
-        return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,} bytes"
-    return str(value)
+    if what == "size" and isinstance(value, int | float):
+        return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,.0f} bytes"
+    return None if value is None else str(value)

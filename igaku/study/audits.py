@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from igaku.server.fingerprint import served_as
+from igaku.server.identity import shown
 from igaku.server.parts import at, maps
 from igaku.study import copies, efforts, evidence, scoring
 from igaku.study.alarms import (
@@ -29,7 +30,7 @@ from igaku.study.alarms import (
 from igaku.study.designs import condition, known
 from igaku.study.families import Source, Study, label_of, role, study_in
 from igaku.study.runs import Run, unmeasured, unreadable
-from igaku.words import HELD_FIXED, is_missing, say
+from igaku.words import HELD_FIXED, say
 
 LISTED = 6  # names in a sentence before "and … more"
 
@@ -116,8 +117,8 @@ def _named(study: Study, names: str | Sequence[str]) -> str:
 
 
 def _listed(lang: str, names: Sequence[str]) -> str:
-    more = max(0, len(names) - LISTED)
-    return say("audit_list", lang, names=names[:LISTED], more=more)
+    shown = names if len(names) <= LISTED + 1 else names[:LISTED]  # no "1 more"
+    return say("audit_list", lang, names=shown, more=len(names) - len(shown))
 
 
 # --- which model answered -------------------------------------------------------------
@@ -138,21 +139,14 @@ def wrong_weights(study: Study) -> Iterator[Alarm]:
     for run in study.runs:
         told = run.manifest.get("identity") or {}
         if told.get("status") == "wrong_model":
-            checks = [
-                {"what": c.get("what")} | {n: _side(c, n) for n in ("card", "server")}
-                for c in maps(told.get("checks"))
-                if c.get("agrees") is False
+            checks: list[dict[str, Any]] = [
+                {"what": (what := str(check.get("what")))}
+                | {side: shown(what, check.get(side)) for side in ("card", "server")}
+                for check in maps(told.get("checks"))
+                if check.get("agrees") is False
             ]
             about, why = {"model": run.model, "checks": checks}, str(told.get("why"))
             yield alarm_on("wrong_weights", run, True, **about, why=why)
-
-
-def _side(check: Mapping[str, Any], side: str) -> str | None:
-    """One side of a check of the weights; sizes in GB (10⁹ bytes)."""
-    value = check.get(side)
-    if check.get("what") != "size" or not isinstance(value, int | float):
-        return None if is_missing(value) else str(value)
-    return f"{value / 1e9:.2f} GB" if value >= 1e8 else f"{value:,.0f} bytes"
 
 
 def unverified(study: Study) -> Iterator[Alarm]:

@@ -127,13 +127,20 @@ def published(outputs_dir: Source = None) -> pd.DataFrame:
     return frame.astype({"agrees": "boolean", "counted": "Float64"})
 
 
+def budget_published(run: Run) -> int | None:
+    """The budget of which figures were published; None where the run's is no other."""
+    told = re.search(r"max_tokens\s*=\s*(\d+)", str(run.published.get("condition")))
+    if told is None or run.budget in (None, int(told[1])):
+        return None
+    return int(told[1])
+
+
 def _published(run: Run) -> Iterator[tuple[Any, ...]]:
     """The printed figures of a run; "60+" is held to be 60."""
     figures = {**run.published["sections"], "total": run.published}
     if not any(set(MEASURES) & set(told) for told in figures.values()):
         return
-    budget = re.search(r"max_tokens\s*=\s*(\d+)", str(run.published.get("condition")))
-    is_budget = budget is None or run.budget in (None, int(budget[1]))
+    is_budget = budget_published(run) is None
     counts = section_counts(run)
     counts.loc["total"] = counts.sum(skipna=False)
     counts["accuracy"] = 100 * counts["right"] / counts["asked"]

@@ -45,6 +45,7 @@ def test_both_engines_honour_the_field(engine, asked, tmp_path):
     checks = manifest.weights_frame(read_manifest(folder)).set_index("what")
     assert checks.columns.to_list() == ["card", "server", "agrees"]
     assert checks.loc["size", "agrees"] in (True, None)
+    assert "None" not in checks.to_numpy()
     text = (folder / EFFORT).read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     assert Counter(row["effort"] for row in rows) == {asked: 2, contrast_of(asked): 2}

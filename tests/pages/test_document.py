@@ -19,7 +19,7 @@ from igaku.study.declared import declare
 
 JAPANESE = re.compile("[ぁ-ん]")
 # What the seed says in Japanese of its own rows stays as it was published.
-PUBLISHED = re.compile(r"Published: .*|source: [^)]*\)|~9%.*|禁忌|必修|一般・臨床")
+PUBLISHED = re.compile(r"Published[^:]*: .*|source: [^)]*\)|~9%.*|禁忌|必修|一般・臨床")
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +251,16 @@ def test_a_mark_is_explained_once(written):
     lang, _, text = written
     said = {"en": "† The server did not report", "ja": "† どの量子化版が"}[lang]
     assert text.count(said) == 1
+
+
+def test_what_was_published_of_another_budget_says_so(written):
+    """Safeguard was asked with 4,096 tokens too; its published figures are of 1,024."""
+    lang, _, text = written
+    said = {
+        "en": ["Right, published (max_tokens 1,024)", "Published of max_tokens 1,024:"],
+        "ja": ["正答数（公表）（max_tokens 1,024）", "公表（max_tokens 1,024のもの）"],
+    }[lang]  # fmt: skip
+    assert [text.count(part) for part in said] == [1, 1]
 
 
 def test_the_english_document_is_in_english(written):

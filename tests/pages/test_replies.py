@@ -14,6 +14,7 @@ from runs import replied, sit
 import igaku
 from igaku.errors import IgakuError
 from igaku.pages import replies
+from igaku.pages.facts import facts_of, numbered
 from igaku.pages.index import write_index
 from igaku.pages.notebooks import render, render_notebook
 from igaku.pages.replies import marked, write_replies
@@ -280,6 +281,21 @@ def test_six_whole_exams_fit_one_page(tmp_path, shared):
     (made,) = write_replies(study)
     assert made.stat().st_size < 15e6
     assert made.read_text("utf-8").count("<article") == 400
+
+
+def test_what_is_not_whole_on_record_is_said_where_it_is_read(tmp_path, shared):
+    """And a question whose case was not shown; the numbers are the document's."""
+    study = open_study(bring_in(tmp_path, shared))
+    names = [run.name for run in numbered(study)]
+    card = replies.read(study, "116A4")._repr_html_()  # "... not known to cause hypo"
+    of_runs = card.split('<details class="reply">')[1:]
+    said = ["Not all of this reply is on record" in each for each in of_runs]
+    clipped = [name for name, is_said in zip(names, said, strict=True) if is_said]
+    assert clipped == ["safeguard-mxfp4-mt4096"]
+    assert "follows a case" in replies.read(study, "116C67")._repr_html_()
+    assert "follows a case" not in replies.read(study, "116A4")._repr_html_()
+    facts = facts_of(study)
+    assert names == [*facts.main, *facts.apart]
 
 
 def test_what_is_too_much_for_a_page_is_split_and_listed(browser, outputs, monkeypatch):
