@@ -252,6 +252,22 @@ def test_every_score_is_the_same_by_hand(by_hand):
     assert sorted(runs.right) == sorted([286, 284, 284, 17, 27, 262, 7])
 
 
+def test_the_place_to_explore_has_the_scores_of_the_analysis(recorded, by_hand):
+    """Nor does what it takes along overwrite the analysis' own table."""
+    known = {"In": [], "display": lambda shown: None, "print": lambda *told: None}
+    first, *others = [c.source for c in cells(ROOT / "notebooks/explore.ipynb")]
+    exec(first, known)
+    known["outputs_dir"], before = recorded, {*recorded.glob("*.csv")}
+    for source in others:
+        exec(source, known)
+    matplotlib.pyplot.close("all")
+    found = known["replies"].groupby("run").correct.agg(["sum", "size"])
+    runs = by_hand["runs"].set_index("run").loc[found.index]
+    assert found.to_numpy().tolist() == runs[["right", "asked"]].to_numpy().tolist()
+    (made,) = {*recorded.glob("*.csv")} - before
+    assert known["first"] in made.name and known["second"] in made.name
+
+
 # --- as they are executed -------------------------------------------------------------
 
 
