@@ -65,7 +65,7 @@ def test_a_score_before_a_stop_is_called_what_it_is(tmp_path):
     found = igaku.runs(tmp_path).set_index("run")["conditional"]
     assert found.to_dict() == {"cut": True, "whole": False, "begun": False}
     rows = rows_of(write_index(tmp_path).read_text("utf-8"))
-    assert sum("score when it stopped" in row for row in rows) == 1
+    assert sum("at its stop" in row for row in rows) == 1
     japanese = rows_of(write_index(tmp_path, "ja").read_text("utf-8"))
     assert sum("打ち切り時点の値" in row for row in japanese) == 1
 
