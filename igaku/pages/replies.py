@@ -110,7 +110,7 @@ def asked_of(sat_by: Sequence[Sitting], exams: Exams, name: str) -> Asked:
     told = (ways_of(sitting.at.planned.get(name) or {}) for sitting in there)
     ways = next(filter(None, told), [])
     if question and not ways:
-        ways = [*(question.accepted or (question.answer,))]
+        ways = [*question.accepted]
     replies = tuple(sitting.said.get(name) for sitting in sat_by)
     clipped = [
         reply is not None
@@ -151,9 +151,9 @@ def card(one: Asked, labels: Sequence[str], lang: str, is_linked: bool = True) -
     return made.render(told) + "\n"
 
 
-def labels_of(study: Study) -> list[str]:
+def labels_of(sat_by: Sequence[Sitting]) -> list[str]:
     """The runs' labels, with the mark of what is known of their weights."""
-    return [labelled(run.label, run.identity) for run in numbered(study)]
+    return [labelled(run.label, run.identity) for run, *_ in sat_by]
 
 
 # --- the page -------------------------------------------------------------------------
@@ -174,11 +174,12 @@ def write_replies(study: Study) -> list[Path]:
     """
     if study.folder is None or not any(run.asked for run in study.runs):
         return []
-    sat_by, exams, labels = sittings(study), Exams(), labels_of(study)
+    sat_by, exams = sittings(study), Exams()
+    labels, pages = labels_of(sat_by), [_page_of(run) for run, *_ in sat_by]
     lacking = [s.run.exam for s in sat_by if s.said and exams.of(s.at) is None]
     met = {said.outcome for sitting in sat_by for said in sitting.said.values()}
     about = {
-        "runs": list(zip(labels, map(_page_of, numbered(study)), strict=True)),
+        "runs": list(zip(labels, pages, strict=True)),
         "lacking": sorted({*map(str, lacking)}), "marks": marks(study),
         "outcomes": [name for name in OUTCOMES if name in met - {"answered"}],
     }  # fmt: skip
@@ -305,7 +306,7 @@ def read(
     if name is None:
         raise IgakuError(_missing(study, problem_id, names))
     one = asked_of(sat_by, Exams(), name)
-    return Reading(one, tuple(labels_of(study)), checked(lang or study.lang))
+    return Reading(one, tuple(labels_of(sat_by)), checked(lang or study.lang))
 
 
 def _missing(study: Study, given: str, names: Sequence[str]) -> str:

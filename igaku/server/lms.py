@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from igaku.server.client import LOOPBACK
+
 BRIEF = 30.0  # seconds for whatever loads nothing
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FIELDS = {"context_length": "contextLength", "parallel": "parallel"}
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
