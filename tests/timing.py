@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 TIMES, SHORT, LESS_SHORT = 8, 2 * 1024, 8 * 1024
 NO_TIME, LITTLE_MORE = 0.003, 1.25
-TRIES = 15
+TRIES, MORE = 15, 10
 
 
 def assert_linear(read: Callable[[str], object], piece: str) -> None:
@@ -26,6 +26,23 @@ def assert_linear(read: Callable[[str], object], piece: str) -> None:
     finally:
         gc.enable()
     assert ratio <= LITTLE_MORE, f"{ratio:.1f} times as long as its eighths"
+
+
+def assert_in_no_time(read: Callable[[str], object], text: str, plain: str) -> None:
+    """Read a text in at most ten times the time of a plain one of its length.
+
+    A slow machine takes longer for both, and what runs beside them only ever adds to a
+    time, so the least of each counts.
+    """
+    plain = (plain * (len(text) // len(plain) + 1))[: len(text)]
+    read(text[:200])  # patterns are compiled once, on first use
+    spent = usual = math.inf
+    for _ in range(TRIES):
+        spent = min(spent, _seconds(read, [text]))
+        usual = min(usual, _seconds(read, [plain]))
+        if spent < MORE * usual:
+            break
+    assert spent < MORE * usual, f"{spent:.3f} s, a plain text {usual:.3f} s"
 
 
 def _ratio(read: Callable[[str], object], piece: str, size: int) -> float:
