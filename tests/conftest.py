@@ -18,6 +18,10 @@ hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
 
 
+# The collector, which walks thousands of tests each time, is called more seldom.
+gc.set_threshold(50_000)
+
+
 # A shell that starts the suite in the background has it ignore interrupts, and all that
 # the suite starts; the tests of interrupts send some.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,8 +232,7 @@ def find_runs(
     folder = outputs_folder(outputs_dir)
     if outputs_dir is not None and not folder.is_dir():
         raise IgakuError(f"There is no folder {folder}: give the folder of your runs.")
-    if not gc.get_freeze_count():
-        gc.freeze()  # what is imported stays: the collector need not walk it again
+    _freeze()
     known = Known({}, {}, Exams())
     refused = unreadable(folder)
     for why in refused.values():
@@ -241,6 +240,15 @@ def find_runs(
     found = [path.parent for path in sorted(folder.glob(f"*/{ANSWERS}"))]
     read = [each for each in found if each.name not in refused]
     return _told_apart([_run(each, raw, texts, known) for each in read])
+
+
+@cache
+def _freeze() -> None:
+    """What is imported stays: the collector need not walk it again.
+
+    Once a process, and without asking whether it was done: that is such a walk.
+    """
+    gc.freeze()
 
 
 def unreadable(outputs_dir: str | Path | None = None) -> dict[str, str]:
