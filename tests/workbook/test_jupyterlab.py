@@ -139,16 +139,30 @@ def browser():
 def ran(browser, lab):
     """The window in which run.ipynb was opened and all its cells were run."""
     with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
-        open_notebook(page, lab, "run")
+        page.goto(f"{lab}lab/tree/notebooks/run.ipynb?reset")
+        is_ready(page)
         run_all(page)
         yield page
 
 
-def open_notebook(window, lab, name):
-    """A notebook in the window, ready to run: its kernel is there, unasked for."""
-    window.goto(f"{lab}lab/tree/notebooks/{name}.ipynb?reset")
-    window.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=PATIENCE * 1000)
-    kernel = window.locator(".jp-NotebookPanel .jp-KernelName")
+def open_notebook(window, name):
+    """A notebook opened in JupyterLab beside those that are, as a click on it does."""
+    window.evaluate(OPEN, f"notebooks/{name}.ipynb")
+    is_ready(window)
+
+
+OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
+
+
+# What is in front, of all the notebooks that are open.
+IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+
+
+def is_ready(window):
+    """Wait until the notebook in front can be run: its kernel is there, unasked for."""
+    first = window.locator(f"{IN_FRONT} .jp-CodeCell").first
+    first.wait_for(timeout=PATIENCE * 1000)
+    kernel = window.locator(f"{IN_FRONT} .jp-KernelName")
     kernel.filter(has_text="igaku").wait_for(timeout=PATIENCE * 1000)
     window.wait_for_function(IS_IDLE, timeout=PATIENCE * 1000)
     assert not window.locator(".jp-Dialog").is_visible()
@@ -235,12 +249,11 @@ def change(window, words, before, after):
 
 
 @pytest.fixture(scope="module")
-def explored(ran, browser, lab):
-    """The window in which all cells of analysis.ipynb were run."""
-    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
-        open_notebook(page, lab, "analysis")
-        run_all(page)
-        yield page
+def explored(ran):
+    """The same window once all cells of analysis.ipynb were run."""
+    open_notebook(ran, "analysis")
+    run_all(ran)
+    return ran
 
 
 def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
@@ -248,9 +261,9 @@ def test_the_analysis_in_jupyterlab_sees_that_run(explored, place):
     assert (place / "outputs/report.html").is_file()
     found = explored.evaluate(OUTPUTS)
     assert [o for o in found if "image/png" in o.get("data", {})]
-    frames = explored.locator(".jp-OutputArea-output table")
+    frames = explored.locator(f"{IN_FRONT} .jp-OutputArea-output table")
     frames.first.wait_for()
-    told = explored.locator(".jp-OutputArea-output pre").first
+    told = explored.locator(f"{IN_FRONT} .jp-OutputArea-output pre").first
     assert told.evaluate("it => getComputedStyle(it).wordBreak") == "normal"
 
 
@@ -276,14 +289,13 @@ RUN_TO = """async words => {
 
 
 @pytest.fixture(scope="module")
-def japanese(ran, browser, lab):
-    """The window in which analysis.ja.ipynb was run down to the scores, watched."""
-    with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
-        watched = Watched(page)
-        open_notebook(page, lab, "analysis.ja")
-        page.evaluate(RUN_TO, "read_score")
-        assert troubles(page) == []
-        yield watched
+def japanese(ran):
+    """The window once analysis.ja.ipynb was run down to the scores, watched."""
+    watched = Watched(ran)
+    open_notebook(ran, "analysis.ja")
+    ran.evaluate(RUN_TO, "read_score")
+    assert troubles(ran) == []
+    return watched
 
 
 def test_the_japanese_analysis_in_jupyterlab(japanese):
@@ -302,7 +314,7 @@ def test_what_a_model_wrote_is_text_in_jupyterlab_too(japanese):
     window.evaluate(RUN_AGAIN, "{'content': [")
     window.evaluate(INTO_VIEW)
     assert troubles(window) == []
-    shown = window.locator(".jp-OutputArea-output table.mathjax_ignore td")
+    shown = window.locator(f"{IN_FRONT} table.mathjax_ignore td")
     shown = shown.filter(has_text="ran('script')")
     shown.wait_for()
     window.wait_for_timeout(500)  # MathJax comes after the output
