@@ -18,9 +18,11 @@ hypothesis.settings.register_profile("igaku", deadline=None)
 hypothesis.settings.load_profile("igaku")
 
 
+# The workers fill the cores: threads of one would only wait for those of another.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
 # The collector, which walks thousands of tests each time, is called more seldom.
 gc.set_threshold(50_000)
-
 
 # A shell that starts the suite in the background has it ignore interrupts, and all that
 # the suite starts; the tests of interrupts send some.
