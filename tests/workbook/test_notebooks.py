@@ -301,6 +301,8 @@ def execute(server, tmp_path_factory):
             parameters,
             kernel_name="python3",
             progress_bar=False,
+            # As `igaku analyse`: of a run alone each cell is kept as it ends.
+            request_save_on_cell_execute=name.startswith("run"),
             cwd=cwd,
         )
 

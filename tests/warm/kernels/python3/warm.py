@@ -6,6 +6,7 @@ environment and limits that were asked for. What asked hands signals on to the k
 ends when the kernel ends, and the kernel ends when it does.
 """
 
+import gc
 import json
 import os
 import resource
@@ -116,6 +117,7 @@ def imported() -> None:
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in LIBRARIES:
         import_module(name)
+    gc.freeze()  # else each kernel's collector walks them, and so copies their pages
 
 
 def forked(asker: socket.socket, ours: list[socket.socket]) -> int:
