@@ -30,7 +30,6 @@ FINAL = "<|channel|>final<|message|>"
 GROUP = 64
 BITS = (2, 3, 4, 6, 8)
 REFERENCE = "reference"
-LOADED = ["igaku.mechanism.ablation", "jinja2", "mlx.core", "tokenizers"]
 GROUPS = {
     "non-experts": tuple(name for name in COMPONENTS if name != "experts"),
     "all": COMPONENTS,
@@ -121,14 +120,13 @@ def ablations(
 ) -> Iterator[tuple[tuple[Ablation, str | None], list[AblatedReply]]]:
     """Every case, an ablation at an effort, once it is done, one process per core."""
     cases = [(checked(ablation), effort) for ablation, effort in cases]
-    forked = multiprocessing.get_context("forkserver")
-    forked.set_forkserver_preload(LOADED)  # once, and not in each process
+    spawn = multiprocessing.get_context("spawn")
     workers = min(workers or os.cpu_count() or 1, len(cases))
     # Matrices are small: threads that wait for each other cost more than they bring.
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     with (
         patch.dict(os.environ, dict.fromkeys(names, "1")),  # of the children
-        ProcessPoolExecutor(workers, forked) as pool,
+        ProcessPoolExecutor(workers, spawn) as pool,
     ):
         asked = {
             pool.submit(ablate, case[0], chats, max_tokens, case[1], checkpoint): case
