@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("igaku")
 # The workers fill the cores: threads of one would only wait for those of another.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
-# The collector, which walks thousands of tests each time, is called more seldom.
+# The collector took a twentieth of the time: it is called more seldom.
 gc.set_threshold(50_000)
 
 # A shell that starts the suite in the background has it ignore interrupts, and all that

@@ -20,45 +20,42 @@ def assert_linear(read: Callable[[str], object], piece: str) -> None:
     """
     gc.disable()  # it takes longer where more is held at once
     try:
-        ratio = _ratio(read, piece, SHORT)
+        ratio = _ratio(read, *_long_and_shorts(piece, SHORT), LITTLE_MORE)
         if LITTLE_MORE < ratio < 2:
-            ratio = _ratio(read, piece, LESS_SHORT)
+            ratio = _ratio(read, *_long_and_shorts(piece, LESS_SHORT), LITTLE_MORE)
     finally:
         gc.enable()
     assert ratio <= LITTLE_MORE, f"{ratio:.1f} times as long as its eighths"
 
 
 def assert_in_no_time(read: Callable[[str], object], text: str, plain: str) -> None:
-    """Read a text in at most ten times the time of a plain one of its length.
-
-    A slow machine takes longer for both, and what runs beside them only ever adds to a
-    time, so the least of each counts.
-    """
+    """Read a text in at most ten times the time of a plain one of its length."""
     plain = (plain * (len(text) // len(plain) + 1))[: len(text)]
-    read(text[:200])  # patterns are compiled once, on first use
-    spent = usual = math.inf
-    for _ in range(TRIES):
-        spent = min(spent, _seconds(read, [text]))
-        usual = min(usual, _seconds(read, [plain]))
-        if spent < MORE * usual:
-            break
-    assert spent < MORE * usual, f"{spent:.3f} s, a plain text {usual:.3f} s"
+    ratio = _ratio(read, [text], [plain], MORE)
+    assert ratio <= MORE, f"{ratio:.1f} times as long as a plain text"
 
 
-def _ratio(read: Callable[[str], object], piece: str, size: int) -> float:
-    """How many times as long a text takes as its eighth does eight times.
-
-    What runs beside it only ever adds to a time, so the least of each counts, and they
-    take turns until the long text has taken little more.
-    """
+def _long_and_shorts(piece: str, size: int) -> tuple[list[str], list[str]]:
+    """A text of so many pieces, and its eighth, eight times."""
     one = len(piece.encode(errors="surrogatepass"))
     short, long = (piece * (n * size // one + 1) for n in (1, TIMES))
+    return [long], [short] * TIMES
+
+
+def _ratio(
+    read: Callable[[str], object], texts: list[str], others: list[str], enough: float
+) -> float:
+    """How many times as long the texts take as the others do.
+
+    What runs beside them only ever adds to a time, so the least of each counts, and
+    they take turns until the ratio is low enough.
+    """
     fast = slow = ratio = math.inf
     for _ in range(TRIES):
-        fast = min(fast, _seconds(read, [short] * TIMES))
-        slow = min(slow, _seconds(read, [long]))
+        fast = min(fast, _seconds(read, others))
+        slow = min(slow, _seconds(read, texts))
         ratio = slow / max(fast, NO_TIME)
-        if ratio <= LITTLE_MORE:
+        if ratio <= enough:
             break
     return ratio
 

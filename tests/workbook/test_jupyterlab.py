@@ -140,25 +140,23 @@ def ran(browser, lab):
     """The window in which run.ipynb was opened and all its cells were run."""
     with browser.new_page(viewport={"width": DESK, "height": HEIGHT}) as page:
         page.goto(f"{lab}lab/tree/notebooks/run.ipynb?reset")
-        is_ready(page)
+        wait_until_ready(page)
         run_all(page)
         yield page
+
+
+# What is in front, of all the notebooks that are open.
+IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
 
 
 def open_notebook(window, name):
     """A notebook opened in JupyterLab beside those that are, as a click on it does."""
     window.evaluate(OPEN, f"notebooks/{name}.ipynb")
-    is_ready(window)
+    wait_until_ready(window)
 
 
-OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
-
-
-# What is in front, of all the notebooks that are open.
-IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
-
-
-def is_ready(window):
+def wait_until_ready(window):
     """Wait until the notebook in front can be run: its kernel is there, unasked for."""
     first = window.locator(f"{IN_FRONT} .jp-CodeCell").first
     first.wait_for(timeout=PATIENCE * 1000)
@@ -314,7 +312,8 @@ def test_what_a_model_wrote_is_text_in_jupyterlab_too(japanese):
     window.evaluate(RUN_AGAIN, "{'content': [")
     window.evaluate(INTO_VIEW)
     assert troubles(window) == []
-    shown = window.locator(f"{IN_FRONT} table.mathjax_ignore td")
+    outputs = window.locator(f"{IN_FRONT} .jp-OutputArea-output")
+    shown = outputs.locator("table.mathjax_ignore td")
     shown = shown.filter(has_text="ran('script')")
     shown.wait_for()
     window.wait_for_timeout(500)  # MathJax comes after the output
